@@ -1,0 +1,36 @@
+"""Tissue segmentation from image-level labels, with language as the extra teacher.
+
+Importing the package costs milliseconds: every public name is loaded when it is first used.
+
+Example:
+    >>> from qaclims_path import open_dataset
+    >>> dataset = open_dataset("bcss-wsss", "BCSS-WSSS", "val")  # doctest: +SKIP
+    >>> dataset[0].image.shape  # doctest: +SKIP
+    torch.Size([3, 224, 224])
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qaclims_path.data import open_dataset as open_dataset
+    from qaclims_path.recipes.evaluate import evaluate as evaluate
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "open_dataset": "qaclims_path.data",
+    "evaluate": "qaclims_path.recipes.evaluate",
+}
+
+__all__ = ["__version__", "evaluate", "open_dataset"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the public name is
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'qaclims_path' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,168 @@
+"""Closed, typed options read from YAML: unknown keys fail, `extends` builds on another file, `--set a.b=c` overrides.
+
+Imports: errors, registry (for suggestions).
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from qaclims_path.errors import BadConfig
+from qaclims_path.registry import suggest
+
+Tree = dict[str, Any]
+MAX_YAML_BYTES = 4_000_000
+MAX_EXTENDS = 8
+
+
+class Options(BaseModel):
+    """Base of every option group: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+O = TypeVar("O", bound=BaseModel)  # noqa: E741
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, refusing a key written twice and the anchors that make a small file huge."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - yaml's own signature
+        if self.check_event(yaml.events.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key '{key}' is written twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_yaml(path: Path) -> Tree:
+    """Read one YAML file as a mapping; every way it can be wrong is one sentence with the line."""
+    try:
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise BadConfig(
+                f"{path} is larger than {MAX_YAML_BYTES // 1_000_000} MB, which no configuration needs to be."
+            )
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise BadConfig(f"{path}{line}: {error.problem or 'this is not valid YAML'}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadConfig(f"{path} is not a readable YAML text file: {str(error).splitlines()[0]}.") from error
+    except OSError as error:
+        raise BadConfig(f"{path} cannot be read: {error.strerror or error}.") from error
+    except RecursionError as error:
+        raise BadConfig(f"{path} is nested too deeply to be a configuration.") from error
+    if not isinstance(tree, dict):
+        raise BadConfig(f"{path} should hold `key: value` lines, not a {type(tree).__name__}.")
+    return tree
+
+
+def merge(base: Tree, over: Tree) -> Tree:
+    """Lay one tree over another: mappings merge, everything else is replaced.
+
+    Example:
+        >>> merge({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}})
+        {'a': {'x': 1, 'y': 3}}
+    """
+    out = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = merge(out[key], value) if both else value
+    return out
+
+
+def load_tree(path: Path, find: Callable[[str, Path], Path]) -> Tree:
+    """Read a YAML file and everything it extends. `find(reference, path of the file)` says where a base lies."""
+    trees: list[Tree] = []
+    chain: list[Path] = []
+    following: Path | None = path
+    while following is not None:
+        if following in chain or len(chain) >= MAX_EXTENDS:
+            raise BadConfig(f"{path} extends itself: {' -> '.join(p.name for p in [*chain, following])}.")
+        chain.append(following)
+        tree = read_yaml(following)
+        reference = tree.pop("extends", None)
+        trees.append(tree)
+        following = find(str(reference), following) if reference is not None else None
+    out: Tree = {}
+    for tree in reversed(trees):
+        out = merge(out, tree)
+    return out
+
+
+def override(tree: Tree, settings: Iterable[str]) -> Tree:
+    """Apply `a.b=value` settings; values are read as YAML.
+
+    Example:
+        >>> override({"train": {"lr": 0.1}}, ["train.lr=0.01", "seed=3"])
+        {'train': {'lr': 0.01}, 'seed': 3}
+    """
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not all(path.split(".")):
+            raise BadConfig(f"--set {setting!r} should look like --set train.lr=0.001.")
+        try:
+            value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        except yaml.YAMLError as error:
+            raise BadConfig(f"--set {setting!r}: the value is not valid YAML; put quotes around it.") from error
+        for key in reversed(path.split(".")):
+            value = {key: value}
+        tree = merge(tree, value)
+    return tree
+
+
+def parse(model: type[O], tree: Tree, where: object) -> O:
+    """Check a tree against its model; all mistakes are reported together, with the key that was probably meant."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        problems = [_sentence(model, dict(item)) for item in error.errors()]
+        raise BadConfig(f"{where}: {'; '.join(problems)}") from error
+
+
+def _sentence(model: type[BaseModel], item: Tree) -> str:
+    location = [
+        part for part in item["loc"] if not (isinstance(part, str) and part.startswith(("function-", "tagged-")))
+    ]
+    where = ".".join(str(part) for part in location)
+    if item["type"] == "extra_forbidden":
+        known = _fields_at(model, location[:-1])
+        return f"unknown key '{where}'. {suggest(str(location[-1]), known)}" if known else f"unknown key '{where}'."
+    if item["type"] == "missing":
+        return f"'{where}' is missing."
+    message = str(item["msg"]).removeprefix("Value error, ").removesuffix(".")
+    given = "" if isinstance(item["input"], (dict, list)) or not location else f" (given: {item['input']!r})"
+    return f"'{where}': {message}{given}." if where else f"{message}."
+
+
+def _fields_at(model: type[BaseModel], location: list[Any]) -> list[str]:
+    """Field names of the option group at a location, followed through lists and mappings."""
+    current: list[type[BaseModel]] = [model]
+    for part in location:
+        if isinstance(part, int):
+            continue
+        following: list[type[BaseModel]] = []
+        for group in current:
+            if part in group.model_fields:
+                following += _models_in(group.model_fields[part].annotation)
+        current = following or current
+    return [name for group in current for name in group.model_fields]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - any annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in getattr(annotation, "__args__", ()) for found in _models_in(part)]

@@ -1,0 +1,1 @@
+"""Seeded slides that look like H&E tissue, with truth: real tissue cannot be shipped, so the package makes its own."""

@@ -1,0 +1,41 @@
+"""What can go wrong in a way the user can mend. Every message is a sentence: what, where, the way out.
+
+The command line turns a `QaclimsError` into one line and its `exit_code`; anything else is a bug of ours and keeps its
+traceback. May be imported from everywhere and imports nothing.
+"""
+
+
+class QaclimsError(Exception):
+    """A problem whose message tells the user what to do."""
+
+    exit_code = 1
+
+
+class UsageError(QaclimsError):
+    """Wrong use: an unknown name, an impossible combination of options, a typo in a configuration."""
+
+    exit_code = 2
+
+
+class NotRegistered(UsageError):
+    """A name that no registry entry has."""
+
+
+class BadConfig(UsageError):
+    """A YAML file or an option that does not fit what is expected there."""
+
+
+class BadFile(QaclimsError):
+    """A file that is missing, damaged, of the wrong kind, or not safe to read."""
+
+
+class DatasetProblem(QaclimsError):
+    """A folder that is not laid out as the card of the data set says."""
+
+
+class PredictionProblem(QaclimsError):
+    """Predictions that cannot be scored as they are."""
+
+
+class MissingExtra(QaclimsError):
+    """An optional library is needed and not installed."""

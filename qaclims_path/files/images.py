@@ -1,0 +1,135 @@
+"""Reading pictures and label masks: checked before decoding, and one sentence for every way they can be wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from qaclims_path.errors import BadFile
+from qaclims_path.files.atomic import atomic_path
+
+MAX_PIXELS = 400_000_000  # 20 000 squared; more is a slide and goes through the slide readers
+INDEX_MODES = ("P", "L", "1")
+TIFF_SUFFIXES = (".tif", ".tiff")
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels from the header, without decoding."""
+    with _opened(path) as image:
+        return image.size
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read a picture as H W 3; transparency is laid on white."""
+    with _opened(path) as image:
+        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+            raise BadFile(f"{path} has {image.mode} pixels; pictures need 8 bits per channel. Convert it first.")
+        picture = _decoded(path, image)
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        rgba = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.asarray(picture.convert("RGB"))
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """Read a label mask as H W codes: palette or grey PNG/BMP, or a single-channel 8-bit TIFF."""
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        return _read_tiff_mask(path)
+    with _opened(path) as image:
+        if image.mode not in INDEX_MODES:
+            raise BadFile(
+                f"{path} is a {image.mode} picture, but a mask holds one 8-bit class code per pixel "
+                "(a palette or grey PNG). Convert colours to codes first."
+            )
+        mask = np.asarray(_decoded(path, image))
+    return mask.astype(np.uint8) if mask.dtype == np.bool_ else mask
+
+
+def write_mask(path: Path, mask: NDArray[np.uint8], palette: list[int] | None = None) -> None:
+    """Write H W codes as a PNG, with a flat RGB palette where one is given; fast compression."""
+    image = Image.fromarray(mask)
+    if palette is not None:
+        image.putpalette(palette)
+    with atomic_path(path) as temporary:
+        image.save(temporary, format="PNG", compress_level=1)
+
+
+def write_image(path: Path, picture: NDArray[np.uint8], **options: Any) -> None:  # noqa: ANN401 - Pillow's options
+    """Write H W 3 pixels in the format of the suffix; the same pixels always give the same bytes."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(picture).save(temporary, **options)
+
+
+def check_pixels(path: Path, width: int, height: int) -> None:
+    """Refuse a header that promises more pixels than any tile or photograph has."""
+    if width * height > MAX_PIXELS or min(width, height) < 1:
+        raise BadFile(
+            f"{path} says it is {width} x {height} pixels, more than the {MAX_PIXELS // 1_000_000} megapixels read in "
+            "one piece. If it is a slide, tile it first; if not, the file is damaged."
+        )
+
+
+class _opened:  # noqa: N801 - reads as a function
+    """Open with Pillow, check the size in the header, and turn its errors into sentences."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Image.Image:
+        try:
+            # Pillow's own bomb check warns only; ours refuses. Its limit is lifted by opening without decoding.
+            self.image = _open_quietly(self.path)
+        except FileNotFoundError as error:
+            raise BadFile(f"{self.path} does not exist.") from error
+        except UnidentifiedImageError as error:
+            raise BadFile(f"{self.path} is not a picture that can be read (damaged or of another format).") from error
+        except Image.DecompressionBombError as error:
+            raise BadFile(
+                f"{self.path} promises more pixels than can be read; the file is damaged or a slide."
+            ) from error
+        except (OSError, ValueError, SyntaxError) as error:
+            raise BadFile(f"{self.path} cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
+        check_pixels(self.path, *self.image.size)
+        return self.image
+
+    def __exit__(self, *_: object) -> None:
+        self.image.close()
+
+
+def _open_quietly(path: Path) -> Image.Image:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path)
+
+
+def _decoded(path: Path, image: Image.Image) -> Image.Image:
+    try:
+        image.load()
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise BadFile(f"{path} is damaged: {error}. Fetch it again.") from error
+    return image
+
+
+def _read_tiff_mask(path: Path) -> NDArray[np.uint8]:
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.series[0].levels[0]
+            if page.dtype != np.uint8 or len(page.shape) != 2:
+                raise BadFile(
+                    f"{path} holds {page.dtype} data of shape {page.shape}; a mask is one 8-bit channel (height, width)."
+                )
+            check_pixels(path, page.shape[1], page.shape[0])
+            codes: NDArray[np.uint8] = page.asarray()
+            return codes
+    except FileNotFoundError as error:
+        raise BadFile(f"{path} does not exist.") from error
+    except BadFile:
+        raise
+    except Exception as error:  # tifffile and its codecs raise anything on damaged files
+        raise BadFile(f"{path} is not a readable TIFF mask: {error}.") from error

@@ -1,0 +1,55 @@
+"""Small tables as CSV: read with clear errors, written in one step."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from qaclims_path.errors import BadFile
+from qaclims_path.files.atomic import write_text
+
+
+def read_csv(path: Path, needed: Sequence[str] = ()) -> Iterator[dict[str, str]]:
+    """Rows of a CSV with a header, one at a time; the columns in `needed` must be there.
+
+    Spreadsheets' byte-order mark and surrounding blanks are dropped.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = [(name or "").strip() for name in reader.fieldnames or []]
+            missing = [name for name in needed if name not in columns]
+            if missing:
+                found = ", ".join(columns) or "none"
+                raise BadFile(f"{path} has no column {', '.join(missing)}. Columns found: {found}.")
+            reader.fieldnames = columns
+            for row in reader:
+                if None in row or None in row.values():
+                    raise BadFile(
+                        f"{path}, line {reader.line_num}: expected {len(columns)} values separated by commas."
+                    )
+                yield {name: value.strip() for name, value in row.items()}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadFile(f"{path} cannot be read as CSV: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> None:
+    """Write rows under a header in one step; None becomes an empty cell, floats keep six digits."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: cell(row.get(name)) for name in columns})
+    write_text(path, buffer.getvalue())
+
+
+def cell(value: object) -> str:
+    """One value as CSV text.
+
+    Example:
+        >>> cell(0.1234567), cell(float("nan")), cell(None)
+        ('0.123457', '', '')
+    """
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
