@@ -3,6 +3,7 @@
 Imports: errors, registry (for suggestions).
 """
 
+import os
 from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,12 +41,24 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
+            if not isinstance(key, Hashable):
+                raise yaml.MarkedYAMLError(problem="a key must be one word or number", problem_mark=key_node.start_mark)
+            if key in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"the key '{key}' is written twice", problem_mark=key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+def _load(text: str) -> Any:  # noqa: ANN401 - whatever YAML can hold
+    """Load with the closed loader; whatever a value makes it stumble over becomes a YAML error."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except RecursionError as error:
+        raise yaml.YAMLError("it is nested too deeply") from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:  # 2020-13-45, !!bool maybe, !!timestamp x
+        raise yaml.YAMLError(f"a value cannot be read ({error})") from error
 
 
 def read_yaml(path: Path) -> Tree:
@@ -55,7 +68,7 @@ def read_yaml(path: Path) -> Tree:
             raise BadConfig(
                 f"{path} is larger than {MAX_YAML_BYTES // 1_000_000} MB, which no configuration needs to be."
             )
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        tree = _load(path.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise BadConfig(f"{path}{line}: {error.problem or 'this is not valid YAML'}.") from error
@@ -63,8 +76,6 @@ def read_yaml(path: Path) -> Tree:
         raise BadConfig(f"{path} is not a readable YAML text file: {str(error).splitlines()[0]}.") from error
     except OSError as error:
         raise BadConfig(f"{path} cannot be read: {error.strerror or error}.") from error
-    except RecursionError as error:
-        raise BadConfig(f"{path} is nested too deeply to be a configuration.") from error
     if not isinstance(tree, dict):
         raise BadConfig(f"{path} should hold `key: value` lines, not a {type(tree).__name__}.")
     return tree
@@ -87,12 +98,16 @@ def merge(base: Tree, over: Tree) -> Tree:
 def load_tree(path: Path, find: Callable[[str, Path], Path]) -> Tree:
     """Read a YAML file and everything it extends. `find(reference, path of the file)` says where a base lies."""
     trees: list[Tree] = []
-    chain: list[Path] = []
+    chain: list[str] = []
     following: Path | None = path
     while following is not None:
-        if following in chain or len(chain) >= MAX_EXTENDS:
-            raise BadConfig(f"{path} extends itself: {' -> '.join(p.name for p in [*chain, following])}.")
-        chain.append(following)
+        place = os.path.realpath(following)
+        if place in chain:
+            names = " -> ".join(Path(part).name for part in [*chain, place])
+            raise BadConfig(f"{path} extends itself: {names}.")
+        if len(chain) >= MAX_EXTENDS:
+            raise BadConfig(f"{path} builds on more than {MAX_EXTENDS} files. Put some of them together.")
+        chain.append(place)
         tree = read_yaml(following)
         reference = tree.pop("extends", None)
         trees.append(tree)
@@ -115,7 +130,7 @@ def override(tree: Tree, settings: Iterable[str]) -> Tree:
         if not equals or not all(path.split(".")):
             raise BadConfig(f"--set {setting!r} should look like --set train.lr=0.001.")
         try:
-            value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+            value = _load(text)
         except yaml.YAMLError as error:
             raise BadConfig(f"--set {setting!r}: the value is not valid YAML; put quotes around it.") from error
         for key in reversed(path.split(".")):

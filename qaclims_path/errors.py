@@ -39,3 +39,7 @@ class PredictionProblem(QaclimsError):
 
 class MissingExtra(QaclimsError):
     """An optional library is needed and not installed."""
+
+
+class ResolutionUnknown(UsageError):
+    """A slide without pixel size, where a length in micrometres is needed."""

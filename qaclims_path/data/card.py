@@ -100,7 +100,9 @@ class Published(Options):
     """One published row, with all that says how the number was made. Scores are in percent.
 
     Attributes:
+        split: Split of the card, or another name where the row was made on images that the card cannot describe.
         what: Which maps were scored: activation maps, pseudo masks or a segmenter's output.
+        protocol: Name of a protocol, or `unknown`; such a row is listed, and never shown beside a score of ours.
         dice_made: Whether Dice is the mean over classes or was computed from the mean IoU.
         per_class: IoU of the classes.
     """
@@ -149,10 +151,17 @@ class Card(Options):
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @field_validator("codes", mode="before")
+    @field_validator("codes", "splits", mode="before")
     @classmethod
-    def _text_keys(cls, codes: object) -> object:
-        return {str(key): value for key, value in codes.items()} if isinstance(codes, dict) else codes
+    def _plain_entries(cls, entries: object) -> object:
+        """Keys become text; an entry set to null takes away what the extended card has there."""
+        if not isinstance(entries, dict):
+            return entries
+        keys = [str(key) for key in entries]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is written twice, as a number and as text")
+        return {str(key): value for key, value in entries.items() if value is not None}
 
     @field_validator("patient")
     @classmethod
@@ -210,7 +219,7 @@ class Card(Options):
 
     @cached_property
     def encoder(self) -> NDArray[np.uint8]:
-        """256 entries: label index to the first code listed for it; ignored pixels are 255 where no code says otherwise."""
+        """256 entries: label index to the first code listed for it; ignored is 255 where no code says otherwise."""
         table = np.full(256, IGNORE, np.uint8)
         for key, target in reversed(self.codes.items()):
             table[self._index(target)] = code_range(key)[0]

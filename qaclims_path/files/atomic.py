@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)  # left by a killed process that had our number, as every container's first one has
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        if error.filename is not None and Path(error.filename) not in (temporary, path, path.parent):
+        if not _concerns(error, path, temporary):
             raise
-        raise QaclimsError(f"{path} cannot be written: {error.strerror or error}. Choose another place.") from error
+        folder = f"{path.parent}: " if error.filename == str(path.parent) else ""
+        raise QaclimsError(
+            f"{path} cannot be written: {folder}{error.strerror or error}. Choose another place."
+        ) from error
     finally:
         _remove(temporary)
 
@@ -51,8 +55,17 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - whatever JSON 
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def _concerns(error: OSError, path: Path, temporary: Path) -> bool:
+    """Whether it was the writing that failed, and not something that the block read."""
+    if error.filename is None:
+        return True
+    place = Path(os.fsdecode(error.filename))
+    return place == path or place in path.parents or place.is_relative_to(temporary)
+
+
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    with suppress(OSError):  # what cannot be removed must not hide what went wrong before
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

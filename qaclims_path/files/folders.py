@@ -23,7 +23,15 @@ def list_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list
         raise BadFile(
             f"{folder} cannot be listed: {error.strerror or error}. Check the path and its permissions."
         ) from error
+    strange = next((name for name in names if not name.isascii() and not _is_text(name)), None)
+    if strange is not None:
+        raise BadFile(f"{folder} holds a file whose name is not UTF-8: {os.fsencode(strange)!r}. Rename it.")
     return sorted(name for name in names if not name.startswith("."))
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be printed and written; Python reads bytes that are not UTF-8 as lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def first_existing(root: Path, spellings: Collection[str]) -> Path | None:

@@ -1,5 +1,9 @@
 """Reading pictures and label masks: checked before decoding, and one sentence for every way they can be wrong."""
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ from qaclims_path.files.atomic import atomic_path
 
 MAX_PIXELS = 400_000_000  # 20 000 squared; more is a slide and goes through the slide readers
 INDEX_MODES = ("P", "L", "1")
+STRETCHED = {"L;2": 85, "L;4": 17}  # Pillow spreads grey values of 2 and 4 bits over 0..255; codes must not be
 TIFF_SUFFIXES = (".tif", ".tiff")
 
 
@@ -27,10 +32,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         if image.mode in ("I", "F") or image.mode.startswith("I;16"):
             raise BadFile(f"{path} has {image.mode} pixels; pictures need 8 bits per channel. Convert it first.")
         picture = _decoded(path, image)
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return np.asarray(picture.convert("RGB"))
+        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+            rgba = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        return np.asarray(picture.convert("RGB"))
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
@@ -43,8 +48,10 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
                 f"{path} is a {image.mode} picture, but a mask holds one 8-bit class code per pixel "
                 "(a palette or grey PNG). Convert colours to codes first."
             )
-        mask = np.asarray(_decoded(path, image))
-    return mask.astype(np.uint8) if mask.dtype == np.bool_ else mask
+        tiles = getattr(image, "tile", None)  # how the pixels are stored; gone once they are decoded
+        stretch = STRETCHED.get(str(tiles[0][3]), 1) if tiles else 1
+        mask: NDArray[np.uint8] = np.asarray(_decoded(path, image)).astype(np.uint8)
+    return mask // np.uint8(stretch)
 
 
 def write_mask(path: Path, mask: NDArray[np.uint8], palette: list[int] | None = None) -> None:
@@ -71,45 +78,33 @@ def check_pixels(path: Path, width: int, height: int) -> None:
         )
 
 
-class _opened:  # noqa: N801 - reads as a function
-    """Open with Pillow, check the size in the header, and turn its errors into sentences."""
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open with Pillow, check the size in the header, and turn its errors into sentences.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> Image.Image:
-        try:
-            # Pillow's own bomb check warns only; ours refuses. Its limit is lifted by opening without decoding.
-            self.image = _open_quietly(self.path)
-        except FileNotFoundError as error:
-            raise BadFile(f"{self.path} does not exist.") from error
-        except UnidentifiedImageError as error:
-            raise BadFile(f"{self.path} is not a picture that can be read (damaged or of another format).") from error
-        except Image.DecompressionBombError as error:
-            raise BadFile(
-                f"{self.path} promises more pixels than can be read; the file is damaged or a slide."
-            ) from error
-        except (OSError, ValueError, SyntaxError) as error:
-            raise BadFile(f"{self.path} cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
-        check_pixels(self.path, *self.image.size)
-        return self.image
-
-    def __exit__(self, *_: object) -> None:
-        self.image.close()
-
-
-def _open_quietly(path: Path) -> Image.Image:
-    import warnings
-
+    Its warnings are kept quiet: they are about damaged metadata, or about sizes that are refused here.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(path)
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(path)
+        except FileNotFoundError as error:
+            raise BadFile(f"{path} does not exist.") from error
+        except UnidentifiedImageError as error:
+            raise BadFile(f"{path} is not a picture that can be read (damaged or of another format).") from error
+        except Image.DecompressionBombError as error:
+            raise BadFile(f"{path} promises more pixels than can be read; the file is damaged or a slide.") from error
+        except (OSError, ValueError, SyntaxError) as error:
+            raise BadFile(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
+        with image:
+            check_pixels(path, *image.size)
+            yield image
 
 
 def _decoded(path: Path, image: Image.Image) -> Image.Image:
     try:
         image.load()
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise BadFile(f"{path} is damaged: {error}. Fetch it again.") from error
     return image
 
@@ -117,12 +112,13 @@ def _decoded(path: Path, image: Image.Image) -> Image.Image:
 def _read_tiff_mask(path: Path) -> NDArray[np.uint8]:
     import tifffile
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it logs comes back as our one sentence
     try:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.series[0].levels[0]
             if page.dtype != np.uint8 or len(page.shape) != 2:
                 raise BadFile(
-                    f"{path} holds {page.dtype} data of shape {page.shape}; a mask is one 8-bit channel (height, width)."
+                    f"{path} holds {page.dtype} of shape {page.shape}; a mask is one 8-bit channel (height, width)."
                 )
             check_pixels(path, page.shape[1], page.shape[0])
             codes: NDArray[np.uint8] = page.asarray()

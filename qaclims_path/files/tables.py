@@ -22,6 +22,9 @@ def read_csv(path: Path, needed: Sequence[str] = ()) -> Iterator[dict[str, str]]
             if missing:
                 found = ", ".join(columns) or "none"
                 raise BadFile(f"{path} has no column {', '.join(missing)}. Columns found: {found}.")
+            twice = sorted({name for name in columns if columns.count(name) > 1})
+            if twice:
+                raise BadFile(f"{path} has the column {', '.join(twice)} twice, so its values are not clear.")
             reader.fieldnames = columns
             for row in reader:
                 if None in row or None in row.values():

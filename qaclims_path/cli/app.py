@@ -1,0 +1,61 @@
+"""The `qaclims` command: one subcommand per thing a user can do."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from qaclims_path import __version__
+from qaclims_path.cli.datasets import app as datasets_app
+from qaclims_path.cli.demo import demo
+from qaclims_path.cli.doctor import doctor
+from qaclims_path.cli.evaluate import evaluate
+from qaclims_path.errors import QaclimsError
+
+app = typer.Typer(
+    name="qaclims",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"qaclims_path {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Tissue segmentation from image-level labels, with language as the extra teacher."""
+
+
+app.command()(doctor)
+app.command()(demo)
+app.add_typer(datasets_app, name="datasets")
+app.command()(evaluate)
+
+
+def main() -> None:
+    """Run a command; errors that the user can mend are one line and an exit code, without a traceback."""
+    try:
+        app()
+    except QaclimsError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("Stopped. Run the same command again to go on.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        sys.stderr.close()
+        sys.exit(0)

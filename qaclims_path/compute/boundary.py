@@ -1,0 +1,72 @@
+"""Boundary IoU (Cheng et al., CVPR 2021): the IoU of the bands along the contours, pooled over a split.
+
+The band of a class holds its pixels within `width` steps of a pixel that is not of the class; outside the picture is
+not of the class. Ignored pixels say nothing: they belong to no band, and being beside one makes no contour.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter, minimum_filter
+
+from qaclims_path.compute.scores import Background
+
+
+def band_width(height: int, width: int, share: float) -> int:
+    """Width of the band in pixels: a share of the diagonal, at least one.
+
+    Example:
+        >>> band_width(300, 400, 0.02)
+        10
+    """
+    return max(1, round(share * math.hypot(height, width)))
+
+
+def band(labels: NDArray[np.uint8], valid: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """Pixels (h w) within `width` steps of another label, for all labels at once.
+
+    A pixel lies inside its region when the least and the greatest label around it are the same.
+
+    Args:
+        labels: h w, below 254.
+        valid: h w, False where the pixel is ignored.
+        width: In pixels, counted along rows, columns and diagonals.
+    """
+    size = 2 * width + 1
+    least = minimum_filter(np.where(valid, labels, np.uint8(255)), size)
+    greatest = maximum_filter(np.where(valid, labels + np.uint8(1), np.uint8(0)), size)
+    inside = least + np.uint8(1) == greatest
+    core = np.zeros_like(inside)
+    core[width:-width, width:-width] = inside[width:-width, width:-width]
+    out: NDArray[np.bool_] = valid & ~core
+    return out
+
+
+class BoundaryIoU:
+    """Adds up the bands of a split, image by image.
+
+    Attributes:
+        counts: (C + 1) x 3 pixels per class and background: in both bands, in the truth's, in the prediction's.
+    """
+
+    def __init__(self, classes: int, share: float, background: Background) -> None:
+        self.classes = classes
+        self.share = share
+        self.background = background
+        self.counts: NDArray[np.int64] = np.zeros((classes + 1, 3), np.int64)
+
+    def add(self, truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> None:
+        """Count one image of label indices (h w each)."""
+        known = self.classes if self.background == "ignore" else self.classes + 1
+        valid = truth < known
+        width = band_width(truth.shape[0], truth.shape[1], self.share)
+        guess = np.minimum(prediction, np.uint8(self.classes + 1))
+        true_band, guess_band = band(truth, valid, width), band(guess, valid, width)
+        both = true_band & guess_band & (truth == guess)
+        for column, chosen in enumerate((truth[both], truth[true_band], guess[guess_band])):
+            self.counts[:, column] += np.bincount(chosen, minlength=self.classes + 2)[: self.classes + 1]
+
+    def scored(self) -> NDArray[np.int64]:
+        """The counts of the scored classes (n x 3), as `scores.class_counts` orders them."""
+        return self.counts if self.background == "score" else self.counts[: self.classes]

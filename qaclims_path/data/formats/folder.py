@@ -1,0 +1,115 @@
+"""The generic layout: a folder of images, optionally masks of the same names, and labels in a CSV or from the masks."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qaclims_path.data.card import Card
+from qaclims_path.data.formats import FORMATS, FakeItem, Format
+from qaclims_path.data.formats.common import (
+    SHOWN,
+    SplitFiles,
+    class_index,
+    fake_names,
+    image_key,
+    present_in,
+    refuse,
+    spoken,
+    write_item,
+)
+from qaclims_path.data.record import Record
+from qaclims_path.errors import BadFile, DatasetProblem
+from qaclims_path.files.folders import stem_key
+from qaclims_path.files.tables import read_csv, write_csv
+
+IMAGE_COLUMNS = ("file", "image", "name", "id")
+PATIENT_COLUMNS = ("patient", "case")
+TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
+
+
+@dataclass
+class Table:
+    """What a CSV says about images, by `image_key`."""
+
+    present: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    patients: dict[str, str] = field(default_factory=dict)
+
+
+def list_split(card: Card, root: Path, name: str) -> list[Record]:
+    """Records of a split; rows of the CSV for images that are not in the folder are left alone."""
+    files = SplitFiles(card, root, name)
+    folder, names = files.images()
+    masks = files.masks(names)
+    if files.split.labels_from != "table":
+        return files.records(folder, names, masks, None)
+    path = files.find("the table of labels", files.split.labels)
+    table = read_table(card, path)
+    keys = {image: stem_key(image) for image in names}
+    refuse([image for image, key in keys.items() if key not in table.present], f"without a row in {path}", "Add them")
+    present = {image: table.present[key] for image, key in keys.items()}
+    patients = {image: table.patients[key] for image, key in keys.items() if key in table.patients}
+    return files.records(folder, names, masks, present, patients)
+
+
+def read_table(card: Card, path: Path) -> Table:
+    """Read labels: one 0/1 column per class (by name, display name or synonym), or one `labels` column.
+
+    Example:
+        `file,patient,tumor,stroma` with `a.png,7,1,0`, or `file,labels` with `a.png,tumor;stroma`.
+    """
+    table, problems, index = Table(), [], class_index(card)
+    for line, row in enumerate(read_csv(path), start=2):
+        cells = {column.casefold(): value for column, value in row.items()}
+        image = next((cells[column] for column in IMAGE_COLUMNS if column in cells), None)
+        if image is None:
+            raise BadFile(
+                f"{path} has no column for the image: call it file, image, name or id. Found: {', '.join(row)}."
+            )
+        key = image_key(image)
+        try:
+            if key in table.present:
+                raise ValueError(f"'{image}' has a second row")
+            table.present[key] = _present(card, index, cells)
+        except ValueError as error:
+            problems.append(f"line {line}: {error}")
+        patient = next((cells[column] for column in PATIENT_COLUMNS if cells.get(column)), None)
+        if patient:
+            table.patients[key] = patient
+    if problems:
+        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise DatasetProblem(f"{path}: {'; '.join(problems[:SHOWN])}{more}.")
+    return table
+
+
+def _present(card: Card, index: Mapping[str, int], cells: Mapping[str, str]) -> tuple[int, ...]:
+    if "labels" in cells:
+        called = [part.strip() for part in cells["labels"].replace("|", ";").split(";") if part.strip()]
+        unknown = [name for name in called if spoken(name) not in index]
+        if unknown:
+            raise ValueError(f"there is no class '{unknown[0]}' on the card '{card.name}'")
+        return tuple(sorted({index[spoken(name)] for name in called}))
+    marks = {index[spoken(column)]: (column, value) for column, value in cells.items() if spoken(column) in index}
+    missing = [name for i, name in enumerate(card.names) if i not in marks]
+    if missing:
+        raise BadFile(f"The table of labels needs a column `labels`, or one per class; {', '.join(missing)} has none.")
+    wrong = [f"{column} is '{value}'" for column, value in marks.values() if value.casefold() not in (*TRUE, *FALSE)]
+    if wrong:
+        raise ValueError(f"{wrong[0]}, which is neither 0 nor 1")
+    return tuple(sorted(i for i, (_, value) in marks.items() if value.casefold() in TRUE))
+
+
+def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) -> None:
+    """Write images, masks and the CSV; rows that are there already stay."""
+    split = card.split(name)
+    table = root / split.labels[0] if split.labels_from == "table" else None
+    rows: list[dict[str, object]] = [dict(row) for row in read_csv(table)] if table and table.exists() else []
+    for file, item in fake_names(card, root, name, items):
+        write_item(card, root, name, file, item)
+        present = present_in(item.labels, card)
+        bits = {called: int(i in present) for i, called in enumerate(card.names)}
+        rows.append({"file": file, "patient": item.patient, **bits})
+    if table:
+        write_csv(table, rows, ["file", "patient", *card.names])
+
+
+FORMATS.add("folder")(Format(records=list_split, write=write_split))

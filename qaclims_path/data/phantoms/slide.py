@@ -1,0 +1,122 @@
+"""A phantom slide: endless detail from a seed, painted where somebody looks."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from qaclims_path.data.phantoms.layout import STEP, lay_out, tilt_of, tissue_at
+from qaclims_path.data.phantoms.nuclei import REACH, scatter
+from qaclims_path.data.phantoms.paint import develop, ground
+from qaclims_path.data.phantoms.stain import Stain, key_of, stain_of
+from qaclims_path.data.phantoms.textures import textures
+from qaclims_path.errors import UsageError
+
+BLOCK = 512, 256  # pixels painted at a time: what fits a processor's cache
+MAX_SIDE = 200_000
+
+
+@dataclass(frozen=True)
+class PhantomSpec:
+    """What determines a slide; two equal specs give the same pixels.
+
+    Attributes:
+        seed: Where the tissues lie.
+        width: In pixels.
+        height: In pixels.
+        mpp: Pixel size in um.
+        patient: Whose slide it is; decides the stain, and with the seed the tissue.
+        stain: A family of `FAMILIES`, or None to let the patient's name draw one.
+    """
+
+    seed: int
+    width: int
+    height: int
+    mpp: float = 0.5
+    patient: str = "FK-0001"
+    stain: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.width <= MAX_SIDE and 1 <= self.height <= MAX_SIDE):
+            raise UsageError(
+                f"A phantom slide of {self.width} x {self.height} pixels cannot be made; sides are 1 to {MAX_SIDE}."
+            )
+        if not 0.1 <= self.mpp <= 8.0:
+            raise UsageError(f"A pixel size of {self.mpp} um is not one of a microscope; choose 0.1 to 8.")
+
+
+class PhantomSlide:
+    """A slide that is painted where it is read.
+
+    Example:
+        >>> slide = PhantomSlide(PhantomSpec(seed=1, width=4096, height=4096))  # doctest: +SKIP
+        >>> rgb, truth = slide.read(1000, 1000, 224, 224)  # doctest: +SKIP
+    """
+
+    def __init__(self, spec: PhantomSpec) -> None:
+        self.spec = spec
+        self.key = key_of("layout", spec.seed, spec.patient)
+        self.camera = key_of("camera", spec.seed, spec.patient)
+
+        angle = tilt_of(self.key)
+        self.tilt = (float(np.cos(angle)), float(np.sin(angle)))
+
+    @cached_property
+    def stain(self) -> Stain:
+        """The patient's stain."""
+        return stain_of(self.spec.patient, self.spec.stain)
+
+    def read(self, x: int, y: int, width: int, height: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Paint a region: colours (H W 3) and class codes (H W). The same pixels whatever the region around them."""
+        rgb = np.empty((height, width, 3), np.uint8)
+        truth = np.empty((height, width), np.uint8)
+        for top in range(0, height, BLOCK[1]):
+            for left in range(0, width, BLOCK[0]):
+                shape = min(BLOCK[1], height - top), min(BLOCK[0], width - left)
+                block = np.s_[top : top + shape[0], left : left + shape[1]]
+                rgb[block], truth[block] = self._paint(x + left, y + top, shape)
+        return rgb, truth
+
+    def codes(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        """Class codes of a region, one every `STEP` um: quick, for choosing where to look."""
+        fields, _, _ = self._fields(x, y, (height, width), reach=0.0)
+        return _codes(fields)
+
+    def _paint(self, x: int, y: int, shape: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        texture = textures()
+        fields, column, row = self._fields(x, y, shape, REACH + STEP)
+        place = (x, y, column, row, self.spec.mpp)
+        truth = np.empty(shape, np.uint8)
+        planes = np.empty((4, *shape), np.float32)
+        ground(planes, truth, fields, place, self.key, texture, self.tilt)
+        scatter(planes, fields, place, self.key, texture, self.stain.size)
+        return develop(planes, self.stain.dyes, self.stain.light, (x, y), self.camera), truth
+
+    def _fields(self, x: int, y: int, shape: tuple[int, int], reach: float) -> tuple[NDArray[np.float32], int, int]:
+        """The layout around a region, and the grid point it begins at."""
+        mpp = self.spec.mpp
+        column, row = int((x * mpp - reach) // STEP), int((y * mpp - reach) // STEP)
+        columns = int(((x + shape[1]) * mpp + reach) // STEP) + 2 - column
+        rows = int(((y + shape[0]) * mpp + reach) // STEP) + 2 - row
+        size = (self.spec.width * mpp, self.spec.height * mpp)
+        return lay_out(self.key, (column, row), (rows, columns), size), column, row
+
+
+def paint_slide(
+    seed: int, size: tuple[int, int], mpp: float = 0.5, patient: str = "FK-0001", stain: str | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Paint a whole small slide of (width, height) pixels: colours (H W 3) and class codes (H W)."""
+    slide = PhantomSlide(PhantomSpec(seed, size[0], size[1], mpp, patient, stain))
+    return slide.read(0, 0, *size)
+
+
+@njit(cache=True)
+def _codes(fields: NDArray[np.float32]) -> NDArray[np.uint8]:
+    rows, columns = fields.shape[0], fields.shape[1]
+    codes = np.empty((rows, columns), np.uint8)
+    for row in range(rows):
+        for column in range(columns):
+            codes[row, column] = tissue_at(fields[row, column], 0.0)
+    return codes

@@ -1,0 +1,32 @@
+"""Reading a few files ahead in threads, results in order, so that decoding and counting overlap."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def ahead(work: Callable[[T], R], items: Iterable[T], threads: int = 2) -> Iterator[R]:
+    """Results of `work` in the order of the items; at most twice as many as threads are waiting at any time.
+
+    An error of `work` is raised where its result would have come.
+
+    Example:
+        >>> list(ahead(str.upper, ["a", "b", "c"]))
+        ['A', 'B', 'C']
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

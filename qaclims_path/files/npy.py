@@ -1,0 +1,221 @@
+"""The one restricted reader of `.npy` files: numbers and arrays, and containers of them; nothing can be executed.
+
+Published label tables and answer files are pickles inside `.npy`. They are rebuilt here with Python's own unpickler in
+pure Python, in which every name that a pickle may call is answered with a stand-in of ours, and anything else refused.
+"""
+
+import io
+import math
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from qaclims_path.errors import BadFile
+
+MAX_BYTES = 2_000_000_000
+NUMERIC = "biuf"
+
+
+def read_npy(path: Path) -> Any:  # noqa: ANN401 - whatever plain data the file holds
+    """Read a `.npy` file: a numeric array, or containers, strings, numbers and numeric arrays.
+
+    Example:
+        >>> read_npy(Path("cls_labels.npy"))[2007000032].shape  # doctest: +SKIP
+        (20,)
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadFile(f"{path} is larger than {MAX_BYTES // 1_000_000} MB; a label or answer file is not.")
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read: {error.strerror or error}.") from error
+    stream = io.BytesIO(content)
+    shape, dtype = _header(path, stream)
+    rest = len(content) - stream.tell()
+    if dtype.kind == "O":
+        return _unpickled(path, stream)
+    if dtype.kind not in NUMERIC:
+        raise BadFile(f"{path} holds {dtype} values; only numbers are read.")
+    if math.prod(shape) * dtype.itemsize != rest:
+        raise BadFile(
+            f"{path} promises {math.prod(shape) * dtype.itemsize} bytes of numbers and holds {rest}: it is damaged or "
+            "was not copied to the end. Fetch it again."
+        )
+    stream.seek(0)
+    return np.load(stream, allow_pickle=False)
+
+
+def _header(path: Path, stream: io.BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    try:
+        version = npy_format.read_magic(stream)
+        read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    except Exception as error:  # NumPy parses the header as Python text: a damaged one can raise anything
+        raise BadFile(f"{path} is not a NumPy .npy file (or is damaged). Fetch it again.") from error
+    if any(side < 0 for side in shape):
+        raise BadFile(f"{path} is damaged: it promises an array of shape {shape}.")
+    return shape, dtype
+
+
+def _unpickled(path: Path, stream: io.BytesIO) -> Any:  # noqa: ANN401
+    try:
+        value = _Restricted(stream, encoding="latin1").load()
+        return _plain(value, {}) if not isinstance(value, _Array) else _outermost(value)
+    except _Refused as error:
+        raise BadFile(
+            f"{path} wants to execute {error}; refused. Only containers, strings, numbers and numeric arrays are read."
+        ) from error
+    except RecursionError as error:
+        raise BadFile(f"{path} is nested too deeply to be a label or answer file.") from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise BadFile(f"{path} is damaged: {error or type(error).__name__}. Fetch it again.") from error
+
+
+class _Refused(Exception):
+    """A name that a pickle asked for and that nothing here answers to."""
+
+
+class _Restricted(pickle._Unpickler):
+    """The pure-Python unpickler: its memo is a dict, so a small file cannot ask for gigabytes of it."""
+
+    def find_class(self, module: str, name: str) -> Callable[..., Any]:
+        stand_in: Callable[..., Any] | None = _ALLOWED.get((module.replace("numpy._core", "numpy.core"), name))
+        if stand_in is None:
+            raise _Refused(f"{module}.{name}")
+        return stand_in
+
+
+class _Dtype:
+    """A numeric dtype as pickled: a type string, then its byte order."""
+
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: str) -> None:
+        self.code, self.order = code, "="
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if not (state[1] in ("<", ">", "|", "=") and state[2] is None and state[3] is None):
+            raise ValueError("structured arrays are not read")
+        self.order = state[1]
+
+    @property
+    def real(self) -> np.dtype[Any]:
+        """The NumPy dtype."""
+        if self.code.startswith("O"):
+            raise ValueError("arrays of objects inside others are not read")
+        return np.dtype(self.code).newbyteorder(self.order if self.order != "|" else "=")  # type: ignore[arg-type]
+
+
+class _Array:
+    """An array as pickled; becomes a real one when everything is read."""
+
+    __slots__ = ("data", "dtype", "fortran", "shape")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, self.shape, self.dtype, self.fortran, self.data = state
+        sides_ok = isinstance(self.shape, tuple) and all(isinstance(n, int) and n >= 0 for n in self.shape)
+        if not (sides_ok and isinstance(self.dtype, _Dtype)):
+            raise ValueError("an array without shape or type")
+
+    @property
+    def real(self) -> np.ndarray[Any, Any]:
+        """The NumPy array, of exactly the bytes that are there."""
+        dtype, data = self.dtype.real, _bytes(self.data)
+        if math.prod(self.shape) * dtype.itemsize != len(data):
+            raise ValueError(f"an array of shape {self.shape} with {len(data)} bytes")
+        flat = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
+        return flat.reshape(self.shape, order="F" if self.fortran else "C")
+
+
+class _StandIn:
+    """A callable without attributes: a pickle cannot change it, only call it with what is checked."""
+
+    __slots__ = ()
+
+
+class _ndarray(_StandIn):  # noqa: N801 - named as what it stands for
+    __slots__ = ()
+
+
+class _reconstruct(_StandIn):  # noqa: N801
+    __slots__ = ()
+
+    def __call__(self, kind: object, _shape: object, _code: object) -> _Array:
+        if not isinstance(kind, _ndarray):
+            raise _Refused("numpy's _reconstruct on something that is not an array")
+        return _Array()
+
+
+class _dtype(_StandIn):  # noqa: N801
+    __slots__ = ()
+
+    def __call__(self, code: object, *_: object) -> _Dtype:
+        if not (isinstance(code, str) and re.fullmatch(r"[<>|=]?([biufO][1248]?|\?)", code)):
+            raise ValueError(f"values of type {code!r} are not read")
+        return _Dtype(code.lstrip("<>|="))
+
+
+class _scalar(_StandIn):  # noqa: N801
+    __slots__ = ()
+
+    def __call__(self, dtype: _Dtype, data: object) -> Any:  # noqa: ANN401
+        return np.frombuffer(_bytes(data), dtype.real, count=1)[0].item()
+
+
+class _encode(_StandIn):  # noqa: N801
+    __slots__ = ()
+
+    def __call__(self, text: object, _encoding: object = "latin1") -> bytes:
+        return _bytes(text)
+
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): _ndarray(),
+    ("numpy", "dtype"): _dtype(),
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct(),
+    ("numpy.core.multiarray", "scalar"): _scalar(),
+    ("_codecs", "encode"): _encode(),
+}
+
+
+def _bytes(data: object) -> bytes:
+    """Bytes, also where Python 2 or an old protocol wrote them as text."""
+    if isinstance(data, str):
+        return data.encode("latin1")
+    if not isinstance(data, bytes):
+        raise TypeError(f"expected bytes, found {type(data).__name__}")
+    return data
+
+
+def _outermost(array: _Array) -> Any:  # noqa: ANN401
+    """`np.save` wraps any object in an array of objects: a single one is unwrapped, several become a list."""
+    if not array.dtype.code.startswith("O"):
+        return array.real
+    if not isinstance(array.data, list) or math.prod(array.shape) != len(array.data):
+        raise ValueError("an array of objects of another size than it says")
+    values = _plain(array.data, {})
+    return values[0] if array.shape == () else values
+
+
+def _plain(value: Any, seen: dict[int, Any]) -> Any:  # noqa: ANN401
+    """Replace the stand-ins inside containers; every container is visited once, however often it is referred to."""
+    if isinstance(value, _Array | dict | list | tuple | set | frozenset):
+        if id(value) not in seen:
+            seen[id(value)] = _rebuilt(value, seen)
+        return seen[id(value)]
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        return value
+    raise ValueError(f"a {type(value).__name__} where plain data should be")
+
+
+def _rebuilt(value: Any, seen: dict[int, Any]) -> Any:  # noqa: ANN401
+    if isinstance(value, _Array):
+        return value.real
+    if isinstance(value, dict):
+        return {_plain(key, seen): _plain(item, seen) for key, item in value.items()}
+    return type(value)(_plain(item, seen) for item in value)

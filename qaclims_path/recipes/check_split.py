@@ -1,0 +1,218 @@
+"""The two halves of checking one split: listing it in spite of mistakes, and opening what is listed."""
+
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from os import cpu_count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaclims_path.data.card import IGNORE, UNKNOWN, Card
+from qaclims_path.data.formats.common import SplitFiles, mask_name
+from qaclims_path.data.listing import list_records
+from qaclims_path.data.record import MaskFile, Record, classes_in
+from qaclims_path.errors import QaclimsError
+from qaclims_path.files.folders import first_existing, list_files, stem_key
+from qaclims_path.files.images import image_size, read_image
+
+WORKERS = min(4, cpu_count() or 1)  # Pillow decodes outside the interpreter's lock
+BATCH = 256
+CLEARLY_PRESENT = 0.05  # published labels often count a class from this share of the image on
+MASKS_ONLY = {"supervision": "masks", "labels_from": "masks"}
+LABELS_ONLY = {"supervision": "labels", "masks": (), "background_masks": ()}
+Finding = tuple[str, str]  # kind of problem, sentence
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A split as far as it can be listed.
+
+    Attributes:
+        absent: Why the split counts as absent, empty when it does not.
+        problems: What stands in the way of listing it properly.
+    """
+
+    records: tuple[Record, ...] = ()
+    absent: str = ""
+    problems: tuple[Finding, ...] = ()
+
+
+def list_tolerantly(card: Card, root: Path, name: str) -> Listing:
+    """List a split; where something is wrong, still list the images with whatever masks and labels they have."""
+    files = SplitFiles(card, root, name)
+    try:
+        absent = _absence(files)
+        return Listing(absent=absent) if absent else Listing(tuple(list_records(card, root, name)))
+    except QaclimsError as error:
+        stopped = str(error)
+    split = files.split
+    masked, no_masks = _view(card, root, name, MASKS_ONLY) if split.supervision == "masks" else ([], "")
+    labelled, no_labels = _view(card, root, name, LABELS_ONLY) if split.labels_from != "masks" else ([], "")
+    kinds: dict[str, str] = dict.fromkeys(_missing_places(files), "missing")
+    both = "missing" if no_masks == no_labels else ""  # what masks and labels alike are read from
+    for kind, sentence in (("masks", no_masks), ("labels", no_labels)):
+        if sentence:
+            kinds.setdefault(sentence, both or kind)
+    told = {record.id: record for record in labelled}
+    records = tuple(
+        replace(record, present=told[record.id].present, patient=told[record.id].patient)
+        if record.id in told
+        else record
+        for record in masked or _whatever_is_there(files)
+    )
+    return Listing(
+        records, problems=tuple((kind, sentence) for sentence, kind in (kinds or {stopped: "missing"}).items())
+    )
+
+
+def examine(card: Card, records: Sequence[Record], *, quick: bool) -> Iterator[list[Finding]]:
+    """Open every image and mask, a few at a time, and yield what is wrong with each.
+
+    Args:
+        card: Of the data set.
+        records: What was listed.
+        quick: Read headers only.
+    """
+    look = partial(_headers if quick else _pixels, card)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for start in range(0, len(records), BATCH):  # `map` would queue all of a hundred thousand at once
+            yield from pool.map(look, records[start : start + BATCH])
+
+
+def _absence(files: SplitFiles) -> str:
+    """A split is absent when its list, its images and masks, or all images of its kind of name are not there at all."""
+    split, root = files.split, files.root
+    if split.list and first_existing(root, split.list) is None:
+        return f"looked for {_spelled(split.list)}"
+    if first_existing(root, split.images) is None:
+        return "" if first_existing(root, split.masks) else f"looked for {_spelled(split.images)}"
+    names = [name for place in split.images if (root / place).is_dir() for name in list_files(root / place)]
+    if split.match and not any(re.search(split.match, name) for name in names):
+        return f"no image is named like {split.match} in {_spelled(split.images)}"
+    return ""
+
+
+def _missing_places(files: SplitFiles) -> Iterator[str]:
+    """A sentence for every folder or list of a split that is not there, with the spellings looked for."""
+    split = files.split
+    try:
+        files.images()
+    except QaclimsError as error:
+        yield str(error)
+    if split.supervision == "masks":
+        for what, spellings in (("the masks", split.masks), ("the background masks", split.background_masks)):
+            try:
+                if spellings:
+                    files.find(what, spellings)
+            except QaclimsError as error:
+                yield str(error)
+
+
+def _view(card: Card, root: Path, name: str, change: dict[str, Any]) -> tuple[list[Record], str]:
+    """List a split as if its card said otherwise: the records, or the sentence of what is wrong."""
+    split = card.split(name).model_copy(update=change)
+    try:
+        return list_records(card.model_copy(update={"splits": {**card.splits, name: split}}), root, name), ""
+    except QaclimsError as error:
+        return [], str(error)
+
+
+def _whatever_is_there(files: SplitFiles) -> list[Record]:
+    """The images of a split without labels, each with the mask of its name where there is one."""
+    split = files.split
+    try:
+        folder, names = files.images()
+        if split.supervision == "labels":
+            return files.records(folder, names, [None] * len(names), None)
+        place = first_existing(files.root, split.masks) if split.masks else folder
+        masks = {stem_key(mask): place / mask for mask in list_files(place)} if place else {}
+    except QaclimsError:  # already reported as missing
+        return []
+    if place == folder:  # masks beside their images are not images, and images are not masks
+        beside = {mask for name in names if (mask := mask_name(split, name)) != name}
+        masks = {key: path for key, path in masks.items() if path.name in beside}
+        names = [name for name in names if name not in beside]
+    keys = [stem_key(mask_name(split, name)) for name in names]
+    found = [MaskFile(masks[key]) if key in masks else None for key in keys]
+    return files.records(folder, names, found, None)
+
+
+def _headers(card: Card, record: Record) -> list[Finding]:  # noqa: ARG001 - same shape as `_pixels`
+    sizes, findings = [], []
+    paths = [record.image, record.mask.path] if isinstance(record.mask, MaskFile) else [record.image]
+    for path in paths:
+        try:
+            sizes.append(image_size(path))
+        except QaclimsError as error:
+            findings.append(("unreadable", str(error)))
+    if len(sizes) == 2 and sizes[0] != sizes[1]:
+        findings.append(_size_finding(record, sizes[0], sizes[1]))
+    return findings
+
+
+def _pixels(card: Card, record: Record) -> list[Finding]:
+    findings: list[Finding] = []
+    size: tuple[int, int] | None = None
+    try:
+        height, width = read_image(record.image).shape[:2]
+        size = width, height
+    except QaclimsError as error:
+        findings.append(("unreadable", str(error)))
+    if record.mask is None:
+        return findings
+    try:
+        codes = record.mask.codes()
+    except QaclimsError as error:
+        return [*findings, ("unreadable", str(error))]
+    if size is not None and size != codes.shape[::-1]:
+        findings.append(_size_finding(record, size, codes.shape[::-1]))
+    if (card.decoder[codes] == UNKNOWN).any():
+        return [*findings, ("code", _strange(card, record, codes))]
+    against = _contradiction(card, record, card.decoder[codes])
+    return [*findings, ("contradiction", against)] if against else findings
+
+
+def _contradiction(card: Card, record: Record, truth: NDArray[np.uint8]) -> str:
+    """What the label says against the mask (H W label indices).
+
+    A class that fills a small part only may be left out of a label, and an object may be hidden by ignored pixels.
+    """
+    if record.present is None or not isinstance(record.mask, MaskFile):  # drawn from the annotations that label it
+        return ""
+    seen, labelled = set(classes_in(card, truth)), set(record.present)
+    clearly = {index for index in seen - labelled if (truth == index).mean() >= CLEARLY_PRESENT}
+    unseen = set() if (truth == IGNORE).any() else labelled - seen
+    if not clearly and not unseen:
+        return ""
+    return (
+        f"{record.image} is labelled {_called(card, labelled)}, but its mask {record.mask} shows "
+        f"{_called(card, seen)}. One of the two is wrong."
+    )
+
+
+def _strange(card: Card, record: Record, codes: NDArray[np.uint8]) -> str:
+    try:
+        card.decode(codes, record.mask)
+    except QaclimsError as error:
+        return str(error)
+    return ""
+
+
+def _size_finding(record: Record, image: tuple[int, ...], mask: tuple[int, ...]) -> Finding:
+    return "size", (
+        f"{record.image} is {image[0]} x {image[1]} pixels, but its mask {record.mask} is {mask[0]} x {mask[1]}. "
+        "Fetch the pair again, or make the mask at the size of the image."
+    )
+
+
+def _called(card: Card, indices: set[int]) -> str:
+    return ", ".join(card.names[index] for index in sorted(indices)) or "nothing"
+
+
+def _spelled(spellings: Sequence[str]) -> str:
+    return ", ".join(f"'{spelling}'" for spelling in spellings)

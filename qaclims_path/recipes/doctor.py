@@ -1,0 +1,214 @@
+"""What works on this machine, what is missing, and the command that brings it."""
+
+import os
+import platform
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from qaclims_path import __version__
+from qaclims_path.assets import asset_dir, embedded_dir
+
+State = Literal["ok", "missing", "broken", "note"]
+
+LIBRARIES = (
+    *("torch", "torchvision", "monai", "transformers", "open_clip_torch", "timm", "segmentation-models-pytorch"),
+    *("lightning-fabric", "openslide-python", "openslide-bin", "tiffslide", "tifffile", "imagecodecs"),
+    *("numpy", "scipy", "scikit-image", "numba", "shapely", "pycocotools", "safetensors", "huggingface_hub"),
+    *("pydantic", "pyyaml", "typer", "rich", "jinja2", "matplotlib", "pillow", "tensorboard", "simplemma"),
+)
+EXTRAS = {"dicom": "wsidicom", "parquet": "pyarrow"}
+HUB = ("huggingface.co", 443)
+HUB_TIMEOUT_S = 2.0
+LOW_DISK_GB = 10
+REINSTALL = "pip install --force-reinstall {}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: its state, what was seen, and the command that mends it."""
+
+    group: str
+    name: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All findings; healthy when nothing that is always needed is missing or broken."""
+
+    version: str
+    healthy: bool
+    findings: tuple[Finding, ...] = field(default_factory=tuple)
+
+
+def diagnose() -> Diagnosis:
+    """Look at everything. Takes seconds, because readers are tried rather than trusted."""
+    findings = [
+        *_system(),
+        *(_library(name) for name in LIBRARIES),
+        *_data(),
+        *_readers(),
+        _accelerator(),
+        *(_extra(extra, module) for extra, module in EXTRAS.items()),
+        _disk(),
+        _hub(),
+        *_embedded(),
+    ]
+    healthy = not any(finding.state == "broken" for finding in findings)
+    return Diagnosis(__version__, healthy, tuple(findings))
+
+
+def _system() -> list[Finding]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {cores} cores"
+    return [Finding("system", "python", "ok", detail), Finding("system", "qaclims_path", "ok", __version__)]
+
+
+def _library(name: str) -> Finding:
+    try:
+        return Finding("libraries", name, "ok", version(name))
+    except PackageNotFoundError:
+        return Finding("libraries", name, "broken", "not installed", f"pip install {name}")
+
+
+def _data() -> list[Finding]:
+    cards = len(list(asset_dir("datasets").glob("*/card.yaml")))
+    state: State = "ok" if cards else "broken"
+    remedy = "" if cards else "pip install --force-reinstall qaclims-path"
+    findings = [Finding("data", "dataset cards", state, f"{cards} found in {asset_dir('datasets')}", remedy)]
+    own = os.environ.get("QACLIMS_DATASETS")
+    if own:
+        findings.append(Finding("data", "QACLIMS_DATASETS", "note", own))
+    return findings
+
+
+def _readers() -> list[Finding]:
+    """Every reader opens one small tiled TIFF, so that a broken library shows here and not in the middle of a run."""
+
+    def openslide(path: Path) -> str:
+        import openslide as library
+
+        with library.OpenSlide(str(path)) as slide:
+            _grey(slide.read_region((0, 0), 0, (16, 16)).convert("RGB"))
+        return f"OpenSlide {library.__library_version__}: SVS, NDPI, MRXS, SCN, BIF, generic TIFF, DICOM"
+
+    def tiffslide(path: Path) -> str:
+        import tiffslide as library
+
+        with library.TiffSlide(path) as slide:
+            _grey(slide.read_region((0, 0), 0, (16, 16)))
+        return f"tiffslide {version('tiffslide')}: pure Python, remote files"
+
+    def direct_tiff(path: Path) -> str:
+        import imagecodecs
+        import tifffile
+
+        _grey(tifffile.imread(path))
+        return f"tifffile {tifffile.__version__} with imagecodecs {imagecodecs.__version__}"
+
+    with tempfile.TemporaryDirectory() as folder:
+        slide = Path(folder) / "grey.tiff"
+        made = _tried("readers", "TIFF writing", lambda: _write_grey(slide), REINSTALL.format("tifffile imagecodecs"))
+        return [
+            made,
+            _tried(
+                "readers", "OpenSlide", lambda: openslide(slide), REINSTALL.format("openslide-python openslide-bin")
+            ),
+            _tried("readers", "tiffslide", lambda: tiffslide(slide), REINSTALL.format("tiffslide")),
+            _tried("readers", "direct TIFF", lambda: direct_tiff(slide), REINSTALL.format("tifffile imagecodecs")),
+            _dicom(),
+        ]
+
+
+def _write_grey(path: Path) -> str:
+    import numpy as np
+    import tifffile
+
+    tifffile.imwrite(
+        path,
+        np.full((256, 256, 3), 128, np.uint8),
+        tile=(128, 128),
+        photometric="rgb",
+        compression="jpeg",
+        metadata=None,
+    )
+    return "tiled JPEG TIFF"
+
+
+def _grey(pixels: object) -> None:
+    import numpy as np
+
+    if not np.allclose(np.asarray(pixels), 128, atol=4):
+        raise ValueError("the pixels read are not those written")
+
+
+def _dicom() -> Finding:
+    if find_spec("wsidicom"):
+        return Finding("readers", "DICOM", "ok", "OpenSlide, and wsidicom for what it refuses")
+    remedy = 'pip install "qaclims-path[dicom]"'
+    return Finding("readers", "DICOM", "note", "OpenSlide reads most; the extra reads the rest", remedy)
+
+
+def _tried(group: str, name: str, attempt: Callable[[], str], remedy: str) -> Finding:
+    try:
+        return Finding(group, name, "ok", attempt())
+    except Exception as error:
+        return Finding(group, name, "broken", f"{type(error).__name__}: {error}", remedy)
+
+
+def _accelerator() -> Finding:
+    def look() -> str:
+        import torch
+
+        if torch.cuda.is_available():
+            memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+            return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}, {memory:.0f} GiB"
+        if torch.backends.mps.is_available():
+            return "Apple GPU (mps)"
+        return f"none; CPU with {torch.get_num_threads()} threads ({torch.backends.cpu.get_cpu_capability()})"
+
+    return _tried("compute", "accelerator", look, REINSTALL.format("torch torchvision"))
+
+
+def _extra(extra: str, module: str) -> Finding:
+    if find_spec(module):
+        return Finding("extras", extra, "ok", f"{module} {version(module)}")
+    return Finding("extras", extra, "missing", f"{module} is not installed", f'pip install "qaclims-path[{extra}]"')
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    detail = f"{free:.0f} GB free in {Path.cwd()}"
+    low = free < LOW_DISK_GB
+    return Finding("system", "disk", "note" if low else "ok", detail, "free some space, or give --out" if low else "")
+
+
+def _hub() -> Finding:
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    if offline:
+        return Finding("hub", "model hub", "note", "offline, because HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE")
+    try:
+        socket.create_connection(HUB, timeout=HUB_TIMEOUT_S).close()
+    except OSError:
+        remedy = "name models by a local folder instead of a hub id"
+        return Finding("hub", "model hub", "note", f"{HUB[0]} cannot be reached", remedy)
+    return Finding("hub", "model hub", "ok", f"{HUB[0]} can be reached")
+
+
+def _embedded() -> list[Finding]:
+    """The small models of the package; a version without them says so."""
+    findings = []
+    for name in ("judge", "answerer"):
+        there = (embedded_dir() / name).is_dir()
+        detail = str(embedded_dir() / name) if there else f"not part of version {__version__}"
+        findings.append(Finding("embedded models", name, "ok" if there else "missing", detail))
+    return findings

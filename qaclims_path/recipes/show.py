@@ -1,0 +1,102 @@
+"""A contact sheet of a data set: per class a row of seeded example pictures, with masks where the split has them."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qaclims_path.data.card import Card
+from qaclims_path.data.listing import list_records
+from qaclims_path.data.record import Record, load_record
+from qaclims_path.errors import DatasetProblem, QaclimsError
+from qaclims_path.files.images import write_image
+from qaclims_path.files.progress import track
+from qaclims_path.report.contact_sheet import Example, Row, contact_sheet, example
+
+PER_CLASS = 6
+MOST_OPENED = 2000  # masks opened at most in the search for pictures of a rare class
+
+
+@dataclass(frozen=True)
+class SheetReport:
+    """What was drawn: the file, the split, and how many pictures each class got."""
+
+    dataset: str
+    split: str
+    images: int
+    png: str
+    pictures: dict[str, int]
+
+
+def draw_sheet(card: Card, root: Path, png: Path, *, split: str | None = None, seed: int = 0) -> SheetReport:
+    """Draw up to six pictures per class.
+
+    Args:
+        card: Of the data set.
+        root: Where it lies.
+        png: The file to write.
+        split: Which one; the first that is there and has masks, else the first that is there, where not given.
+        seed: Of the choice.
+    """
+    if png.suffix.lower() != ".png":
+        raise QaclimsError(f"{png} should end in .png, which is what is written.")
+    split, records = _records(card, root, split)
+    shuffled = random.Random(seed).sample(records, len(records))  # noqa: S311 - a choice of pictures
+    found = _examples(card, shuffled)
+    rows = [
+        Row(info.title, info.color, _remark(len(found[index]), info.synonyms), found[index])
+        for index, info in enumerate(card.classes)
+    ]
+    remark = f"{card.name}, {split}: {len(records)} images, chosen with seed {seed}"
+    write_image(png, np.asarray(contact_sheet(card.title, remark, rows, columns=PER_CLASS)))
+    drawn = {name: len(found[index]) for index, name in enumerate(card.names)}
+    return SheetReport(card.name, split, len(records), str(png), drawn)
+
+
+def _records(card: Card, root: Path, split: str | None) -> tuple[str, list[Record]]:
+    """The records of the split asked for, or of the best one that is there."""
+    if split is not None:
+        return split, list_records(card, root, split)
+    reasons = []
+    for name in sorted(card.splits, key=lambda name: card.splits[name].supervision == "labels"):
+        try:
+            records = list_records(card, root, name)
+        except DatasetProblem as error:
+            reasons.append(str(error))
+            continue
+        if records:
+            return name, records
+    raise DatasetProblem(f"{root} holds no split of '{card.name}'. {' '.join(reasons[:1])}".rstrip())
+
+
+def _examples(card: Card, records: list[Record]) -> dict[int, list[Example]]:
+    """Open pictures until every class has enough of them; labels spare opening those that do not help."""
+    found: dict[int, list[Example]] = defaultdict(list)
+    wanted = set(range(len(card.classes)))
+    for record in track(_possible(records, wanted), "choosing pictures"):
+        image, present, truth = load_record(card, record)
+        for index in sorted(wanted & set(present)):
+            inside = None if truth is None else truth == index
+            if inside is None or inside.any():
+                found[index].append(example(record.id, image, inside, card.classes[index].color))
+        wanted -= {index for index, examples in found.items() if len(examples) >= PER_CLASS}
+    return found
+
+
+def _possible(records: list[Record], wanted: set[int]) -> Iterator[Record]:
+    """Records that may hold a class still wanted; `wanted` shrinks while they are looked at."""
+    opened = 0
+    for record in records:
+        if not wanted or opened >= MOST_OPENED:
+            return
+        if record.present is None or wanted & set(record.present):
+            opened += 1
+            yield record
+
+
+def _remark(count: int, synonyms: tuple[str, ...]) -> str:
+    known = f"also: {', '.join(synonyms)}" if synonyms else ""
+    return known if count else f"none found{'; ' if known else ''}{known}"

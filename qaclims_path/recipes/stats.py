@@ -1,0 +1,158 @@
+"""Numbers about a data set: images, classes, pixels, sizes, patients. Streaming: one image is in memory at a time."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median_low
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaclims_path.data.card import BACKGROUND_NAME, IGNORE, IGNORE_NAME, Card
+from qaclims_path.data.listing import list_records
+from qaclims_path.data.record import Record, classes_in, truth_of
+from qaclims_path.errors import DatasetProblem
+from qaclims_path.files.images import image_size
+from qaclims_path.files.progress import track
+from qaclims_path.files.tables import write_csv
+
+COLUMNS = ("split", "class", "images", "image_share", "pixels", "pixel_share")
+
+
+@dataclass(frozen=True)
+class ClassStats:
+    """How often a class occurs in a split; the shares are of all images and of all pixels, ignored ones included.
+
+    Attributes:
+        images: Images that hold it; None for background and ignored pixels where only labels tell.
+        pixels: Its pixels in the masks, or None where the split trains on labels.
+    """
+
+    name: str
+    images: int | None
+    image_share: float | None
+    pixels: int | None
+    pixel_share: float | None
+
+
+@dataclass(frozen=True)
+class SplitStats:
+    """What a split holds.
+
+    Attributes:
+        patients: How many, or None where the names do not tell.
+        widths: Smallest, median and largest width in pixels.
+        heights: Smallest, median and largest height in pixels.
+        classes: One entry per class, then background and ignored pixels where the split has masks.
+        together: For each class, how many images hold it and each class: C C.
+        classes_per_image: How many images hold 0, 1, 2, ... classes.
+    """
+
+    name: str
+    part: str
+    images: int
+    patients: int | None
+    widths: tuple[int, int, int]
+    heights: tuple[int, int, int]
+    classes: tuple[ClassStats, ...]
+    together: tuple[tuple[int, ...], ...]
+    classes_per_image: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StatsReport:
+    """The numbers of a data set, and the splits that are not there with the reason."""
+
+    dataset: str
+    root: str
+    splits: tuple[SplitStats, ...]
+    absent: dict[str, str] = field(default_factory=dict)
+
+
+def stats(card: Card, root: Path, *, out: Path | None = None) -> StatsReport:
+    """Count what the splits of a data set hold; splits that cannot be listed are named with the reason.
+
+    Args:
+        card: Of the data set.
+        root: Where it lies.
+        out: A CSV file for one row per split and class.
+
+    Example:
+        >>> stats(load_card("wsss4luad"), Path("wsss4luad")).splits[0].images  # doctest: +SKIP
+        10091
+    """
+    counted: list[SplitStats] = []
+    absent: dict[str, str] = {}
+    for name in card.splits:
+        try:
+            records = list_records(card, root, name)
+        except DatasetProblem as error:
+            absent[name] = str(error)
+            continue
+        if records:
+            counted.append(split_stats(card, name, records))
+        else:
+            absent[name] = "It holds no image."
+    if not counted:
+        raise DatasetProblem(f"{root} holds no split of '{card.name}'. {next(iter(absent.values()))}")
+    report = StatsReport(card.name, str(root), tuple(counted), absent)
+    if out is not None:
+        write_csv(out, _rows(report), COLUMNS)
+    return report
+
+
+def split_stats(card: Card, name: str, records: list[Record]) -> SplitStats:
+    """Count one split; masks are opened only where the split has them."""
+    count = len(card.classes)
+    sizes: list[tuple[int, int]] = []
+    pixels = np.zeros(256, np.int64)
+    together = np.zeros((count, count), np.int64)
+    per_image: Counter[int] = Counter()
+    for record in track(records, f"counting {name}"):
+        sizes.append(image_size(record.image))
+        present = record.present or ()
+        if record.mask is not None:
+            truth = truth_of(card, record)
+            pixels += np.bincount(truth.ravel(), minlength=256)
+            present = classes_in(card, truth) if record.present is None else present
+        together[np.ix_(present, present)] += 1
+        per_image[len(present)] += 1
+    patients = {record.patient for record in records if record.patient is not None}
+    masked = any(record.mask is not None for record in records)
+    widths, heights = zip(*sizes, strict=True)
+    return SplitStats(
+        name=name,
+        part=card.split(name).part,
+        images=len(records),
+        patients=len(patients) or None,
+        widths=_spread(widths),
+        heights=_spread(heights),
+        classes=tuple(_class_stats(card, len(records), together, pixels if masked else None)),
+        together=tuple(tuple(row) for row in together.tolist()),
+        classes_per_image=tuple(per_image[number] for number in range(max(per_image) + 1)),
+    )
+
+
+def _class_stats(
+    card: Card, images: int, together: NDArray[np.int64], pixels: NDArray[np.int64] | None
+) -> Iterator[ClassStats]:
+    total = 0 if pixels is None else int(pixels.sum())
+    for index, name in enumerate(card.names):
+        held = int(together[index, index])
+        seen = None if pixels is None else int(pixels[index])
+        yield ClassStats(name, held, held / images, seen, None if seen is None else seen / total)
+    if pixels is not None:
+        for name, index in ((BACKGROUND_NAME, card.background_index), (IGNORE_NAME, IGNORE)):
+            yield ClassStats(name, None, None, int(pixels[index]), int(pixels[index]) / total)
+
+
+def _spread(values: tuple[int, ...]) -> tuple[int, int, int]:
+    return min(values), median_low(values), max(values)
+
+
+def _rows(report: StatsReport) -> Iterator[dict[str, object]]:
+    for split in report.splits:
+        for found in split.classes:
+            values = (split.name, found.name, found.images, found.image_share, found.pixels, found.pixel_share)
+            yield dict(zip(COLUMNS, values, strict=True))

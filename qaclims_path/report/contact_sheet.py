@@ -1,0 +1,162 @@
+"""A contact sheet: one row of example pictures per class, masks drawn over them, for a first look at a data set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+TILE = 200
+MARGIN = 28
+GAP = 12
+HAIR = 3  # between a picture and its mask
+TITLE = 78
+HEADING = 46
+CAPTION = 24
+SWATCH = 22
+OUTLINE = 2
+INK = (32, 33, 36)
+FAINT = (110, 113, 118)
+PAPER = (255, 255, 255)
+FRAME = (215, 217, 220)
+COVER = 0.4
+DARK, PALE = 150, 600  # sums of red, green and blue: beyond them an outline vanishes in shadow or on glass
+Color = tuple[int, int, int]
+P = TypeVar("P", np.uint8, np.bool_)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture of a row, already small; make it with `example`.
+
+    Attributes:
+        caption: Its name.
+        image: H W 3, neither side above `TILE` pixels.
+        drawn: H W 3, the picture with its mask drawn over it, or None where the split has no masks.
+    """
+
+    caption: str
+    image: NDArray[np.uint8]
+    drawn: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One class: its name, its colour, a remark, and pictures that hold it."""
+
+    title: str
+    color: Color
+    remark: str
+    examples: Sequence[Example]
+
+
+def example(caption: str, image: NDArray[np.uint8], inside: NDArray[np.bool_] | None, color: Color) -> Example:
+    """Shrink a picture, and draw one class over it where there is a mask.
+
+    Args:
+        caption: Its name.
+        image: H W 3.
+        inside: H W, the pixels of the class, or None.
+        color: The colour of the class.
+    """
+    small = _resized(image, Image.Resampling.LANCZOS)
+    if inside is None:
+        return Example(caption, small)
+    return Example(caption, small, overlay(small, _resized(inside, Image.Resampling.NEAREST), color))
+
+
+def overlay(image: NDArray[np.uint8], inside: NDArray[np.bool_], color: Color) -> NDArray[np.uint8]:
+    """Lay a half-transparent colour with an outline over the pixels of a picture (H W 3) inside a mask (H W)."""
+    paint = np.array(color, np.float32)
+    drawn = np.where(inside[..., None], image + COVER * (paint - image), image)
+    edge = 0.5 * paint if paint.sum() > PALE else 0.5 * (paint + 255) if paint.sum() < DARK else paint
+    drawn[outline(inside, OUTLINE)] = edge
+    tinted: NDArray[np.uint8] = drawn.round().astype(np.uint8)
+    return tinted
+
+
+def outline(inside: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """Pixels of a mask (H W) within `width` of its border; the picture's own edge is no border.
+
+    Example:
+        >>> outline(np.array([[True, True, True, False]]), 1)
+        array([[False, False,  True, False]])
+    """
+    core = inside
+    for _ in range(width):
+        padded = np.pad(core, 1, mode="edge")
+        core = core & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return inside & ~core
+
+
+def contact_sheet(title: str, remark: str, rows: Sequence[Row], *, columns: int = 6) -> Image.Image:
+    """Draw the sheet.
+
+    Args:
+        title: The heading.
+        remark: A line below it.
+        rows: One per class; a row without pictures is only its heading.
+        columns: Pictures in a row, a picture and its mask counting as one.
+    """
+    masked = any(example.drawn is not None for row in rows for example in row.examples)
+    cell = 2 * TILE + HAIR if masked else TILE
+    width = 2 * MARGIN + columns * (cell + GAP) - GAP
+    tops = [MARGIN + TITLE]
+    for row in rows:
+        tallest = max((example.image.shape[0] + CAPTION for example in row.examples[:columns]), default=0)
+        tops.append(tops[-1] + HEADING + tallest + GAP)
+    sheet = Image.new("RGB", (width, tops[-1] + MARGIN - GAP), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    _write(draw, (MARGIN, MARGIN), title, 30, width - 2 * MARGIN)
+    _write(draw, (MARGIN, MARGIN + 42), remark, 16, width - 2 * MARGIN, FAINT)
+    for row, top in zip(rows, tops, strict=False):
+        _draw_heading(draw, row, top, width)
+        for column, shown in enumerate(row.examples[:columns]):
+            _draw_example(sheet, shown, MARGIN + column * (cell + GAP), top + HEADING)
+    return sheet
+
+
+def _draw_heading(draw: ImageDraw.ImageDraw, row: Row, top: int, width: int) -> None:
+    draw.line([(MARGIN, top), (width - MARGIN, top)], FRAME)
+    box = (MARGIN, top + 12, MARGIN + SWATCH, top + 12 + SWATCH)
+    draw.rounded_rectangle(box, radius=5, fill=row.color, outline=FRAME)
+    left = MARGIN + SWATCH + 10
+    left += 14 + _write(draw, (left, top + 11), row.title, 20, (width - left) // 2)
+    _write(draw, (left, top + 15), row.remark, 15, width - MARGIN - left, FAINT)
+
+
+def _draw_example(sheet: Image.Image, shown: Example, left: int, top: int) -> None:
+    height, width = shown.image.shape[:2]
+    sheet.paste(Image.fromarray(shown.image), (left, top))
+    if shown.drawn is not None:
+        sheet.paste(Image.fromarray(shown.drawn), (left + width + HAIR, top))
+        width += HAIR + width
+    _write(ImageDraw.Draw(sheet), (left, top + height + 4), shown.caption, 12, width, FAINT)
+
+
+def _resized(picture: NDArray[P], method: Image.Resampling) -> NDArray[P]:
+    """Scaled until its longer side is `TILE` pixels; small pictures grow, so that rows stay even."""
+    image = Image.fromarray(picture)
+    scale = TILE / max(image.size)
+    return np.asarray(image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), method))
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _write(
+    draw: ImageDraw.ImageDraw, corner: tuple[int, int], text: str, size: int, width: int, color: Color = INK
+) -> int:
+    """Write a text, cut in its middle until it fits a width in pixels; returns the width it took."""
+    font = _font(size)
+    shown, kept = text, len(text)
+    while kept > 4 and draw.textlength(shown, font=font) > width:
+        kept -= 1
+        shown = f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
+    draw.text(corner, shown, color, font=font)
+    return round(draw.textlength(shown, font=font))

@@ -1,0 +1,242 @@
+"""The outcome of an evaluation, and the files it is written to.
+
+`metrics.json` is a list with one entry of the schema below (`schema: 1`); scores are fractions of 1 and null where
+there is nothing to score. Times are not in it, so the same input gives the same file.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaclims_path.files.atomic import write_json
+from qaclims_path.files.tables import write_csv
+
+SCHEMA = 1
+BEST_NOTE = "best threshold (saw truth)"
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """Scores of one class; NaN and `absent` where it is neither in the truth nor predicted."""
+
+    name: str
+    absent: bool
+    iou: float
+    dice: float
+    precision: float
+    recall: float
+    support: int
+    boundary_iou: float
+    iou_interval: Interval | None = None
+    dice_interval: Interval | None = None
+
+
+@dataclass(frozen=True)
+class Means:
+    """Scores of the whole split, from one confusion matrix.
+
+    Attributes:
+        miou: Over the classes of the headline (`mean_over`) that are not absent.
+        mean_dice: Likewise, the mean of the classes' Dice.
+        miou_all: Over all scored classes that are not absent.
+        mean_dice_all: Likewise.
+        fwiou: IoU weighted by the pixels of the class in the truth.
+        pixel_accuracy: Share of counted pixels that are right.
+    """
+
+    miou: float
+    mean_dice: float
+    miou_all: float
+    mean_dice_all: float
+    fwiou: float
+    pixel_accuracy: float
+
+
+@dataclass(frozen=True)
+class PerImageMeans:
+    """Means of the scores of single images; not what papers report. `images` have something to score."""
+
+    images: int
+    miou: float
+    mean_dice: float
+    pixel_accuracy: float
+
+
+@dataclass(frozen=True)
+class BoundaryMean:
+    """Mean boundary IoU; `width` is the band's share of the image diagonal."""
+
+    width: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How the intervals were made, and those of the means; those of classes stand with the class."""
+
+    method: str
+    level: float
+    replicates: int
+    seed: int
+    miou: Interval
+    mean_dice: Interval
+    miou_all: Interval
+    mean_dice_all: Interval
+
+
+@dataclass(frozen=True)
+class Foreground:
+    """Any class against background."""
+
+    iou: float
+    dice: float
+    background_iou: float
+    miou: float
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """Scores at one threshold of a sweep; `iou` follows the classes of the report."""
+
+    threshold: float
+    miou: float
+    mean_dice: float
+    iou: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The threshold that scores best on the very images that are scored."""
+
+    note: str
+    threshold: float
+    miou: float
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """A published result under the same protocol, gate and split; scores in percent, as printed."""
+
+    method: str
+    source: str
+    what: str
+    gate: str
+    miou: float | None
+    miou_std: float | None
+    dice: float | None
+    dice_made: str
+    fwiou: float | None
+    note: str
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """Everything that one evaluation found.
+
+    Attributes:
+        what: What was scored (`cams`, `masks` or `seg`), where it was said.
+        gate: `none`, `oracle`, `predicted`, or `not stated` for label maps that came without a word about it.
+        images: Number of images scored.
+        expected_images: As the card says; fewer make it a partial result.
+        missing: Images without a prediction, counted as wrong everywhere.
+        mean_over: Classes of the headline means.
+        absent: Classes that are neither in the truth nor predicted.
+        confusion: (C + 1) x (C + 2) pixels, see `compute.confusion`.
+        confusion_rows: Names of its rows; the columns have 'no class' at the end.
+        published: Results to be shown beside.
+        notes: Sentences that belong beside the numbers.
+    """
+
+    dataset: str
+    split: str
+    protocol: str
+    protocol_title: str
+    gate: str
+    what: str | None
+    images: int
+    expected_images: int | None
+    missing: int
+    mean_over: tuple[str, ...]
+    scores: Means
+    per_class: tuple[ClassRow, ...]
+    absent: tuple[str, ...]
+    per_image_means: PerImageMeans
+    boundary_iou: BoundaryMean
+    intervals: Bootstrap | None
+    foreground: Foreground | None
+    best_threshold: Best | None
+    sweep: tuple[SweepRow, ...]
+    confusion: NDArray[np.int64]
+    confusion_rows: tuple[str, ...]
+    published: tuple[PublishedRow, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def miou_is_partial(self) -> bool:
+        """Whether the headline means leave out a scored class."""
+        return len(self.mean_over) < len(self.per_class)
+
+    def entry(self) -> dict[str, Any]:
+        """The entry of `metrics.json`."""
+        left_out = ("confusion", "confusion_rows", "sweep", "published", "per_class", "protocol_title")
+        tree = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
+        plain = {
+            name: asdict(value) if hasattr(value, "__dataclass_fields__") else value for name, value in tree.items()
+        }
+        classes = {row.name: {k: v for k, v in asdict(row).items() if k != "name"} for row in self.per_class}
+        whole: dict[str, Any] = _json({"schema": SCHEMA, **plain, "per_class": classes})
+        return whole
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry and the published results beside it."""
+        return {**self.entry(), "published": [asdict(row) for row in self.published]}
+
+
+def write_report(report: EvaluationReport, out: Path) -> None:
+    """Write the tables and then `metrics.json` into a folder, each in one step."""
+    per_class = [field.name for field in fields(ClassRow) if not field.name.endswith("_interval")]
+    ends = ["iou_low", "iou_high", "dice_low", "dice_high"]
+    write_csv(out / "per_class.csv", map(_flat, report.per_class), [*per_class, *ends])
+    predicted = [*report.confusion_rows, "no class"]
+    write_csv(out / "confusion.csv", _confusion_rows(report, predicted), ["truth", *predicted, "scored"])
+    if report.sweep:
+        classes = [row.name for row in report.per_class]
+        columns = ["threshold", "miou", "mean_dice", *(f"iou {name}" for name in classes), "note"]
+        write_csv(out / "sweep.csv", _sweep_rows(report, classes), columns)
+    write_json(out / "metrics.json", [report.entry()])
+
+
+def _flat(row: ClassRow) -> dict[str, object]:
+    nothing = (None, None)
+    iou, dice = row.iou_interval or nothing, row.dice_interval or nothing
+    ends = {"iou_low": iou[0], "iou_high": iou[1], "dice_low": dice[0], "dice_high": dice[1]}
+    return {**asdict(row), "absent": "yes" if row.absent else "no", **ends}
+
+
+def _confusion_rows(report: EvaluationReport, predicted: list[str]) -> Iterator[dict[str, object]]:
+    scored = {row.name for row in report.per_class}
+    for name, row in zip(report.confusion_rows, report.confusion.tolist(), strict=True):
+        yield {"truth": name, **dict(zip(predicted, row, strict=True)), "scored": "yes" if name in scored else "no"}
+
+
+def _sweep_rows(report: EvaluationReport, classes: list[str]) -> Iterator[dict[str, object]]:
+    best = report.best_threshold.threshold if report.best_threshold else None
+    for row in report.sweep:
+        iou = {f"iou {name}": value for name, value in zip(classes, row.iou, strict=True)}
+        note = BEST_NOTE if row.threshold == best else None
+        yield {"threshold": row.threshold, "miou": row.miou, "mean_dice": row.mean_dice, **iou, "note": note}
+
+
+def _json(value: Any) -> Any:  # noqa: ANN401 - any tree of plain values
+    """NaN becomes None, tuples become lists."""
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

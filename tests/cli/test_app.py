@@ -1,0 +1,56 @@
+"""The command as a user meets it: help, versions, one-line errors, exit codes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def qaclims(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "qaclims_path", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def test_help_names_every_command() -> None:
+    shown = qaclims("--help").stdout
+    assert all(name in shown for name in ("doctor", "demo", "datasets", "evaluate"))
+
+
+@pytest.mark.parametrize("command", ["doctor", "demo", "evaluate", "datasets list", "datasets show", "datasets check",
+                                     "datasets stats", "datasets fake", "datasets init"])  # fmt: skip
+def test_every_command_shows_an_example(command: str) -> None:
+    result = qaclims(*command.split(), "--help")
+    assert result.returncode == 0
+    assert "Example:" in result.stdout
+    assert f"qaclims {command}" in " ".join(result.stdout.split())
+
+
+def test_version() -> None:
+    assert qaclims("--version").stdout.startswith("qaclims_path 0.")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["datasets", "show", "bcsss-wsss"], 2, "Did you mean 'bcss-wsss'?"),
+        (["datasets", "check", "phantom", "--root", "nowhere"], 1, "nowhere"),
+        (["datasets", "chekc"], 2, "No such command"),
+        (["evaluate", "p", "--dataset", "phantom", "--root", "nowhere", "--split", "vall"], 2, "val"),
+    ],
+)
+def test_errors_are_one_line_and_an_exit_code(words: list[str], code: int, said: str, tmp_path: Path) -> None:
+    result = qaclims(*words, cwd=tmp_path)
+    assert result.returncode == code, result.stderr
+    assert said in " ".join((result.stderr + result.stdout).replace("│", " ").split())
+    assert "Traceback" not in result.stderr + result.stdout
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    assert "Traceback" in qaclims("--debug", "datasets", "show", "bcsss-wsss", cwd=tmp_path).stderr
+
+
+def test_a_reader_that_stops_early_is_not_an_error(tmp_path: Path) -> None:
+    command = f"{sys.executable} -P -m qaclims_path datasets list --json | head -c 10"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert "Traceback" not in result.stderr

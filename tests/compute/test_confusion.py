@@ -1,0 +1,115 @@
+"""The confusion matrix against plain loops, scikit-learn and torchmetrics."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from sklearn.metrics import confusion_matrix as sklearn_matrix
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from qaclims_path.compute.confusion import NO_CLASS, Confusion, confusion_matrix, confusion_on_device
+
+
+def slow_matrix(truth, prediction, classes):
+    """One pixel after the other."""
+    matrix = np.zeros((classes + 1, classes + 2), np.int64)
+    for true, guess in zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True):
+        if true <= classes:
+            matrix[true, guess if guess <= classes else classes + 1] += 1
+    return matrix
+
+
+@st.composite
+def label_pairs(draw):
+    classes = draw(st.integers(1, 12))
+    shape = draw(array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=9))
+    values = st.one_of(st.integers(0, classes + 2), st.sampled_from([254, 255]))
+    return draw(arrays(np.uint8, shape, elements=values)), draw(arrays(np.uint8, shape, elements=values)), classes
+
+
+@given(label_pairs())
+@settings(deadline=None, max_examples=80)
+def test_the_fast_matrix_equals_one_pixel_after_the_other(pair):
+    truth, prediction, classes = pair
+    slow = slow_matrix(truth, prediction, classes)
+    assert np.array_equal(confusion_matrix(truth, prediction, classes), slow)
+    on_device = confusion_on_device(torch.from_numpy(truth), torch.from_numpy(prediction), classes)
+    assert np.array_equal(on_device.numpy(), slow)
+
+
+@pytest.mark.parametrize("classes", [1, 4, 20, 80, 250])
+def test_agrees_with_scikit_learn(classes):
+    rng = np.random.default_rng(classes)
+    truth = rng.integers(0, classes + 1, (60, 61), dtype=np.uint8)
+    prediction = rng.integers(0, classes + 2, (60, 61), dtype=np.uint8)
+    theirs = sklearn_matrix(truth.ravel(), prediction.ravel(), labels=range(classes + 2))
+    assert np.array_equal(confusion_matrix(truth, prediction, classes), theirs[:-1])
+
+
+def test_agrees_with_torchmetrics_where_pixels_are_ignored():
+    rng = np.random.default_rng(0)
+    truth = rng.choice([0, 1, 2, 3, 255], (4, 50, 50)).astype(np.uint8)
+    prediction = rng.integers(0, 4, (4, 50, 50), dtype=np.uint8)
+    theirs = multiclass_confusion_matrix(
+        torch.from_numpy(prediction).long(), torch.from_numpy(truth).long(), num_classes=4, ignore_index=255
+    )
+    ours = confusion_matrix(truth, prediction, 3)
+    assert np.array_equal(ours[:, :-1], theirs.numpy())
+    assert not ours[:, -1].any()
+
+
+def test_pieces_add_up_to_the_whole_in_any_order():
+    rng = np.random.default_rng(0)
+    truth, prediction = rng.integers(0, 7, (2, 9, 31, 17), dtype=np.uint8)
+    whole, pieces = Confusion(5), Confusion(5)
+    own = whole.add(truth, prediction)
+    for i in rng.permutation(len(truth)):
+        pieces.add(truth[i], prediction[i])
+    assert np.array_equal(own, whole.matrix)
+    assert np.array_equal(pieces.matrix, whole.matrix)
+
+
+def test_views_are_counted_like_copies():
+    truth, prediction = np.random.default_rng(0).integers(0, 4, (2, 40, 40), dtype=np.uint8)
+    views = confusion_matrix(truth[::2, ::-3], prediction[::2, ::-3], 3)
+    assert np.array_equal(views, slow_matrix(truth[::2, ::-3], prediction[::2, ::-3], 3))
+
+
+def test_nothing_seen_is_nothing_counted():
+    assert Confusion(3).matrix.tolist() == [[0] * 5] * 4
+    empty = np.zeros((0, 5), np.uint8)
+    assert not confusion_matrix(empty, empty, 3).any()
+
+
+def test_no_class_is_an_error_of_the_true_class():
+    truth = np.array([0, 1, 255], np.uint8)
+    assert confusion_matrix(truth, np.full(3, NO_CLASS, np.uint8), 1).tolist() == [[0, 0, 1], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64])
+def test_tensors_of_any_whole_number(dtype):
+    truth = torch.tensor([0, 1, 2, 100], dtype=dtype)
+    guess = torch.tensor([0, 100, 1, 0], dtype=dtype)
+    assert confusion_on_device(truth, guess, 2).tolist() == [[1, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 0]]
+
+
+def test_negative_predictions_are_no_class():
+    assert confusion_on_device(torch.tensor([0]), torch.tensor([-1]), 1).tolist() == [[0, 0, 1], [0, 0, 0]]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_counts_the_same():
+    truth, prediction = np.random.default_rng(0).integers(0, 256, (2, 4, 200, 200), dtype=np.uint8)
+    on_gpu = confusion_on_device(torch.from_numpy(truth).cuda(), torch.from_numpy(prediction).cuda(), 20)
+    assert np.array_equal(on_gpu.cpu().numpy(), confusion_matrix(truth, prediction, 20))
+
+
+def test_shapes_and_kinds_that_do_not_fit_are_refused():
+    labels = np.zeros((3, 3), np.uint8)
+    with pytest.raises(ValueError, match="shape"):
+        confusion_matrix(labels, labels[:2], 3)
+    with pytest.raises(ValueError, match="uint8"):
+        confusion_matrix(labels, labels.astype(np.int64), 3)

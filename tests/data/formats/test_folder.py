@@ -1,0 +1,98 @@
+"""A folder of images with a table of labels."""
+
+import pytest
+
+from qaclims_path.data.listing import list_records
+from qaclims_path.errors import BadFile, DatasetProblem
+
+TABLE = {"images": ["images"], "labels_from": "table", "labels": ["labels.csv"]}
+CLASSES = [
+    {"name": "benign_gland", "display": "Benign", "color": (1, 1, 1), "synonyms": ("adenoma",)},
+    {"name": "tumour", "color": (2, 2, 2)},
+]
+
+
+def listed(card, root):
+    return [(r.id, r.present, r.patient) for r in list_records(card, root, "one")]
+
+
+@pytest.fixture
+def card(make_card):
+    return make_card("folder", TABLE, classes=CLASSES, patient=r"^(\w)")
+
+
+@pytest.mark.parametrize(
+    "header", ["file,case,benign_gland,Tumour", "Image,Patient,Benign,tumour", "NAME,patient,ADENOMA,TUMOUR"]
+)
+def test_one_column_per_class(tmp_path, card, put, header):
+    put(tmp_path / "images", "x.1.png", "y.jpg")
+    text = f"\ufeff{header}\r\nx.1,7,1,0\r\nsome/y.jpg,,0,1\r\nelsewhere.png,9,1,1\r\n"
+    (tmp_path / "labels.csv").write_bytes(text.encode())
+    assert listed(card, tmp_path) == [("x.1", (0,), "7"), ("y", (1,), "y")]
+
+
+def test_one_column_of_names(tmp_path, card, put):
+    put(tmp_path / "images", "x.png", "y.png", "z.png")
+    (tmp_path / "labels.csv").write_text("id,labels\nx,Tumour; benign gland\ny,adenoma|Benign\nz,\n")
+    assert [present for _, present, _ in listed(card, tmp_path)] == [(0, 1), (0,), ()]
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("file,benign,tumour\nx,1,maybe\ny,0,0\ny,0,0\n", r"line 2: tumour is 'maybe'.*; line 4: 'y' has a second row"),
+        ("file,benign,tumour\nx,,1\n", r"line 2: benign is '', which is neither 0 nor 1"),
+        ("file,labels\nx,tumor\n", r"line 2: there is no class 'tumor' on the card"),
+        ("file,tumour\nx,1\n", "benign_gland has none"),
+        ("picture,tumour\nx,1\n", "no column for the image"),
+        ("file,benign,tumour\ny,1,1\n", r"1 image without a row in .*: 'x.png'"),
+        ("file,benign,tumour\nx,1\n", "expected 3 values"),
+    ],
+)
+def test_bad_tables(tmp_path, card, put, text, match):
+    put(tmp_path / "images", "x.png")
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises((BadFile, DatasetProblem), match=match):
+        list_records(card, tmp_path, "one")
+
+
+def test_a_missing_table(tmp_path, card, put):
+    put(tmp_path / "images", "x.png")
+    with pytest.raises(DatasetProblem, match=r"no 'labels.csv' \(the table of labels"):
+        list_records(card, tmp_path, "one")
+
+
+def test_masks_by_pattern_list_and_match(tmp_path, make_card, put):
+    split = {
+        "images": ["images"],
+        "masks": ["truth"],
+        "mask_name": "{stem}_mask.png",
+        "supervision": "masks",
+        "labels_from": "masks",
+        "list": ["val.txt"],
+        "match": r"^[ab]",
+    }
+    put(tmp_path / "images", "a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    put(tmp_path / "truth", "a_mask.png", "b_mask.png")
+    (tmp_path / "val.txt").write_bytes(b"\xef\xbb\xbfb\r\n\r\nc.jpg\r\nsub/a.jpg\r\nnot-here\r\n")
+    records = list_records(make_card("folder", split), tmp_path, "one")
+    assert [(r.id, str(r.mask)) for r in records] == [
+        ("b", str(tmp_path / "truth" / "b_mask.png")),
+        ("a", str(tmp_path / "truth" / "a_mask.png")),
+    ]
+    (tmp_path / "val.txt").write_text("../../secret\n")
+    with pytest.raises(BadFile, match=r"val.txt names '../../secret', which leads out of"):
+        list_records(make_card("folder", split), tmp_path, "one")
+    (tmp_path / "val.txt").write_text("x\ny\n")
+    with pytest.raises(DatasetProblem, match="its list names none of them"):
+        list_records(make_card("folder", split), tmp_path, "one")
+    (tmp_path / "val.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadFile, match="cannot be read as a list"):
+        list_records(make_card("folder", split), tmp_path, "one")
+
+
+def test_nothing_matches(tmp_path, make_card, put):
+    put(tmp_path / "images", "a.jpg")
+    card = make_card("folder", {**TABLE, "match": "^train_"})
+    with pytest.raises(DatasetProblem, match=r"no name matches '\^train_'"):
+        list_records(card, tmp_path, "one")

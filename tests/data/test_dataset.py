@@ -1,0 +1,123 @@
+"""The one torch Dataset."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from qaclims_path.data import open_dataset
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.dataset import collate
+from qaclims_path.data.fake import write_fake
+from qaclims_path.data.record import load_record
+from qaclims_path.data.transforms import augmentation
+from qaclims_path.errors import NotRegistered, UsageError
+from qaclims_path.files.images import read_image
+from qaclims_path.types import Sample
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    out = tmp_path_factory.mktemp("sets") / "bcss"
+    write_fake(load_card("bcss-wsss"), out, seed=1)
+    return out
+
+
+def test_opens_by_name_path_and_card(root):
+    from qaclims_path.data.cards import card_paths
+
+    for name in ("bcss-wsss", card_paths()["bcss-wsss"], str(card_paths()["bcss-wsss"]), load_card("bcss-wsss")):
+        dataset = open_dataset(name, str(root), "val")
+        assert dataset.classes == dataset.card.names == ("tumor", "stroma", "lymphocyte", "necrosis")
+
+
+def test_samples_hold_what_was_read(root):
+    dataset = open_dataset("bcss-wsss", root, "val")
+    sample, record = dataset[2], dataset.records[2]
+    picture, classes, truth = load_record(dataset.card, record)
+    assert isinstance(sample, Sample)
+    assert sample.id == record.id
+    assert sample.image.dtype == torch.float32
+    np.testing.assert_array_equal((sample.image.permute(1, 2, 0) * 255).round().byte().numpy(), picture)
+    np.testing.assert_array_equal(sample.mask.numpy(), truth)
+    assert sample.present.nonzero().flatten().tolist() == list(classes)
+
+
+def test_masks_left_out_or_demanded(root):
+    given, without = (open_dataset("bcss-wsss", root, "val", masks=masks) for masks in (True, False))
+    assert all(sample.mask is None for sample in without)
+    assert all(torch.equal(a.present, b.present) for a, b in zip(given, without, strict=True))
+    with pytest.raises(UsageError, match="trains on image labels; its masks are never opened"):
+        open_dataset("bcss-wsss", root, "train", masks=True)
+
+
+def test_wrong_names_are_answered_with_the_right_ones(root):
+    with pytest.raises(NotRegistered, match="Did you mean 'bcss-wsss'"):
+        open_dataset("bcss-wss", root, "val")
+    with pytest.raises(UsageError, match="Did you mean 'val'"):
+        open_dataset("bcss-wsss", root, "vall")
+
+
+def test_a_plain_transform_gets_and_gives_a_dictionary(root):
+    def darker(item):
+        assert set(item) == {"id", "image", "present", "mask"}
+        assert item["mask"].shape == (1, *item["image"].shape[1:])
+        return {**item, "image": item["image"] / 2}
+
+    plain, dark = (open_dataset("bcss-wsss", root, "val", transform=t)[0] for t in (None, darker))
+    torch.testing.assert_close(dark.image, plain.image / 2)
+    assert torch.equal(dark.mask, plain.mask)
+
+
+def test_random_numbers_belong_to_epoch_and_image(root):
+    """Order, workers and what was read before change nothing; another epoch or seed does."""
+
+    def opened(seed=5):
+        return open_dataset("bcss-wsss", root, "val", transform=augmentation(48, seed, jitter=0.2))
+
+    dataset = opened()
+    first = [dataset[i] for i in range(len(dataset))]
+    backwards = [dataset[i] for i in reversed(range(len(dataset)))][::-1]
+    for a, b in zip(first, backwards, strict=True):
+        assert torch.equal(a.image, b.image)
+        assert torch.equal(a.mask, b.mask)
+    assert torch.equal(opened()[3].image, first[3].image)
+    assert torch.equal(opened()[-1].image, first[-1].image)
+    assert not torch.equal(opened(6)[3].image, first[3].image)
+    dataset.set_epoch(1)
+    assert not torch.equal(dataset[3].image, first[3].image)
+    dataset.set_epoch(0)
+    assert torch.equal(dataset[3].image, first[3].image)
+
+
+def test_workers_see_the_epoch(root):
+    dataset = open_dataset("bcss-wsss", root, "val", transform=augmentation(32, 5))
+    loader = DataLoader(dataset, batch_size=2, collate_fn=collate, num_workers=1, persistent_workers=True)
+    for epoch in (0, 1):
+        dataset.set_epoch(epoch)
+        batches = list(loader)
+        assert [tuple(batch["image"].shape) for batch in batches] == [(2, 3, 32, 32)] * 3
+        wanted = torch.stack([dataset[i].image for i in range(6)])
+        # Zooming rounds differently on one thread (a worker) than on several.
+        torch.testing.assert_close(torch.cat([batch["image"] for batch in batches]), wanted, atol=1e-6, rtol=0)
+
+
+def test_collate(root):
+    train, val = (open_dataset("bcss-wsss", root, split) for split in ("train", "val"))
+    batch = collate([val[0], val[1]])
+    assert batch["id"] == [val[0].id, val[1].id]
+    assert batch["mask"].shape == (2, 64, 64)
+    assert batch["present"].shape == (2, 4)
+    assert "mask" not in collate([train[0], val[0]])
+    small = Sample("small", torch.zeros(3, 4, 4), torch.zeros(4, dtype=torch.bool))
+    with pytest.raises(UsageError, match="Images of 2 sizes cannot form a batch"):
+        collate([val[0], small])
+
+
+def test_the_fake_pictures_show_their_classes(root):
+    dataset = open_dataset("bcss-wsss", root, "val")
+    for sample, record in zip(dataset, dataset.records, strict=True):
+        picture = read_image(record.image).astype(float)
+        for k in sample.present.nonzero().flatten().tolist():
+            seen = picture[sample.mask.numpy() == k].mean(0)
+            assert np.abs(seen - dataset.card.palette[k]).max() < 30

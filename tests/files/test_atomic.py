@@ -1,0 +1,121 @@
+"""Atomic writes: all or nothing, whatever goes wrong."""
+
+# ruff: noqa: PT012 - the block that fails is what is tested
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qaclims_path.errors import QaclimsError
+from qaclims_path.files.atomic import atomic_path, write_bytes, write_json, write_text
+from qaclims_path.files.folders import list_files
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_under_its_name_and_nothing_else(tmp_path: Path) -> None:
+    write_text(tmp_path / "deep" / "er" / "labels.csv", "image,tumor\nä,1\n")
+    assert (tmp_path / "deep" / "er" / "labels.csv").read_text(encoding="utf-8") == "image,tumor\nä,1\n"
+    assert names(tmp_path / "deep" / "er") == ["labels.csv"]
+
+
+def test_the_temporary_name_keeps_the_suffix_and_is_hidden(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "mask.png") as temporary:
+        temporary.write_bytes(b"x")
+        assert temporary.suffix == ".png"
+        assert list_files(tmp_path) == []
+    assert list_files(tmp_path) == ["mask.png"]
+
+
+def test_a_failing_block_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_killed_process_leaves_no_file_and_does_not_hinder_the_next(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from qaclims_path.files.atomic import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as t: t.mkdir(); (t / 'half').write_text('x'); os._exit(9)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    out = tmp_path / "run"
+    assert subprocess.run([sys.executable, "-c", code, str(out)], env=environment, check=False).returncode == 9
+    assert not out.exists()
+    (left,) = tmp_path.iterdir()
+    left.rename(tmp_path / f".run.{os.getpid()}.part")  # as if the dead process had had our number
+    with atomic_path(out) as temporary:
+        temporary.mkdir()
+        (temporary / "whole").write_text("x")
+    assert names(out) == ["whole"]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="stop"), atomic_path(tmp_path / "set") as temporary:
+        temporary.mkdir()
+        (temporary / "a").write_text("x")
+        raise ValueError("stop")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(
+        QaclimsError, match=r"file/out\.txt cannot be written: .*/file: File exists\. Choose another place\."
+    ):
+        write_text(tmp_path / "file" / "out.txt", "x")
+    with pytest.raises(QaclimsError, match=r"deep/out\.txt cannot be written: .*/file/deep: Not a directory"):
+        write_text(tmp_path / "file" / "deep" / "out.txt", "x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(QaclimsError, match=r"folder cannot be written: Is a directory"):
+        write_text(tmp_path / "folder", "x")
+    with pytest.raises(QaclimsError, match=r"cannot be written: File name too long"):
+        write_text(tmp_path / ("n" * 300), "x")
+
+
+def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("permissions do not bind the superuser")
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(QaclimsError, match=r"cannot be written: Permission denied"):
+            write_text(tmp_path / "out.txt", "x")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_what_the_block_failed_to_read_is_not_blamed_on_the_output(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "out.txt") as temporary:
+        temporary.write_text((tmp_path / "none.txt").read_text())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_problem_inside_a_folder_being_written_is_one_of_writing(tmp_path: Path) -> None:
+    with pytest.raises(QaclimsError, match=r"set cannot be written: "), atomic_path(tmp_path / "set") as temporary:
+        temporary.mkdir()
+        (temporary / "missing" / "a.png").write_bytes(b"")
+
+
+def test_json_is_strict_and_readable(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"title": "Gewebe für alle", "value": None})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert "für" in text
+    assert json.loads(text) == {"title": "Gewebe für alle", "value": None}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "b.json", {"value": float("nan")})
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_bytes_are_kept_as_they_are(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a", b"\r\n\x00\xff")
+    assert (tmp_path / "a").read_bytes() == b"\r\n\x00\xff"

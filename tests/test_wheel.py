@@ -1,0 +1,45 @@
+"""The wheel carries cards and configurations, and works outside the checkout."""
+
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+
+def run(*command: object, cwd: Path) -> str:
+    result = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Path:
+    """A clean environment with the wheel in it and this environment's libraries behind it."""
+    place = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", place, cwd=checkout)
+    venv.create(place / "venv", with_pip=False)
+    python = place / "venv" / "bin" / "python"
+    site = next((place / "venv" / "lib").glob("python3*")) / "site-packages"
+    # the libraries are found behind the wheel; the editable install's own .pth there is not processed
+    theirs = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "beside.pth").write_text("\n".join(theirs) + "\n")
+    wheel = next(place.glob("*.whl"))
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--quiet", wheel, cwd=place)
+    return place
+
+
+def test_the_wheel_lists_every_data_set_outside_the_checkout(installed: Path, checkout: Path) -> None:
+    listed = json.loads(run(installed / "venv" / "bin" / "qaclims", "datasets", "list", "--json", cwd=installed))
+    names = {entry["name"] for entry in listed["cards"]}
+    assert names == {path.parent.name for path in (checkout / "datasets").glob("*/card.yaml")}
+
+
+def test_the_wheel_is_what_is_imported(installed: Path) -> None:
+    code = "import qaclims_path, qaclims_path.assets as a; print(qaclims_path.__file__, a.asset_dir('configs'))"
+    file, configs = run(installed / "venv" / "bin" / "python", "-c", code, cwd=installed).split()
+    assert str(installed) in file
+    assert "_assets" in configs
+    assert list(Path(configs).glob("protocols/*.yaml"))
