@@ -197,7 +197,7 @@ def measure_memory(side: int) -> None:
 def draw(path: Path) -> None:
     """A picture for the README: a slide with a close look at every class, and its truth with a legend."""
     width, height, close = 3200, 2400, 250
-    slide = PhantomSlide(PhantomSpec(5, width, height, patient="FK-0004", stain="classic"))
+    slide = PhantomSlide(PhantomSpec(15, width, height, patient="FK-0004", stain="classic"))
     rgb, truth = slide.read(0, 0, width, height)
     colors = np.array(CLASS_COLORS, np.uint8)
     shown = (width // 8, height // 8)
@@ -237,7 +237,7 @@ def main() -> None:
     kinds = ["colour", "speed", "memory", "texture"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--what", nargs="*", default=kinds, choices=kinds)
-    parser.add_argument("--steps", type=int, default=900, help="training steps of the U-Net")
+    parser.add_argument("--steps", type=int, default=1200, help="training steps of the U-Net")
     parser.add_argument("--side", type=int, default=4096, help="side of the slide for speed, in pixels")
     parser.add_argument("--big", type=int, default=16384, help="side of the slide for memory, in pixels")
     parser.add_argument("--picture", type=Path, help="draw this picture and measure nothing")

@@ -10,6 +10,7 @@ from qaclims_path.cli.datasets import app as datasets_app
 from qaclims_path.cli.demo import demo
 from qaclims_path.cli.doctor import doctor
 from qaclims_path.cli.evaluate import evaluate
+from qaclims_path.cli.slides import app as slides_app
 from qaclims_path.errors import QaclimsError
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ def root(
 app.command()(doctor)
 app.command()(demo)
 app.add_typer(datasets_app, name="datasets")
+app.add_typer(slides_app, name="slides")
 app.command()(evaluate)
 
 

@@ -8,26 +8,49 @@ F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 
+I64 = NDArray[np.int64]
+
+# Three densities share one word of 63 bits, so that one addition adds them all: fixed-point numbers of FIELD bits, BIAS
+# above zero so that none borrows from its neighbour.
+FIELD, FRACTION = 21, 5
+BIAS = 1 << (FIELD - 1)
+LARGEST_PART = BIAS // 3 - (1 << FRACTION)  # three of these, of either sign, stay within a field
+
+
+def packed(parts: NDArray[np.float64]) -> I64:
+    """Put what a channel's value adds to each of three densities (3 256 3) into one word each (3 256)."""
+    fixed = np.clip(np.rint(parts * (1 << FRACTION)), -LARGEST_PART, LARGEST_PART).astype(np.int64)
+    fixed[0] += BIAS + (1 << (FRACTION - 1))  # half a step, because what follows rounds down
+    words: I64 = fixed[..., 0] + (fixed[..., 1] << FIELD) + (fixed[..., 2] << 2 * FIELD)
+    return words
+
+
 @njit(cache=True, nogil=True, fastmath=True)
-def macenko_loop(image: U8, parts: F32, light: F32, glass: F32, out: U8) -> None:
+def macenko_loop(image: U8, parts: I64, light: F32, glass: F32, out: U8) -> None:
     """Add up the densities that red, green and blue contribute and look up the new brightness.
 
     Args:
         image: N 3.
-        parts: 3 256 3, contribution of a channel's value to each new density, in steps of `light`.
+        parts: 3 256, `packed`, in steps of `light`.
         light: 3 M, brightness by density.
         glass: 3 256, how much of a pixel is glass and stays; the least of three channels counts.
         out: N 3.
     """
     last = light.shape[1] - 1
+    mask, zero = (1 << FIELD) - 1, BIAS >> FRACTION
     half = np.float32(0.5)
     for i in range(len(image)):
         r, g, b = image[i, 0], image[i, 1], image[i, 2]
+        word = parts[0, r] + parts[1, g] + parts[2, b]
+        red = light[0, min(max(((word & mask) >> FRACTION) - zero, 0), last)]
+        green = light[1, min(max((((word >> FIELD) & mask) >> FRACTION) - zero, 0), last)]
+        blue = light[2, min(max((word >> (2 * FIELD + FRACTION)) - zero, 0), last)]
         keep = min(glass[0, r], glass[1, g], glass[2, b])
-        for c in range(3):
-            density = parts[0, r, c] + parts[1, g, c] + parts[2, b, c] + half
-            new = light[c, min(max(np.int32(density), 0), last)]
-            out[i, c] = np.uint8(new + keep * (np.float32(image[i, c]) - new) + half)
+        if keep > 0:
+            red += keep * (np.float32(r) - red)
+            green += keep * (np.float32(g) - green)
+            blue += keep * (np.float32(b) - blue)
+        out[i, 0], out[i, 1], out[i, 2] = np.uint8(red + half), np.uint8(green + half), np.uint8(blue + half)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -67,5 +90,5 @@ def lab_loop(
             xyz[c] = f * f * f if f > np.float32(6 / 29) else (f - np.float32(16 / 116)) * np.float32(27 * 116 / 24389)
         for c in range(3):
             linear = back[c, 0] * xyz[0] + back[c, 1] * xyz[1] + back[c, 2] * xyz[2] + half
-            new = srgb[min(max(np.int32(linear), 0), last)]
+            new = srgb[min(max(int(linear), 0), last)]
             out[i, c] = np.uint8(new + keep * (np.float32(image[i, c]) - new) + half)

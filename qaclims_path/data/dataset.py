@@ -14,7 +14,6 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import Record, load_record
 from qaclims_path.errors import UsageError
-from qaclims_path.files.images import read_image
 from qaclims_path.types import Sample
 
 Transform = Callable[[dict[str, Any]], Any]
@@ -72,7 +71,7 @@ class SegmentationDataset(Dataset[Sample]):
 
     def _opened(self, record: Record) -> tuple[NDArray[np.uint8], tuple[int, ...], NDArray[np.uint8] | None]:
         if not self.masks and record.present is not None:
-            return read_image(record.image), record.present, None
+            return record.image.pixels(), record.present, None
         picture, classes, truth = load_record(self.card, record)
         return picture, classes, truth if self.masks else None
 

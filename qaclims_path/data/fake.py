@@ -43,7 +43,7 @@ def _places(card: Card) -> dict[str, Split]:
     """One split for each set of images, with the masks and labels of all the splits that share it."""
     groups: dict[tuple[object, ...], dict[str, Split]] = {}
     for name, split in card.splits.items():
-        groups.setdefault((split.images[0], split.list[:1], split.match), {})[name] = split
+        groups.setdefault((split.part, split.images[0], split.list[:1], split.match), {})[name] = split
     places = {}
     for group in groups.values():
         name, first = next(iter(group.items()))

@@ -13,6 +13,7 @@ from qaclims_path.data.formats import (
     coco,  # noqa: F401
     filename_labels,  # noqa: F401
     folder,  # noqa: F401
+    tiles,  # noqa: F401
     voc,  # noqa: F401
 )
 from qaclims_path.data.formats.common import refuse

@@ -9,7 +9,49 @@ from numpy.typing import NDArray
 
 from qaclims_path.data.card import Card
 from qaclims_path.errors import BadFile
-from qaclims_path.files.images import read_image, read_mask
+from qaclims_path.files.images import image_size, read_image, read_mask
+
+
+class ImageSource(Protocol):
+    """Where the pixels of one image come from: a file, or a place on a slide."""
+
+    @property
+    def name(self) -> str:
+        """Name by which tables may call the image."""
+        ...
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """H W 3."""
+        ...
+
+    def size(self) -> tuple[int, int]:
+        """Width and height, without decoding."""
+        ...
+
+    def __str__(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A picture on disk."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return self.path.name
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """H W 3."""
+        return read_image(self.path)
+
+    def size(self) -> tuple[int, int]:
+        """Width and height from the header."""
+        return image_size(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 class MaskSource(Protocol):
@@ -50,13 +92,14 @@ class Record:
 
     Attributes:
         id: Name inside the split without suffix; predictions carry the same name.
+        image: Where its pixels come from.
         present: Indices of the classes present, or None when only the mask tells.
         mask: Where the truth comes from, or None where the split trains on image labels.
         patient: Whoever the image comes from, where the data set says.
     """
 
     id: str
-    image: Path
+    image: ImageSource
     present: tuple[int, ...] | None
     mask: MaskSource | None = None
     patient: str | None = None
@@ -77,7 +120,7 @@ def classes_in(card: Card, labels: NDArray[np.uint8]) -> tuple[int, ...]:
 
 def load_record(card: Card, record: Record) -> tuple[NDArray[np.uint8], tuple[int, ...], NDArray[np.uint8] | None]:
     """Open one image: its pixels (H W 3), the classes present, and its truth (H W label indices) if it has one."""
-    image = read_image(record.image)
+    image = record.image.pixels()
     if record.mask is None:
         return image, record.present or (), None
     truth = truth_of(card, record)

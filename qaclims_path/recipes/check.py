@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qaclims_path.data.card import Card
-from qaclims_path.data.record import MaskFile, Record
+from qaclims_path.data.record import ImageSource, MaskFile, Record
 from qaclims_path.errors import DatasetProblem, QaclimsError
 from qaclims_path.files.folders import first_existing, list_files
 from qaclims_path.files.progress import track
@@ -185,7 +185,7 @@ def _against_card(card: Card, name: str, listing: Listing) -> SplitCheck:
 
 def _in_two_parts(card: Card, listings: dict[str, Listing]) -> Iterator[str]:
     """Patients, or images where names do not tell patients, that are in two of training, validation and test."""
-    places: dict[str, dict[str, Path]] = defaultdict(dict)
+    places: dict[str, dict[str, ImageSource]] = defaultdict(dict)
     for name, listing in listings.items():
         for record in listing.records:
             who = f"The patient '{record.patient}'" if record.patient else f"The image {record.image.name}"

@@ -18,7 +18,7 @@ from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import MaskFile, Record, classes_in
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.folders import first_existing, list_files, stem_key
-from qaclims_path.files.images import image_size, read_image
+from qaclims_path.files.images import image_size
 
 WORKERS = min(4, cpu_count() or 1)  # Pillow decodes outside the interpreter's lock
 BATCH = 256
@@ -144,10 +144,12 @@ def _whatever_is_there(files: SplitFiles) -> list[Record]:
 
 def _headers(card: Card, record: Record) -> list[Finding]:  # noqa: ARG001 - same shape as `_pixels`
     sizes, findings = [], []
-    paths = [record.image, record.mask.path] if isinstance(record.mask, MaskFile) else [record.image]
-    for path in paths:
+    headers = [record.image.size]
+    if isinstance(record.mask, MaskFile):
+        headers.append(partial(image_size, record.mask.path))
+    for size in headers:
         try:
-            sizes.append(image_size(path))
+            sizes.append(size())
         except QaclimsError as error:
             findings.append(("unreadable", str(error)))
     if len(sizes) == 2 and sizes[0] != sizes[1]:
@@ -159,7 +161,7 @@ def _pixels(card: Card, record: Record) -> list[Finding]:
     findings: list[Finding] = []
     size: tuple[int, int] | None = None
     try:
-        height, width = read_image(record.image).shape[:2]
+        height, width = record.image.pixels().shape[:2]
         size = width, height
     except QaclimsError as error:
         findings.append(("unreadable", str(error)))

@@ -16,7 +16,7 @@ from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import Record
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.atomic import write_text
-from qaclims_path.files.images import read_image, write_mask
+from qaclims_path.files.images import write_mask
 from qaclims_path.files.progress import track
 from qaclims_path.recipes.check import CheckReport, check
 from qaclims_path.recipes.evaluate import evaluate
@@ -59,9 +59,9 @@ def demo(out: Path, *, quick: bool = False, seed: int = 0) -> DemoReport:
         raise QaclimsError(f"The phantom data in {data} is damaged. Remove {out} and run the demo again.")
     colors = class_colors(card, list_records(card, data, "train"))
     for record in track(list_records(card, data, "val"), "predicting from colour"):
-        labels = nearest_color(read_image(record.image), colors)
+        labels = nearest_color(record.image.pixels(), colors)
         write_mask(predictions / f"{record.id}.png", card.encode(labels), card.code_palette)
-    scores = evaluate(predictions, card, data, "val", out=metrics, what="masks")
+    scores = evaluate(predictions, card, data, "val", out=metrics, what="masks", made_with_gate="none")
     return DemoReport(data, predictions, metrics, checked, scores)
 
 
@@ -76,19 +76,22 @@ def _make_data(card: Card, data: Path, marker: Path, *, quick: bool, seed: int) 
 
 
 def class_colors(card: Card, records: list[Record]) -> NDArray[np.float64]:
-    """Mean colour (C 3) of the tissue in training tiles labelled with one class only; no mask is read."""
+    """Mean colour (C 3) of the tissue in training tiles that hold a class; no mask is read.
+
+    A tile with k classes counts 1 / k² for each: the fewer there are, the more its colour says about them.
+    """
     sums = np.zeros((len(card.classes), 3))
-    pixels = np.zeros(len(card.classes))
+    weights = np.zeros(len(card.classes))
     for record in track(records, "learning colours"):
-        if record.present is None or len(record.present) != 1:
-            continue
-        tissue = _tissue(read_image(record.image))
-        sums[record.present[0]] += tissue.sum(axis=0)
-        pixels[record.present[0]] += len(tissue)
-    if (pixels == 0).any():
-        missing = ", ".join(np.array(card.names)[pixels == 0])
-        raise QaclimsError(f"No training tile holds only {missing}, so its colour cannot be learnt. Make more tiles.")
-    return sums / pixels[:, None]
+        tissue = _tissue(record.image.pixels())
+        held = list(record.present or ())
+        if len(tissue) and held:
+            sums[held] += tissue.mean(axis=0) / len(held) ** 2
+            weights[held] += 1 / len(held) ** 2
+    if (weights == 0).any():
+        missing = ", ".join(np.array(card.names)[weights == 0])
+        raise QaclimsError(f"No training tile holds {missing}, so its colour cannot be learnt. Make more tiles.")
+    return sums / weights[:, None]
 
 
 def nearest_color(image: NDArray[np.uint8], colors: NDArray[np.float64]) -> NDArray[np.uint8]:

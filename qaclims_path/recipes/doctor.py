@@ -23,7 +23,7 @@ LIBRARIES = (
     *("numpy", "scipy", "scikit-image", "numba", "shapely", "pycocotools", "safetensors", "huggingface_hub"),
     *("pydantic", "pyyaml", "typer", "rich", "jinja2", "matplotlib", "pillow", "tensorboard", "simplemma"),
 )
-EXTRAS = {"dicom": "wsidicom", "parquet": "pyarrow"}
+EXTRAS = {"dicom": "wsidicom", "parquet": "pyarrow", "ray": "ray"}
 HUB = ("huggingface.co", 443)
 HUB_TIMEOUT_S = 2.0
 LOW_DISK_GB = 10

@@ -13,7 +13,6 @@ from qaclims_path.data.card import BACKGROUND_NAME, IGNORE, IGNORE_NAME, Card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import Record, classes_in, truth_of
 from qaclims_path.errors import DatasetProblem
-from qaclims_path.files.images import image_size
 from qaclims_path.files.progress import track
 from qaclims_path.files.tables import write_csv
 
@@ -110,7 +109,7 @@ def split_stats(card: Card, name: str, records: list[Record]) -> SplitStats:
     together = np.zeros((count, count), np.int64)
     per_image: Counter[int] = Counter()
     for record in track(records, f"counting {name}"):
-        sizes.append(image_size(record.image))
+        sizes.append(record.image.size())
         present = record.present or ()
         if record.mask is not None:
             truth = truth_of(card, record)

@@ -9,6 +9,12 @@ from rich.markup import escape
 from qaclims_path.report.evaluation import EvaluationReport
 from qaclims_path.report.scores import score_tables
 
+BASELINE = (
+    "[bold]A colour baseline on phantom tissue[/]: every pixel gets the class whose mean colour, learnt from "
+    "image-level labels, is nearest. It is not the method of this package, which comes with the trainer; it shows what "
+    "colour alone is worth here."
+)
+
 
 def demo_page(data: Path, predictions: Path, metrics: Path, scores: EvaluationReport) -> list[RenderableType]:
     """The score of the colour baseline, where everything lies, and the next commands."""
@@ -20,9 +26,7 @@ def demo_page(data: Path, predictions: Path, metrics: Path, scores: EvaluationRe
         "qaclims datasets init --classes tumor,stroma,other --name mine --out mine.yaml",
     )
     return [
-        "[bold]A colour baseline on phantom tissue[/]: every pixel gets the class whose mean colour, learnt from tiles "
-        "with one label, is nearest. It is not the method of this package, which comes with the trainer; it shows what "
-        "colour alone is worth here.",
+        BASELINE,
         "",
         *score_tables(scores),
         "",

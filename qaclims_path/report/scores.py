@@ -2,6 +2,7 @@
 
 import math
 
+from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -44,7 +45,9 @@ def _title(report: EvaluationReport, what: str) -> str:
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", highlight=False)
+    return Table(
+        title=title, title_justify="left", title_style="bold", highlight=False, box=SIMPLE_HEAD, pad_edge=False
+    )
 
 
 def _means(report: EvaluationReport) -> Table:
@@ -79,9 +82,9 @@ def _means(report: EvaluationReport) -> Table:
 
 def _classes(report: EvaluationReport) -> Table:
     table = _table(_title(report, "Classes"))
-    table.add_column("class")
-    for name in ("IoU %", "95 % interval", "Dice %", "precision %", "recall %", "boundary IoU %", "truth pixels"):
-        table.add_column(name, justify="right")
+    table.add_column("class", overflow="fold", min_width=10)
+    for name in ("IoU %", "95 %", "Dice %", "prec. %", "recall %", "b-IoU %", "pixels"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in report.per_class:
         cells = (row.dice, row.precision, row.recall, row.boundary_iou)
         table.add_row(
@@ -136,4 +139,4 @@ def percent(value: float) -> str:
 def _ends(interval: Interval | None) -> str:
     if interval is None or math.isnan(interval[0]):
         return ""
-    return f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f}"
+    return f"{100 * interval[0]:.1f}-{100 * interval[1]:.1f}"

@@ -14,11 +14,12 @@ def qaclims(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess
 
 def test_help_names_every_command() -> None:
     shown = qaclims("--help").stdout
-    assert all(name in shown for name in ("doctor", "demo", "datasets", "evaluate"))
+    assert all(name in shown for name in ("doctor", "demo", "datasets", "evaluate", "slides"))
 
 
 @pytest.mark.parametrize("command", ["doctor", "demo", "evaluate", "datasets list", "datasets show", "datasets check",
-                                     "datasets stats", "datasets fake", "datasets init"])  # fmt: skip
+                                     "datasets stats", "datasets fake", "datasets init", "slides info",
+                                     "slides tile"])  # fmt: skip
 def test_every_command_shows_an_example(command: str) -> None:
     result = qaclims(*command.split(), "--help")
     assert result.returncode == 0

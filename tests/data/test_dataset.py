@@ -117,7 +117,7 @@ def test_collate(root):
 def test_the_fake_pictures_show_their_classes(root):
     dataset = open_dataset("bcss-wsss", root, "val")
     for sample, record in zip(dataset, dataset.records, strict=True):
-        picture = read_image(record.image).astype(float)
+        picture = record.image.pixels().astype(float)
         for k in sample.present.nonzero().flatten().tolist():
             seen = picture[sample.mask.numpy() == k].mean(0)
             assert np.abs(seen - dataset.card.palette[k]).max() < 30

@@ -69,7 +69,7 @@ def test_oracle_is_printed_in_every_table():
     "text",
     [
         "70.00",
-        "68.00 to 72.00",
+        "68.0-72.0",
         "mIoU of tumor",
         "mIoU of all classes",
         "width 2 % of the diagonal",

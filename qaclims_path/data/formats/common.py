@@ -12,7 +12,7 @@ from PIL import Image
 
 from qaclims_path.data.card import Card, Split
 from qaclims_path.data.formats import FakeItem
-from qaclims_path.data.record import MaskFile, MaskSource, Record
+from qaclims_path.data.record import ImageFile, MaskFile, MaskSource, Record
 from qaclims_path.errors import BadFile, DatasetProblem
 from qaclims_path.files.atomic import atomic_path
 from qaclims_path.files.folders import IMAGE_SUFFIXES, first_existing, inside, list_files, stem_key
@@ -103,7 +103,7 @@ class SplitFiles:
         return [
             Record(
                 id=stem_key(name),
-                image=folder / name,
+                image=ImageFile(folder / name),
                 present=None if present is None else present[name],
                 mask=mask,
                 patient=told.get(name) or self.card.patient_of(name),

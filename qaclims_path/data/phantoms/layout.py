@@ -39,7 +39,14 @@ def outline(key: Key, x: float, y: float, width: float, height: float) -> float:
         key ^ 0x12, x / 60.0, y / 60.0
     )
     torn = smooth(key ^ 0x13, x / 700.0, y / 700.0)
-    tear = 1e3 if torn < 0.35 else abs(smooth(key ^ 0x14, x / 300.0, y / 300.0)) * 150.0 + 40.0 * (0.55 - torn)
+    if torn < 0.5:
+        return float(round_edge + ragged)
+    # tears run askew, so that the lattice of the noise does not show
+    along, across = (
+        0.8 * x + 0.6 * y + 2.0 * ragged,
+        0.8 * y - 0.6 * x + 60.0 * smooth(key ^ 0x15, x / 130.0, y / 130.0),
+    )
+    tear = abs(smooth(key ^ 0x14, along / 420.0, across / 260.0)) * 130.0 + 16.0 * (0.5 - torn)
     return float(min(round_edge + ragged, tear))
 
 
@@ -47,7 +54,7 @@ def outline(key: Key, x: float, y: float, width: float, height: float) -> float:
 def nests(point: NDArray[np.float32], key: Key, kind: int, bits: int, where: tuple[float, float, float]) -> None:
     """Tumour nests, cords or glands of one zone; `where` is x, y and the depth inside the zone."""
     x, y, inside = where
-    scale = 90.0 + 40.0 * part(bits, 2) if kind == GLANDS else 150.0 + 110.0 * part(bits, 2)
+    scale = 100.0 + 45.0 * part(bits, 2) if kind == GLANDS else 150.0 + 110.0 * part(bits, 2)
     stretch = 2.2 if kind == CORDS else 1.0
     angle = 6.283 * part(bits, 3)
     u = (x * np.cos(angle) + y * np.sin(angle)) / stretch
@@ -58,7 +65,7 @@ def nests(point: NDArray[np.float32], key: Key, kind: int, bits: int, where: tup
     point[NEST] = min(border * scale - gap, inside - 14.0)
     point[KIND] = 0.5 * point[KIND] + 0.5 * part(own, 1)
     if kind == GLANDS and part(own, 2) < 0.85:
-        point[LUMEN] = point[NEST] - 20.0 - 9.0 * part(own, 3)
+        point[LUMEN] = point[NEST] - 15.0 - 8.0 * part(own, 3)
     elif kind == SOLID and scale > 215.0 and part(own, 2) < 0.4:
         point[DEAD] = point[NEST] - 45.0  # the centre of a large nest starves
 
@@ -149,7 +156,7 @@ def lay_out(
             point[FOLD] = fold(key, x, y, size[0], size[1])
             # fibres run along lines of equal FIBRE: around nests, and wavy elsewhere
             wave = 55.0 * smooth(key ^ 0x62, x / 190.0, y / 190.0) + 9.0 * smooth(key ^ 0x63, x / 45.0, y / 45.0)
-            around = 0.6 * max(-60.0, min(max(point[NEST], point[LYMPH]), 0.0))
+            around = 0.35 * max(-60.0, min(max(point[NEST], point[LYMPH]), 0.0))
             point[FIBRE] = y * np.cos(tilt) - x * np.sin(tilt) + wave + around
             point[BLUE] = smooth(key ^ 0x64, x / 230.0, y / 230.0) + 0.4 * smooth(key ^ 0x65, x / 60.0, y / 60.0)
             point[PINK] = smooth(key ^ 0x66, x / 260.0, y / 260.0) + 0.4 * smooth(key ^ 0x67, x / 70.0, y / 70.0)

@@ -49,7 +49,7 @@ def slope(fields: Fields, gx: float, gy: float, field: int) -> tuple[float, floa
 def tumor_cell(point: NDArray[np.float32], bits: int, more: int, body: NDArray[np.float64]) -> bool:
     """A tumour nucleus: large, uneven, pale with a nucleolus or dark all through; in glands a row at the rim."""
     kind = point[KIND]
-    if point[LUMEN] > -900.0 and (point[LUMEN] > -7.0 or point[NEST] < 3.0):
+    if point[LUMEN] > -900.0 and (point[LUMEN] > -6.0 or point[NEST] < 3.0):
         return False
     if point[NEST] < 2.0 or part(bits, 2) > 0.93 - 0.25 * kind:
         return False

@@ -85,10 +85,12 @@ def ground_dye(code, point, key, x, y, texture, along, grain, wave):  # type: ig
     if code == NECROSIS:
         return necrosis(point, grain, texel(texture, 2, x, y), wave)
     if point[FAT] > 0.0 and point[TISSUE] > 0.0:
-        border = cell(key ^ 0x71, (x + 9.0 * wave) / ADIPOCYTE, (y + 9.0 * wave) / ADIPOCYTE, 0.8)[2] * ADIPOCYTE
+        border = cell(key ^ 0x71, (x + 5.0 * wave) / ADIPOCYTE, (y + 5.0 * wave) / ADIPOCYTE, 0.8)[2] * ADIPOCYTE
         wall = min(max(np.float32(0.0), np.float32((2.6 + wave - border) / 1.6)), np.float32(1.0))
         return np.float32(0.10) * wall, np.float32(0.55) * wall
-    secretion = np.float32(0.16) * max(zero, grain - np.float32(0.15)) if point[LUMEN] > 4.0 else zero
+    secretion = (
+        np.float32(0.16) * max(zero, grain - np.float32(0.15)) if point[LUMEN] > 4.0 and point[TISSUE] > 0.0 else zero
+    )
     return zero, secretion
 
 
@@ -136,8 +138,8 @@ def ground(
             blue, pink = ground_dye(code, point, key, x, y, texture, x * tilt[0] + y * tilt[1], grain, wave)
             planes[0, py, px], planes[1, py, px] = blue, pink
             pile = np.float32(1.0 + 0.9 * min(max(point[FOLD] / 3.0, 0.0), 1.0))
-            planes[2, py, px] = pile * max(np.float32(0.45), np.float32(1.0) + np.float32(0.46) * point[BLUE])
-            planes[3, py, px] = pile * max(np.float32(0.45), np.float32(1.0) + np.float32(0.46) * point[PINK])
+            planes[2, py, px] = pile * max(np.float32(0.45), np.float32(1.0) + np.float32(0.58) * point[BLUE])
+            planes[3, py, px] = pile * max(np.float32(0.45), np.float32(1.0) + np.float32(0.58) * point[PINK])
 
 
 @njit(cache=True)

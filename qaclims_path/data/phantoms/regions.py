@@ -23,12 +23,12 @@ def annotations(codes: NDArray[np.uint8], step: int, size: tuple[int, int]) -> d
     for code in range(BACKGROUND):
         for polygon in _polygons(codes == code, step, size):
             rings = [polygon.exterior, *polygon.interiors]
-            coordinates = [[[round(x, 1), round(y, 1)] for x, y in ring.coords] for ring in rings]
+            coordinates = [[[int(x), int(y)] for x, y in ring.coords] for ring in rings]
             features.append(_feature(len(features), code, coordinates))
     return {"type": "FeatureCollection", "features": features}
 
 
-def _feature(number: int, code: int, coordinates: list[list[list[float]]]) -> dict[str, Any]:
+def _feature(number: int, code: int, coordinates: list[list[list[int]]]) -> dict[str, Any]:
     return {
         "type": "Feature",
         # QuPath wants a UUID; a fixed one keeps the bytes of the file the same

@@ -13,6 +13,7 @@ from qaclims_path.data.phantoms.stain import key_of
 SLIDE_UM = 6000.0  # side of the slide that a patient's tiles come from
 TRIES = 24
 LEAST = 0.02  # a class covers this share of a tile or is absent from it
+MOST_BACKGROUND = 0.85
 CLASSES = BACKGROUND + 1
 
 
@@ -35,7 +36,7 @@ def phantom_tiles(
         size: Side in pixels.
         mpp: Pixel size in um.
         stains: Stain families that the patients take in turn; None lets their names draw one.
-        single: Share of tiles that are to hold one class; the others hold several.
+        single: Share of tiles that are to hold one tissue; the others hold several. Every tile holds one at least.
     """
     for number, patient in enumerate(patients):
         stain = stains[number % len(stains)] if stains else None
@@ -61,9 +62,10 @@ def _choose(
 
 
 def _worth(share: NDArray[np.float64], seen: NDArray[np.float64], *, alone: bool) -> float:
-    """Higher is better; a class present by a few pixels only makes a poor label and costs most."""
+    """Higher is better; nothing but background, or a class present by a few pixels only, makes a poor label."""
     rare = float((share / (1.0 + seen)).sum())
     slivers = int(((share > 0) & (share < LEAST)).sum())
-    kinds = int((share > 0).sum())
+    kinds = int((share[:BACKGROUND] > 0).sum())
     fits = kinds == 1 if alone else kinds > 1
-    return rare + 2.0 * fits - 4.0 * slivers
+    empty = bool(share[BACKGROUND] > MOST_BACKGROUND)
+    return rare + 2.0 * fits - 4.0 * slivers - 100.0 * empty

@@ -3,6 +3,7 @@
 Tiles are compressed as they are painted; the coarser levels wait compressed, so that a slide of any size fits.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from qaclims_path.data.phantoms.regions import CLASS_COLORS, annotations
 from qaclims_path.data.phantoms.slide import PhantomSlide, PhantomSpec
-from qaclims_path.files.atomic import atomic_path, write_json
+from qaclims_path.files.atomic import atomic_path, write_text
 from qaclims_path.files.progress import track
 
 TILE = 256
@@ -47,7 +48,8 @@ def write_slide(folder: Path, name: str, spec: PhantomSpec) -> PhantomFiles:
         _write_tiff(slide, spec, painting.paint(name), painting.pictures, _picture_tags())
         _write_tiff(truth, spec, iter(painting.codes[LEVELS[0]]), painting.codes, _code_tags())
         codes, step = painting.overview()
-        write_json(files.regions, annotations(codes, step, (spec.width, spec.height)))
+        regions = annotations(codes, step, (spec.width, spec.height))
+        write_text(files.regions, json.dumps(regions, separators=(",", ":")) + "\n")
     return files
 
 
@@ -69,7 +71,8 @@ class _Painting:
         for top in track(range(0, spec.height, TILE), f"painting {name}"):
             band = self.slide.read(0, top, spec.width, min(TILE, spec.height - top))
             self.codes[1] += map(_deflate, _tiles(band[1], 4))
-            self.coarse.append(band[1][self.step // 2 :: self.step, self.step // 2 :: self.step])
+            half = self.step // 2
+            self.coarse.append(band[1][half :: self.step, half :: self.step].copy())  # a view would keep the band
             last = top + TILE >= spec.height
             smaller = band
             for level, bands in waiting.items():
@@ -89,7 +92,7 @@ class _Painting:
     def step(self) -> int:
         """Pixels per point of the map that the regions are drawn from: 4 um, coarser on huge slides."""
         spec = self.slide.spec
-        wanted = max(4.0 / spec.mpp, max(spec.width, spec.height) / 4096)
+        wanted = max(4.0 / spec.mpp, max(spec.width, spec.height) / 2048)
         return int(min(TILE, 2 ** np.ceil(np.log2(max(wanted, 1.0)))))
 
     def overview(self) -> tuple[NDArray[np.uint8], int]:

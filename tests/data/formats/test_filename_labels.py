@@ -43,7 +43,7 @@ def test_label_order_of_the_publisher(tmp_path, make_card, put):
 def test_images_in_a_folder_below(tmp_path, make_card, put):
     put(tmp_path / "train" / "img", "x[100].png")
     card = make_card("filename_labels", NAMED)
-    assert list_records(card, tmp_path, "one")[0].image == tmp_path / "train" / "img" / "x[100].png"
+    assert list_records(card, tmp_path, "one")[0].image.path == tmp_path / "train" / "img" / "x[100].png"
 
 
 def test_bad_names_are_reported_together(tmp_path, make_card, put):
@@ -74,7 +74,7 @@ def test_masks_of_the_same_name(tmp_path, make_card, put):
         list_records(card, tmp_path, "one")
     put(tmp_path / "val" / "mask", *(f"{i}.png" for i in range(12) if i != 3))
     records = list_records(card, tmp_path, "one")
-    assert str(records[4].mask) == str(records[4].image.parents[1] / "mask" / "2.png")
+    assert str(records[4].mask) == str(records[4].image.path.parents[1] / "mask" / "2.png")
     assert records[0].present is None
 
 

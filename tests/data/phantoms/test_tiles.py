@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from qaclims_path.data.phantoms.layout import BACKGROUND
 from qaclims_path.data.phantoms.tiles import LEAST, phantom_tiles
 
 PATIENTS = ("FK-0001", "FK-0002", "FK-0003")
@@ -27,14 +28,15 @@ def test_tiles_have_the_size_and_the_patients_asked_for(tiles):
 
 
 def test_some_tiles_hold_one_class_and_many_several(tiles):
-    kinds = [len(np.unique(tile.labels)) for tile in tiles]
+    kinds = [len(np.unique(tile.labels[tile.labels < BACKGROUND])) for tile in tiles]
+    assert min(kinds) > 0
     assert 0.15 < np.mean(np.array(kinds) == 1) < 0.6
     assert np.mean(np.array(kinds) > 1) > 0.4
 
 
 def test_every_class_has_a_fair_share(tiles):
     counts = np.bincount(np.concatenate([tile.labels.ravel() for tile in tiles]), minlength=5)
-    assert (counts / counts.sum() > 0.08).all()
+    assert (counts / counts.sum() > 0.06).all()
 
 
 def test_few_labels_stand_for_a_sliver(tiles):

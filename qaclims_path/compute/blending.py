@@ -1,0 +1,142 @@
+"""Adding overlapping tiles of class probabilities in a band as high as one tile, however high the picture is.
+
+The weights of a tile are the product of one row and one column of numbers. No map of their sums is kept: the
+probabilities of a pixel add up to one, so the sum over its classes is the sum of its weights.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Window = Literal["gaussian", "linear", "flat"]
+SUM_MARGIN = 0.02  # half precision adds up to one within this
+SIGMA = 0.125  # of a tile's side
+
+
+def window_weights(kind: Window, size: int) -> NDArray[np.float32]:
+    """The weights (size) along one side of a tile: positive, symmetric, 1 in the middle.
+
+    Example:
+        >>> window_weights("linear", 3).tolist()
+        [0.5, 1.0, 0.5]
+    """
+    centred = np.abs(np.arange(size) - (size - 1) / 2)
+    if kind == "gaussian":
+        weights = np.exp(-0.5 * (centred / (SIGMA * size)) ** 2)
+    elif kind == "linear":
+        weights = 1.0 - centred / ((size + 1) / 2)
+    else:
+        weights = np.ones(size)
+    scaled: NDArray[np.float32] = (weights / weights.max()).astype(np.float32)
+    return scaled
+
+
+class TileBand:
+    """The rows of a wide picture that tiles are still being added to.
+
+    Rows leave at the top, finished; as many empty ones appear at the bottom.
+
+    Attributes:
+        top: The first row that has not left.
+
+    Example:
+        >>> band = TileBand(width=3, classes=2, weights=window_weights("flat", 2))
+        >>> band.add(np.array([[[0, 0.3], [0, 0.3]], [[1, 0.7], [1, 0.7]]], np.float32), left=1, top=0)
+        True
+        >>> codes, confidence = band.take(1, outside=255)
+        >>> codes.tolist(), confidence.tolist()
+        ([[255, 1, 1]], [[0, 255, 179]])
+    """
+
+    def __init__(self, width: int, classes: int, weights: NDArray[np.float32], top: int = 0) -> None:
+        self.top = top
+        self._weights = weights
+        self._sums = np.zeros((len(weights), classes, width), np.float32)
+
+    def add(self, probabilities: NDArray[np.float32], left: int, top: int) -> bool:
+        """Add one tile, cut to the picture; says whether every pixel holds probabilities that add up to one.
+
+        Args:
+            probabilities: C h w of a tile.
+            left: Its first column in the picture, negative where it begins outside.
+            top: Its first row; what lies above the band has left already and is not added.
+        """
+        if top > self.top:
+            raise ValueError(f"row {top} is added before the rows from {self.top} on have been taken")
+        return bool(_add(self._sums, probabilities, self._weights, left, top, self.top) == 0)
+
+    def take(self, rows: int, outside: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Take the top rows: the best class of each pixel, and its share of the probability in 255ths.
+
+        Args:
+            rows: How many, at most the height of a tile.
+            outside: Code of the pixels that no tile covers; their confidence is 0.
+        """
+        codes = np.empty((rows, self._sums.shape[2]), np.uint8)
+        confidence = np.empty_like(codes)
+        _take(self._sums, self.top % len(self._sums), outside, codes, confidence)
+        self.top += rows
+        return codes, confidence
+
+
+@njit(cache=True, nogil=True)
+def _add(
+    sums: NDArray[np.float32],
+    tile: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    left: int,
+    top: int,
+    start: int,
+) -> int:
+    """Row r of the picture lies in `sums[r % height]`. Gives the number of pixels that are no probabilities."""
+    height, classes, width = sums.shape
+    first, last = max(0, -left), max(0, -left, min(tile.shape[2], width - left))
+    totals = np.empty(tile.shape[2], np.float32)
+    wrong = 0
+    for i in range(tile.shape[1]):
+        totals[:] = 0
+        for c in range(classes):
+            values = tile[c, i]
+            for j in range(totals.size):  # NaN is not above
+                totals[j] += values[j] if values[j] >= np.float32(-SUM_MARGIN) else np.float32(2.0)
+        for j in range(totals.size):
+            wrong += 0 if abs(totals[j] - np.float32(1.0)) <= np.float32(SUM_MARGIN) else 1
+        if top + i < start:
+            continue
+        across = weights[i] * weights[first:last]
+        for c in range(classes):
+            values = tile[c, i, first:last]
+            line = sums[(top + i) % height, c, left + first : left + last]
+            for j in range(line.size):
+                line[j] += across[j] * values[j]
+    return wrong
+
+
+@njit(cache=True, nogil=True)
+def _take(
+    sums: NDArray[np.float32],
+    first: int,
+    outside: int,
+    codes: NDArray[np.uint8],
+    confidence: NDArray[np.uint8],
+) -> None:
+    height, classes, width = sums.shape
+    best = np.empty(width, np.float32)
+    total = np.empty(width, np.float32)
+    for row in range(codes.shape[0]):
+        band = sums[(first + row) % height]
+        best[:] = 0
+        total[:] = 0
+        codes[row] = outside
+        for c in range(classes):
+            for x in range(width):
+                value = band[c, x]
+                total[x] += value
+                if value > best[x]:
+                    best[x] = value
+                    codes[row, x] = c
+        for x in range(width):
+            confidence[row, x] = np.uint8(np.float32(255.0) * best[x] / max(total[x], np.float32(1e-30)) + 0.5)
+        band[:] = 0

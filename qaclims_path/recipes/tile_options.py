@@ -1,0 +1,91 @@
+"""What decides the tiles of a folder, as it is written beside them."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from qaclims_path.config import Options
+from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.files.atomic import write_json
+from qaclims_path.slides.slide_list import TILED
+
+Share = Annotated[float, Field(ge=0, le=1)]
+WAYS_OUT = "Choose another --out, or give the same options as before."
+
+
+class TileOptions(Options):
+    """Everything that changes what is written, but the slides and the files that describe them.
+
+    Attributes:
+        mpp: Pixel size of the tiles in micrometres.
+        size: Width and height of a tile in pixels.
+        stride: Distance of neighbouring tiles in their own pixels.
+        min_tissue: Least share of a tile that is tissue.
+        tissue: How tissue is found.
+        pens: Whether marks of pens are left out.
+        blur: Whether tissue out of focus is left out.
+        present_from: Share of a tile from which a class counts as present.
+        split_by: Whether patients or slides are dealt out to the splits.
+        split_shares: Of training, validation and test.
+        write: Format of written tiles.
+        stain: How the stain is normalised.
+        backend: Which reader opens the slides.
+        seed: Of the splits and the stain fits.
+    """
+
+    mpp: Annotated[float, Field(gt=0, le=1000)]
+    size: Annotated[int, Field(ge=1, le=16384)]
+    stride: Annotated[float, Field(ge=1)]
+    min_tissue: Share = 0.5
+    tissue: Literal["otsu", "none", "file"] = "otsu"
+    pens: bool = False
+    blur: bool = False
+    present_from: Share = 0.05
+    split_by: Literal["patient", "slide"] = "patient"
+    split_shares: tuple[Share, Share, Share] = (0.7, 0.15, 0.15)
+    write: Literal["none", "jpeg", "png", "webp"] = "none"
+    stain: Literal["none", "macenko", "reinhard"] = "none"
+    backend: str = "auto"
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> "TileOptions":
+        if abs(sum(self.split_shares) - 1) > 1e-6:
+            raise ValueError(f"the shares of the splits add up to {sum(self.split_shares):g}, not to 1")
+        return self
+
+
+def check_folder(out: Path, options: TileOptions) -> None:
+    """Refuse a folder that was made with other options, or that holds something else; one that is new is fine."""
+    path = out / TILED
+    if not path.exists():
+        strange = next((item.name for item in out.iterdir() if item.name != "state"), None) if out.is_dir() else None
+        if strange is not None:
+            raise UsageError(f"{out} holds '{strange}', which is not the result of a tiling. Choose another --out.")
+        return
+    before, now = _read(path), options.model_dump(mode="json")
+    changed = [
+        f"--{key.replace('_', '-')} was {before.get(key)}, now {now.get(key)}"
+        for key in (*now, *(set(before) - set(now)))
+        if before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise UsageError(f"{out} was made with other options: {'; '.join(changed)}. {WAYS_OUT}")
+
+
+def mark_folder(out: Path, options: TileOptions) -> None:
+    """Write down which options a folder is made with."""
+    if not (out / TILED).exists():
+        write_json(out / TILED, options.model_dump(mode="json"))
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path} cannot be read: {error}. {WAYS_OUT}") from error
+    if not isinstance(found, dict):
+        raise BadFile(f"{path} does not hold the options of a tiling. {WAYS_OUT}")
+    return found

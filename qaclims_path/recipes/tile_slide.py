@@ -1,0 +1,291 @@
+"""Tiling one slide: the MONAI transforms of `slides.transforms`, composed, and what they give written to files."""
+
+import shutil
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaclims_path.errors import QaclimsError
+from qaclims_path.files.ahead import ahead
+from qaclims_path.files.atomic import atomic_path
+from qaclims_path.recipes.tile_errors import OutOfSpace, known, no_space, sentence
+from qaclims_path.recipes.tile_options import TileOptions
+from qaclims_path.slides.grid import make_grid
+from qaclims_path.slides.manifest import TileLabels, write_slide_manifest
+from qaclims_path.slides.quality import draw_quality, save_quality, scale_text, write_tile_shapes
+from qaclims_path.slides.reader import open_slide
+from qaclims_path.slides.region import best_level
+from qaclims_path.slides.slide_list import SlideEntry
+from qaclims_path.slides.stain import save_fit
+from qaclims_path.slides.state import SlideState, read_state, write_state
+from qaclims_path.slides.tissue import TissueOptions
+
+SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+QUALITY = 90
+EVERY = 32  # tiles between two reports of progress
+SAMPLED = 4  # tiles encoded to foretell the size of all
+ROW_BYTES = 400  # of a tile in the manifest and in the GeoJSON, roughly
+Tell = Callable[[int, int], None]  # tiles done, of how many
+
+
+@dataclass(frozen=True)
+class SlideTask:
+    """All that another process needs to tile one slide.
+
+    Attributes:
+        entry: The slide, with its split.
+        out: Folder of the results.
+        options: Of all slides.
+        fingerprint: Of all that decides the result.
+        classes: Of the labels.
+        colors: Of the classes.
+        regions: GeoJSON that labels its tiles, if any.
+        present: Classes of the whole slide, where it is labelled as a whole.
+        roi: GeoJSON with its regions of interest, if any.
+        tissue: `otsu`, `none`, or a mask.
+        slide_mpp: Pixel size in micrometres that is taken where nothing else says it.
+        problem: Why it cannot be tiled, if that is known already.
+        threads: For writing tiles.
+    """
+
+    entry: SlideEntry
+    out: Path
+    options: TileOptions
+    fingerprint: str
+    classes: tuple[str, ...] = ()
+    colors: tuple[tuple[int, int, int], ...] = ()
+    regions: str | None = None
+    present: tuple[int, ...] = ()
+    roi: str | None = None
+    tissue: str = "otsu"
+    slide_mpp: float | None = None
+    problem: str = ""
+    threads: int = 1
+
+    @property
+    def name(self) -> str:
+        """Of the slide."""
+        return self.entry.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be done with a slide.
+
+    Attributes:
+        level: Index of the level that is read.
+        level_mpp: Its pixel size in micrometres.
+        resampled: By how much its pixels are shrunk; 1 where they are taken as they are.
+        lattice: Tiles before tissue and regions of interest are looked at.
+        tiles: Tiles that are kept.
+        bytes: Expected size of what is written.
+    """
+
+    name: str
+    path: str
+    error: str = ""
+    level: int = 0
+    level_mpp: float = 0.0
+    resampled: float = 1.0
+    lattice: int = 0
+    tiles: int = 0
+    bytes: int = 0
+
+
+def process(task: SlideTask, tell: Tell) -> SlideState:
+    """Tile a slide and keep book of it; whatever goes wrong is in the state that comes back.
+
+    Raises:
+        OutOfSpace: The disk is full.
+    """
+    before = read_state(task.out, task.name)
+    state = SlideState(task.name, "running", task.fingerprint, (before.attempts if before else 0) + 1)
+    _guarded(write_state, task.out, state)
+    try:
+        if task.problem:
+            with open_slide(task.entry.path, backend=task.options.backend):  # a damaged slide is the larger problem
+                raise QaclimsError(task.problem)
+        state = replace(state, status="done", result=tile_slide(task, tell))
+    except Exception as error:
+        if no_space(error):
+            raise OutOfSpace(sentence(error)) from error
+        trace = "" if known(error) else "".join(traceback.format_exception(error))
+        state = replace(state, status="failed", error=sentence(error), trace=trace)
+    _guarded(write_state, task.out, state)
+    return state
+
+
+def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
+    """Cut one slide; its manifest is written last, so that a slide with one is complete.
+
+    Returns:
+        What the summary says of it.
+    """
+    out, name, options = task.out, task.name, task.options
+    manifest = out / "slides" / f"{name}.csv"
+    manifest.unlink(missing_ok=True)
+    item = find_tiles(task)
+    with item["slide"] as slide:
+        grid, mask = item["grid"], item["tissue"]
+        if len(grid):
+            item = _reading(task)(item)
+        labels = _labels(task, item, len(grid))
+        tiles = item.get("tiles")
+        if tiles is not None and tiles.stain is not None:
+            save_fit(out / "stain" / f"{name}.json", tiles.stain)
+        if options.write != "none":
+            stream = tiles.stream(slide, 0, len(grid)) if tiles is not None else iter(())
+            _write_tiles(task, stream, grid, tell)
+        write_tile_shapes(out / "geojson" / f"{name}.geojson", name, grid, labels, task.colors)
+        title = f"{name}: tiles of {scale_text(grid)}, {len(grid)} kept; green: tissue"
+        save_quality(out / "quality" / f"{name}.jpg", draw_quality(slide, mask, grid, title))
+    write_slide_manifest(manifest, task.entry, grid, labels)
+    tell(len(grid), len(grid))
+    counts = {called: int(labels.present[:, k].sum()) for k, called in enumerate(labels.classes)}
+    none = "" if len(grid) or mask.note else "No tile holds enough tissue; see its quality picture."
+    notes = [note for note in (mask.note, none, *item.get("notes", ())) if note]
+    about = {"bytes": slide_bytes(task.entry.path), "given_mpp": given_mpp(task)}
+    return {"tiles": len(grid), "present": counts, "notes": notes, **about}
+
+
+def find_tiles(task: SlideTask) -> dict[str, Any]:
+    """The open slide, its tissue and its grid."""
+    from monai.transforms.compose import Compose  # seconds, which a run with nothing to do need not spend
+
+    from qaclims_path.slides.transforms import LoadSlided, TileGridd, TissueMaskd
+
+    options = task.options
+    tissue = TissueOptions(pens=options.pens, blur=options.blur)
+    find = Compose(
+        [
+            LoadSlided("slide", backend=options.backend),
+            TissueMaskd("slide", task.tissue, tile_um=options.mpp * options.size, options=tissue),
+            TileGridd(
+                "slide", mpp=options.mpp, size=options.size, stride=options.stride, min_tissue=options.min_tissue
+            ),
+        ]
+    )
+    item: dict[str, Any] = find(
+        {"slide": task.entry.path, "mpp": task.entry.mpp or given_mpp(task), "roi": task.roi, "regions": task.regions}
+    )
+    return item
+
+
+def given_mpp(task: SlideTask) -> float | None:
+    """`slide_mpp`, where it is needed: neither the slide list nor the slide says how large pixels are."""
+    if task.slide_mpp is None or task.entry.mpp is not None:
+        return None
+    with open_slide(task.entry.path, backend=task.options.backend) as slide:
+        return task.slide_mpp if slide.info.mpp is None else None
+
+
+def slide_bytes(path: str) -> int | None:
+    """Size of a slide's files; None where there is none (any more), or where it lies elsewhere."""
+    place = Path(path)
+    if place.is_dir():
+        return sum(file.stat().st_size for file in place.iterdir() if file.is_file())
+    return place.stat().st_size if place.is_file() else None
+
+
+def foretell(task: SlideTask) -> Plan:
+    """What tiling a slide would give; nothing is written."""
+    if task.problem:
+        return Plan(task.name, task.entry.path, task.problem)
+    try:
+        item = find_tiles(task)
+        with item["slide"] as slide:
+            return _plan(task, slide, item["grid"])
+    except Exception as error:  # the reason is the answer
+        return Plan(task.name, task.entry.path, sentence(error))
+
+
+def _plan(task: SlideTask, slide: Any, grid: Any) -> Plan:  # noqa: ANN401
+    options = task.options
+    step = slide.steps(options.mpp)
+    level = best_level(slide.info.levels, step)
+    downsample = slide.info.levels[level].downsample
+    whole = make_grid(slide.info, size=options.size, mpp=options.mpp, stride=options.stride)
+    some = np.linspace(0, len(grid) - 1, min(SAMPLED, len(grid)) if options.write != "none" else 0).astype(int)
+    pixels = (slide.read(grid.x[i], grid.y[i], grid.size, grid.size, grid.mpp) for i in some)
+    sizes = [len(encoded(tile, options.write)) for tile in pixels]
+    each = ROW_BYTES + (sum(sizes) // len(sizes) if sizes else 0)
+    return Plan(
+        task.name,
+        task.entry.path,
+        level=level,
+        level_mpp=round(slide.mpp[0] * downsample, 4),
+        resampled=round(step[0] / downsample, 4),
+        lattice=len(whole),
+        tiles=len(grid),
+        bytes=each * len(grid),
+    )
+
+
+def encoded(tile: NDArray[np.uint8], kind: str) -> bytes:
+    """A tile as a file: JPEG of quality 90 with full colour resolution, PNG, or WebP of quality 90."""
+    import imagecodecs
+
+    if kind == "jpeg":
+        return bytes(
+            imagecodecs.jpeg8_encode(
+                tile, level=QUALITY, colorspace="rgb", outcolorspace="ycbcr", subsampling="444", optimize=False
+            )
+        )
+    if kind == "png":
+        return bytes(imagecodecs.png_encode(tile, level=3))
+    return bytes(imagecodecs.webp_encode(tile, level=QUALITY, lossless=False))
+
+
+def _reading(task: SlideTask) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What is done with a grid that has tiles."""
+    from monai.transforms.compose import Compose
+
+    from qaclims_path.slides.transforms import NormalizeStaind, ReadTilesd, RegionLabelsd
+
+    steps: list[Any] = [ReadTilesd("slide")]
+    if task.options.stain != "none":
+        steps.append(NormalizeStaind("slide", task.options.stain, seed=task.options.seed))
+    if task.regions is not None:
+        steps.append(RegionLabelsd("slide", task.classes, present_from=task.options.present_from))
+    composed: Callable[[dict[str, Any]], dict[str, Any]] = Compose(steps)
+    return composed
+
+
+def _labels(task: SlideTask, item: dict[str, Any], count: int) -> TileLabels:
+    if task.regions is not None and count:
+        return TileLabels(task.classes, item["tiles"].present, item["shares"])
+    present = np.zeros((count, len(task.classes)), np.bool_)
+    present[:, list(task.present)] = True
+    return TileLabels(task.classes, present)
+
+
+def _write_tiles(task: SlideTask, tiles: Iterator[tuple[int, NDArray[np.uint8]]], grid: Any, tell: Tell) -> None:  # noqa: ANN401
+    """All tiles of a slide into a folder that appears when it is complete."""
+    folder = task.out / "tiles" / task.name
+    for old in [folder, *folder.parent.glob(f".{folder.stem}.*.part{folder.suffix}")]:
+        shutil.rmtree(old, ignore_errors=True)
+    kind = task.options.write
+
+    def save(numbered: tuple[int, NDArray[np.uint8]]) -> int:
+        number, pixels = numbered
+        file = temporary / f"{grid.x[number]}_{grid.y[number]}.{SUFFIX[kind]}"
+        file.write_bytes(encoded(pixels, kind))
+        return number
+
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
+        for number in ahead(save, tiles, threads=task.threads):
+            if number % EVERY == 0:
+                tell(number, len(grid))
+
+
+def _guarded(write: Callable[[Path, SlideState], None], out: Path, state: SlideState) -> None:
+    try:
+        write(out, state)
+    except QaclimsError as error:
+        raise OutOfSpace(str(error)) from error  # whatever it is, no slide can be recorded any more

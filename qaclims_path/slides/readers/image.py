@@ -1,0 +1,53 @@
+"""Plain pictures: PNG, JPEG or a TIFF photograph, held in memory as one level."""
+
+from pathlib import Path
+
+from qaclims_path.errors import BadFile
+from qaclims_path.files.images import read_image
+from qaclims_path.slides.readers.registry import SLIDE_READERS, NotMine
+from qaclims_path.slides.region import Pixels, Place, inside
+from qaclims_path.types import Level, SlideInfo
+
+
+class ImageBackend:
+    """A picture in memory. Its file says nothing that could be believed of its pixel size."""
+
+    def __init__(self, pixels: Pixels, path: str) -> None:
+        self._pixels = pixels
+        height, width = pixels.shape[:2]
+        self.info = SlideInfo(
+            path=path,
+            width=width,
+            height=height,
+            levels=(Level(width, height, 1.0),),
+            mpp=None,
+            power=None,
+            background=(255, 255, 255),
+            bounds=(0, 0, width, height),
+            associated=(),
+            backend="image",
+            vendor=Path(path).suffix.lstrip(".").lower() or "picture",
+        )
+
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
+        """H W 3 pixels."""
+        return inside(self._cut, self.info.levels[level], Place(level, x, y, width, height), self.info.background)
+
+    def associated(self, name: str) -> Pixels:
+        """Pictures have no further pictures."""
+        raise KeyError(name)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _cut(self, x: int, y: int, width: int, height: int) -> Pixels:
+        return self._pixels[y : y + height, x : x + width].copy()
+
+
+@SLIDE_READERS.add("image")
+def open_picture(path: str) -> ImageBackend:
+    """Read a picture whole."""
+    try:
+        return ImageBackend(read_image(Path(path)), path)
+    except BadFile as error:
+        raise NotMine(f"Pillow says '{str(error).removeprefix(path).strip().rstrip('.')}'") from error

@@ -1,0 +1,64 @@
+"""tiffslide: OpenSlide's interface in pure Python, remote files through fsspec included."""
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qaclims_path.errors import BadFile
+from qaclims_path.slides.readers.openslide import info_of
+from qaclims_path.slides.readers.registry import SLIDE_READERS, NotMine
+from qaclims_path.slides.region import Pixels, Place, inside
+
+if TYPE_CHECKING:
+    from tiffslide import TiffSlide
+
+
+class TiffSlideBackend:
+    """A slide read by tiffslide."""
+
+    def __init__(self, slide: "TiffSlide", path: str) -> None:
+        self._slide = slide
+        self.info = info_of(slide, path, "tiffslide")
+
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
+        """H W 3 pixels of a level."""
+        place = Place(level, x, y, width, height)
+        return inside(partial(self._read, level), self.info.levels[level], place, self.info.background)
+
+    def associated(self, name: str) -> Pixels:
+        """A label, macro or thumbnail picture."""
+        return np.array(self._slide.associated_images[name].convert("RGB"))
+
+    def close(self) -> None:
+        """Release the file."""
+        self._slide.close()
+
+    def _read(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
+        downsample = self.info.levels[level].downsample
+        # tiffslide divides by the downsample and rounds down; rounding up before gives back the pixel asked for
+        location = math.ceil(x * downsample), math.ceil(y * downsample)
+        try:
+            pixels = self._slide.read_region(location, level, (width, height), as_array=True)
+        except Exception as error:  # its codecs and file systems raise anything
+            raise BadFile(
+                f"{self.info.path} is damaged near pixel {x}, {y} of level {level}: {error}. Copy it again."
+            ) from error
+        return np.array(pixels, np.uint8)
+
+
+@SLIDE_READERS.add("tiffslide")
+def open_with_tiffslide(path: str) -> TiffSlideBackend:
+    """Open a file, or an address such as s3://bucket/slide.svs."""
+    from tiffslide import TiffSlide
+
+    try:
+        slide = TiffSlide(path)
+        page = slide.ts_tifffile.series[slide.properties["tiffslide.series-index"]].levels[0].keyframe
+    except Exception as error:  # tifffile and fsspec raise anything
+        raise NotMine(f"tiffslide says '{error}'") from error
+    if not page.is_tiled or page.dtype != np.uint8 or page.shape[2:] != (3,):
+        slide.close()
+        raise NotMine("its pixels are not 8-bit RGB in tiles")
+    return TiffSlideBackend(slide, path)

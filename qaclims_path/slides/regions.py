@@ -1,0 +1,179 @@
+"""Annotated regions of a slide: read from QuPath's GeoJSON, checked, and measured tile by tile.
+
+Coordinates are level 0 pixels. Regions of one class that overlap count once; regions of different classes both count.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from qaclims_path.compute.coverage import Ring, covered_area
+from qaclims_path.errors import BadFile
+from qaclims_path.files.geojson import Annotation, read_geojson
+from qaclims_path.registry import suggest
+from qaclims_path.types import SlideInfo, TileGrid
+
+STICKING_OUT = 0.01  # of a side: QuPath lets people draw a little beyond the slide
+
+
+@dataclass(frozen=True)
+class SlideRegions:
+    """The annotated area of each class.
+
+    Attributes:
+        classes: Names.
+        shapes: One valid polygon or multipolygon (maybe empty) per class.
+        notes: What was repaired, left out, or looks odd; sentences for the summary.
+    """
+
+    classes: tuple[str, ...]
+    shapes: tuple[Any, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_regions(path: Path, info: SlideInfo, classes: Sequence[str] | None = None) -> SlideRegions:
+    """Read the annotated areas of a slide, class by class.
+
+    Args:
+        path: GeoJSON as QuPath exports it.
+        info: The slide it belongs to.
+        classes: Names to look for, in order; None takes those of the file as they appear.
+
+    Example:
+        >>> read_regions(Path("a.geojson"), slide.info, ["Tumor", "Stroma"]).notes  # doctest: +SKIP
+        ('a.geojson: 1 region crosses itself and was repaired.',)
+    """
+    annotations = read_geojson(path)
+    names = tuple(dict.fromkeys(a.name for a in annotations if a.name is not None))
+    if classes is not None and names and not set(names) & set(classes):
+        raise BadFile(f"{path} has no region of any class asked for. {suggest(names[0], list(classes))}")
+    wanted = names if classes is None else tuple(classes)
+    areas, repaired = _areas(path, annotations)
+    _check_inside(path, areas, info)
+    shapes = [shapely.union_all([a for a, b in zip(areas, annotations, strict=True) if b.name == n]) for n in wanted]
+    notes = [
+        *_repair_note(path, repaired),
+        *_left_out(path, areas, annotations, wanted),
+        *_odd_frame(path, areas, info),
+    ]
+    return SlideRegions(wanted, tuple(shapes), tuple(notes))
+
+
+def read_roi(path: Path, info: SlideInfo) -> SlideRegions:
+    """Read all areas of a GeoJSON, whatever their class, as the single class 'roi'."""
+    annotations = read_geojson(path)
+    areas, repaired = _areas(path, annotations)
+    _check_inside(path, areas, info)
+    union = shapely.union_all(areas)
+    if union.is_empty:
+        raise BadFile(f"{path} encloses no area. Draw polygons, not points or lines, around what is wanted.")
+    return SlideRegions(("roi",), (union,), (*_repair_note(path, repaired), *_odd_frame(path, areas, info)))
+
+
+def region_shares(regions: SlideRegions, grid: TileGrid) -> NDArray[np.float32]:
+    """Share of every tile that each class covers (N C), 0..1, exactly."""
+    columns, column = np.unique(grid.x, return_inverse=True)
+    rows, row = np.unique(grid.y, return_inverse=True)
+    shares = np.zeros((len(grid), len(regions.classes)), np.float32)
+    for c, shape in enumerate(regions.shapes):
+        shares[:, c] = lattice_shares(shape, columns, rows, grid.width0, grid.height0)[row, column]
+    return shares
+
+
+def lattice_shares(
+    shape: Any,  # noqa: ANN401 - a shapely geometry
+    columns: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    width0: int,
+    height0: int,
+) -> NDArray[np.float64]:
+    """Share covered by a shape of each tile (rows, columns) of a lattice of left and top edges; tiles may overlap."""
+    if shape.is_empty or not len(columns) or not len(rows):
+        return np.zeros((len(rows), len(columns)))
+    xs = np.unique([columns, columns + width0]).astype(np.float64)
+    ys = np.unique([rows, rows + height0]).astype(np.float64)
+    total = np.zeros((len(ys), len(xs)))
+    total[1:, 1:] = covered_area(rings(shape), xs, ys).cumsum(axis=0).cumsum(axis=1)
+    left, right = np.searchsorted(xs, columns), np.searchsorted(xs, columns + width0)
+    top, bottom = np.searchsorted(ys, rows)[:, None], np.searchsorted(ys, rows + height0)[:, None]
+    area = total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
+    shares: NDArray[np.float64] = np.clip(area / (width0 * height0), 0, 1)
+    return shares
+
+
+def rings(shape: Any) -> Iterator[tuple[Ring, list[Ring]]]:  # noqa: ANN401 - a shapely geometry
+    """Outer ring and holes of every polygon of a shape, as points (P 2)."""
+    for polygon in shapely.get_parts(shape):
+        yield shapely.get_coordinates(polygon.exterior), [shapely.get_coordinates(hole) for hole in polygon.interiors]
+
+
+def _areas(path: Path, annotations: Iterable[Annotation]) -> tuple[list[Any], int]:
+    """The valid area of every annotation (empty for points and lines), and how many had to be repaired."""
+    areas, repaired = [], 0
+    for number, annotation in enumerate(annotations, start=1):
+        try:
+            shape = shapely.force_2d(shapely.geometry.shape(annotation.geometry))
+        except (ValueError, shapely.errors.ShapelyError) as error:
+            raise BadFile(f"{path}, region {number} is no polygon: {error}. Draw it again in QuPath.") from error
+        if shapely.get_dimensions(shape) == 2 and not shape.is_valid:
+            repaired += 1
+            shape = shapely.make_valid(shape)
+        parts = shapely.get_parts(shapely.get_parts(shape))  # collections may hold multipolygons
+        areas.append(shapely.union_all(parts[shapely.get_dimensions(parts) == 2]))
+    return areas, repaired
+
+
+def _check_inside(path: Path, areas: list[Any], info: SlideInfo) -> None:
+    for number, area in enumerate(areas, start=1):
+        if area.is_empty:
+            continue
+        left, top, right, bottom = area.bounds
+        over_x, over_y = STICKING_OUT * info.width + 1, STICKING_OUT * info.height + 1
+        if left < -over_x or top < -over_y or right > info.width + over_x or bottom > info.height + over_y:
+            raise BadFile(
+                f"{path}, region {number} lies at x {left:.0f} to {right:.0f} and y {top:.0f} to {bottom:.0f}, but "
+                f"{Path(info.path).name} has {info.width} x {info.height} pixels. Coordinates must be pixels of its "
+                "full resolution, from the upper left corner; is it the file of another slide?"
+            )
+
+
+def _odd_frame(path: Path, areas: list[Any], info: SlideInfo) -> list[str]:
+    """A note where all coordinates just fill the slide as it measures in micrometres or on a coarser level."""
+    filled = [area.bounds for area in areas if not area.is_empty]
+    if not filled:
+        return []
+    right, bottom = max(b[2] for b in filled), max(b[3] for b in filled)
+    frames = {f"pixels of level {n}": (level.width, level.height) for n, level in enumerate(info.levels) if n}
+    if info.mpp is not None:
+        frames["micrometres"] = (info.width * info.mpp[0], info.height * info.mpp[1])  # type: ignore[assignment]
+    for what, (width, height) in frames.items():
+        smaller = width < 0.6 * info.width and height < 0.6 * info.height
+        if smaller and 0.8 * width < right <= 1.01 * width and 0.8 * height < bottom <= 1.01 * height:
+            return [f"{path.name}: all regions lie in the upper left part; they look like {what}, not full resolution."]
+    return []
+
+
+def _repair_note(path: Path, repaired: int) -> list[str]:
+    if not repaired:
+        return []
+    return [f"{path.name}: {repaired} region{'s cross' if repaired > 1 else ' crosses'} itself and was repaired."]
+
+
+def _left_out(path: Path, areas: list[Any], annotations: list[Annotation], wanted: tuple[str, ...]) -> list[str]:
+    """What the labels do not count: points and lines, regions without a class, classes that nobody asked for."""
+    flat = sum(area.is_empty for area in areas)
+    solid = [a.name for a, area in zip(annotations, areas, strict=True) if not area.is_empty]
+    unnamed, other = solid.count(None), sorted({n for n in solid if n is not None} - set(wanted))
+    notes = []
+    if flat:
+        notes.append(f"{path.name}: {flat} points or lines enclose no area and were left out.")
+    if unnamed:
+        notes.append(f"{path.name}: {unnamed} regions without a class were left out.")
+    if other:
+        notes.append(f"{path.name}: regions of {', '.join(other)} were left out; these are not classes asked for.")
+    return notes

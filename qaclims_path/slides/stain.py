@@ -1,0 +1,65 @@
+"""The stain of a whole slide, fitted once on a seeded sample of its tiles and kept beside the results."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaclims_path.compute.stain import StainFit, fit_macenko, fit_reinhard, from_json, to_json
+from qaclims_path.errors import BadFile, NotRegistered, QaclimsError
+from qaclims_path.files.atomic import write_json
+from qaclims_path.registry import suggest
+from qaclims_path.slides.reader import Slide
+from qaclims_path.types import TileGrid
+
+FITS: dict[str, Callable[[NDArray[np.uint8]], StainFit]] = {"macenko": fit_macenko, "reinhard": fit_reinhard}
+PIXELS = 100_000
+
+
+def fit_slide(slide: Slide, grid: TileGrid, method: str = "macenko", *, seed: int = 0, tiles: int = 24) -> StainFit:
+    """Fit the stain of a slide on pixels of some of its tiles; equal seeds give equal fits.
+
+    Args:
+        slide: The slide.
+        grid: Its tiles on tissue.
+        method: `macenko` or `reinhard`.
+        seed: Chooses tiles and pixels.
+        tiles: How many tiles to look at.
+
+    Example:
+        >>> tile = normalise(tile, fit_slide(slide, grid))  # doctest: +SKIP
+    """
+    name = Path(slide.info.path).name
+    if method not in FITS:
+        raise NotRegistered(f"There is no stain normalisation '{method}'. {suggest(method, ['none', *FITS])}")
+    if not len(grid):
+        raise QaclimsError(f"{name} has no tiles on tissue to fit its stain on. Leave it out, or pass --stain none.")
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.choice(len(grid), min(tiles, len(grid)), replace=False))
+    pixels = []
+    for i in chosen:
+        tile = slide.read(grid.x[i], grid.y[i], grid.size, grid.size, grid.mpp).reshape(-1, 3)
+        pixels.append(tile[rng.integers(0, len(tile), PIXELS // len(chosen))])
+    try:
+        return FITS[method](np.concatenate(pixels))
+    except ValueError as error:
+        raise QaclimsError(
+            f"The stain of {name} cannot be fitted: {error}. Leave the slide out, or pass --stain none."
+        ) from error
+
+
+def save_fit(path: Path, fit: StainFit) -> None:
+    """Write a fit as JSON."""
+    write_json(path, to_json(fit))
+
+
+def load_fit(path: Path) -> StainFit:
+    """Read what `save_fit` wrote."""
+    try:
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadFile(f"{path} is no saved stain fit. Remove it, and it is fitted again.") from error

@@ -1,0 +1,57 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from qaclims_path.files import lock
+from qaclims_path.files.lock import Locked, locked
+
+HOLD = "import sys, time; from pathlib import Path; from qaclims_path.files.lock import locked\n"
+HOLD += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds `run.lock`."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "run.lock")], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline().strip() == "held"
+        yield process
+        process.kill()
+
+
+def test_the_second_process_is_refused_by_name(tmp_path, holder):
+    with pytest.raises(Locked, match=f"process {holder.pid} on .*another --out"), locked(tmp_path / "run.lock"):
+        pass
+
+
+def test_what_a_killed_process_held_is_taken_over(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    assert str(holder.pid) in (tmp_path / "run.lock").read_text()
+    with locked(tmp_path / "run.lock"):
+        assert str(os.getpid()) in (tmp_path / "run.lock").read_text()
+    assert (tmp_path / "run.lock").read_text() == ""
+
+
+def test_shared_holders_keep_out_only_those_who_want_it_alone(tmp_path):
+    path = tmp_path / "run.lock"
+    with locked(path, shared=True), locked(path, shared=True), pytest.raises(Locked), locked(path):
+        pass
+    with locked(path), pytest.raises(Locked), locked(path, shared=True):
+        pass
+
+
+def test_without_locks_of_the_system_the_holder_must_live(tmp_path, holder, monkeypatch):
+    monkeypatch.setattr(lock, "fcntl", None)
+    with pytest.raises(Locked), locked(tmp_path / "run.lock"):
+        pass
+    holder.kill()
+    holder.wait()
+    with locked(tmp_path / "run.lock"):
+        pass
+    (tmp_path / "other.lock").write_text('{"pid": 1, "host": "elsewhere.example"}')
+    with pytest.raises(Locked, match=r"on elsewhere\.example"), locked(tmp_path / "other.lock"):
+        pass
