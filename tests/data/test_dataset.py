@@ -12,7 +12,6 @@ from qaclims_path.data.fake import write_fake
 from qaclims_path.data.record import load_record
 from qaclims_path.data.transforms import augmentation
 from qaclims_path.errors import NotRegistered, UsageError
-from qaclims_path.files.images import read_image
 from qaclims_path.types import Sample
 
 
