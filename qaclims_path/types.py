@@ -1,10 +1,12 @@
 """The few nouns that several rooms share. Torch is only named here, never imported."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -110,3 +112,129 @@ class TileGrid:
 
     def __len__(self) -> int:
         return len(self.x)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question about one image.
+
+    Attributes:
+        image: Id of the image.
+        pixels: Reads the image when it is needed: H W 3, uint8.
+        label: Class of the card that the question is about.
+        question: The words, with the class already in them.
+        kind: Whether it asks what the class looks like or what is around it.
+        topic: Group of the question in its bank, such as `cells`; retrieval looks up terms by it.
+    """
+
+    image: str
+    pixels: "Callable[[], NDArray[np.uint8]]"
+    label: str
+    question: str
+    kind: Literal["foreground", "background"]
+    topic: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an answerer says; the score is a log probability or a cosine, as its answerer explains."""
+
+    text: str
+    score: float
+
+
+class Answerer(Protocol):
+    """Whatever answers questions about images: a VQA model, a chat model, retrieval over a lexicon, a file."""
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """Name, revision and whatever else tells two answerers apart; part of the corpus."""
+        ...
+
+    def answer(self, asks: Sequence[Ask]) -> list[Answer]:
+        """Answer in order; asks of one image stand together, so that it is read and encoded once."""
+        ...
+
+
+@dataclass(frozen=True)
+class JudgeCard:
+    """What is to be known of a judge.
+
+    Attributes:
+        id: As it was asked for: a hub id, or the name of a local folder (never its path).
+        revision: Commit on the hub, or a hash of the weights.
+        family: Which code loads it, such as `open_clip`.
+        input_size: Side of the square that it looks at, in pixels.
+        mean: Of its pixels, red green blue, in 0..1.
+        std: Of its pixels, red green blue, in 0..1.
+        width: Length of a feature vector.
+        context: Longest text in tokens.
+        temperature: What its cosines were divided by in its own training.
+        mpp: Pixel size it was trained at in micrometres, where it says.
+        trained_on: In words, where it says.
+        warning: What everybody who uses it should be told, such as that it is for demonstration only.
+    """
+
+    id: str
+    revision: str
+    family: str
+    input_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    width: int
+    context: int
+    temperature: float
+    mpp: float | None = None
+    trained_on: str = ""
+    warning: str = ""
+
+
+class Judge(Protocol):
+    """A frozen vision-language model that compares regions and texts; gradients reach the maps."""
+
+    @property
+    def card(self) -> JudgeCard:
+        """What it is."""
+        ...
+
+    @property
+    def device(self) -> "torch.device":
+        """Where it computes."""
+        ...
+
+    def prepare(self, images: "Tensor") -> "Tensor":
+        """B 3 H W in 0..1 to B 3 S S as the judge likes its pixels: resized and normalised."""
+        ...
+
+    def encode_regions(self, prepared: "Tensor", maps: "Tensor", owner: "Tensor") -> "Tensor":
+        """P D unit vectors of P regions: maps P h w in 0..1, seen through image `owner[p]` of the prepared B 3 S S."""
+        ...
+
+    def encode_images(self, prepared: "Tensor") -> "Tensor":
+        """B D unit vectors of whole images."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> "Tensor":
+        """N D unit vectors, in order; texts that are too long are cut with a warning that names them."""
+        ...
+
+
+@dataclass(frozen=True)
+class PairTexts:
+    """Texts of P (image, class) pairs as rows of one feature matrix; ragged lists are CSR.
+
+    Attributes:
+        features: U D, float32 unit vectors, one row per unique text.
+        label: P, row of the class's own text.
+        foreground: F, rows of what was answered about the class.
+        foreground_offsets: P+1, pair p owns `foreground[offsets[p]:offsets[p + 1]]`.
+        background: G, rows of what surrounds it.
+        background_offsets: P+1.
+    """
+
+    features: "Tensor"
+    label: "Tensor"
+    foreground: "Tensor"
+    foreground_offsets: "Tensor"
+    background: "Tensor"
+    background_offsets: "Tensor"
