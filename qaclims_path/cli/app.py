@@ -13,6 +13,8 @@ from qaclims_path.cli.evaluate import evaluate
 from qaclims_path.cli.slides import app as slides_app
 from qaclims_path.errors import QaclimsError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="qaclims",
     no_args_is_help=True,
@@ -55,9 +57,10 @@ def main() -> None:
             raise
         typer.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("Stopped. Run the same command again to go on.", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer turns Ctrl-C into it without a word
+            typer.echo("Stopped. Run the same command again to go on.", err=True)
+        raise
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()
         sys.exit(0)

@@ -3,8 +3,6 @@
 Slides are opened when a worker first needs them and stay open; nothing open travels to a worker.
 """
 
-import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
@@ -17,6 +15,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from qaclims_path.compute.stain import StainFit, normalise
 from qaclims_path.errors import UsageError
+from qaclims_path.slides.handles import Key, OpenSlides
 from qaclims_path.slides.reader import Slide, open_slide
 from qaclims_path.slides.streaming import iter_tiles
 from qaclims_path.types import TileGrid
@@ -57,6 +56,11 @@ class TiledSlide:
         """The tiles of an open slide, to be opened in the same way again."""
         return cls(slide.info.path, grid, slide.info.backend, slide.info.mpp)
 
+    @property
+    def key(self) -> Key:
+        """Path, reader and pixel size: what the slide is opened with."""
+        return self.path, self.backend, self.mpp
+
     def open(self) -> Slide:
         """Open the slide."""
         return open_slide(self.path, backend=self.backend, mpp=self.mpp)
@@ -74,34 +78,6 @@ class TiledSlide:
 
     def _stained(self, tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return tile if self.stain is None else normalise(tile, self.stain)
-
-
-class OpenSlides:
-    """The slides that this process holds open, the last used ones only; a copy in another process starts with none."""
-
-    def __init__(self, most: int = 16) -> None:
-        self.most = most
-        self._open: OrderedDict[int, Slide] = OrderedDict()
-        self._process = os.getpid()
-
-    def __call__(self, key: int, tiled: TiledSlide) -> Slide:
-        """The slide, opened if it is not."""
-        if self._process != os.getpid():  # a forked worker must not share the parent's place in a file
-            self._open, self._process = OrderedDict(), os.getpid()
-        if key not in self._open:
-            self._open[key] = tiled.open()
-        self._open.move_to_end(key)
-        while len(self._open) > self.most:
-            self._open.popitem(last=False)[1].close()
-        return self._open[key]
-
-    def close(self) -> None:
-        """Close them all."""
-        while self._open:
-            self._open.popitem()[1].close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"most": self.most, "_open": OrderedDict(), "_process": -1}
 
 
 class SlideTileDataset(Dataset[Item]):
@@ -137,7 +113,7 @@ class SlideTileDataset(Dataset[Item]):
         index %= len(self)
         which = int(np.searchsorted(self.starts, index, side="right")) - 1
         tiled, number = self.slides[which], index - int(self.starts[which])
-        item = _item(tiled, number, tiled.read(self.handles(which, tiled), number), as_float=self.as_float)
+        item = _item(tiled, number, tiled.read(self.handles(*tiled.key), number), as_float=self.as_float)
         item["index"] = index
         return item if self.transform is None else self.transform(item)
 
@@ -184,7 +160,7 @@ class SlideTileStream(IterableDataset[Item]):
         handles = OpenSlides(most=1)
         for which, start, stop in self._pieces()[self.shard[0] :: self.shard[1]][mine::of]:
             tiled = self.slides[which]
-            for number, tile in tiled.stream(handles(which, tiled), start, stop):
+            for number, tile in tiled.stream(handles(*tiled.key), start, stop):
                 item = _item(tiled, number, tile, as_float=self.as_float)
                 item["index"] = int(self.starts[which]) + number
                 yield item if self.transform is None else self.transform(item)

@@ -1,8 +1,6 @@
 """A tile by its place on a slide: pixels are read when they are asked for, from a slide that stays open."""
 
-import os
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from qaclims_path.slides.handles import OpenSlides
+
 if TYPE_CHECKING:
     from qaclims_path.compute.stain import StainFit
-    from qaclims_path.slides.reader import Slide
 
 MOST_OPEN = 8  # slides per thread
 
@@ -51,7 +50,7 @@ class SlideTile:
 
     def pixels(self) -> NDArray[np.uint8]:
         """H W 3."""
-        slide = _SLIDES.open(self.slide, self.backend, self.mpp0)
+        slide = _THREAD.slides(self.slide, self.backend, self.mpp0)
         pixels: NDArray[np.uint8] = slide.read(self.x, self.y, self.side, self.side, self.mpp)
         if self.stain is None:
             return pixels
@@ -67,28 +66,14 @@ class SlideTile:
         return f"the tile at {self.x}, {self.y} of {self.slide}"
 
 
-class _Slides(threading.local):
-    """The slides that this thread holds open; a forked process begins with none."""
+class _Thread(threading.local):
+    """What each thread has for itself."""
 
     def __init__(self) -> None:
-        self.open_ones: OrderedDict[tuple[str, str, float | None], Slide] = OrderedDict()
-        self.process = os.getpid()
-
-    def open(self, path: str, backend: str, mpp: float | None) -> "Slide":
-        from qaclims_path.slides.reader import open_slide
-
-        if self.process != os.getpid():
-            self.open_ones, self.process = OrderedDict(), os.getpid()
-        key = (path, backend, mpp)
-        if key not in self.open_ones:
-            self.open_ones[key] = open_slide(path, backend=backend, mpp=mpp)
-        self.open_ones.move_to_end(key)
-        while len(self.open_ones) > MOST_OPEN:
-            self.open_ones.popitem(last=False)[1].close()
-        return self.open_ones[key]
+        self.slides = OpenSlides(MOST_OPEN)
 
 
-_SLIDES = _Slides()
+_THREAD = _Thread()
 
 
 @lru_cache(maxsize=256)

@@ -134,7 +134,7 @@ def _by_colour(slide: Slide, finest: float, options: TissueOptions) -> TissueMas
         mask &= ~ink_mask(picture, specks=100 / pixel**2, reach=math.ceil(20 / pixel))  # um2, um
     if options.blur:
         mask &= ~_blurred(slide, mask, step)
-    hint = "Look at the slide, and try a lower --tissue-threshold or --tissue none"
+    hint = "Look at the slide; --tissue none takes all of it, and --tissue FILE a mask of your own"
     return _noted(TissueMask(mask, (step, step)), f"No tissue found on {Path(slide.info.path).name}. {hint}.")
 
 

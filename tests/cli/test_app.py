@@ -1,7 +1,9 @@
 """The command as a user meets it: help, versions, one-line errors, exit codes."""
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,15 @@ def test_a_reader_that_stops_early_is_not_an_error(tmp_path: Path) -> None:
     command = f"{sys.executable} -P -m qaclims_path datasets list --json | head -c 10"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert "Traceback" not in result.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "qaclims_path", "datasets", "fake", "phantom", "--out", "out"]
+    process = subprocess.Popen([*command, "--images", "400"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.iterdir()):  # it has begun to write
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "go on" in said
+    assert "Traceback" not in said

@@ -9,9 +9,10 @@ from torch.utils.data import DataLoader
 
 from qaclims_path.compute.stain import MACENKO_TARGET, Macenko, normalise
 from qaclims_path.errors import UsageError
-from qaclims_path.slides import dataset
-from qaclims_path.slides.dataset import OpenSlides, SlideTileDataset, SlideTileStream, TiledSlide
+from qaclims_path.slides import reader
+from qaclims_path.slides.dataset import SlideTileDataset, SlideTileStream, TiledSlide
 from qaclims_path.slides.grid import make_grid
+from qaclims_path.slides.handles import OpenSlides
 from qaclims_path.slides.reader import open_slide
 
 
@@ -110,8 +111,8 @@ def test_labels_floats_transform_and_stain(slides):
 
 def test_slides_are_opened_once_and_the_least_used_is_closed(slides, monkeypatch):
     opened = []
-    real = dataset.open_slide
-    monkeypatch.setattr(dataset, "open_slide", lambda path, **options: opened.append(path) or real(path, **options))
+    real = reader.open_slide
+    monkeypatch.setattr(reader, "open_slide", lambda path, **options: opened.append(path) or real(path, **options))
     tiles = SlideTileDataset(slides)
     for i in (0, 25, 3, 24, 1):
         tiles[i]
@@ -124,9 +125,9 @@ def test_slides_are_opened_once_and_the_least_used_is_closed(slides, monkeypatch
 
 def test_nothing_open_travels(slides):
     handles = OpenSlides()
-    handles(0, slides[0])
+    handles(*slides[0].key)
     again = pickle.loads(pickle.dumps(handles))
-    assert again(0, slides[0]) is not handles(0, slides[0])
+    assert again(*slides[0].key) is not handles(*slides[0].key)
     handles.close()
 
 

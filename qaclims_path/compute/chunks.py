@@ -1,0 +1,74 @@
+"""Exact gradients of a sum over many pairs in the memory of a few: chunk by chunk through detached tensors."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Term = Callable[..., Mapping[str, Tensor]]
+
+
+def in_chunks(
+    term: Term, inputs: Sequence[Tensor], count: int, size: int, *, scale: float = 1.0
+) -> dict[str, Tensor]:
+    """Sum a term over chunks of pairs; only one chunk's graph is alive at a time.
+
+    Each chunk is computed on detached inputs and differentiated at once; the sum of these gradients enters the backward
+    pass of whatever made the inputs (a backbone), which runs once. Chunks must add up: `term` of all pairs is the sum
+    of `term` over chunks, so divide by totals, not by what one chunk holds. Gradients reach `inputs` and nothing else:
+    pass whatever is learnt.
+
+    Args:
+        term: Called with the inputs and a slice of pairs; returns named scalars, of which `loss` is differentiated.
+        inputs: Tensors that gradients should reach, such as maps B C h w.
+        count: Pairs in all.
+        size: Pairs per chunk; decides the memory.
+        scale: Loss scale of fp16 (`Moment.scale`), so that the small gradients of a chunk survive.
+
+    Returns:
+        Sums over all chunks by name; only `loss` carries a gradient.
+
+    Example:
+        >>> x = torch.ones(4, requires_grad=True)
+        >>> in_chunks(lambda x, rows: {"loss": (x[rows] ** 2).sum()}, [x], count=4, size=3)["loss"].backward()
+        >>> x.grad
+        tensor([2., 2., 2., 2.])
+    """
+    learning = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+    slices = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    if not learning or len(slices) < 2:
+        return _summed([term(*inputs, rows) for rows in slices] or [term(*inputs, slice(0, 0))])
+    leaves = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in inputs]
+    wanted = [leaf for leaf in leaves if leaf.requires_grad]
+    gradients = [torch.zeros_like(leaf) for leaf in wanted]
+    parts = []
+    for rows in slices:
+        part = term(*leaves, rows)
+        if part["loss"].requires_grad:
+            found = torch.autograd.grad(part["loss"] * scale, wanted, allow_unused=True)
+            for gradient, more in zip(gradients, found, strict=True):
+                if more is not None:
+                    gradient.add_(more, alpha=1 / scale)
+        parts.append({name: value.detach() for name, value in part.items()})
+    sums = _summed(parts)
+    attached = [tensor for tensor in inputs if tensor.requires_grad]
+    sums["loss"] = _Known.apply(sums["loss"], gradients, *attached)
+    return sums
+
+
+def _summed(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([part[name] for part in parts]).sum(0) for name in parts[0]}
+
+
+class _Known(torch.autograd.Function):
+    """A value whose gradient is known already."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, gradients: list[Tensor], *inputs: Tensor) -> Tensor:  # noqa: ANN401, ARG004
+        ctx.gradients = gradients
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]  # noqa: ANN401
+        return (None, None, *(gradient * outer for gradient in ctx.gradients))

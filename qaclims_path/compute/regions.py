@@ -1,0 +1,171 @@
+"""Views of a region under a class map: what a judge is shown of an image when it is asked about one class.
+
+A map belongs to one (image, class) pair. Only the maps of pairs that exist are enlarged; gradients reach the maps in
+every mode. `outside` asks for the background of the same map, which only in the soft mode is the view of `1 - map`.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Mode = Literal["soft", "hard", "published", "mask-prompt", "crop"]
+Fill = Literal["zero", "mean", "white", "blur"]
+
+ALPHA = 0.1  # of a map's own maximum, as published (foreground adaptive threshold)
+BLUR_CELLS = 14  # a blurred backdrop keeps this many patches of colour along a side
+LEAST_CROP = 0.125  # of the side: a smaller box would be enlarged until nothing can be seen in it
+
+
+def enlarge(maps: Tensor, side: int, *, corners: bool = False) -> Tensor:
+    """Bilinear P h w to P side side; `corners` aligns the outermost pixel centres, as the published code does."""
+    if maps.shape[-2:] == (side, side):
+        return maps
+    return F.interpolate(maps[:, None], (side, side), mode="bilinear", align_corners=corners)[:, 0]
+
+
+def adaptive_mask(maps: Tensor, alpha: float = ALPHA) -> Tensor:
+    """1 where a map reaches a share of its own maximum, else 0; no gradient.
+
+    Args:
+        maps: P h w, not negative.
+        alpha: The share.
+
+    Example:
+        >>> adaptive_mask(torch.tensor([[[0.04, 0.06, 0.5]]])).tolist()
+        [[[0.0, 1.0, 1.0]]]
+    """
+    maps = maps.detach()
+    return (maps >= alpha * maps.amax((-2, -1), keepdim=True)).to(maps.dtype)
+
+
+def pixel_weights(
+    maps: Tensor, side: int, mode: Mode = "soft", *, outside: bool = False, alpha: float = ALPHA
+) -> tuple[Tensor, Tensor]:
+    """How much of every pixel is shown, and which pixels belong to the region at all.
+
+    `soft`, `mask-prompt` and `crop` show the map itself; `hard` the adaptive mask, whose gradient is passed straight to
+    the map; `published` their product.
+
+    Args:
+        maps: P h w in 0..1.
+        side: Of the view in pixels.
+        mode: How a region is shown.
+        outside: Whether the background of the class is wanted.
+        alpha: Of the adaptive mask.
+
+    Returns:
+        Weights and mask, both P side side in 0..1; the mask is binary and carries no gradient.
+    """
+    shown = enlarge(maps, side, corners=mode in ("published", "mask-prompt"))
+    mask = adaptive_mask(shown, alpha)
+    if outside:
+        shown, mask = 1 - shown, 1 - mask
+    if mode == "hard":
+        return mask + (shown - shown.detach()), mask
+    return (shown * mask if mode == "published" else shown), mask
+
+
+def compose(prepared: Tensor, weights: Tensor, owner: Tensor, *, backdrop: Tensor | None = None) -> Tensor:
+    """Blend each region's pixels with what lies behind it.
+
+    Args:
+        prepared: B 3 S S as the judge likes its pixels.
+        weights: P S S in 0..1.
+        owner: P, the image of each region.
+        backdrop: B or 1, 3, S S or 1 1, see `make_backdrop`; None is zero, the judge's mean colour.
+
+    Returns:
+        P 3 S S.
+    """
+    pixels = prepared[owner]
+    share = weights[:, None].to(pixels.dtype)
+    if backdrop is None:
+        return pixels * share
+    behind = backdrop[owner] if len(backdrop) > 1 else backdrop
+    return torch.lerp(behind.to(pixels.dtype).expand_as(pixels), pixels, share)
+
+
+def make_backdrop(prepared: Tensor, fill: Fill, white: Tensor | None = None) -> Tensor | None:
+    """What is put where a region is not, made once per image.
+
+    Args:
+        prepared: B 3 S S.
+        fill: `zero` in normalised space (published), `mean` colour of the image, `white` glass, or a `blur` of it.
+        white: 3, white as the judge sees it; needed for that filling only.
+
+    Returns:
+        None for zero, else B 3 1 1 (mean), 1 3 1 1 (white) or B 3 S S (blur).
+    """
+    if fill == "zero":
+        return None
+    if fill == "mean":
+        return prepared.mean((2, 3), keepdim=True)
+    if fill == "blur":
+        coarse = F.interpolate(prepared, (BLUR_CELLS, BLUR_CELLS), mode="area")
+        return F.interpolate(coarse, prepared.shape[-2:], mode="bilinear", align_corners=False)
+    if white is None:
+        raise ValueError("the filling 'white' needs to know what white is in normalised space")
+    return white.view(1, 3, 1, 1)
+
+
+def crop_boxes(masks: Tensor) -> Tensor:
+    """Squares around the pixels of P S S binary masks: P 3, centre x and y and half the side in -1..1.
+
+    A square is at least `LEAST_CROP` wide and lies inside the image; an empty mask gets the whole image.
+    """
+    side = masks.shape[-1]
+    low_x, high_x = _extent(masks.amax(-2) > 0)
+    low_y, high_y = _extent(masks.amax(-1) > 0)
+    half = torch.maximum(high_x - low_x, high_y - low_y).clamp(min=LEAST_CROP * side) / side
+    centre_x, centre_y = ((low + high) / side - 1 for low, high in ((low_x, high_x), (low_y, high_y)))
+    centre_x, centre_y = (torch.minimum(torch.maximum(c, half - 1), 1 - half) for c in (centre_x, centre_y))
+    return torch.stack([centre_x, centre_y, half], dim=1)
+
+
+def crop(views: Tensor, boxes: Tensor) -> Tensor:
+    """Enlarge the square P 3 of `crop_boxes` of each view P 3 S S to the size of the view."""
+    x, y, half = boxes.to(views.dtype).unbind(1)
+    nought = torch.zeros_like(half)
+    motion = torch.stack([torch.stack([half, nought, x], 1), torch.stack([nought, half, y], 1)], 1)
+    grid = F.affine_grid(motion, list(views.shape), align_corners=False)
+    return F.grid_sample(views, grid, padding_mode="border", align_corners=False)
+
+
+def region_views(
+    prepared: Tensor,
+    maps: Tensor,
+    owner: Tensor,
+    *,
+    mode: Mode = "soft",
+    outside: bool = False,
+    backdrop: Tensor | None = None,
+    alpha: float = ALPHA,
+) -> tuple[Tensor, Tensor]:
+    """What a judge is shown of P regions.
+
+    Args:
+        prepared: B 3 S S as the judge likes its pixels.
+        maps: P h w in 0..1.
+        owner: P, the image of each map.
+        mode: How a region is shown.
+        outside: Whether the background of each map is wanted.
+        backdrop: See `make_backdrop`.
+        alpha: Of the adaptive mask.
+
+    Returns:
+        Views P 3 S S, and the binary masks P S S that a mask-prompted judge needs.
+    """
+    weights, mask = pixel_weights(maps, prepared.shape[-1], mode, outside=outside, alpha=alpha)
+    views = compose(prepared, weights, owner, backdrop=backdrop)
+    return (crop(views, crop_boxes(mask)) if mode == "crop" else views), mask
+
+
+def _extent(used: Tensor) -> tuple[Tensor, Tensor]:
+    """First and one behind the last True of P S; the whole length where there is none."""
+    length = used.shape[1]
+    first = used.float().argmax(1)
+    last = length - used.flip(1).float().argmax(1)
+    empty = ~used.any(1)
+    return first.masked_fill(empty, 0).float(), last.masked_fill(empty, length).float()

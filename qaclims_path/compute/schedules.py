@@ -1,0 +1,37 @@
+"""How a learning rate falls: factors of its start value as plain functions of the step, so that nothing is stored."""
+
+import math
+
+
+def poly(step: int, steps: int, power: float = 0.9) -> float:
+    """Fall as (1 - step / steps) ** power, as published.
+
+    Example:
+        >>> [round(poly(step, 4, 1.0), 2) for step in range(4)]
+        [1.0, 0.75, 0.5, 0.25]
+    """
+    return float((1 - min(step, steps) / max(steps, 1)) ** power)
+
+
+def cosine(step: int, steps: int) -> float:
+    """Fall along half a cosine, from one to zero.
+
+    Example:
+        >>> cosine(5, 10)
+        0.5
+    """
+    return 0.5 + 0.5 * math.cos(math.pi * min(step, steps) / max(steps, 1))
+
+
+def warmed(step: int, warmup: int, steps: int) -> tuple[float, int, int]:
+    """Split a step into the rise before a schedule and the place inside it.
+
+    Returns:
+        Factor of the rise (1 when it is over), and the step and number of steps that the schedule should be asked for.
+
+    Example:
+        >>> warmed(1, 4, 104), warmed(54, 4, 104)
+        ((0.5, 0, 100), (1.0, 50, 100))
+    """
+    rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    return rise, max(0, step - warmup), max(1, steps - warmup)

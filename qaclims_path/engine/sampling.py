@@ -1,0 +1,121 @@
+"""Which image comes when: a permutation per (seed, epoch), dealt out to processes, and one seed per image."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+
+from qaclims_path.engine.seeds import kept_random, seed_all
+from qaclims_path.errors import UsageError
+
+Key = tuple[int, int]  # epoch, index
+Collate = Callable[[list[Any]], Mapping[str, Any]]
+MAX_WORKERS = 8
+DATA, ORDER = 1, 2  # streams of random numbers that should have nothing to do with each other
+
+
+class Source(Protocol):
+    """A map-style data set. One with `set_epoch` is told which epoch it is; `len` may not change."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...  # noqa: ANN401 - whatever the collate function takes
+
+
+class Keyed(Dataset[Any]):
+    """A data set asked by (epoch, index): the global random states an item sees depend on those and the seed alone."""
+
+    def __init__(self, source: Source, seed: int) -> None:
+        self.source = source
+        self.seed = seed
+
+    def __getitem__(self, key: Key) -> Any:  # noqa: ANN401
+        epoch, index = key
+        with kept_random():
+            seed_all(self.seed, DATA, epoch, index)
+            return self.source[index]
+
+
+class Plan(Sampler[list[Key]]):
+    """The pieces of batches that one process loads, in order; the global batches are the same for any process count.
+
+    Attributes:
+        batch: Images of one optimiser step, all processes and pieces together.
+        steps: Optimiser steps per epoch; images beyond the last full batch wait for another epoch's permutation.
+        pieces: Into which a process cuts its share.
+        share: Images of one piece.
+    """
+
+    def __init__(
+        self, count: int, batch: int, *, seed: int = 0, ranks: int = 1, rank: int = 0, pieces: int = 1
+    ) -> None:
+        if batch % (ranks * pieces):
+            raise UsageError(
+                f"A batch of {batch} images cannot be shared by {ranks} process(es) in {pieces} piece(s). "
+                f"Set batch to a multiple of {ranks * pieces}, or change --devices or accumulate."
+            )
+        if count < batch:
+            raise UsageError(f"There are {count} images, fewer than the batch of {batch}. Set a smaller batch.")
+        self.count, self.batch, self.seed = count, batch, seed
+        self.ranks, self.rank, self.pieces = ranks, rank, pieces
+        self.steps = count // batch
+        self.share = batch // (ranks * pieces)
+        self.at(0, 0)
+
+    def at(self, epoch: int, step: int) -> "Plan":
+        """Go to a step of an epoch; the next iteration starts there and ends with the epoch."""
+        self.epoch, self.start = epoch, step
+        return self
+
+    def __len__(self) -> int:
+        return (self.steps - self.start) * self.pieces
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        order = permutation(self.count, self.seed, self.epoch)
+        own = self.share * self.pieces
+        for step in range(self.start, self.steps):
+            mine = order[step * self.batch + self.rank * own :][:own].tolist()
+            for piece in range(self.pieces):
+                yield [(self.epoch, index) for index in mine[piece * self.share : (piece + 1) * self.share]]
+
+
+def permutation(count: int, seed: int, epoch: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Order of the images in an epoch."""
+    return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
+
+
+def load(
+    source: Source, plan: Plan, collate: Collate | None, *, workers: int | Literal["auto"], device: torch.device
+) -> DataLoader[Any]:
+    """Make the loader; `plan.at` moves it."""
+    processes = default_workers() if workers == "auto" else workers
+    return DataLoader(
+        Keyed(source, plan.seed),
+        batch_sampler=plan,
+        collate_fn=collate or default_collate,
+        num_workers=processes,
+        persistent_workers=processes > 0,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=_deaf,
+    )
+
+
+def default_workers() -> int:
+    """One core is left to each training process of this machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(MAX_WORKERS, max(0, cores // max(local, 1) - 1))
+
+
+def names_of(pieces: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the images in some pieces of a batch."""
+    return [str(name) for piece in pieces for name in piece.get("id", ())]
+
+
+def _deaf(worker: int) -> None:  # noqa: ARG001 - torch passes it
+    """Ctrl-C goes to every process of the terminal; only the training itself should act on it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,49 @@
+"""Random numbers as functions of where one is: nothing has to be remembered to go on exactly."""
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+def seed_all(*keys: int) -> None:
+    """Set the random states of Python, NumPy and torch (all devices) from some integers, such as (seed, step, rank).
+
+    Example:
+        >>> seed_all(0, 7); a = torch.rand(1); seed_all(0, 7); bool(a == torch.rand(1))
+        True
+    """
+    words = np.random.SeedSequence(keys).generate_state(3, np.uint32)
+    random.seed(int(words[0]))
+    np.random.seed(int(words[1]))  # noqa: NPY002 - libraries still use the global one
+    torch.manual_seed(int(words[2]))
+
+
+@contextmanager
+def kept_random() -> Iterator[None]:
+    """Put the random states of the CPU back when the block ends."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+
+
+@contextmanager
+def determinism(*, strict: bool) -> Iterator[None]:
+    """Let the block use only operations whose results never vary, if so asked; some are slower."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    if strict:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses
+    torch.use_deterministic_algorithms(strict or before[0])
+    torch.backends.cudnn.benchmark = not strict and torch.cuda.is_available()
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]

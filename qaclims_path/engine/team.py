@@ -1,0 +1,138 @@
+"""The processes that train together: one, several on a machine, or several machines, all through Lightning Fabric."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, distributed, nn
+
+from qaclims_path.engine.settings import RunSettings
+from qaclims_path.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Team:
+    """One process and its place among the others.
+
+    Attributes:
+        fabric: Lightning's handle.
+        running: How the training runs.
+    """
+
+    fabric: Fabric
+    running: RunSettings
+
+    @property
+    def rank(self) -> int:
+        """Number of this process among all."""
+        return self.fabric.global_rank
+
+    @property
+    def size(self) -> int:
+        """How many processes there are."""
+        return self.fabric.world_size
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and speaks for all."""
+        return self.rank == 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return self.fabric.device
+
+    def total(self, values: Tensor) -> Tensor:
+        """Sum over all processes, in place."""
+        if self.size > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def agree(self, value: Any) -> Any:  # noqa: ANN401 - whatever the leader says
+        """Take the leader's value."""
+        return self.fabric.broadcast(value) if self.size > 1 else value
+
+    def wait(self) -> None:
+        """Wait for all."""
+        self.fabric.barrier()
+
+    def share_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Average gradients over all processes; a parameter without one anywhere stays without.
+
+        One flat sum per step instead of hooks in the network: a task may call its network as often as it likes, and a
+        process whose images have nothing to learn from takes part with zeros.
+        """
+        if self.size == 1:
+            return
+        has = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
+        flat = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten().float() for p in parameters]
+        shared = self.total(torch.cat([has, *flat]))
+        somewhere, start = shared[: len(has)].tolist(), len(has)
+        for parameter, holders in zip(parameters, somewhere, strict=True):
+            part = shared[start : start + parameter.numel()].div_(self.size)
+            start += parameter.numel()
+            parameter.grad = part.view_as(parameter).to(parameter.dtype) if holders else None
+
+    def share_buffers(self, network: nn.Module) -> None:
+        """Take the leader's buffers, such as statistics of batch norm that are not synchronised."""
+        if self.size == 1:
+            return
+        for buffer in network.buffers():
+            distributed.broadcast(buffer, 0)
+
+
+def launch(running: RunSettings = RunSettings()) -> Team:  # noqa: B008 - frozen
+    """Start the processes of a training, or join those that torchrun or SLURM have started.
+
+    To be called first, because without such a launcher the other processes run the same command from its start;
+    until here only the process of `leading()` may write.
+
+    Example:
+        >>> launch(RunSettings(devices=1, accelerator="cpu")).size
+        1
+    """
+    started = _started_by_launcher()
+    devices = running.devices if running.devices != "auto" else started.get("devices", "auto")
+    nodes = running.nodes if running.nodes != "auto" else started.get("nodes", 1)
+    accelerator = _accelerator() if running.accelerator == "auto" else running.accelerator
+    if devices == "auto" and accelerator != "cuda":
+        devices = 1
+    many = nodes > 1 or (devices == "auto" and torch.cuda.device_count() > 1) or (devices != "auto" and devices > 1)
+    try:
+        fabric = Fabric(
+            accelerator=accelerator, devices=devices, num_nodes=nodes, strategy="ddp" if many else "auto"
+        )
+        fabric.launch()
+    except (ValueError, RuntimeError) as error:  # Lightning's MisconfigurationException is none of ours
+        raise UsageError(
+            f"{devices} device(s) of kind {accelerator} on {nodes} node(s) cannot be used: {error} "
+            "Check --devices and --nodes against `qaclims doctor`, or leave them out."
+        ) from error
+    return Team(fabric, running)
+
+
+def leading() -> bool:
+    """Whether this process leads, as far as can be told before `launch`."""
+    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
+    return next((rank for rank in ranks if rank is not None), "0") == "0"
+
+
+def _accelerator() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "cpu"
+
+
+def _started_by_launcher() -> dict[str, int]:
+    """Devices per node and nodes, where torchrun or SLURM have started the processes already."""
+    env = os.environ
+    if "TORCHELASTIC_RUN_ID" in env:
+        local = int(env["LOCAL_WORLD_SIZE"])
+        return {"devices": local, "nodes": max(1, int(env["WORLD_SIZE"]) // local)}
+    if "SLURM_NTASKS" in env and env.get("SLURM_JOB_NAME") not in {"bash", "interactive"}:
+        nodes = int(env.get("SLURM_NNODES", "1"))
+        return {"devices": max(1, int(env["SLURM_NTASKS"]) // nodes), "nodes": nodes}
+    return {}

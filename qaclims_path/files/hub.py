@@ -1,0 +1,189 @@
+"""Models by name: a hub id or a local folder becomes a local folder of files that cannot execute anything.
+
+Downloads go to the hub client's own cache, so a model is fetched once and found again with `HF_HUB_OFFLINE=1`.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+
+from qaclims_path.errors import BadFile, QaclimsError, UsageError
+from qaclims_path.files.folders import list_files
+
+SAFE_FILES = ("*.safetensors", "*.json", "*.txt", "*.jinja")  # weights, settings, vocabularies, chat templates
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model")
+HUB, LOCAL = "hf-hub:", "local-dir:"
+_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+
+
+def resolve(model: str, *, revision: str | None = None, files: Sequence[str] = SAFE_FILES) -> Path:
+    """Find the folder of a model, downloading it where it is a hub id that the cache does not hold.
+
+    Args:
+        model: `owner/name` or `hf-hub:owner/name` on the hub; `local-dir:PATH` or PATH of a folder.
+        revision: Branch, tag or commit on the hub; a local folder has none.
+        files: Patterns of the file names that are wanted, in the top folder only. Whoever adds a pattern for pickled
+            weights must read them with `weights_only=True`.
+
+    Example:
+        >>> resolve("Salesforce/blip-vqa-base", revision="main")  # doctest: +SKIP
+        PosixPath('.../snapshots/787b3d35d57e49572baabd22884b3d5a05acf072')
+    """
+    folder = _local(model)
+    if folder is None:
+        folder = _download(hub_id(model), revision, files)
+    elif revision is not None:
+        raise UsageError(f"{model} is a folder and has no revision '{revision}'. Leave the revision out.")
+    wanted = [pattern for pattern in files if pattern.endswith(WEIGHTS)]
+    if wanted and not _matching(folder, wanted):
+        raise BadFile(_without_weights(model, folder))
+    return folder
+
+
+def model_name(model: str) -> str:
+    """What to call a model in files: its hub id, or the name of its folder, never the path.
+
+    Example:
+        >>> model_name("hf-hub:vinid/plip"), model_name("local-dir:/home/me/judge")
+        ('vinid/plip', 'judge')
+    """
+    folder = Path(model.removeprefix(LOCAL)).expanduser()
+    local = model.startswith(LOCAL) or (not model.startswith(HUB) and folder.is_dir())
+    return folder.resolve().name if local else hub_id(model)
+
+
+def hub_id(model: str) -> str:
+    """The `owner/name` of a hub id; anything else is wrong use."""
+    name = model.removeprefix(HUB)
+    if not _ID.fullmatch(name):
+        raise UsageError(f"'{model}' is neither a folder nor an id such as owner/name. Check the spelling or the path.")
+    return name
+
+
+def revision_of(folder: Path, files: Sequence[str] = SAFE_FILES) -> str:
+    """The commit of a folder in the hub cache, else a hash of what the folder holds, so that a change is noticed.
+
+    Example:
+        >>> revision_of(Path("judge"))  # doctest: +SKIP
+        'sha256:5f7c1d0e2b9a4c33'
+    """
+    if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
+        return folder.name
+    total = hashlib.sha256()
+    for path in _matching(folder, files):
+        with path.open("rb") as file:
+            total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return f"sha256:{total.hexdigest()[:16]}"
+
+
+def require_tokenizer(model: str, folder: Path) -> None:
+    """Refuse the folder of a model whose texts could not be cut into tokens."""
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise BadFile(
+            f"{model} has no tokenizer (one of {', '.join(TOKENIZERS[:3])}). Save the tokenizer or processor into the "
+            "same folder with its `save_pretrained`."
+        )
+
+
+@contextmanager
+def loading(model: str, what: str) -> Iterator[None]:
+    """Turn whatever a library raises while it loads a model into one sentence.
+
+    Example:
+        >>> with loading("some/model", "BLIP model"):  # doctest: +ELLIPSIS
+        ...     raise ValueError("no vision_config")
+        Traceback (most recent call last):
+        qaclims_path.errors.BadFile: some/model cannot be loaded as a BLIP model: no vision_config. Check that ...
+    """
+    try:
+        yield
+    except (QaclimsError, MemoryError):
+        raise
+    except Exception as error:  # libraries raise anything on a damaged or foreign file
+        first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise BadFile(
+            f"{model} cannot be loaded as a {what}: {first}. Check that it is one, and that it was copied completely."
+        ) from error
+
+
+def _local(model: str) -> Path | None:
+    """The folder that is meant, or None for a hub id."""
+    if model.startswith(HUB):
+        return None
+    named = model.startswith(LOCAL)
+    folder = Path(model.removeprefix(LOCAL)).expanduser()
+    if folder.is_dir() and model not in ("", LOCAL):
+        return folder
+    if named or not _ID.fullmatch(model):
+        where = f"The model folder '{model.removeprefix(LOCAL)}'"
+        problem = "is a file, not a folder" if folder.is_file() else "does not exist"
+        raise BadFile(f"{where} {problem}. Give a folder, or an id such as owner/name on the hub.")
+    return None
+
+
+def _matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    names = [name for name in list_files(folder, ("",)) if any(fnmatch(name, pattern) for pattern in patterns)]
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
+def _without_weights(model: str, folder: Path) -> str:
+    pickled = [path.name for path in _matching(folder, [f"*{suffix}" for suffix in WEIGHTS[1:]])]
+    if pickled:
+        return (
+            f"{model} has only pickled weights ({pickled[0]}), which are not read because a pickle can run code. "
+            "Convert them to safetensors."
+        )
+    return (
+        f"{model} has no safetensors weights. Give a folder or revision that has them (on the hub a conversion often "
+        "waits as revision refs/pr/1)."
+    )
+
+
+def _download(name: str, revision: str | None, files: Sequence[str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    with _explained(name, revision):
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(files), ignore_patterns=["*/*"]))
+
+
+@contextmanager
+def _explained(name: str, revision: str | None) -> Iterator[None]:
+    """Every way in which fetching can fail, as a sentence with the way out."""
+    from huggingface_hub import constants, errors, get_token
+
+    token = "the account of your token" if get_token() else "an account, and no token was found"
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise QaclimsError(
+            f"{name} is gated: its terms must be accepted by {token}. Open the model's page on the hub, accept the "
+            "terms, then put a token of that account that may read into HF_TOKEN, or run `hf auth login`."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise UsageError(f"{name} has no revision '{revision}'. Give a branch, tag or commit of it.") from error
+    except errors.RepositoryNotFoundError as error:
+        raise UsageError(
+            f"There is no model {name} on the hub, or it is private. Check the spelling; for a private model put a "
+            "token into HF_TOKEN, or run `hf auth login`."
+        ) from error
+    except errors.IncompleteSnapshotError as error:
+        raise QaclimsError(
+            f"{name} is only partly in the cache, and the rest cannot be fetched now. Run once with a connection and "
+            "without HF_HUB_OFFLINE, or give a complete local folder."
+        ) from error
+    except errors.LocalEntryNotFoundError as error:
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the hub cannot be reached"
+        at = f" at revision '{revision}'" if revision else ""
+        raise QaclimsError(
+            f"{name}{at} is not in the cache ({constants.HF_HUB_CACHE}), and {why}. Fetch it where there is a "
+            "connection and copy the cache, or give a local folder of the model."
+        ) from error
+    except errors.HFValidationError as error:
+        raise UsageError(f"'{name}' is not an id of the hub: {str(error).splitlines()[0]}") from error
+    except (errors.HfHubHTTPError, OSError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise QaclimsError(f"{name} could not be fetched: {first} Try again later, or give a local folder.") from error

@@ -1,0 +1,167 @@
+"""Lexicons: canonical terms with synonyms, what they are said of, and where they are from. Data: `configs/lexicons/`."""
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from qaclims_path.assets import asset_dir
+from qaclims_path.config import Options, load_tree
+from qaclims_path.errors import BadConfig, NotRegistered
+from qaclims_path.language.lines import at, parse_lines
+from qaclims_path.language.questions import KINDS, Kind, Words
+from qaclims_path.language.terms import ClassTerms, names_of
+from qaclims_path.language.words import key
+from qaclims_path.registry import suggest
+
+
+class Term(Options):
+    """One canonical term.
+
+    Attributes:
+        term: As it is written in a corpus.
+        synonyms: Other words for the same.
+        topics: Topics of questions that it may answer.
+        kinds: Whether it may say what a class looks like, what is around it, or both.
+        classes: Classes that it is said of; none where it belongs to no class or to any.
+        organs: Where it is met; none means anywhere.
+        source: Key into the sources of the lexicon.
+    """
+
+    term: Words
+    synonyms: tuple[Words, ...] = ()
+    topics: Annotated[tuple[str, ...], Field(min_length=1)]
+    kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] = KINDS
+    classes: tuple[str, ...] = ()
+    organs: tuple[str, ...] = ()
+    source: str
+
+    @field_validator("topics", "kinds", "classes", "organs", "synonyms", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        """A single word may be written without brackets."""
+        return (value,) if isinstance(value, str) else value
+
+
+class Lexicon(Options):
+    """Terms of a domain. `spellings` maps words to the way the terms are spelt."""
+
+    name: str
+    title: str
+    domain: Literal["pathology", "natural"]
+    sources: dict[str, str]
+    spellings: dict[str, str] = Field(default_factory=dict)
+    entries: Annotated[tuple[Term, ...], Field(min_length=1)]
+
+    def __iter__(self) -> Iterator[Term]:  # type: ignore[override] # pydantic would yield its fields
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def find(self, text: str) -> Term | None:
+        """The term that a text or a synonym of it names, whatever its number, case or spelling."""
+        return self._by_key.get(self.key(text))
+
+    def canonical(self, text: str) -> str:
+        """The term for a text as the lexicon writes it; its lemmas where the lexicon does not know it.
+
+        Example:
+            >>> load_lexicon("histology").canonical("Tumour-infiltrating lymphocyte")
+            'tumor infiltrating lymphocytes'
+        """
+        found = self.find(text)
+        return found.term if found else self.key(text)
+
+    def terms(
+        self,
+        topic: str | None = None,
+        organ: str | None = None,
+        kind: Kind | None = None,
+        label: ClassTerms | str | None = None,
+    ) -> list[str]:
+        """Terms that may answer a question, in the order of the file.
+
+        Args:
+            topic: Of the question.
+            organ: Of the data; terms of other organs are left out. All organs where it is None, empty or `none`.
+            kind: Of the question.
+            label: Class that it is about. What looks like the class keeps the terms said of it or of no class; what is
+                around it keeps the terms not said of it.
+
+        Example:
+            >>> load_lexicon("histology").terms("nuclei", label="lymphocyte", kind="foreground")[:2]
+            ['small round dark nuclei', 'dense uniform chromatin']
+        """
+        classes = self.classes_of(label) if label is not None else set()
+        return [
+            entry.term
+            for entry in self.entries
+            if (not topic or topic in entry.topics)
+            and (not organ or organ == "none" or not entry.organs or organ in entry.organs)
+            and (kind is None or kind in entry.kinds)
+            and (label is None or _fits(set(entry.classes), classes, kind))
+        ]
+
+    def classes_of(self, label: ClassTerms | str) -> set[str]:
+        """Classes of the lexicon that a class of a card is, by its names and by what its names are terms of."""
+        names = (label,) if isinstance(label, str) else names_of(label)
+        found = {name.lower() for name in names}
+        for entry in filter(None, map(self.find, names)):
+            found |= set(entry.classes)
+        return found
+
+    def key(self, text: str) -> str:
+        """What all spellings of a term have in common."""
+        return " ".join(self.spellings.get(word, word) for word in key(text).split())
+
+    @cached_property
+    def _by_key(self) -> dict[str, Term]:
+        return {self.key(word): entry for entry in self.entries for word in (*entry.synonyms, entry.term)}
+
+
+def lexicon_names() -> list[str]:
+    """Names of the lexicons that ship with the package."""
+    return sorted(path.stem for path in _folder().glob("*.yaml"))
+
+
+def load_lexicon(name_or_path: str) -> Lexicon:
+    """Read a lexicon by name or by the path of a YAML file."""
+    path = _find(name_or_path, Path())
+    lexicon = parse_lines(Lexicon, load_tree(path, lambda reference, file: _find(reference, file.parent)), path)
+    seen: dict[str, str] = {}
+    for index, entry in enumerate(lexicon.entries):
+        if entry.source not in lexicon.sources:
+            known = suggest(entry.source, list(lexicon.sources))
+            raise BadConfig(f"{at(path, ('entries', index))}: '{entry.term}' has no source '{entry.source}'. {known}")
+        for word in {lexicon.key(word) for word in (entry.term, *entry.synonyms)}:
+            if word in seen:
+                raise BadConfig(
+                    f"{at(path, ('entries', index))}: '{word}' is named by '{seen[word]}' and by '{entry.term}'. "
+                    "Keep it in one of them."
+                )
+            seen[word] = entry.term
+    return lexicon
+
+
+def _fits(said_of: set[str], classes: set[str], kind: Kind | None) -> bool:
+    if kind == "background":
+        return not said_of & classes
+    return not said_of or bool(said_of & classes)
+
+
+def _folder() -> Path:
+    return asset_dir("configs") / "lexicons"
+
+
+def _find(name: str, base: Path) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        return base / name
+    known: Iterable[str] = lexicon_names()
+    if name not in known:
+        raise NotRegistered(
+            f"There is no lexicon '{name}'. {suggest(name, list(known))} One of your own: the path of its YAML file."
+        )
+    return _folder() / f"{name}.yaml"

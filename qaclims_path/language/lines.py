@@ -1,0 +1,50 @@
+"""Where in a YAML file a value stands, so that an error can name the line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from qaclims_path.config import Tree, parse
+
+O = TypeVar("O", bound=BaseModel)  # noqa: E741
+Location = Sequence[str | int]
+
+
+def parse_lines(model: type[O], tree: Tree, path: Path) -> O:
+    """Check the tree of a file against its model; the error names the lines of all mistakes, in their order."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        return parse(model, tree, at(path, *(item["loc"] for item in error.errors())))
+
+
+def at(path: Path, *locations: Location) -> str:
+    """The file with the lines of some values; without lines for what stands in a file that it extends.
+
+    Example:
+        >>> at(Path("bank.yaml"), ["questions", 3, "text"])  # doctest: +SKIP
+        'bank.yaml, line 12'
+    """
+    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    found = [line_of(root, location) for location in locations]
+    lines = [str(line) for line in dict.fromkeys(found) if line is not None]
+    return f"{path}, line{'s' if len(lines) > 1 else ''} {', '.join(lines)}" if lines else str(path)
+
+
+def line_of(root: yaml.Node, location: Location) -> int | None:
+    """Line of the value at a location, or of the nearest thing around it; None where the file has none of it."""
+    node, line = root, None
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            following = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            following = (node.value[part],) * 2
+        else:
+            following = None
+        if following is None:
+            break
+        line, node = following[0].start_mark.line + 1, following[1]
+    return line

@@ -1,0 +1,41 @@
+"""Plain class activation maps: a classifier of whole images, whose maps are looked at. Starts all other methods."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from qaclims_path.compute import losses
+from qaclims_path.models.methods import METHODS
+from qaclims_path.models.methods.seen import Seen
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+@METHODS.add("cam")
+@dataclass(frozen=True)
+class Cam:
+    """Multi-label classification of the pooled maps.
+
+    Attributes:
+        classification: Weight of the classification loss.
+        area: Weight of the mean activation.
+    """
+
+    classification: Weight = 1.0
+    area: Weight = 0.0
+
+    def needs_judge(self, progress: float) -> bool:  # noqa: ARG002 - never, at no point
+        """No words here."""
+        return False
+
+    def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002 - classes do not compete
+        """The sigmoid of the maps."""
+        return torch.sigmoid(logits)
+
+    def losses(self, seen: Seen) -> dict[str, Tensor]:
+        """Classification, and area where it has a weight."""
+        out = {"classification": self.classification * losses.classification(seen.scores, seen.present)}
+        return {**out, "area": self.area * losses.area(seen.activations)} if self.area else out

@@ -1,0 +1,67 @@
+"""CLIMS (Xie et al., CVPR 2022), as its repository has it: regions against class names and background words."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from qaclims_path.compute import losses
+from qaclims_path.models.methods import METHODS
+from qaclims_path.models.methods.seen import Seen, cosines, mean_over_pairs, regions_and_texts, sum_over_pairs
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+@METHODS.add("clims")
+@dataclass(frozen=True)
+class Clims:
+    """Foregrounds fit their class's name, backgrounds do not, and foregrounds do not fit the background words.
+
+    Attributes:
+        object_text: Weight of the foreground's match with the name (mean over pairs).
+        background_text: Weight of the background's mismatch with the name (mean over pairs).
+        background_words: Weight of the foreground's mismatch with the words (sum over pairs and words).
+        area: Weight of the mean activation.
+        classification: Weight of the classification loss; not in the published method.
+        word_threshold: Smaller cosines with background words are let alone.
+        shift: Subtracted from the maps before the sigmoid.
+        reference_batch: Batch that the weight of the sum was chosen for; null for plain sums, as published.
+    """
+
+    object_text: Weight = 10.0
+    background_text: Weight = 24.0
+    background_words: Weight = 1.0
+    area: Weight = 0.2
+    classification: Weight = 0.0
+    word_threshold: float = 0.26
+    shift: float = 0.0
+    reference_batch: Annotated[float, Field(gt=0)] | None = 16.0
+
+    def needs_judge(self, progress: float) -> bool:  # noqa: ARG002 - from the first step on
+        """Always."""
+        return True
+
+    def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002 - classes do not compete
+        """The sigmoid of the maps."""
+        return torch.sigmoid(logits - self.shift)
+
+    def losses(self, seen: Seen) -> dict[str, Tensor]:
+        """The four published losses, and classification where it has a weight."""
+        regions, texts = regions_and_texts(seen)
+        name = texts.features[texts.label]
+        fits = losses.object_text_matching(cosines(regions.foreground, name))
+        leaks = losses.background_text_matching(cosines(regions.background, name))
+        out = {
+            "object_text": self.object_text * mean_over_pairs(fits, seen),
+            "background_text": self.background_text * mean_over_pairs(leaks, seen),
+            "area": self.area * losses.area(seen.activations),
+        }
+        if seen.words is not None and self.background_words:
+            near = regions.foreground @ seen.words.to(regions.foreground.dtype).T
+            values = losses.cooccurring_background(near, self.word_threshold)
+            out["background_words"] = self.background_words * sum_over_pairs(values, seen, self.reference_batch)
+        if self.classification:
+            out["classification"] = self.classification * losses.classification(seen.scores, seen.present)
+        return out

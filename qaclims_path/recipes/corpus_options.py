@@ -1,0 +1,153 @@
+"""What decides a corpus, as its configuration says it and as it is written beside the corpus."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from qaclims_path.assets import asset_dir
+from qaclims_path.config import Options, load_tree, override, parse, read_yaml
+from qaclims_path.errors import BadConfig, UsageError
+from qaclims_path.files.atomic import write_text
+from qaclims_path.registry import suggest
+
+WAYS_OUT = "Choose another --out, or build with the same configuration as before."
+
+
+class AnswererOptions(Options):
+    """Who answers.
+
+    Attributes:
+        kind: Of answerer, such as `blip`, `chat`, `retrieval` or `file`.
+        model: Hub id, folder or file, where the kind needs one.
+        revision: Of a model on a hub.
+    """
+
+    kind: str = "retrieval"
+    model: str | None = None
+    revision: str | None = None
+
+
+class JudgeOptions(Options):
+    """The judge that retrieval ranks with and that low similarities are measured with."""
+
+    id: str
+    revision: str | None = None
+
+
+class CleaningOptions(Options):
+    """What becomes of answers.
+
+    Attributes:
+        published: Whether answers are cleaned as the released QA-CLIMS does: repaired with the class name, unique.
+        min_similarity: Answers below this cosine of image and text are dropped; needs a judge.
+    """
+
+    published: bool = False
+    min_similarity: Annotated[float, Field(ge=-1, le=1)] | None = None
+
+
+class SharingOptions(Options):
+    """Terms beyond the answers.
+
+    Attributes:
+        fallback: How many of the most frequent terms of its class an image without answers gets.
+        card: Whether the card's terms of a class stand in where the whole class has no answer, are added to every
+            image, or are left out.
+    """
+
+    fallback: Annotated[int, Field(ge=0, le=100)] = 8
+    card: Literal["fallback", "add", "none"] = "fallback"
+
+
+class CorpusOptions(Options):
+    """All that decides a corpus.
+
+    Attributes:
+        dataset: Name or path of a card.
+        bank: Name or path of a question bank.
+        organ: Overlay of the bank and terms of the lexicon; the card's organ where it is not given, `none` for none.
+        lexicon: Name or path of a lexicon.
+        together: Images that are asked about in one go.
+        limit: Only so many images, from the first.
+        seed: Of answerers that draw.
+    """
+
+    dataset: str
+    split: str = "train"
+    bank: str = "histology"
+    organ: str | None = None
+    lexicon: str | None = None
+    answerer: AnswererOptions = AnswererOptions()
+    judge: JudgeOptions | None = None
+    cleaning: CleaningOptions = CleaningOptions()
+    sharing: SharingOptions = SharingOptions()
+    together: Annotated[int, Field(ge=1, le=1024)] = 16
+    limit: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+def load_corpus_options(name: str, settings: Iterable[str] = ()) -> CorpusOptions:
+    """Read a configuration by the name it has in `configs/corpus`, or by path; `settings` are `a.b=value`.
+
+    Example:
+        >>> load_corpus_options("phantom", ["limit=8"]).limit
+        8
+    """
+    path = _find(name, Path.cwd())
+    tree = override(load_tree(path, lambda reference, file: _find(reference, file.parent)), settings)
+    return parse(CorpusOptions, tree, path)
+
+
+def config_path(corpus: Path) -> Path:
+    """Where lies what a corpus was built with."""
+    return corpus.with_suffix(".config.yaml")
+
+
+def check_built_with(corpus: Path, description: dict[str, Any]) -> None:
+    """Refuse a corpus that was begun with something else, and say what differs; a new one is fine."""
+    path = config_path(corpus)
+    if not path.exists():
+        return
+    before, now = flat(read_yaml(path)), flat(description)
+    changed = [
+        f"{key} was {before.get(key, 'not there')}, now {now.get(key, 'not there')}"
+        for key in dict.fromkeys((*now, *before))
+        if before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise UsageError(f"{corpus} was begun with something else: {'; '.join(changed)}. {WAYS_OUT}")
+
+
+def mark_built_with(corpus: Path, description: dict[str, Any]) -> None:
+    """Write down what a corpus is built with."""
+    import yaml
+
+    if not config_path(corpus).exists():
+        header = f"# What {corpus.name} was built with, by `qaclims corpus build`.\n"
+        write_text(config_path(corpus), header + yaml.safe_dump(description, sort_keys=False, allow_unicode=True))
+
+
+def flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """A tree as dotted keys.
+
+    Example:
+        >>> flat({"a": {"b": 1}, "c": 2})
+        {'a.b': 1, 'c': 2}
+    """
+    out: dict[str, Any] = {}
+    for key, value in tree.items():
+        out |= flat(value, f"{above}{key}.") if isinstance(value, dict) and value else {f"{above}{key}": value}
+    return out
+
+
+def _find(name: str, base: Path) -> Path:
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        return base / name
+    folder = asset_dir("configs") / "corpus"
+    known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    if name not in known:
+        raise BadConfig(f"There is no corpus configuration '{name}'. {suggest(name, list(known))} A file of your own "
+                        "is given by its path.")
+    return known[name]
