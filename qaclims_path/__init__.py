@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qaclims_path.data import open_dataset as open_dataset
     from qaclims_path.recipes.evaluate import evaluate as evaluate
+    from qaclims_path.slides.reader import open_slide as open_slide
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "open_dataset": "qaclims_path.data",
+    "open_slide": "qaclims_path.slides.reader",
     "evaluate": "qaclims_path.recipes.evaluate",
 }
 
-__all__ = ["__version__", "evaluate", "open_dataset"]
+__all__ = ["__version__", "evaluate", "open_dataset", "open_slide"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the public name is
