@@ -4,7 +4,7 @@ Imports: errors, registry (for suggestions).
 """
 
 import os
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -137,6 +137,32 @@ def override(tree: Tree, settings: Iterable[str]) -> Tree:
             value = {key: value}
         tree = merge(tree, value)
     return tree
+
+
+def flat(tree: Mapping[str, Any], above: str = "") -> Tree:
+    """A tree as dotted keys.
+
+    Example:
+        >>> flat({"a": {"b": 1}, "c": 2})
+        {'a.b': 1, 'c': 2}
+    """
+    out: Tree = {}
+    for key, value in tree.items():
+        out |= flat(value, f"{above}{key}.") if isinstance(value, Mapping) and value else {f"{above}{key}": value}
+    return out
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], most: int = 3) -> str:
+    """The first values that differ between two trees, in words; empty where none does.
+
+    Example:
+        >>> differences({"train": {"lr": 0.1}}, {"train": {"lr": 0.01}})
+        'train.lr was 0.1, now 0.01'
+    """
+    old, new = flat(before), flat(now)
+    keys = [key for key in dict.fromkeys((*new, *old)) if old.get(key) != new.get(key)]
+    said = [f"{key} was {old.get(key, 'not there')}, now {new.get(key, 'not there')}" for key in keys[:most]]
+    return "; ".join(said) + (f" and {len(keys) - most} more" if len(keys) > most else "")
 
 
 def parse(model: type[O], tree: Tree, where: object) -> O:

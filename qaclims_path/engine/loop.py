@@ -1,1 +1,141 @@
 """The loop: `fit` trains a task until its epochs are over, and can be killed and called again at any moment."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qaclims_path.engine.checkpoint import Checkpoints, save_weights
+from qaclims_path.engine.guards import listening
+from qaclims_path.engine.sampling import Collate, Plan, Source, load
+from qaclims_path.engine.seeds import determinism
+from qaclims_path.engine.settings import TrainOptions
+from qaclims_path.engine.standing import check_same
+from qaclims_path.engine.task import Callback, Task
+from qaclims_path.engine.team import Team, launch
+from qaclims_path.engine.training import CHECKPOINTS, Training
+from qaclims_path.errors import BadFile
+from qaclims_path.files.atomic import write_json
+from qaclims_path.files.lock import locked
+
+WEIGHTS, BEST, RESULT, OPTIONS = "weights.safetensors", "best.safetensors", "result.json", "options.json"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a training ended.
+
+    Attributes:
+        weights: File of the last weights, or of their running mean where there is one.
+        best: File of the best weights, where a number is watched.
+        best_value: The best watched value.
+        steps: Optimiser steps done.
+        epochs: Epochs done.
+        over: `done`, or `early` where it stopped early.
+        means: Mean of every named loss over the last epoch.
+        precision: Of the arithmetic.
+        images_per_s: Over the last steps and all processes.
+    """
+
+    weights: Path
+    best: Path | None
+    best_value: float | None
+    steps: int
+    epochs: int
+    over: str
+    means: dict[str, float]
+    precision: str
+    images_per_s: float
+
+
+def fit(
+    task: Task,
+    data: Source,
+    options: TrainOptions,
+    out: Path,
+    *,
+    team: Team | None = None,
+    collate: Collate | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> FitResult:
+    """Train a task, or go on where an earlier call with the same `out` was stopped.
+
+    Args:
+        task: What is trained.
+        data: Map-style data set. Whatever is random in it follows from (seed, epoch, index), when it uses the global
+            random states or has `set_epoch`.
+        options: Everything that decides the numbers.
+        out: Folder for weights, checkpoints and logs.
+        team: From `launch`, which should have been the first call of the recipe; None is this process alone.
+        collate: Makes a batch of items: a mapping, with the images' names under `id`.
+        callbacks: Called by every process after each epoch.
+
+    Raises:
+        UsageError: The options do not fit the data, the processes, or what `out` was begun with.
+        BadFile: The last checkpoint is damaged.
+        Exploded: The loss is not a number any more.
+        OutOfMemory: A step does not fit.
+        Interrupted: Somebody pressed Ctrl-C; the training is saved.
+    """
+    team = team or launch()
+    with ExitStack() as stack:
+        team.led(lambda: stack.enter_context(locked(out / "state" / "lock")))
+        stack.enter_context(determinism(strict=options.deterministic))
+        asked = stack.enter_context(listening())
+        plan = Plan(
+            len(data), options.batch, seed=options.seed, ranks=team.size, rank=team.rank, pieces=options.accumulate
+        )
+        done = team.led(lambda: _begin(out, options, len(data)))
+        if done is not None:
+            return _result(out, done)
+        training = Training(task, options, out, team, plan, load(data, plan, collate, team))
+        standing = training.run(asked, callbacks)
+        facts = {
+            "steps": standing.step,
+            "epochs": standing.epochs,
+            "over": standing.over,
+            "best_value": standing.best,
+            "means": training.means,
+            "precision": training.stepper.precision.name,
+            "images_per_s": training.speed,
+        }
+        team.led(lambda: _finish(training, facts))
+        return _result(out, facts)
+
+
+def _begin(out: Path, options: TrainOptions, images: int) -> dict[str, Any] | None:
+    """Check that `out` goes with the options and note them down; returns the facts of a training that is over."""
+    given = {**options.model_dump(mode="json"), "images": images}
+    begun = (out / OPTIONS).is_file() and (Checkpoints(out / CHECKPOINTS).steps() or (out / RESULT).is_file())
+    if begun:
+        check_same(_read(out / OPTIONS), given, out)
+    else:
+        write_json(out / OPTIONS, given)
+    return _read(out / RESULT) if (out / RESULT).is_file() else None
+
+
+def _finish(training: Training, facts: Mapping[str, Any]) -> None:
+    """Write the weights, and at last that the training is over."""
+    out, mean = training.out, training.mean
+    save_weights(out / WEIGHTS, mean.weights if mean else training.task.network.state_dict())
+    if training.standing.best is not None:
+        parts, _ = training.checkpoints.load(training.standing.best_step)
+        save_weights(out / BEST, parts.get("mean", parts["weights"]))
+    write_json(out / RESULT, facts)
+
+
+def _result(out: Path, facts: Mapping[str, Any]) -> FitResult:
+    best = out / BEST if facts["best_value"] is not None else None
+    return FitResult(weights=out / WEIGHTS, best=best, **facts)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path} cannot be read: {error}. Choose another --out.") from error
+    if not isinstance(found, dict):
+        raise BadFile(f"{path} is not of a training. Choose another --out.")
+    return found

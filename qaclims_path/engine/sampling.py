@@ -3,14 +3,14 @@
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from qaclims_path.engine.seeds import kept_random, seed_all
-from qaclims_path.errors import UsageError
+from qaclims_path.engine.team import Team
+from qaclims_path.errors import QaclimsError, UsageError
 
 Key = tuple[int, int]  # epoch, index
 Collate = Callable[[list[Any]], Mapping[str, Any]]
@@ -32,9 +32,13 @@ class Keyed(Dataset[Any]):
     def __init__(self, source: Source, seed: int) -> None:
         self.source = source
         self.seed = seed
+        self._epoch: int | None = None
 
     def __getitem__(self, key: Key) -> Any:  # noqa: ANN401
         epoch, index = key
+        if epoch != self._epoch and hasattr(self.source, "set_epoch"):  # here, because workers have their own copy
+            self.source.set_epoch(epoch)
+        self._epoch = epoch
         with kept_random():
             seed_all(self.seed, DATA, epoch, index)
             return self.source[index]
@@ -88,10 +92,9 @@ def permutation(count: int, seed: int, epoch: int) -> "np.ndarray[Any, np.dtype[
     return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
 
 
-def load(
-    source: Source, plan: Plan, collate: Collate | None, *, workers: int | Literal["auto"], device: torch.device
-) -> DataLoader[Any]:
-    """Make the loader; `plan.at` moves it."""
+def load(source: Source, plan: Plan, collate: Collate | None, team: Team) -> DataLoader[Any]:
+    """Make the loader of pieces; `plan.at` moves it."""
+    workers = team.running.workers
     processes = default_workers() if workers == "auto" else workers
     return DataLoader(
         Keyed(source, plan.seed),
@@ -99,7 +102,7 @@ def load(
         collate_fn=collate or default_collate,
         num_workers=processes,
         persistent_workers=processes > 0,
-        pin_memory=device.type == "cuda",
+        pin_memory=team.device.type == "cuda",
         worker_init_fn=_deaf,
     )
 
@@ -109,6 +112,16 @@ def default_workers() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return min(MAX_WORKERS, max(0, cores // max(local, 1) - 1))
+
+
+def plainly(error: QaclimsError) -> QaclimsError:
+    """Take out the traceback that a worker wraps around an error, and leave its sentence."""
+    text = str(error)
+    if "Original Traceback" not in text:
+        return error
+    plain = type(error)(text.rstrip().rpartition(f"{type(error).__name__}: ")[2])
+    plain.__cause__ = error
+    return plain
 
 
 def names_of(pieces: Sequence[Mapping[str, Any]]) -> list[str]:

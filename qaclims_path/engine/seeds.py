@@ -10,7 +10,7 @@ import torch
 
 
 def seed_all(*keys: int) -> None:
-    """Set the random states of Python, NumPy and torch (all devices) from some integers, such as (seed, step, rank).
+    """Set the random states of Python, NumPy and torch from some integers, such as (seed, step, rank).
 
     Example:
         >>> seed_all(0, 7); a = torch.rand(1); seed_all(0, 7); bool(a == torch.rand(1))
@@ -19,7 +19,9 @@ def seed_all(*keys: int) -> None:
     words = np.random.SeedSequence(keys).generate_state(3, np.uint32)
     random.seed(int(words[0]))
     np.random.seed(int(words[1]))  # noqa: NPY002 - libraries still use the global one
-    torch.manual_seed(int(words[2]))
+    torch.default_generator.manual_seed(int(words[2]))
+    if torch.cuda.is_initialized():  # torch.manual_seed would note down a traceback per call where it is not
+        torch.cuda.manual_seed_all(int(words[2]))
 
 
 @contextmanager

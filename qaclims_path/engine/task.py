@@ -46,6 +46,9 @@ class Task(Protocol):
     Attributes:
         network: All that is trained. The loop moves it to the device and keeps it in training mode; a network that
             keeps parts frozen overrides `train`. What is frozen for good (a judge) is no part of it.
+
+    A task may have more: `counts` (see `Counted`), `state_dict` and `load_state_dict` (see `Stateful`), and
+    `memory_advice`, a sentence on what to lower when memory is out, such as "Lower pairs_per_chunk (now 32).".
     """
 
     network: nn.Module

@@ -1,16 +1,18 @@
 """The processes that train together: one, several on a machine, or several machines, all through Lightning Fabric."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, distributed, nn
 
 from qaclims_path.engine.settings import RunSettings
-from qaclims_path.errors import UsageError
+from qaclims_path.errors import QaclimsError, UsageError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,27 @@ class Team:
         """Take the leader's value."""
         return self.fabric.broadcast(value) if self.size > 1 else value
 
-    def wait(self) -> None:
-        """Wait for all."""
-        self.fabric.barrier()
+    def gather(self, value: T) -> list[T]:
+        """Everybody's value, in order of rank."""
+        if self.size == 1:
+            return [value]
+        values: list[T | None] = [None] * self.size
+        distributed.all_gather_object(values, value)
+        return cast("list[T]", values)
+
+    def led(self, work: Callable[[], T]) -> T:
+        """Let the leader do something for all; its value, or its error, is everybody's."""
+        value: T | None = None
+        error: QaclimsError | None = None
+        if self.leads:
+            try:
+                value = work()
+            except QaclimsError as found:
+                error = found
+        value, error = self.agree((value, error))
+        if error is not None:
+            raise error
+        return cast("T", value)
 
     def share_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Average gradients over all processes; a parameter without one anywhere stays without.
@@ -76,12 +96,11 @@ class Team:
             start += parameter.numel()
             parameter.grad = part.view_as(parameter).to(parameter.dtype) if holders else None
 
-    def share_buffers(self, network: nn.Module) -> None:
-        """Take the leader's buffers, such as statistics of batch norm that are not synchronised."""
-        if self.size == 1:
-            return
-        for buffer in network.buffers():
-            distributed.broadcast(buffer, 0)
+    def take_over(self, tensors: Iterable[Tensor]) -> None:
+        """Take the leader's contents of some tensors, such as first weights or statistics of batch norm."""
+        if self.size > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor.data, 0)
 
 
 def launch(running: RunSettings = RunSettings()) -> Team:  # noqa: B008 - frozen

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.files.folders import list_files
@@ -108,6 +109,67 @@ def loading(model: str, what: str) -> Iterator[None]:
         raise BadFile(
             f"{model} cannot be loaded as a {what}: {first}. Check that it is one, and that it was copied completely."
         ) from error
+
+
+def load_pretrained(
+    kind: Any,  # noqa: ANN401 - any class of transformers, whose own types say no more
+    model: str,
+    folder: Path,
+    what: str,
+    **options: Any,  # noqa: ANN401 - its options
+) -> Any:  # noqa: ANN401
+    """Load a model through transformers' `from_pretrained`: safetensors only, no code of others, no weight missing.
+
+    Args:
+        kind: Model class, such as `BlipForQuestionAnswering`.
+        model: As the user calls it, for messages.
+        folder: Where it lies.
+        what: What it should be, for messages.
+        options: Passed on, such as `dtype`.
+    """
+    with loading(model, what), _quiet():
+        loaded, info = kind.from_pretrained(
+            folder,
+            output_loading_info=True,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            **options,
+        )
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise BadFile(
+            f"{model} is not a {what}: its weights lack {len(missing)} tensors, such as {missing[0]}. Give a model "
+            "that was trained as one."
+        )
+    return loaded.eval().requires_grad_(requires_grad=False)
+
+
+def load_processor(model: str, folder: Path, what: str) -> Any:  # noqa: ANN401 - as above
+    """Load what turns pictures and words into tensors through transformers' `AutoProcessor`."""
+    from transformers import AutoProcessor
+
+    require_tokenizer(model, folder)
+    kind: Any = AutoProcessor
+    with loading(model, what):
+        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the progress bars and tables of transformers away; what matters of them becomes an error of ours."""
+    from transformers.utils import logging as untyped
+
+    logging: Any = untyped
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _local(model: str) -> Path | None:

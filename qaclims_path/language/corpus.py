@@ -11,17 +11,16 @@ import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal
 
 from qaclims_path.errors import BadFile, QaclimsError
+from qaclims_path.language.questions import KINDS, Kind
 
-Kind = Literal["foreground", "background"]
 Source = Literal["answer", "corpus", "card"]
 Key = tuple[str, str]
-KINDS: tuple[Kind, Kind] = ("foreground", "background")
 MAX_TEXT = 2000  # characters of one answer; a chat model that runs away is cut
 MAX_LINE = 4_000_000  # bytes
 UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -82,6 +81,10 @@ class Entry:
     def texts(self, kind: Kind) -> tuple[str, ...]:
         """The cleaned texts of a kind, in the order of the questions."""
         return tuple(said.text for said in self.said(kind) if said.text)
+
+    def with_said(self, kind: Kind, said: tuple[Said, ...]) -> "Entry":
+        """The same entry with other answers of a kind."""
+        return replace(self, foreground=said) if kind == "foreground" else replace(self, background=said)
 
 
 def printable(text: str) -> str:

@@ -46,13 +46,21 @@ class Term(Options):
 
 
 class Lexicon(Options):
-    """Terms of a domain. `spellings` maps words to the way the terms are spelt."""
+    """Terms of a domain.
+
+    Attributes:
+        sources: Where the usage of terms can be looked up, by a short key.
+        spellings: Words, and how the terms spell them.
+        classes: Names that classes have on cards, and the classes of the lexicon that they are.
+        entries: In the order in which they are offered.
+    """
 
     name: str
     title: str
     domain: Literal["pathology", "natural"]
     sources: dict[str, str]
     spellings: dict[str, str] = Field(default_factory=dict)
+    classes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     entries: Annotated[tuple[Term, ...], Field(min_length=1)]
 
     def __iter__(self) -> Iterator[Term]:  # type: ignore[override] # pydantic would yield its fields
@@ -86,7 +94,8 @@ class Lexicon(Options):
 
         Args:
             topic: Of the question.
-            organ: Of the data; terms of other organs are left out. All organs where it is None, empty or `none`.
+            organ: Of the data; terms of other organs are left out. All organs where it is None or empty, as on a card
+                that does not say; `none`, as on the card of painted tissue, leaves the terms of no organ.
             kind: Of the question.
             label: Class that it is about. What looks like the class keeps the terms said of it or of no class; what is
                 around it keeps the terms not said of it.
@@ -100,22 +109,30 @@ class Lexicon(Options):
             entry.term
             for entry in self.entries
             if (not topic or topic in entry.topics)
-            and (not organ or organ == "none" or not entry.organs or organ in entry.organs)
+            and (not organ or not entry.organs or organ in entry.organs)
             and (kind is None or kind in entry.kinds)
             and (label is None or _fits(set(entry.classes), classes, kind))
         ]
 
     def classes_of(self, label: ClassTerms | str) -> set[str]:
-        """Classes of the lexicon that a class of a card is, by its names and by what its names are terms of."""
+        """Classes of the lexicon that a class of a card is: by one of its names, else by what its names are terms of.
+
+        Example:
+            >>> load_lexicon("histology").classes_of("carcinoma")
+            {'tumor'}
+        """
         names = (label,) if isinstance(label, str) else names_of(label)
-        found = {name.lower() for name in names}
-        for entry in filter(None, map(self.find, names)):
-            found |= set(entry.classes)
-        return found
+        lower = {name.lower() for name in names}
+        found = {known for name in lower for known in self.classes.get(name, ())} or (lower & self._classes)
+        return found or {known for name in names if (term := self.find(name)) for known in term.classes}
 
     def key(self, text: str) -> str:
         """What all spellings of a term have in common."""
         return " ".join(self.spellings.get(word, word) for word in key(text).split())
+
+    @cached_property
+    def _classes(self) -> set[str]:
+        return {known for entry in self.entries for known in entry.classes}
 
     @cached_property
     def _by_key(self) -> dict[str, Term]:

@@ -1,48 +1,71 @@
-"""Terms of a corpus: how often they were said, and how images without answers get those of their class."""
+"""What the rooms of language need to know of a class and of a card; the cards of `qaclims_path.data` have it all."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-
-from qaclims_path.language.corpus import KINDS, Entry, Kind, Said, Source
-
-Counts = dict[tuple[str, Kind], Counter[str]]
+from collections.abc import Sequence
+from typing import Protocol
 
 
-def count_terms(entries: Iterable[Entry]) -> Counts:
-    """How often each term was answered, by class and kind; terms that were added to an entry do not count."""
-    counts: Counts = defaultdict(Counter)
-    for entry in entries:
-        for kind in KINDS:
-            counts[entry.label, kind].update(
-                said.text for said in entry.said(kind) if said.text and said.source == "answer"
-            )
-    return counts
+class ClassTerms(Protocol):
+    """One class in words: an entry of a card."""
+
+    @property
+    def name(self) -> str:
+        """As files and tables call it."""
+        ...
+
+    @property
+    def display(self) -> str:
+        """As people call it; empty where that is the same."""
+        ...
+
+    @property
+    def synonyms(self) -> tuple[str, ...]:
+        """Other names."""
+        ...
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Phrases that describe what it looks like."""
+        ...
+
+    @property
+    def definition(self) -> str:
+        """One sentence that defines it."""
+        ...
 
 
-def most_said(counts: Counter[str], number: int) -> list[tuple[str, int]]:
-    """The most frequent terms with their counts; of equal ones the first in the alphabet.
+class CardTerms(Protocol):
+    """The classes of a data set in words."""
+
+    @property
+    def classes(self) -> Sequence[ClassTerms]:
+        """In label order."""
+        ...
+
+    @property
+    def organ(self) -> str:
+        """Where the tissue is from; empty or `none` where it is from nowhere."""
+        ...
+
+
+def called(label: ClassTerms) -> str:
+    """The name of a class inside a question or a prompt.
 
     Example:
-        >>> most_said(Counter(["stroma", "gland", "gland", "cell"]), 2)
-        [('gland', 2), ('cell', 1)]
+        >>> from qaclims_path.data.cards import load_card
+        >>> called(load_card("voc2012").classes[-1])
+        'tv monitor'
     """
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]
+    return (label.display or label.name).lower()
 
 
-def filled(entry: Entry, shared: Mapping[tuple[str, Kind], Sequence[str]]) -> Entry:
-    """An entry whose empty kinds got the terms that its class shares; one that could not be read stays as it is."""
-    if entry.error:
-        return entry
-    for kind in KINDS:
-        if not entry.texts(kind):
-            entry = added(entry, kind, shared.get((entry.label, kind), ()), "corpus")
-    return entry
+def names_of(label: ClassTerms) -> tuple[str, ...]:
+    """Every name of a class, the one it is called by first, without repetition."""
+    names = [called(label), label.name.lower(), *(synonym.lower() for synonym in label.synonyms)]
+    return tuple(dict.fromkeys(names))
 
 
-def added(entry: Entry, kind: Kind, terms: Iterable[str], source: Source) -> Entry:
-    """An entry with further terms behind its answers; those that it has already are not added again."""
-    there = set(entry.texts(kind))
-    new = tuple(Said("", "", term, source=source) for term in dict.fromkeys(terms) if term not in there)
-    said = entry.said(kind) + new
-    return replace(entry, foreground=said) if kind == "foreground" else replace(entry, background=said)
+def describe(label: ClassTerms) -> str:
+    """A class in one sentence for a model that reads: its name, other names and definition."""
+    first, *others = names_of(label)
+    also = f" (also called {', '.join(others)})" if others else ""
+    return f"{first}{also}: {label.definition}" if label.definition else f"{first}{also}"

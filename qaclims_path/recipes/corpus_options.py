@@ -22,11 +22,13 @@ class AnswererOptions(Options):
         kind: Of answerer, such as `blip`, `chat`, `retrieval` or `file`.
         model: Hub id, folder or file, where the kind needs one.
         revision: Of a model on a hub.
+        size: Side of the square that images are resized to, in pixels; the model's own where it is not given.
     """
 
     kind: str = "retrieval"
     model: str | None = None
     revision: str | None = None
+    size: Annotated[int, Field(ge=1)] | None = None
 
 
 class JudgeOptions(Options):
@@ -109,6 +111,8 @@ def check_built_with(corpus: Path, description: dict[str, Any]) -> None:
     """Refuse a corpus that was begun with something else, and say what differs; a new one is fine."""
     path = config_path(corpus)
     if not path.exists():
+        if corpus.exists():
+            raise UsageError(f"{corpus} is there already, and {path.name} beside it is not. Choose another --out.")
         return
     before, now = flat(read_yaml(path)), flat(description)
     changed = [
@@ -148,6 +152,8 @@ def _find(name: str, base: Path) -> Path:
     folder = asset_dir("configs") / "corpus"
     known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     if name not in known:
-        raise BadConfig(f"There is no corpus configuration '{name}'. {suggest(name, list(known))} A file of your own "
-                        "is given by its path.")
+        raise BadConfig(
+            f"There is no corpus configuration '{name}'. {suggest(name, list(known))} A file of your own "
+            "is given by its path."
+        )
     return known[name]

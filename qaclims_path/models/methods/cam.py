@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qaclims_path.compute import losses
 from qaclims_path.models.methods import METHODS
-from qaclims_path.models.methods.seen import Seen
+from qaclims_path.models.methods.seen import Pairs, Seen, mean_over_images
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -27,15 +27,22 @@ class Cam:
     classification: Weight = 1.0
     area: Weight = 0.0
 
-    def needs_judge(self, progress: float) -> bool:  # noqa: ARG002 - never, at no point
+    def needs_judge(self, progress: float) -> bool:  # noqa: ARG002
         """No words here."""
         return False
 
-    def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002 - classes do not compete
+    def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
         """The sigmoid of the maps."""
         return torch.sigmoid(logits)
 
-    def losses(self, seen: Seen) -> dict[str, Tensor]:
+    def map_losses(self, seen: Seen) -> dict[str, Tensor]:
         """Classification, and area where it has a weight."""
-        out = {"classification": self.classification * losses.classification(seen.scores, seen.present)}
-        return {**out, "area": self.area * losses.area(seen.activations)} if self.area else out
+        told = losses.classification(seen.scores, seen.present)
+        out = {"classification": self.classification * mean_over_images(told, seen)}
+        if self.area:
+            out["area"] = self.area * mean_over_images(losses.area(seen.activations), seen)
+        return out
+
+    def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:  # noqa: ARG002
+        """None."""
+        return {}

@@ -9,7 +9,14 @@ from torch import Tensor
 
 from qaclims_path.compute import losses
 from qaclims_path.models.methods import METHODS
-from qaclims_path.models.methods.seen import Seen, cosines, mean_over_pairs, regions_and_texts, sum_over_pairs
+from qaclims_path.models.methods.seen import (
+    Pairs,
+    Seen,
+    cosines,
+    mean_over_images,
+    mean_over_pairs,
+    sum_over_pairs,
+)
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -39,29 +46,33 @@ class Clims:
     shift: float = 0.0
     reference_batch: Annotated[float, Field(gt=0)] | None = 16.0
 
-    def needs_judge(self, progress: float) -> bool:  # noqa: ARG002 - from the first step on
+    def needs_judge(self, progress: float) -> bool:  # noqa: ARG002
         """Always."""
         return True
 
-    def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002 - classes do not compete
+    def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
         """The sigmoid of the maps."""
         return torch.sigmoid(logits - self.shift)
 
-    def losses(self, seen: Seen) -> dict[str, Tensor]:
-        """The four published losses, and classification where it has a weight."""
-        regions, texts = regions_and_texts(seen)
-        name = texts.features[texts.label]
-        fits = losses.object_text_matching(cosines(regions.foreground, name))
-        leaks = losses.background_text_matching(cosines(regions.background, name))
-        out = {
-            "object_text": self.object_text * mean_over_pairs(fits, seen),
-            "background_text": self.background_text * mean_over_pairs(leaks, seen),
-            "area": self.area * losses.area(seen.activations),
-        }
-        if seen.words is not None and self.background_words:
-            near = regions.foreground @ seen.words.to(regions.foreground.dtype).T
-            values = losses.cooccurring_background(near, self.word_threshold)
-            out["background_words"] = self.background_words * sum_over_pairs(values, seen, self.reference_batch)
+    def map_losses(self, seen: Seen) -> dict[str, Tensor]:
+        """Area, and classification where it has a weight."""
+        out = {"area": self.area * mean_over_images(losses.area(seen.activations), seen)}
         if self.classification:
-            out["classification"] = self.classification * losses.classification(seen.scores, seen.present)
+            told = losses.classification(seen.scores, seen.present)
+            out["classification"] = self.classification * mean_over_images(told, seen)
+        return out
+
+    def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:
+        """The three published losses between regions and texts."""
+        name = pairs.texts.features[pairs.texts.label]
+        fits = losses.object_text_matching(cosines(pairs.foreground, name))
+        leaks = losses.background_text_matching(cosines(pairs.background, name))
+        out = {
+            "object_text": self.object_text * mean_over_pairs(fits, pairs.total),
+            "background_text": self.background_text * mean_over_pairs(leaks, pairs.total),
+        }
+        if pairs.words is not None and self.background_words:
+            near = pairs.foreground @ pairs.words.to(pairs.foreground.dtype).T
+            values = losses.cooccurring_background(near, self.word_threshold)
+            out["background_words"] = self.background_words * sum_over_pairs(values, pairs.images, self.reference_batch)
         return out

@@ -1,4 +1,4 @@
-"""What a method sees of one batch, what it has to offer, and how values per pair become one loss."""
+"""What a method sees of a batch, what it has to offer, and how values per pair become one loss."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,38 +10,51 @@ from qaclims_path.types import PairTexts
 
 
 @dataclass(frozen=True)
-class RegionFeatures:
-    """What the judge made of the regions of P pairs: P D unit vectors each."""
-
-    foreground: Tensor
-    background: Tensor
-
-
-@dataclass(frozen=True)
 class Seen:
-    """What is seen of one batch.
+    """The maps of a batch.
 
     Attributes:
-        logits: B C h w, the maps before a sigmoid.
         activations: B C h w in 0..1, the maps that regions are cut with.
         scores: B C, the pooled logits.
         present: B C, bool.
-        pairs: Number of pairs per process, the mean over processes: means over pairs divide by it.
+        images: Images that a mean is taken over: B, or the mean B of all processes and pieces of a batch.
+        pairs: Pairs (an image and a class present in it) that a mean is taken over, likewise.
         progress: Share of the training that is done, 0..1.
-        regions: Of the P pairs (image, class) of `present.nonzero()`, in that order; None where no judge is used.
-        texts: Of the P pairs.
+    """
+
+    activations: Tensor
+    scores: Tensor
+    present: Tensor
+    images: float
+    pairs: float
+    progress: float = 1.0
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What the judge made of P pairs of a batch; they may be seen a few at a time.
+
+    Attributes:
+        foreground: P D, unit vectors of the regions that show the class.
+        background: P D, of what is left of the images.
+        label: P, the class.
+        present: P C, bool: all classes in the image.
+        texts: Of the pairs.
+        images: As in `Seen`.
+        total: Pairs that a mean is taken over; not what happens to be here.
+        progress: As in `Seen`.
         classes: Texts of every class, as if there were C pairs; for methods that know more than a pair's own texts.
         words: L D, unit vectors of words for what is never the object: the same for all pairs.
     """
 
-    logits: Tensor
-    activations: Tensor
-    scores: Tensor
+    foreground: Tensor
+    background: Tensor
+    label: Tensor
     present: Tensor
-    pairs: float
+    texts: PairTexts
+    images: float
+    total: float
     progress: float = 1.0
-    regions: RegionFeatures | None = None
-    texts: PairTexts | None = None
     classes: PairTexts | None = None
     words: Tensor | None = None
 
@@ -57,31 +70,32 @@ class Method(Protocol):
         """Maps B C h w in 0..1 that regions are cut with."""
         ...
 
-    def losses(self, seen: Seen) -> dict[str, Tensor]:
-        """Named losses, already weighted: their sum is minimised."""
+    def map_losses(self, seen: Seen) -> dict[str, Tensor]:
+        """Named and weighted losses that need no judge."""
+        ...
+
+    def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:
+        """Named and weighted losses between regions and texts; over parts of a batch they add up."""
         ...
 
 
-def regions_and_texts(seen: Seen) -> tuple[RegionFeatures, PairTexts]:
-    """Both, for a method that cannot do without."""
-    if seen.regions is None or seen.texts is None:
-        raise ValueError("This method needs the judge's regions and texts, and was given none.")
-    return seen.regions, seen.texts
+def mean_over_images(value: Tensor, seen: Seen) -> Tensor:
+    """A mean over the images here as its share of the mean over all processes."""
+    return value * (len(seen.present) / seen.images)
 
 
-def mean_over_pairs(values: Tensor, seen: Seen) -> Tensor:
-    """Mean of P values over the pairs of all processes; zero, with a gradient of zero, where there is no pair."""
-    return values.sum() / max(seen.pairs, 1.0) if len(values) else seen.logits.sum() * 0
+def mean_over_pairs(values: Tensor, total: float) -> Tensor:
+    """Mean of P values over the pairs of all processes; zero where there is no pair."""
+    return values.sum() / max(total, 1.0)
 
 
-def sum_over_pairs(values: Tensor, seen: Seen, reference_batch: float | None) -> Tensor:
+def sum_over_pairs(values: Tensor, images: float, reference_batch: float | None) -> Tensor:
     """Sum of P values as it would be in a batch of the reference size; the plain sum where that is None.
 
     A published weight belongs to a sum over the pairs of one process's batch. Scaled like this it holds at any batch
     size and any number of processes.
     """
-    total = values.sum() if len(values) else seen.logits.sum() * 0
-    return total if reference_batch is None else total * (reference_batch / len(seen.present))
+    return values.sum() * (1 if reference_batch is None else reference_batch / images)
 
 
 def cosines(rows: Tensor, texts: Tensor) -> Tensor:
@@ -89,23 +103,21 @@ def cosines(rows: Tensor, texts: Tensor) -> Tensor:
     return (rows * texts.to(rows.dtype)).sum(-1)
 
 
-@torch.no_grad()
-def watch(seen: Seen) -> dict[str, Tensor]:
-    """What tells early that a class is being lost: its mean area, and how much its background looks like it.
+def part_of(texts: PairTexts, rows: slice) -> PairTexts:
+    """The texts of some of the pairs."""
+    first, last = rows.start, min(rows.stop, len(texts.label))
+    ragged = {}
+    for kind, values, offsets in (
+        ("foreground", texts.foreground, texts.foreground_offsets),
+        ("background", texts.background, texts.background_offsets),
+    ):
+        begin, end = offsets[[first, last]].tolist()
+        ragged[kind] = values[begin:end]
+        ragged[f"{kind}_offsets"] = offsets[first : last + 1] - begin
+    return PairTexts(features=texts.features, label=texts.label[first:last], **ragged)
 
-    Returns:
-        `area` and, where a judge is used, `background_similarity`: C, the mean over the images that show the class,
-        not a number for a class that none of them shows.
-    """
-    image, label = seen.present.nonzero(as_tuple=True)
-    area = seen.activations.float().mean((-2, -1))[image, label]
-    values = {"area": area}
-    if seen.regions is not None and seen.texts is not None:
-        own = seen.texts.features[seen.texts.label]
-        values["background_similarity"] = cosines(seen.regions.background.float(), own)
-    size = seen.present.shape[1]
-    number = torch.zeros(size, device=label.device).index_add(0, label, torch.ones_like(area))
-    return {
-        name: torch.zeros(size, device=label.device).index_add(0, label, value) / number
-        for name, value in values.items()
-    }
+
+def per_class(values: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Sums of P values over the pairs of each class, and the number of these: C each."""
+    sums = torch.zeros(classes, device=values.device).index_add(0, label, values.float())
+    return sums, torch.zeros_like(sums).index_add(0, label, torch.ones_like(values, dtype=torch.float32))

@@ -1,0 +1,291 @@
+"""Gaussian filtering of many labels in many dimensions on a permutohedral lattice (Adams, Baek and Davis, 2010).
+
+Points are spread over the corners of the simplex they lie in, the corners are blurred along each direction of the
+lattice, and points read their corners back. The lattice depends on the points only, so it is built once and filters any
+number of labels any number of times.
+
+Two things make it quick. Corners are found by one packed integer, so that a neighbour is an addition away. And corners
+that follow each other along a direction are kept as chains, so that a blur walks along a chain in place, touching every
+corner once and corners without neighbours never.
+
+Values are blocks of four labels, S x (corners + 1) x 4: one step of a processor's vector unit. The last row is the
+neighbour of whoever has none; it is zero and stays so.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from qaclims_path.errors import QaclimsError
+
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+
+LANES = 4
+MAX_KEY = 2.0**62
+HASH = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio: spreads neighbouring keys
+
+
+class Lattice(NamedTuple):
+    """Where N points of d dimensions lie among M corners.
+
+    Attributes:
+        corners: N d+1, rows of the values.
+        weights: N d+1, how much of a point each corner gets, and gives.
+        chains: Rows of corners that follow each other, one direction after the other; M ends a chain.
+        count: M.
+    """
+
+    corners: I32
+    weights: F32
+    chains: I32
+    count: int
+
+
+def build_lattice(points: F32) -> Lattice:
+    """Place points (N d) whose coordinates are divided by the standard deviations of the filter.
+
+    Example:
+        >>> build_lattice(np.zeros((1, 2), np.float32)).count
+        3
+    """
+    if not np.isfinite(points).all():
+        raise QaclimsError("The lattice of a filter needs finite coordinates. Look for NaN in the image.")
+    steps = _steps(points.shape[1])
+    strides = _strides(points, steps)
+    corners, weights, keys, table = _place(np.ascontiguousarray(points), steps, strides)
+    return Lattice(corners, weights, _chains(keys, table, strides), len(keys))
+
+
+@njit(cache=True, nogil=True)
+def empty_values(lattice: Lattice, blocks: int) -> F32:
+    """Zeros for the values of `blocks` times four labels."""
+    return np.zeros((blocks, lattice.count + 1, LANES), np.float32)
+
+
+def normalised(lattice: Lattice, gain: float) -> Lattice:
+    """The same lattice, its weights such that the filter's matrix is divided by its row sums' roots on both sides.
+
+    Args:
+        lattice: As it was built.
+        gain: Factor of the filter.
+    """
+    ones = np.zeros((LANES, len(lattice.weights)), np.float32)
+    ones[0] = 1
+    values = empty_values(lattice, 1)
+    splat(ones, 0, lattice, values)
+    blur(values, lattice)
+    ones[:] = 0
+    collect(ones, 0, lattice, values)
+    root = np.sqrt(np.float32(gain) / np.maximum(ones[0], np.float32(1e-20)))
+    return lattice._replace(weights=lattice.weights * root[:, None])
+
+
+def _steps(dimensions: int) -> F32:
+    """How far a coordinate goes on the lattice (d), so that the whole filter has the standard deviation one."""
+    one = np.arange(1, dimensions + 1)
+    return (math.sqrt(2 / 3) * (dimensions + 1) / np.sqrt(one * (one + 1))).astype(np.float32)
+
+
+def _strides(points: F32, steps: F32) -> I64:
+    """What each lattice coordinate (d) counts in a packed key, from how far the points extend."""
+    extent = np.ptp(points, axis=0).astype(np.float64) * steps if len(points) else np.zeros(len(steps))
+    one = np.arange(len(steps))
+    width = np.cumsum(extent[::-1])[::-1] + one * np.concatenate([[0.0], extent[:-1]])
+    width = np.ceil(width) + 8 * (len(steps) + 1)  # rounding, the corners of a simplex, and their neighbours
+    if np.prod(width) > MAX_KEY:
+        raise QaclimsError("The image is too large for so narrow a filter. Use a larger standard deviation.")
+    return np.concatenate([[1], np.cumprod(width[:-1])]).astype(np.int64)
+
+
+@njit(cache=True, nogil=True)
+def _slot(table: I64, key: int) -> int:
+    """Where a key lies in the hash table (size 2: key and corner, -1 for none), or would."""
+    last = len(table) - 1
+    slot = np.int64((np.uint64(key) * HASH) >> np.uint64(20)) & last
+    while table[slot, 1] >= 0 and table[slot, 0] != key:
+        slot = (slot + 1) & last
+    return slot
+
+
+@njit(cache=True, nogil=True)
+def _table(keys: I64, size: int) -> I64:
+    """A hash table of a size that is a power of two, with some keys in it."""
+    table = np.full((size, 2), -1, np.int64)
+    for corner in range(len(keys)):
+        slot = _slot(table, keys[corner])
+        table[slot, 0], table[slot, 1] = keys[corner], corner
+    return table
+
+
+@njit(cache=True, nogil=True)
+def _simplex(point: F32, steps: F32, base: I32, rank: I32, share: F32) -> None:
+    """Find the simplex around a point.
+
+    Args:
+        point: d.
+        steps: d.
+        base: d+1, gets the lattice coordinates of its first corner.
+        rank: d+1, gets the order of the remainders, the largest first.
+        share: d+2, gets the barycentric coordinates.
+    """
+    d = len(point)
+    shrink = np.float32(1 / (d + 1))
+    share[:] = 0
+    above = np.float32(0)  # borrows `share` for the coordinates on the lattice's plane
+    for i in range(d, 0, -1):
+        step = point[i - 1] * steps[i - 1]
+        share[i] = above - np.float32(i) * step
+        above += step
+    share[0] = above
+    excess = 0
+    for i in range(d + 1):
+        nearest = np.int32(math.floor(share[i] * shrink + np.float32(0.5)))
+        base[i] = nearest * (d + 1)
+        share[i] -= base[i]
+        excess += nearest
+        rank[i] = 0
+    for i in range(d):
+        for j in range(i + 1, d + 1):
+            less = share[i] < share[j]
+            rank[i] += less
+            rank[j] += not less
+    for i in range(d + 1):  # back onto the plane, where coordinates add up to zero
+        rank[i] += excess
+        turn = (rank[i] < 0) - (rank[i] > d)
+        rank[i] += turn * (d + 1)
+        base[i] += turn * (d + 1)
+        share[i] -= turn * (d + 1)
+    _barycentric(rank, share)
+
+
+@njit(cache=True, nogil=True)
+def _barycentric(rank: I32, share: F32) -> None:
+    """Turn remainders (d+1 of d+2) into the weights of the corners, in place."""
+    d = len(rank) - 1
+    ordered = np.zeros(d + 2, np.float32)
+    for i in range(d + 1):
+        part = share[i] * np.float32(1 / (d + 1))
+        ordered[d - rank[i]] += part
+        ordered[d + 1 - rank[i]] -= part
+    ordered[0] += np.float32(1) + ordered[d + 1]
+    share[:] = ordered
+
+
+@njit(cache=True, nogil=True)
+def _place(points: F32, steps: F32, strides: I64) -> tuple[I32, F32, I64, I64]:
+    """Corners and weights of all points, the keys of the corners (M), and the hash table that finds them."""
+    n, d = points.shape
+    corners, weights = np.empty((n, d + 1), np.int32), np.empty((n, d + 1), np.float32)
+    base, rank, share = np.empty(d + 1, np.int32), np.empty(d + 1, np.int32), np.empty(d + 2, np.float32)
+    keys, count, ones = np.empty(n * (d + 1), np.int64), 0, strides.sum()
+    table = _table(keys[:0], 1 << int(math.ceil(math.log2(4 * n + 4 * d + 8))))
+    for p in range(n):
+        if 2 * (count + d + 1) > len(table):
+            table = _table(keys[:count], 2 * len(table))
+        _simplex(points[p], steps, base, rank, share)
+        for k in range(d + 1):
+            key = np.int64(0)
+            for i in range(d):
+                key += strides[i] * (base[i] + k - (d + 1 if rank[i] > d - k else 0))
+            slot = _slot(table, key)
+            if table[slot, 1] < 0:
+                table[slot, 0], table[slot, 1], keys[count] = key, count, key
+                count += 1
+            corners[p, k], weights[p, k] = table[slot, 1], share[k]
+    return corners, weights, keys[:count].copy(), table
+
+
+@njit(cache=True, nogil=True)
+def _chains(keys: I64, table: I64, strides: I64) -> I32:
+    """Corners that follow each other along each of the d+1 directions."""
+    count, d = len(keys), len(strides)
+    chains, length = np.empty(2 * count * (d + 1) + 1, np.int32), 0
+    following, followed = np.empty(count, np.int32), np.empty(count, np.bool_)
+    for j in range(d + 1):
+        ahead = strides.sum() - (strides[j] * (d + 1) if j < d else 0)
+        followed[:] = False
+        for m in range(count):
+            other = np.int32(table[_slot(table, keys[m] + ahead), 1])
+            following[m] = other
+            if other >= 0:
+                followed[other] = True
+        for m in range(count):
+            if not followed[m] and following[m] >= 0:
+                corner = np.int32(m)
+                while corner >= 0:
+                    chains[length] = corner
+                    length += 1
+                    corner = following[corner]
+                chains[length] = count
+                length += 1
+    return chains[: max(length, 1)].copy() if length else np.full(1, count, np.int32)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def splat(labels: F32, first: int, lattice: Lattice, values: F32) -> None:
+    """Add points to their corners.
+
+    Args:
+        labels: K n, K a multiple of four: points `first` to `first + n`.
+        first: Number of the first of these points.
+        lattice: Of all points.
+        values: K/4 M+1 4.
+    """
+    corners, weights = lattice.corners, lattice.weights
+    for s in range(len(values)):
+        a, b, c, d = labels[4 * s], labels[4 * s + 1], labels[4 * s + 2], labels[4 * s + 3]
+        block = values[s]
+        for i in range(labels.shape[1]):
+            for k in range(corners.shape[1]):
+                row, weight = corners[first + i, k], weights[first + i, k]
+                block[row, 0] += weight * a[i]
+                block[row, 1] += weight * b[i]
+                block[row, 2] += weight * c[i]
+                block[row, 3] += weight * d[i]
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def collect(labels: F32, first: int, lattice: Lattice, values: F32) -> None:
+    """Add to points (K n) what their corners hold; arguments as for `splat`."""
+    corners, weights = lattice.corners, lattice.weights
+    for s in range(len(values)):
+        block = values[s]
+        for i in range(labels.shape[1]):
+            a = b = c = d = np.float32(0)
+            for k in range(corners.shape[1]):
+                row, weight = corners[first + i, k], weights[first + i, k]
+                a += weight * block[row, 0]
+                b += weight * block[row, 1]
+                c += weight * block[row, 2]
+                d += weight * block[row, 3]
+            labels[4 * s, i] += a
+            labels[4 * s + 1, i] += b
+            labels[4 * s + 2, i] += c
+            labels[4 * s + 3, i] += d
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def blur(values: F32, lattice: Lattice) -> None:
+    """Weigh every corner with its neighbours 1/2, 1, 1/2, along one direction after the other, in place."""
+    chains, none = lattice.chains, lattice.count
+    half = np.float32(0.5)
+    for s in range(len(values)):
+        block = values[s]
+        before0 = before1 = before2 = before3 = np.float32(0)
+        corner = chains[0]
+        a, b, c, d = block[corner, 0], block[corner, 1], block[corner, 2], block[corner, 3]
+        for e in range(len(chains) - 1):
+            after = chains[e + 1]
+            a1, b1, c1, d1 = block[after, 0], block[after, 1], block[after, 2], block[after, 3]
+            if corner != none:
+                block[corner, 0] = a + half * (before0 + a1)
+                block[corner, 1] = b + half * (before1 + b1)
+                block[corner, 2] = c + half * (before2 + c1)
+                block[corner, 3] = d + half * (before3 + d1)
+            before0, before1, before2, before3 = a, b, c, d
+            a, b, c, d, corner = a1, b1, c1, d1, after

@@ -1,0 +1,112 @@
+"""Where the numbers and pictures of a training go: CSV, PNG, TensorBoard, and whatever other packages add."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaclims_path.files.atomic import write_text
+from qaclims_path.files.images import write_image
+from qaclims_path.registry import Registry
+
+Row = dict[str, str]
+PLACE = ("step", "epoch")
+
+
+class Logger(Protocol):
+    """Takes what there is to see. Only the leading process has loggers."""
+
+    def numbers(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
+        """Log named numbers after a step."""
+        ...
+
+    def picture(self, step: int, name: str, picture: NDArray[np.uint8]) -> None:
+        """Log a picture, H W 3."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left."""
+        ...
+
+
+# Made with the folder of the run, the step it goes on from (later entries are of a killed run), and its settings.
+Maker = Callable[[Path, int, Mapping[str, Any]], Logger]
+LOGGERS: Registry[Maker] = Registry("logger", "qaclims_path.loggers")
+
+
+@LOGGERS.add("csv")
+class CsvLogger:
+    """One `log.csv`, a row per call; a new name becomes a new column. Pictures are PNG files below `pictures/`."""
+
+    def __init__(self, folder: Path, step: int, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 - a Maker
+        self.folder = folder
+        self.path = folder / "log.csv"
+        self.columns: list[str] = [*PLACE]
+        rows = self._earlier(step)
+        write_text(self.path, _text([self.columns]) + _text([row.get(name, "") for name in self.columns] for row in rows))
+
+    def numbers(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
+        """Append a row."""
+        row = {"step": str(step), "epoch": str(epoch), **{name: repr(float(value)) for name, value in values.items()}}
+        new = [name for name in row if name not in self.columns]
+        if new:
+            self._widen(new)
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            file.write(_text([[row.get(name, "") for name in self.columns]]))
+
+    def picture(self, step: int, name: str, picture: NDArray[np.uint8]) -> None:
+        """Write a PNG named after the step."""
+        write_image(self.folder / "pictures" / name / f"{step:08d}.png", picture)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _earlier(self, step: int) -> list[Row]:
+        """Rows up to a step, from a run that goes on."""
+        if not self.path.is_file() or step == 0:
+            return []
+        rows = self._rows()
+        self.columns = [*rows[0]] if rows else self.columns
+        return [row for row in rows if row["step"].isdecimal() and int(row["step"]) <= step]
+
+    def _rows(self) -> list[Row]:
+        with self.path.open(encoding="utf-8", newline="") as file:
+            return [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(file)]
+
+    def _widen(self, new: Sequence[str]) -> None:
+        rows = self._rows()
+        self.columns += new
+        write_text(self.path, _text([self.columns]) + _text([row.get(name, "") for name in self.columns] for row in rows))
+
+
+@LOGGERS.add("tensorboard")
+class TensorBoardLogger:
+    """Event files in `tensorboard/`."""
+
+    def __init__(self, folder: Path, step: int, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 - a Maker
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)  # type: ignore[no-untyped-call]
+
+    def numbers(self, step: int, epoch: int, values: Mapping[str, float]) -> None:  # noqa: ARG002 - a Logger
+        """Add scalars."""
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+
+    def picture(self, step: int, name: str, picture: NDArray[np.uint8]) -> None:
+        """Add an image."""
+        self.writer.add_image(name, picture, step, dataformats="HWC")  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Write the events that are waiting."""
+        self.writer.close()  # type: ignore[no-untyped-call]
+
+
+def _text(rows: Iterable[Sequence[str]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()

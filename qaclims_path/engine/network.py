@@ -1,0 +1,42 @@
+"""A network as the loop wants it: on its device, laid out for convolutions, batch norm synchronised or frozen."""
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+import torch
+
+from qaclims_path.engine.settings import TrainOptions
+from qaclims_path.engine.team import Team
+
+
+def prepare(network: nn.Module, team: Team, options: TrainOptions) -> None:
+    """Move a network to its device and give every process the leader's weights; all of it in place."""
+    network.to(team.device)
+    if team.running.channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if team.size > 1 and team.device.type == "cuda" and options.batchnorm == "train":
+        from timm.layers import convert_sync_batchnorm  # knows the batch norms that carry an activation, too
+
+        convert_sync_batchnorm(network)
+    team.take_over(network.state_dict().values())
+    if team.running.compile:
+        network.compile()
+
+
+def training_mode(network: nn.Module, options: TrainOptions) -> None:
+    """Put a network into training mode, but for batch norm that is to stay as it is."""
+    network.train()
+    if options.batchnorm == "frozen":
+        for module in network.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+                module.requires_grad_(requires_grad=False)
+
+
+def to_device(value: object, team: Team) -> object:
+    """Move a tensor of a batch to the device; images (four dimensions, floating) get the layout of convolutions."""
+    if not isinstance(value, Tensor):
+        return value
+    images = team.running.channels_last and value.ndim == 4 and value.is_floating_point()
+    layout = torch.channels_last if images else torch.preserve_format
+    return value.to(team.device, non_blocking=True, memory_format=layout)

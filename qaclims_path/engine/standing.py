@@ -1,0 +1,118 @@
+"""Where a training stands, and how all of it is taken apart into tensors and facts and put together again."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qaclims_path.engine.checkpoint import Facts, Tensors
+from qaclims_path.errors import BadFile, UsageError
+
+
+@dataclass
+class Standing:
+    """Every number of the loop that has to survive.
+
+    Attributes:
+        step: Optimiser steps done.
+        epochs: Epochs done, their callbacks included.
+        usual: Running mean of the size of the loss.
+        sums: Per name, sum and count of what this epoch has seen.
+        best: Best watched value so far.
+        best_step: When that was.
+        waited: Epochs since then.
+        over: Why the training is over: `done`, `early`, or nothing while it is not.
+    """
+
+    step: int = 0
+    epochs: int = 0
+    usual: float = 0.0
+    sums: dict[str, list[float]] = field(default_factory=dict)
+    best: float | None = None
+    best_step: int = 0
+    waited: int = 0
+    over: str = ""
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Take the numbers of a step into the means of its epoch."""
+        for name, value in values.items():
+            total = self.sums.setdefault(name, [0.0, 0])
+            total[0] += value
+            total[1] += 1
+
+    def judge(self, value: float, *, more: bool) -> None:
+        """Remember a watched value if it is the best; one that is not a number never is."""
+        better = self.best is None or (value > self.best if more else value < self.best)
+        if value == value and better:  # noqa: PLR0124 - NaN is not equal to itself
+            self.best, self.best_step, self.waited = value, self.step, 0
+        else:
+            self.waited += 1
+
+    def facts(self) -> Facts:
+        """As JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> "Standing":
+        """From JSON."""
+        return cls(**facts)
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[Tensors, Facts]:
+    """Take an optimiser's state apart: tensors by `parameter.name`, and the rest."""
+    state = optimizer.state_dict()
+    tensors, others = {}, {}
+    for index, values in state["state"].items():
+        for name, value in values.items():
+            place = tensors if isinstance(value, Tensor) else others
+            place[f"{index}.{name}"] = value
+    return tensors, {"others": others, "groups": state["param_groups"]}
+
+
+def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, facts: Facts) -> None:
+    """Put an optimiser's state together again."""
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in [*tensors.items(), *facts["others"].items()]:
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    try:
+        optimizer.load_state_dict({"state": state, "param_groups": facts["groups"]})
+    except ValueError as error:
+        raise BadFile(f"The checkpoint's optimiser has other parameter groups than this one: {error}.") from error
+
+
+def load_network(network: nn.Module, weights: Tensors, where: object) -> None:
+    """Load weights into a network of the same shape; one of another shape is named with both shapes."""
+    own = network.state_dict()
+    for name, value in own.items():
+        if name not in weights:
+            raise UsageError(f"{where} was made for another network: it has no '{name}'.")
+        if weights[name].shape != value.shape:
+            raise UsageError(
+                f"{where} was made for another network or other classes: '{name}' is {_shape(weights[name])} there, "
+                f"but {_shape(value)} here. Choose another --out, or give the same options as before."
+            )
+    more = sorted(set(weights) - set(own))
+    if more:
+        raise UsageError(f"{where} was made for another network: it also has '{more[0]}'.")
+    network.load_state_dict(weights)
+
+
+def check_same(before: Mapping[str, Any], now: Mapping[str, Any], where: object) -> None:
+    """Refuse to go on with other options than a training was begun with."""
+    changed = [
+        f"{key} was {before.get(key)}, now {now.get(key)}"
+        for key in (*now, *(key for key in before if key not in now))
+        if before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise UsageError(
+            f"{where} was begun with other options: {'; '.join(changed)}. "
+            "Choose another --out, or give the same options as before."
+        )
+
+
+def _shape(tensor: Tensor) -> str:
+    return " x ".join(str(side) for side in tensor.shape) or "a number"

@@ -1,0 +1,191 @@
+"""Any timm backbone as one module that turns pixels in 0..1 into a feature map: dilated, of tokens, or as it comes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, cast
+
+import timm
+import torch
+from timm.models import group_parameters
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.files.hub import HUB, LOCAL, model_name, resolve
+
+SETTINGS = "config.json"
+FOREIGN_ARGUMENT = "unexpected keyword argument"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is needed to build a backbone again, without weights and without a network.
+
+    Attributes:
+        source: As it was asked for: a timm name, a hub id, or the name of a local folder (never its path).
+        architecture: Name in timm.
+        arguments: Of timm's constructor, beyond the architecture's own.
+        mean: Of its pixels, red green blue, in 0..1; timm's for the architecture when None.
+        std: Likewise.
+    """
+
+    source: str
+    architecture: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+def plan_backbone(name: str) -> Plan:
+    """Look a backbone up: a timm name, `hf-hub:owner/name[@revision]`, or `local-dir:PATH` with a timm `config.json`.
+
+    Example:
+        >>> plan_backbone("resnet50").architecture
+        'resnet50'
+    """
+    if not name.startswith((HUB, LOCAL)):
+        if timm.is_model(name.split(".", maxsplit=1)[0]):
+            return Plan(name, name)
+        close = get_close_matches(name, timm.list_models(), n=3)
+        meant = f" Did you mean {', '.join(close)}?" if close else ""
+        raise UsageError(f"timm has no backbone '{name}'.{meant} Models of the hub are named hf-hub:owner/name.")
+    model, revision = split_revision(name)
+    path = resolve(model, revision=revision, files=("*.json",)) / SETTINGS
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        architecture = settings["architecture"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadFile(
+            f"{name} has no {SETTINGS} that names a timm `architecture`, so it cannot be used as a backbone. "
+            "Look for a version of the model in timm's layout."
+        ) from error
+    if not timm.is_model(str(architecture).split(".", maxsplit=1)[0]):
+        raise BadFile(f"{name} has the architecture '{architecture}', which timm {timm.__version__} does not know.")
+    pixels = settings.get("pretrained_cfg", settings)
+    mean, std = (tuple(pixels[key]) if key in pixels else None for key in ("mean", "std"))
+    return Plan(model_name(model), architecture, settings.get("model_args") or {}, mean, std)
+
+
+def split_revision(name: str) -> tuple[str, str | None]:
+    """A model and the revision behind its `@`; only models of the hub have one.
+
+    Example:
+        >>> split_revision("hf-hub:owner/name@main")
+        ('hf-hub:owner/name', 'main')
+    """
+    model, _, revision = name.partition("@") if name.startswith(HUB) else (name, "", "")
+    return model, revision or None
+
+
+class Backbone(nn.Module):
+    """A timm model without its classifier, normalisation of the pixels included.
+
+    Convolutional backbones are dilated to an output stride. Models of tokens give their patch tokens as a map, class
+    and register tokens left out, and take images of any size by scaling them to a whole number of patches.
+
+    Attributes:
+        plan: How to build it again.
+        width: Channels of the feature map.
+        stride: Pixels per cell of the feature map.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, plan: Plan, *, stride: int = 16, dilated: bool = True) -> None:
+        """Build it with random weights.
+
+        Args:
+            plan: What to build.
+            stride: 8, 16 or 32 for convolutional backbones; a model of tokens keeps the size of its patch.
+            dilated: Whether the stages whose stride was taken away get wider kernels in its place. The published
+                ResNet-50 did not.
+        """
+        super().__init__()
+        self.plan = plan
+        self.model = _build(plan, stride)
+        self._prefix = int(getattr(self.model, "num_prefix_tokens", 0))
+        self._patch = _patch_size(self.model)
+        self._channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
+        self.width = int(self.model.num_features)
+        self.stride = self._patch or _stride(self.model)
+        if not self._patch and self.stride != stride:
+            raise UsageError(
+                f"The backbone '{plan.source}' has the stride {self.stride}, which cannot be changed to {stride}. "
+                f"Set the stride to {self.stride}, or choose a ResNet, ConvNeXt, MobileNetV2 or a model of tokens."
+            )
+        if not dilated:
+            _undilate(self.model)
+        pixels = self.model.pretrained_cfg
+        for name, value in (("mean", plan.mean), ("std", plan.std)):
+            self.register_buffer(name, torch.tensor(value or pixels[name]).view(3, 1, 1), persistent=False)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """B 3 H W in 0..1 to what the backbone was trained on."""
+        return (images - self.mean) / self.std
+
+    def forward(self, images: Tensor) -> Tensor:
+        """B 3 H W in 0..1 to features B D h w."""
+        pixels = self.normalise(images)
+        if self._patch:
+            height, width = (max(1, round(side / self._patch)) for side in images.shape[-2:])
+            size = (height * self._patch, width * self._patch)
+            if size != tuple(pixels.shape[-2:]):
+                pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
+            tokens = self.model.forward_features(pixels)[:, self._prefix :]
+            return cast("Tensor", tokens.transpose(1, 2).unflatten(2, (height, width)))
+        features = cast("Tensor", self.model.forward_features(pixels))
+        return features.permute(0, 3, 1, 2) if self._channels_last else features
+
+    def stem_parameters(self) -> list[nn.Parameter]:
+        """Parameters before the first stage: in a ResNet the first convolution and its norm, in a ViT the embedding."""
+        groups = group_parameters(self.model, self.model.group_matcher(coarse=True))
+        names = set(groups[min(groups)])
+        return [parameter for name, parameter in self.model.named_parameters() if name in names]
+
+
+def _build(plan: Plan, stride: int) -> Any:  # noqa: ANN401 - timm carries no types
+    """The timm model, asked first for a stride and then for images of any size; some understand neither."""
+    arguments = {key: value for key, value in plan.arguments.items() if key not in ("num_classes", "global_pool")}
+    for extra in ({"output_stride": stride}, {"dynamic_img_size": True}, {}):
+        try:
+            return timm.create_model(
+                plan.architecture, pretrained=False, num_classes=0, global_pool="", **{**arguments, **extra}
+            )
+        except TypeError as error:
+            if not extra or FOREIGN_ARGUMENT not in str(error):
+                raise UsageError(f"timm cannot build the backbone '{plan.source}': {error}.") from error
+        except (AssertionError, NotImplementedError, ValueError, KeyError) as error:
+            raise UsageError(
+                f"timm cannot build the backbone '{plan.source}' with stride {stride}. Choose 8, 16 or 32, or another "
+                f"backbone.{f' It says: {error}.' if str(error) else ''}"
+            ) from error
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _patch_size(model: Any) -> int:  # noqa: ANN401 - timm carries no types
+    """Side of a patch of a plain model of tokens, 0 for everything that keeps its two dimensions."""
+    embedding = getattr(model, "patch_embed", None)
+    if embedding is None or not hasattr(model, "num_prefix_tokens"):
+        return 0
+    side = embedding.patch_size
+    return int(side[0] if isinstance(side, (tuple, list)) else side)
+
+
+def _stride(model: Any) -> int:  # noqa: ANN401 - timm carries no types
+    """Pixels per cell of the feature map, measured on an empty image of the usual size."""
+    side = int(model.pretrained_cfg["input_size"][-1])
+    training = model.training
+    with torch.no_grad():
+        shape = model.eval().forward_features(torch.zeros(1, 3, side, side)).shape
+    model.train(training)
+    return round(side / shape[1 if getattr(model, "output_fmt", "NCHW") == "NHWC" else -1])
+
+
+def _undilate(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and max(module.dilation) > 1:
+            module.dilation = (1, 1)
+            module.padding = tuple((side - 1) // 2 for side in module.kernel_size)

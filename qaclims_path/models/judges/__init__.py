@@ -1,0 +1,148 @@
+"""Judges: frozen vision-language models that compare regions with texts.
+
+A family is a function from a `Source` to `Towers` (see `frozen.py`), registered in `JUDGES` or under the entry-point
+group `qaclims_path.judges`; `docs/judges.md` shows one in 30 lines.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qaclims_path.compute.regions import Fill, Mode
+from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.files.hub import HUB, LOCAL, SAFE_FILES, loading, model_name, resolve, revision_of
+from qaclims_path.models.judges.frozen import Dtype, FrozenJudge, Towers
+from qaclims_path.registry import Registry, suggest
+
+if TYPE_CHECKING:
+    from qaclims_path.types import Judge
+
+FILES = (*SAFE_FILES, "*.model")  # and the vocabularies of SentencePiece
+PICKLED = (*FILES, "*.bin")  # weights that are read with `weights_only=True`, where there are no others
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a judge is to be made from.
+
+    Attributes:
+        id: What to call it: a hub id, the name of a folder or file, or as its family names it; never a path.
+        name: What was asked for, without the family.
+        folder: Where its files are, unless its family finds them itself.
+        revision: Commit on the hub, or hash of the files; empty where the family knows better.
+    """
+
+    id: str
+    name: str
+    folder: Path | None = None
+    revision: str = ""
+
+
+JUDGES: Registry[Callable[[Source], Towers]] = Registry("family of judges", "qaclims_path.judges")
+
+
+@JUDGES.add("open_clip")
+def _open_clip(source: Source) -> Towers:
+    from qaclims_path.models.judges.open_clip import load_folder, load_named
+
+    return load_named(source) if source.folder is None else load_folder(source, source.folder)
+
+
+@JUDGES.add("transformers")
+def _transformers(source: Source) -> Towers:
+    from qaclims_path.models.judges.transformers import load_folder
+
+    if source.folder is None:
+        raise UsageError(f"'{source.name}' is neither a folder nor an id such as owner/name. Check the spelling.")
+    return load_folder(source, source.folder)
+
+
+@JUDGES.add("ovseg")
+def _ovseg(source: Source) -> Towers:
+    from qaclims_path.models.judges.ovseg import load_file
+
+    return load_file(Path(source.name).expanduser())
+
+
+def load_judge(
+    id: str,  # noqa: A002 - as models are called everywhere
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: Dtype = "auto",
+    mode: Mode = "soft",
+    fill: Fill = "zero",
+    published_pixels: bool = False,
+) -> FrozenJudge:
+    """Load a judge.
+
+    Args:
+        id: `owner/name` or `hf-hub:owner/name` on the hub; `local-dir:PATH` or PATH of a folder; `ovseg:FILE`;
+            `open_clip:MODEL@TAG` or `open_clip:MODEL@FILE` for a model that open_clip knows by name; or `FAMILY:NAME`
+            of a plug-in.
+        revision: Branch, tag or commit on the hub.
+        device: `auto`, `cpu`, `cuda`, ...
+        dtype: `auto` is bf16 on a GPU and fp32 elsewhere.
+        mode: How a region is shown to it.
+        fill: What is shown where a region is not.
+        published_pixels: Whether it gets the backbone's normalised pixels, as the original code does.
+
+    Example:
+        >>> judge = load_judge("vinid/plip")  # doctest: +SKIP
+        >>> judge.encode_texts(["an H&E image of tumor"]).shape  # doctest: +SKIP
+        torch.Size([1, 512])
+    """
+    family, source = _locate(id, revision)
+    with loading(source.id, f"judge of the family {family}"):
+        towers = JUDGES[family](source)
+    judge = FrozenJudge(towers, device=device, dtype=dtype, mode=mode, fill=fill, published_pixels=published_pixels)
+    _is_a: Judge = judge  # the protocol, checked by mypy
+    return judge
+
+
+def _locate(model: str, revision: str | None) -> tuple[str, Source]:
+    """The family of a judge, and where it lies."""
+    family, name = _split(model)
+    if not _in_a_folder(family, name):
+        if revision is not None:
+            raise UsageError(f"{model} has no revisions. Leave the revision out.")
+        return family, Source(model, name)
+    folder = _folder(name, revision)
+    source = Source(model_name(name), name, folder, revision_of(folder, PICKLED))
+    return family or _family_of(source.id, folder), source
+
+
+def _split(model: str) -> tuple[str, str]:
+    """Family and name; no family where the files are to tell."""
+    family, colon, name = model.partition(":")
+    if not colon or f"{family}:" in (HUB, LOCAL) or Path(model).expanduser().exists():
+        return "", model
+    if family not in JUDGES:
+        raise UsageError(f"'{model}' begins with no known family of judges. {suggest(family, list(JUDGES))}")
+    return family, name
+
+
+def _in_a_folder(family: str, name: str) -> bool:
+    """Whether the name is a folder or a hub id, and not something that only the family understands."""
+    if not family or family == "transformers" or name.startswith((HUB, LOCAL)):
+        return True
+    return family == "open_clip" and "@" not in name and ("/" in name or Path(name).is_dir())
+
+
+def _folder(name: str, revision: str | None) -> Path:
+    """Safe weights where there are any, else pickled ones, which the families read with `weights_only=True`."""
+    try:
+        return resolve(name, revision=revision, files=FILES)
+    except BadFile:
+        return resolve(name, revision=revision, files=PICKLED)
+
+
+def _family_of(name: str, folder: Path) -> str:
+    for marker, family in (("open_clip_config.json", "open_clip"), ("config.json", "transformers")):
+        if (folder / marker).is_file():
+            return family
+    raise BadFile(
+        f"{name} holds neither open_clip_config.json (an open_clip model) nor config.json (a transformers model). "
+        f"Known families: {', '.join(JUDGES)}."
+    )

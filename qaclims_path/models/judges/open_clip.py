@@ -1,0 +1,188 @@
+"""Judges through open_clip: a folder with `open_clip_config.json`, or a model that open_clip knows by name."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import open_clip
+import torch
+from open_clip.hf_model import HFTextEncoder
+from open_clip.tokenizer import HFTokenizer
+from open_clip.transformer import text_global_pool
+from torch import Tensor, nn
+
+from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.files.hub import LOCAL, require_tokenizer
+from qaclims_path.models.judges.frozen import Towers, weights_hash
+from qaclims_path.models.judges.notes import Notes, read_notes
+from qaclims_path.registry import suggest
+from qaclims_path.types import JudgeCard
+
+if TYPE_CHECKING:
+    from qaclims_path.models.judges import Source
+
+CONFIG = "open_clip_config.json"
+
+
+def load_folder(source: "Source", folder: Path) -> Towers:
+    """Towers from a folder: configuration, weights, and a tokenizer where the configuration names one."""
+    text_cfg = _text_cfg(source.id, folder)
+    if text_cfg.get("hf_tokenizer_name"):
+        require_tokenizer(source.id, folder)
+    changed: dict[str, Any] = {}
+    if text_cfg.get("hf_model_name") and (folder / "config.json").is_file():  # else the hub is asked for its layout
+        changed["text_cfg"] = {**text_cfg, "hf_model_name": str(folder), "hf_model_pretrained": False}
+    place = f"{LOCAL}{folder}"
+    with _quiet():
+        model = open_clip.create_model(place, require_pretrained=True, weights_only=True, **changed)
+        tokenizer = open_clip.get_tokenizer(place)
+    return make_towers(source.id, source.revision, model, tokenizer, read_notes(folder))
+
+
+def load_named(source: "Source") -> Towers:
+    """Towers from `MODEL@TAG` or `MODEL@FILE`."""
+    name, _, tag = source.name.partition("@")
+    known = open_clip.list_models()
+    if name not in known:
+        raise UsageError(f"open_clip knows no model '{name}'. {suggest(name, known)}")
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    file = Path(tag).expanduser()
+    if tag not in tags and not file.is_file():
+        ways = f"open_clip:{name}@TAG with one of {', '.join(tags) or 'none'}, or open_clip:{name}@FILE"
+        raise UsageError(f"open_clip:{source.name} names no weights. Write {ways}.")
+    with _quiet():
+        weights = tag if tag in tags else str(file)
+        model = open_clip.create_model(name, weights, require_pretrained=True, weights_only=True)
+        tokenizer = open_clip.get_tokenizer(name)
+    called = f"open_clip:{name}@{tag if tag in tags else file.name}"
+    return make_towers(called, weights_hash(model.state_dict()), model, tokenizer, Notes())
+
+
+def make_towers(name: str, revision: str, model: nn.Module, tokenizer: Any, notes: Notes) -> Towers:  # noqa: ANN401
+    """Towers of a built open_clip model."""
+    visual: Any = model.visual
+    size = visual.preprocess_cfg["size"]
+    text = _text_tower(model)
+    tokens = tokenizer(["a"])
+    vocabulary = len(tokenizer.tokenizer) if isinstance(tokenizer, HFTokenizer) else tokenizer.vocab_size
+    if text.words is not None and vocabulary > text.words:
+        raise BadFile(
+            f"{name}: its tokenizer has {vocabulary} entries, its text tower only {text.words}. They are not a pair: "
+            "copy the tokenizer that the model was trained with."
+        )
+    card = JudgeCard(
+        id=name,
+        revision=revision,
+        family="open_clip",
+        input_size=size if isinstance(size, int) else int(size[0]),
+        mean=_triple(visual.preprocess_cfg["mean"]),
+        std=_triple(visual.preprocess_cfg["std"]),
+        width=_width(text, tokens),
+        context=int(tokens.shape[1]),
+        temperature=float(1 / model.logit_scale.detach().exp()),  # type: ignore[operator]
+        mpp=notes.mpp,
+        trained_on=notes.trained_on,
+        warning=notes.warning,
+    )
+    encode = getattr(model, "encode_image")  # noqa: B009 - nn.Module types every attribute as a module
+    return Towers(
+        card=card,
+        module=model,
+        image=encode,
+        text=text.encode,
+        tokenise=lambda texts: tokenizer(list(texts)),
+        lengths=text.lengths,
+        count=partial(_count, tokenizer),
+    )
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text tower that can be given less than the full context where it has `lengths`."""
+
+    encode: Callable[[Tensor], Tensor]
+    lengths: Callable[[Tensor], Tensor] | None
+    words: int | None
+
+
+def _text_tower(model: Any) -> _Text:  # noqa: ANN401 - any open_clip model
+    """Which tokens matter: up to the end token under a causal mask, all but padding with a padding mask."""
+    own = getattr(model, "text", model)
+    if isinstance(own, HFTextEncoder):
+        pad = own.config.pad_token_id or 0
+        return _Text(model.encode_text, lambda tokens: _last(tokens != pad), own.config.vocab_size)
+    words = getattr(own, "vocab_size", None)
+    pool, eos = (getattr(own, f"text_{key}", getattr(own, key, None)) for key in ("pool_type", "eos_id"))
+    causal = getattr(own, "attn_mask", None) is not None and getattr(own, "cls_emb", None) is None
+    if not causal or pool not in ("argmax", "eos"):
+        return _Text(model.encode_text, None, words)
+    return _Text(partial(_encode_short, own, pool, eos), partial(_until_end, pool=pool, eos=eos), words)
+
+
+def _encode_short(own: Any, pool: str, eos: int | None, tokens: Tensor) -> Tensor:  # noqa: ANN401
+    """Encode N L tokens with L up to the context; under a causal mask what follows the end token changes nothing."""
+    length, dtype = tokens.shape[1], own.transformer.get_cast_dtype()
+    x = own.token_embedding(tokens).to(dtype) + own.positional_embedding[:length].to(dtype)
+    x = own.ln_final(own.transformer(x, attn_mask=own.attn_mask[:length, :length]))
+    pooled: Tensor = text_global_pool(x, tokens, pool, eos_token_id=eos)
+    projection = own.text_projection
+    if projection is None:
+        return pooled
+    projected: Tensor = projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
+    return projected
+
+
+def _until_end(tokens: Tensor, *, pool: str, eos: int | None) -> Tensor:
+    ends = tokens.eq(tokens.amax(1, keepdim=True)) if pool == "argmax" else tokens.eq(eos or 0)
+    return torch.where(ends.any(1), ends.int().argmax(1) + 1, tokens.shape[1])
+
+
+def _last(used: Tensor) -> Tensor:
+    """One behind the last True of each row, at least 1."""
+    return (used.shape[1] - used.flip(1).int().argmax(1)).clamp(min=1)
+
+
+@torch.no_grad()
+def _width(text: _Text, tokens: Tensor) -> int:
+    return int(text.encode(tokens).shape[1])
+
+
+def _count(tokenizer: Any, text: str) -> int:  # noqa: ANN401 - either tokenizer of open_clip
+    if isinstance(tokenizer, HFTokenizer):
+        return len(tokenizer.tokenizer(tokenizer.clean_fn(text), verbose=False).input_ids)
+    return len(tokenizer.encode(text)) + 2
+
+
+def _text_cfg(name: str, folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]["text_cfg"]
+    except OSError as error:
+        raise BadFile(f"{name} cannot be read: {error.strerror or error} ({CONFIG}).") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadFile(
+            f"{CONFIG} of {name} is no configuration of open_clip: it needs model_cfg with text_cfg."
+        ) from error
+    return config
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep open_clip's remarks on the root logger away from the screen; what goes wrong is raised."""
+    logger = logging.getLogger()
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _triple(values: Any) -> tuple[float, float, float]:  # noqa: ANN401 - a list or tuple of three numbers
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue

@@ -1,0 +1,90 @@
+"""QA-CLIMS (Deng et al., ACM MM 2023), as its repository has it: regions against answers about the very image."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from qaclims_path.compute import losses
+from qaclims_path.compute.segments import owners, segment_mean
+from qaclims_path.models.methods import METHODS
+from qaclims_path.models.methods.seen import (
+    Pairs,
+    Seen,
+    cosines,
+    mean_over_images,
+    sum_over_pairs,
+)
+from qaclims_path.types import PairTexts
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+@METHODS.add("qa-clims")
+@dataclass(frozen=True)
+class QaClims:
+    """Foregrounds fit what was answered about the class, backgrounds what was answered about its surroundings.
+
+    Attributes:
+        foreground: Weight of the foreground contrast (sum over pairs).
+        background: Weight of the background contrast (sum over pairs).
+        area: Weight of the mean activation.
+        classification: Weight of the classification loss; not in the published method.
+        temperature: What cosines are divided by.
+        label_share: Share of the class's name in its text; the rest is the mean of the answers.
+        shift: Subtracted from the maps before the sigmoid.
+        reference_batch: Batch that the weights of the sums were chosen for; null for plain sums, as published.
+    """
+
+    foreground: Weight = 10.0
+    background: Weight = 8.0
+    area: Weight = 0.2
+    classification: Weight = 0.0
+    temperature: Annotated[float, Field(gt=0)] = 0.7
+    label_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    shift: float = 0.0
+    reference_batch: Annotated[float, Field(gt=0)] | None = 4.0
+
+    def needs_judge(self, progress: float) -> bool:  # noqa: ARG002
+        """Always."""
+        return True
+
+    def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
+        """The sigmoid of the maps."""
+        return torch.sigmoid(logits - self.shift)
+
+    def map_losses(self, seen: Seen) -> dict[str, Tensor]:
+        """Area, and classification where it has a weight."""
+        out = {"area": self.area * mean_over_images(losses.area(seen.activations), seen)}
+        if self.classification:
+            told = losses.classification(seen.scores, seen.present)
+            out["classification"] = self.classification * mean_over_images(told, seen)
+        return out
+
+    def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:
+        """The two published contrasts."""
+        texts = pairs.texts
+        own = mixed_texts(texts, self.label_share)
+        owner = owners(texts.background_offsets, len(texts.background))
+        around = texts.features[texts.background]
+        foreground = losses.foreground_contrast(
+            cosines(pairs.foreground, own), cosines(pairs.foreground[owner], around), owner, self.temperature
+        )
+        background = losses.background_contrast(
+            cosines(pairs.background[owner], around), cosines(pairs.background, own), owner, self.temperature
+        )
+        return {
+            "foreground": self.foreground * sum_over_pairs(foreground, pairs.images, self.reference_batch),
+            "background": self.background * sum_over_pairs(background, pairs.images, self.reference_batch),
+        }
+
+
+def mixed_texts(texts: PairTexts, label_share: float) -> Tensor:
+    """P D: a share of each class's name and the mean of its answers, not normalised again; the name where none came."""
+    name = texts.features[texts.label]
+    owner = owners(texts.foreground_offsets, len(texts.foreground))
+    answers = segment_mean(texts.features[texts.foreground], owner, len(name))
+    told = texts.foreground_offsets.diff()[:, None] > 0
+    return torch.where(told, label_share * name + (1 - label_share) * answers, name)

@@ -1,0 +1,56 @@
+"""How alike images and the texts about them are in the eyes of a judge."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qaclims_path.data.dataset import to_tensor
+from qaclims_path.types import Judge
+
+REMEMBERED = 20_000  # features of texts; 60 MB at 768 numbers
+
+
+class Similarity:
+    """Cosines of images and texts. Features of texts are kept, because few texts are said of many images."""
+
+    def __init__(self, judge: Judge, templates: Sequence[str]) -> None:
+        self.judge = judge
+        self.templates = tuple(templates)
+        self._features: dict[str, Tensor] = {}
+
+    def __call__(self, images: Sequence[NDArray[np.uint8] | None], texts: Sequence[Sequence[str]]) -> list[list[float]]:
+        """One list of cosines per image.
+
+        Args:
+            images: H W 3, of any sizes; the same array standing several times is encoded once.
+            texts: Of each image; empty ones get 0.
+        """
+        self._learn({text for of_image in texts for text in of_image if text})
+        shown = {id(image): image for image in images if image is not None}
+        features = dict(zip(shown, self._encoded(list(shown.values())), strict=True))
+        return [
+            [float(features[id(image)] @ self._features[text]) if text else 0.0 for text in of_image]
+            for image, of_image in zip(images, texts, strict=True)
+        ]
+
+    @torch.no_grad()
+    def _encoded(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
+        if not images:
+            return []
+        device = self.judge.device
+        prepared = torch.cat([self.judge.prepare(to_tensor(image)[None].to(device)) for image in images])
+        return list(self.judge.encode_images(prepared).float().cpu())
+
+    def _learn(self, texts: set[str]) -> None:
+        new = sorted(texts - self._features.keys())
+        if len(self._features) + len(new) > REMEMBERED:
+            self._features.clear()
+            new = sorted(texts)
+        if new:
+            from qaclims_path.language.text_features import encode_texts
+
+            features = encode_texts(self.judge, new, self.templates)
+            self._features |= dict(zip(new, features.float().cpu(), strict=True))

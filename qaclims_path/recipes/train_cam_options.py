@@ -1,0 +1,210 @@
+"""Options of the training of activation maps, and where they come from: a recipe, its method, and overrides."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from qaclims_path.assets import asset_dir
+from qaclims_path.config import Options, Tree, load_tree, merge, override, parse
+from qaclims_path.engine.settings import TrainOptions
+from qaclims_path.errors import BadConfig, NotRegistered, UsageError
+from qaclims_path.registry import suggest
+
+
+class NetworkOptions(Options):
+    """The network of the maps.
+
+    Attributes:
+        backbone: A timm name, `hf-hub:owner/name` or `local-dir:PATH`.
+        stride: Pixels per cell of the maps.
+        dilated: False as published: stages whose stride was taken away keep narrow kernels.
+        weights: `pretrained`, `none`, a .safetensors file, a hub id, or a run.
+        freeze_stem: True as published: what stands before the first stage is not trained.
+        head_factor: How much faster the head learns than the backbone.
+    """
+
+    backbone: str = "resnet50"
+    stride: int = 16
+    dilated: bool = True
+    weights: str = "pretrained"
+    freeze_stem: bool = False
+    head_factor: Annotated[float, Field(gt=0)] = 10.0
+
+
+class AugmentOptions(Options):
+    """What happens to an image before it is learnt from.
+
+    Attributes:
+        style: `tissue` turns and flips every way, `photo` keeps up and down, `published` scales the longer side to
+            `long` and crops, or places a smaller image anywhere, as the published code does.
+        size: Side of the crop in pixels.
+        zoom: Smallest and largest factor.
+        long: Smallest and largest length of the longer side, for `published`.
+        stain: Strength of the change of each channel's absorbance.
+    """
+
+    style: Literal["tissue", "photo", "published"] = "tissue"
+    size: Annotated[int, Field(ge=8)] = 224
+    zoom: tuple[float, float] = (0.8, 1.25)
+    long: tuple[int, int] = (320, 640)
+    stain: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class JudgeOptions(Options):
+    """Who compares regions with texts, and what it is shown.
+
+    Attributes:
+        id: A hub id, a folder, or as its family names it; needed by methods with language.
+        revision: Of the hub.
+        mode: How a region is shown.
+        fill: What is shown where it is not.
+        dtype: Precision of the judge.
+        published_pixels: Whether it gets the backbone's normalised pixels, as the original code does.
+        glass: `hide` leaves white glass out of regions, areas and pooling.
+        scale: `fit` shows whole images; `own` a window at the pixel size that the judge was trained at; `auto` that
+            where both pixel sizes are known.
+        centred: Whether what all texts (and all images) have in common is taken away from their vectors.
+        chunk: Pairs that it looks at at once; fewer need less memory, and gradients stay exact.
+    """
+
+    id: str | None = None
+    revision: str | None = None
+    mode: Literal["soft", "hard", "published", "mask-prompt", "crop"] = "soft"
+    fill: Literal["zero", "mean", "white", "blur"] = "zero"
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    published_pixels: bool = False
+    glass: Literal["show", "hide"] = "show"
+    scale: Literal["fit", "own", "auto"] = "fit"
+    centred: bool = False
+    chunk: Annotated[int, Field(ge=1)] = 64
+
+
+class WordsOptions(Options):
+    """Where the texts come from.
+
+    Attributes:
+        bank: Question bank, for its templates.
+        source: `answers` of the corpus; `names` of the classes alone; `shuffled`, answers swapped between images of a
+            class.
+        prompts: A list of `configs/prompts` (or a YAML file): other names of classes, and words for what is never the
+            object.
+        limit: Texts of a class that stand for it against others, the most frequent first.
+    """
+
+    bank: str = "histology"
+    source: Literal["answers", "names", "shuffled"] = "names"
+    prompts: str | None = None
+    limit: Annotated[int, Field(ge=1)] = 24
+
+
+class InitOptions(Options):
+    """What the training starts from.
+
+    Attributes:
+        start: `cam` trains plain activation maps first, `none` starts from the backbone, anything else is the folder of
+            a run.
+        train: What is different in the training of these maps.
+    """
+
+    start: str = "none"
+    train: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrainCamOptions(Options):
+    """Training of activation maps.
+
+    Attributes:
+        dataset: Name of a data set, or the path of a card.
+        split: To train on.
+        method: As it is called in tables; a file of `configs/methods`, or a registered method.
+        losses: Settings of the registered method `losses.method`, `method` itself where that is not given.
+        published: Whether the released code is followed with its quirks, see `configs/published`.
+    """
+
+    dataset: str
+    split: str = "train"
+    method: str = "cam"
+    losses: dict[str, Any] = Field(default_factory=dict)
+    published: bool = False
+    network: NetworkOptions = NetworkOptions()
+    augment: AugmentOptions = AugmentOptions()
+    train: TrainOptions = TrainOptions()
+    judge: JudgeOptions = JudgeOptions()
+    words: WordsOptions = WordsOptions()
+    init: InitOptions = InitOptions()
+
+
+def recipe_names() -> list[str]:
+    """Recipes that ship with the package, as `dataset/method`."""
+    folder = asset_dir("configs") / "recipes"
+    return sorted(f"{path.parent.name}/{path.stem}" for path in folder.glob("*/*.yaml") if path.stem != "base")
+
+
+def load_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainCamOptions:
+    """Read a recipe: its method's file lies below it, what was published (where asked for) and overrides above it.
+
+    Args:
+        recipe: A name such as `voc2012/qa-clims`, or the path of a YAML file.
+        settings: Overrides such as `train.epochs=3`.
+
+    Example:
+        >>> load_options("voc2012/cam", ["train.epochs=3"]).train.epochs
+        3
+    """
+    path = _find_recipe(str(recipe))
+    tree = override(load_tree(path, _beside), settings)
+    name = str(tree.get("method", "cam"))
+    below = asset_dir("configs") / "methods" / f"{name}.yaml"
+    if below.is_file():
+        tree = merge(load_tree(below, _beside), tree)
+    if tree.get("published"):
+        tree = override(merge(tree, _published(tree, name)), settings)
+    _check_losses(tree, name, path)
+    return parse(TrainCamOptions, tree, path)
+
+
+def _check_losses(tree: Tree, name: str, path: Path) -> None:
+    from qaclims_path.models.methods import METHODS, build_method
+
+    losses = tree.get("losses", {})
+    if not isinstance(losses, dict):
+        raise BadConfig(f"{path}: 'losses' should hold settings of the method, not {losses!r}.")
+    settings = {key: value for key, value in losses.items() if key != "method"}
+    kind = str(losses.get("method", name))
+    files = [found.stem for found in (asset_dir("configs") / "methods").glob("*.yaml")]
+    build_method("cam", {}, path)
+    if kind not in METHODS:
+        raise NotRegistered(f"{path}: there is no method '{kind}'. {suggest(kind, [*files, *METHODS])}")
+    build_method(kind, settings, f"{path}, losses")
+    tree["losses"] = {"method": kind, **settings}
+
+
+def _published(tree: Tree, name: str) -> Tree:
+    folder = asset_dir("configs") / "published"
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml")))
+        raise UsageError(f"The method '{name}' was never published; that can be asked of {known}. Leave it out.")
+    over = load_tree(path, _beside)
+    mask_prompt = tree.get("judge", {}).get("mode") == "mask-prompt"  # OVSeg's way is as published as the other
+    return merge(over, {"judge": {"mode": "mask-prompt"}}) if mask_prompt else over
+
+
+def _find_recipe(name: str) -> Path:
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = asset_dir("configs") / "recipes" / f"{name}.yaml"
+    if shipped.is_file():
+        return shipped
+    if path.suffix in (".yaml", ".yml"):
+        raise BadConfig(f"{path} cannot be read: there is no such file.")
+    raise NotRegistered(
+        f"There is no recipe '{name}'. {suggest(name, recipe_names())} Or give the path of a YAML file."
+    )
+
+
+def _beside(reference: str, path: Path) -> Path:
+    return path.parent / reference

@@ -1,0 +1,185 @@
+import json
+import subprocess
+import sys
+import tracemalloc
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qaclims_path.errors import BadFile, QaclimsError
+from qaclims_path.language.corpus import CorpusWriter, Entry, Said, from_line, printable, read_corpus, read_lines, to_line
+from qaclims_path.language.counting import added, count_terms, filled, most_said
+
+ENTRY = Entry(
+    "a",
+    "tumor",
+    (Said("what is it?", "A Gland!", "gland", -0.5), Said("and what else?", "tumor", "")),
+    (Said("what is around the tumor?", "stroma", "stroma", 0.25, similarity=0.31),),
+    {"answerer": "toy", "revision": "1"},
+    "0123abcd",
+)
+GROUPS = [[(f"image{i}", "tumor"), (f"image{i}", "stroma")] for i in range(4)]
+
+
+def written(path, groups=GROUPS):
+    with CorpusWriter(path) as writer:
+        for group in groups:
+            writer.write(Entry(*key, (Said("q", "r", "t"),)) for key in group)
+        writer.finish()
+    return path
+
+
+def test_an_entry_comes_back_from_its_line():
+    assert from_line(to_line(ENTRY), "here") == ENTRY
+    assert ENTRY.texts("foreground") == ("gland",)
+    failed = Entry("b", "tumor", provenance={"answerer": "toy"}, error="b.png is damaged.")
+    assert from_line(to_line(failed), "here") == failed
+
+
+@given(st.text(), st.text(st.characters(categories=["Cc", "Cf", "Zl", "Zp", "Cs", "Lu"])))
+def test_any_answer_is_one_line_of_text(said, nasty):
+    entry = Entry("a", "b", (Said(printable(said), printable(nasty), printable(said + nasty)),))
+    line = to_line(entry)
+    assert line.count(b"\n") == 1
+    assert len(line.decode().splitlines()) == 1
+    assert from_line(line, "here") == entry
+    assert printable(nasty).isprintable()
+
+
+def test_a_text_written_by_others_is_made_printable_when_read():
+    tree = json.loads(to_line(ENTRY))
+    tree["foreground"][0]["raw"] = "\x1b]0;gone\x07<script>\ud800\u2028</script>"
+    read = from_line(json.dumps(tree).encode(), "here")
+    assert read.foreground[0].raw == "]0;gone <script> </script>"
+
+
+def test_an_answer_that_runs_away_is_cut():
+    assert len(printable("word " * 100_000)) == 2000
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"image": 3}, "'image' should be a text"),
+        ({"label": None}, "'label' should be a text"),
+        ({"foreground": ["x"]}, "not an entry"),
+        ({"foreground": [{"question": "q", "raw": "r"}]}, "'text' is missing"),
+        ({"foreground": [{"question": "q", "raw": "r", "text": "t", "score": "high"}]}, "'high' is no score"),
+        ({"foreground": [{"question": "q", "raw": "r", "text": "t", "score": 10**400}]}, "not an entry"),
+        ({"foreground": [{"question": "q", "raw": "r", "text": "t", "source": "hearsay"}]}, "'hearsay'"),
+        ({"provenance": []}, "not an entry"),
+    ],
+)
+def test_lines_that_are_no_entries_are_refused(change, said, tmp_path):
+    tree = {**json.loads(to_line(ENTRY)), **change}
+    (tmp_path / "c.jsonl").write_bytes(to_line(ENTRY) + json.dumps(tree).encode() + b"\n")
+    with pytest.raises(BadFile, match=said) as error:
+        list(read_corpus(tmp_path / "c.jsonl"))
+    assert "c.jsonl, line 2" in str(error.value)
+
+
+@pytest.mark.parametrize("line", [b"[]\n", b"nothing\n", b"\n", b"NaN\n", b"\xff\xfe\n", b"[" * 100_000 + b"\n"])
+def test_lines_that_are_no_json_objects_are_refused(line):
+    with pytest.raises(BadFile, match="not an entry"):
+        from_line(line, "here")
+
+
+def test_a_last_line_that_was_cut_off_is_left_out(tmp_path):
+    path = written(tmp_path / "c.jsonl")
+    whole = path.read_bytes()
+    for cut in (1, 30):
+        path.write_bytes(whole[:-cut])
+        if cut == 1:  # an editor that takes the last newline away
+            assert len(list(read_corpus(path))) == 8
+        else:
+            with pytest.warns(UserWarning, match=r"last line of .*c\.jsonl was cut off"):
+                assert len(list(read_corpus(path))) == 7
+
+
+def test_a_missing_corpus_and_one_endless_line(tmp_path):
+    with pytest.raises(BadFile, match="No such file"):
+        list(read_corpus(tmp_path / "c.jsonl"))
+    (tmp_path / "zeros").write_bytes(bytes(5_000_000))
+    with pytest.raises(BadFile, match="it is no corpus"):
+        list(read_corpus(tmp_path / "zeros"))
+
+
+def test_every_stop_resumes_to_the_same_bytes(tmp_path):
+    """Cut the growing file at every byte: whole groups stay, and the result is the same."""
+    whole = written(tmp_path / "whole.jsonl").read_bytes()
+    path = tmp_path / "c.jsonl"
+    for cut in range(0, len(whole) + 1, 7):
+        (tmp_path / "c.jsonl.part").write_bytes(whole[:cut])
+        with CorpusWriter(path) as writer:
+            done = writer.resume(GROUPS)
+            assert done == whole[:cut].count(b"\n") // 2
+            for group in GROUPS[done:]:
+                writer.write(Entry(*key, (Said("q", "r", "t"),)) for key in group)
+            writer.finish()
+        assert path.read_bytes() == whole
+        assert not writer.part.exists()
+
+
+def test_a_growing_corpus_of_other_images_is_refused(tmp_path):
+    whole = written(tmp_path / "c.jsonl")
+    whole.rename(tmp_path / "c.jsonl.part")
+    with CorpusWriter(whole) as writer:
+        with pytest.raises(BadFile, match="goes on with the image 'image0'"):
+            writer.resume([[("other", "tumor")]])
+        with pytest.raises(BadFile, match="holds more than these images"):
+            writer.resume(GROUPS[:2])
+        assert writer.resume(GROUPS) == 4
+        writer.finish()
+    assert len(list(read_corpus(whole))) == 8
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(QaclimsError, match="Choose another --out"), CorpusWriter(tmp_path / "file" / "c.jsonl"):
+        pass
+
+
+def test_terms_are_counted_and_shared():
+    said = [Entry(f"i{n}", "tumor", (Said("q", "x", "gland"), Said("q", "x", "cell"))) for n in range(3)]
+    said.append(Entry("i3", "tumor", (Said("q", "x", "cell"), Said("q", "", "")), (Said("q", "x", "stroma"),)))
+    said.append(added(Entry("i4", "tumor"), "foreground", ["gland", "gland"], "card"))
+    counts = count_terms(said)
+    assert most_said(counts["tumor", "foreground"], 9) == [("cell", 4), ("gland", 3)]
+    shared = {("tumor", "background"): ["stroma"], ("tumor", "foreground"): ["cell"]}
+    assert filled(said[0], shared).texts("background") == ("stroma",)
+    assert filled(said[0], shared).foreground == said[0].foreground
+    assert filled(said[3], shared) == said[3]
+    assert filled(Entry("i5", "tumor", error="gone"), shared).background == ()
+    assert [s.source for s in filled(Entry("i6", "tumor"), shared).foreground] == ["corpus"]
+
+
+LONG = """
+import sys
+from pathlib import Path
+from qaclims_path.language.corpus import CorpusWriter, Entry, Said
+with CorpusWriter(Path(sys.argv[1])) as writer:
+    for number in range(100_000):
+        said = tuple(Said(f"question {q}?", f"Answer {q * number % 50}", f"answer {q * number % 50}") for q in range(2))
+        writer.write([Entry(f"image{number}", "tumor", said, said[:1])])
+"""
+
+
+def test_long_corpora_are_streamed(tmp_path):
+    """A hundred thousand lines are resumed and read in a few megabytes."""
+    path = tmp_path / "c.jsonl"
+    subprocess.run([sys.executable, "-c", LONG, path], check=True)
+    part = tmp_path / "c.jsonl.part"
+    assert part.stat().st_size > 30_000_000
+    tracemalloc.start()
+    try:
+        with CorpusWriter(path) as writer:
+            assert writer.resume([(f"image{n}", "tumor")] for n in range(100_000)) == 100_000
+            writer.finish()
+        assert sum(1 for _ in read_lines(path)) == 100_000
+        counts = count_terms(islice(read_corpus(path), 20_000))  # tracing is slow
+        assert sum(counts["tumor", "foreground"].values()) == 40_000
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
