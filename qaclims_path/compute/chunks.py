@@ -9,9 +9,7 @@ from torch import Tensor
 Term = Callable[..., Mapping[str, Tensor]]
 
 
-def in_chunks(
-    term: Term, inputs: Sequence[Tensor], count: int, size: int, *, scale: float = 1.0
-) -> dict[str, Tensor]:
+def in_chunks(term: Term, inputs: Sequence[Tensor], count: int, size: int, *, scale: float = 1.0) -> dict[str, Tensor]:
     """Sum a term over chunks of pairs; only one chunk's graph is alive at a time.
 
     Each chunk is computed on detached inputs and differentiated at once; the sum of these gradients enters the backward
@@ -70,5 +68,5 @@ class _Known(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         return (None, None, *(gradient * outer for gradient in ctx.gradients))

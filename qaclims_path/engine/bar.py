@@ -18,7 +18,7 @@ class Bar:
         speed: Images per second over the last steps, over all processes; 0 before the first.
     """
 
-    def __init__(self, steps: int, done: int, batch: int, device: torch.device, *, shown: bool) -> None:
+    def __init__(self, steps: int, batch: int, device: torch.device, *, shown: bool) -> None:
         self.batch, self.device = batch, device
         self.console = Console(stderr=True)
         self.shown = shown
@@ -33,7 +33,7 @@ class Bar:
             transient=True,
             disable=not (shown and self.console.is_terminal),
         )
-        self.bar = self.progress.add_task("training", total=steps, completed=done, facts="")
+        self.bar = self.progress.add_task("training", total=steps, facts="")
         self.speed = 0.0
         self._seconds: float | None = None
         self._last = time.perf_counter()
@@ -47,8 +47,9 @@ class Bar:
     ) -> None:
         self.progress.stop()
 
-    def resume(self) -> None:
-        """Start the clock after something that was no training."""
+    def start(self, done: int) -> None:
+        """Start the clock after something that was no training, with some steps done."""
+        self.progress.update(self.bar, completed=done)
         self._last = time.perf_counter()
 
     def advance(self, epoch: int, epochs: int, loss: float) -> None:

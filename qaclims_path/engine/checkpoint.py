@@ -95,7 +95,9 @@ class Checkpoints:
                 self.load(older)
             except BadFile:
                 continue
-            return f"The last good one is {self.path(older).name}: remove {self.path(step)} and run again to go on there."
+            return (
+                f"The last good one is {self.path(older).name}: remove {self.path(step)} and run again to go on there."
+            )
         return f"There is no older one that is good: remove {self.folder} and start anew."
 
 

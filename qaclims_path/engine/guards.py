@@ -57,8 +57,8 @@ def listening() -> Iterator[Asked]:
             signal.signal(each, handler)
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, hear)
+        for wanted in (signal.SIGINT, signal.SIGTERM):
+            before[wanted] = signal.signal(wanted, hear)
     except ValueError:  # not the main thread, which alone gets signals
         pass
     try:
@@ -93,9 +93,7 @@ def explain(what: str, step: int, names: Sequence[str], dump: Path) -> str:
     )
 
 
-def write_dump(
-    path: Path, network: nn.Module, pieces: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
-) -> None:
+def write_dump(path: Path, network: nn.Module, pieces: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
     """Write what a bad step was made of: weights before it, the batch, the numbers, and which gradients are bad."""
     bad = [
         name

@@ -47,7 +47,9 @@ class CsvLogger:
         self.path = folder / "log.csv"
         self.columns: list[str] = [*PLACE]
         rows = self._earlier(step)
-        write_text(self.path, _text([self.columns]) + _text([row.get(name, "") for name in self.columns] for row in rows))
+        write_text(
+            self.path, _text([self.columns]) + _text([row.get(name, "") for name in self.columns] for row in rows)
+        )
 
     def numbers(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Append a row."""
@@ -80,7 +82,9 @@ class CsvLogger:
     def _widen(self, new: Sequence[str]) -> None:
         rows = self._rows()
         self.columns += new
-        write_text(self.path, _text([self.columns]) + _text([row.get(name, "") for name in self.columns] for row in rows))
+        write_text(
+            self.path, _text([self.columns]) + _text([row.get(name, "") for name in self.columns] for row in rows)
+        )
 
 
 @LOGGERS.add("tensorboard")
@@ -90,20 +94,20 @@ class TensorBoardLogger:
     def __init__(self, folder: Path, step: int, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 - a Maker
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)  # type: ignore[no-untyped-call]
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
 
     def numbers(self, step: int, epoch: int, values: Mapping[str, float]) -> None:  # noqa: ARG002 - a Logger
         """Add scalars."""
         for name, value in values.items():
-            self.writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self.writer.add_scalar(name, value, step)
 
     def picture(self, step: int, name: str, picture: NDArray[np.uint8]) -> None:
         """Add an image."""
-        self.writer.add_image(name, picture, step, dataformats="HWC")  # type: ignore[no-untyped-call]
+        self.writer.add_image(name, picture, step, dataformats="HWC")
 
     def close(self) -> None:
         """Write the events that are waiting."""
-        self.writer.close()  # type: ignore[no-untyped-call]
+        self.writer.close()
 
 
 def _text(rows: Iterable[Sequence[str]]) -> str:

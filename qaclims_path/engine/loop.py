@@ -91,15 +91,16 @@ def fit(
         if done is not None:
             return _result(out, done)
         training = Training(task, options, out, team, plan, load(data, plan, collate, team))
-        standing = training.run(asked, callbacks)
+        training.run(asked, callbacks)
+        standing = training.standing
         facts = {
             "steps": standing.step,
             "epochs": standing.epochs,
             "over": standing.over,
             "best_value": standing.best,
-            "means": training.means,
+            "means": standing.means,
             "precision": training.stepper.precision.name,
-            "images_per_s": training.speed,
+            "images_per_s": training.bar.speed,
         }
         team.led(lambda: _finish(training, facts))
         return _result(out, facts)

@@ -1,9 +1,8 @@
 """A network as the loop wants it: on its device, laid out for convolutions, batch norm synchronised or frozen."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-
-import torch
 
 from qaclims_path.engine.settings import TrainOptions
 from qaclims_path.engine.team import Team
@@ -13,11 +12,11 @@ def prepare(network: nn.Module, team: Team, options: TrainOptions) -> None:
     """Move a network to its device and give every process the leader's weights; all of it in place."""
     network.to(team.device)
     if team.running.channels_last:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=torch.channels_last)
     if team.size > 1 and team.device.type == "cuda" and options.batchnorm == "train":
-        from timm.layers import convert_sync_batchnorm  # knows the batch norms that carry an activation, too
+        from timm.layers.norm_act import convert_sync_batchnorm  # knows the batch norms that carry an activation, too
 
-        convert_sync_batchnorm(network)
+        convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     team.take_over(network.state_dict().values())
     if team.running.compile:
         network.compile()

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
@@ -95,7 +95,7 @@ def permutation(count: int, seed: int, epoch: int) -> "np.ndarray[Any, np.dtype[
 def load(source: Source, plan: Plan, collate: Collate | None, team: Team) -> DataLoader[Any]:
     """Make the loader of pieces; `plan.at` moves it."""
     workers = team.running.workers
-    processes = default_workers() if workers == "auto" else workers
+    processes = default_workers(team.local) if workers == "auto" else workers
     return DataLoader(
         Keyed(source, plan.seed),
         batch_sampler=plan,
@@ -107,11 +107,30 @@ def load(source: Source, plan: Plan, collate: Collate | None, team: Team) -> Dat
     )
 
 
-def default_workers() -> int:
-    """One core is left to each training process of this machine."""
+def batches(loader: DataLoader[Any], pieces: int) -> Iterator[list[Mapping[str, Any]]]:
+    """The pieces of one batch after the other; errors of workers come as they were raised there."""
+    waiting: list[Mapping[str, Any]] = []
+    try:
+        for piece in loader:
+            waiting.append(piece)
+            if len(waiting) == pieces:
+                yield waiting
+                waiting = []
+    except QaclimsError as error:
+        raise plainly(error) from None
+
+
+def first_piece(loader: DataLoader[Any]) -> Mapping[str, Any]:
+    """The piece that comes next, loaded here and now, without moving anything."""
+    keys = next(iter(cast("Plan", loader.batch_sampler)))
+    piece: Mapping[str, Any] = cast("Collate", loader.collate_fn)([loader.dataset[key] for key in keys])
+    return piece
+
+
+def default_workers(processes: int) -> int:
+    """Workers of each of the training processes on this machine, which keep one core each for themselves."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return min(MAX_WORKERS, max(0, cores // max(local, 1) - 1))
+    return min(MAX_WORKERS, max(0, cores // max(processes, 1) - 1))
 
 
 def plainly(error: QaclimsError) -> QaclimsError:
@@ -119,9 +138,7 @@ def plainly(error: QaclimsError) -> QaclimsError:
     text = str(error)
     if "Original Traceback" not in text:
         return error
-    plain = type(error)(text.rstrip().rpartition(f"{type(error).__name__}: ")[2])
-    plain.__cause__ = error
-    return plain
+    return type(error)(text.rstrip().rpartition(f"{type(error).__name__}: ")[2])
 
 
 def names_of(pieces: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -18,21 +18,22 @@ def seed_all(*keys: int) -> None:
     """
     words = np.random.SeedSequence(keys).generate_state(3, np.uint32)
     random.seed(int(words[0]))
-    np.random.seed(int(words[1]))  # noqa: NPY002 - libraries still use the global one
+    np.random.seed(int(words[1]))
     torch.default_generator.manual_seed(int(words[2]))
-    if torch.cuda.is_initialized():  # torch.manual_seed would note down a traceback per call where it is not
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        # torch.manual_seed would note down a traceback per call where CUDA is not at work
         torch.cuda.manual_seed_all(int(words[2]))
 
 
 @contextmanager
 def kept_random() -> Iterator[None]:
     """Put the random states of the CPU back when the block ends."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield
     finally:
         random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
+        np.random.set_state(states[1])
         torch.set_rng_state(states[2])
 
 

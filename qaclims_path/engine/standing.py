@@ -1,13 +1,16 @@
 """Where a training stands, and how all of it is taken apart into tensors and facts and put together again."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qaclims_path.engine.checkpoint import Facts, Tensors
+from qaclims_path.engine.ema import RunningMean
+from qaclims_path.engine.stepper import Stepper
+from qaclims_path.engine.task import Stateful
 from qaclims_path.errors import BadFile, UsageError
 
 
@@ -23,6 +26,7 @@ class Standing:
         best: Best watched value so far.
         best_step: When that was.
         waited: Epochs since then.
+        means: Per name, the mean over the epoch before.
         over: Why the training is over: `done`, `early`, or nothing while it is not.
     """
 
@@ -34,6 +38,7 @@ class Standing:
     best_step: int = 0
     waited: int = 0
     over: str = ""
+    means: dict[str, float] = field(default_factory=dict)
 
     def add(self, values: Mapping[str, float]) -> None:
         """Take the numbers of a step into the means of its epoch."""
@@ -45,14 +50,10 @@ class Standing:
     def judge(self, value: float, *, more: bool) -> None:
         """Remember a watched value if it is the best; one that is not a number never is."""
         better = self.best is None or (value > self.best if more else value < self.best)
-        if value == value and better:  # noqa: PLR0124 - NaN is not equal to itself
+        if value == value and better:
             self.best, self.best_step, self.waited = value, self.step, 0
         else:
             self.waited += 1
-
-    def facts(self) -> Facts:
-        """As JSON holds it."""
-        return asdict(self)
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "Standing":
@@ -60,14 +61,45 @@ class Standing:
         return cls(**facts)
 
 
+def snapshot(stepper: Stepper, mean: RunningMean | None) -> tuple[dict[str, Mapping[str, Tensor]], Facts]:
+    """Everything that a step depends on, taken apart into tensors and facts."""
+    task = stepper.task
+    moments, optimizer = pack_optimizer(stepper.optimizer)
+    parts: dict[str, Mapping[str, Tensor]] = {"weights": task.network.state_dict(), "optimizer": moments}
+    if mean is not None:
+        parts["mean"] = mean.weights
+    if isinstance(task, Stateful):
+        parts["task"] = task.state_dict()
+    precision = stepper.precision
+    return parts, {"optimizer": optimizer, "precision": precision.name, "scaler": precision.scaler.state_dict()}
+
+
+def restore(
+    stepper: Stepper, mean: RunningMean | None, parts: Mapping[str, Tensors], facts: Facts, where: object
+) -> None:
+    """Put it together again."""
+    task = stepper.task
+    load_network(task.network, parts["weights"], where)
+    unpack_optimizer(stepper.optimizer, parts["optimizer"], facts["optimizer"])
+    if mean is not None:
+        mean.load(parts["mean"])
+    if isinstance(task, Stateful):
+        task.load_state_dict(parts.get("task", {}))
+    if facts["scaler"] and stepper.precision.scaler.is_enabled():
+        stepper.precision.scaler.load_state_dict(facts["scaler"])
+
+
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[Tensors, Facts]:
     """Take an optimiser's state apart: tensors by `parameter.name`, and the rest."""
     state = optimizer.state_dict()
-    tensors, others = {}, {}
+    tensors: Tensors = {}
+    others: dict[str, Any] = {}
     for index, values in state["state"].items():
         for name, value in values.items():
-            place = tensors if isinstance(value, Tensor) else others
-            place[f"{index}.{name}"] = value
+            if isinstance(value, Tensor):
+                tensors[f"{index}.{name}"] = value
+            else:
+                others[f"{index}.{name}"] = value
     return tensors, {"others": others, "groups": state["param_groups"]}
 
 

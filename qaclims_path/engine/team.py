@@ -3,10 +3,11 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from torch import Tensor, distributed, nn
 
 from qaclims_path.engine.settings import RunSettings
@@ -22,10 +23,12 @@ class Team:
     Attributes:
         fabric: Lightning's handle.
         running: How the training runs.
+        local: Processes on this machine.
     """
 
     fabric: Fabric
     running: RunSettings
+    local: int = 1
 
     @property
     def rank(self) -> int:
@@ -97,10 +100,22 @@ class Team:
             parameter.grad = part.view_as(parameter).to(parameter.dtype) if holders else None
 
     def take_over(self, tensors: Iterable[Tensor]) -> None:
-        """Take the leader's contents of some tensors, such as first weights or statistics of batch norm."""
+        """Take the leader's contents of some tensors, such as first weights."""
         if self.size > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor.data, 0)
+
+    @torch.no_grad()
+    def share_buffers(self, network: nn.Module) -> None:
+        """Take the leader's buffers, such as statistics of batch norm, so that one checkpoint speaks for all."""
+        buffers = list(network.buffers())
+        if self.size == 1 or not buffers:
+            return
+        flat = torch.cat([buffer.flatten().double() for buffer in buffers])
+        distributed.broadcast(flat, 0)
+        parts = torch.split(flat, [buffer.numel() for buffer in buffers])
+        for buffer, part in zip(buffers, parts, strict=True):
+            buffer.copy_(part.view_as(buffer))
 
 
 def launch(running: RunSettings = RunSettings()) -> Team:  # noqa: B008 - frozen
@@ -114,23 +129,21 @@ def launch(running: RunSettings = RunSettings()) -> Team:  # noqa: B008 - frozen
         1
     """
     started = _started_by_launcher()
-    devices = running.devices if running.devices != "auto" else started.get("devices", "auto")
-    nodes = running.nodes if running.nodes != "auto" else started.get("nodes", 1)
     accelerator = _accelerator() if running.accelerator == "auto" else running.accelerator
-    if devices == "auto" and accelerator != "cuda":
-        devices = 1
-    many = nodes > 1 or (devices == "auto" and torch.cuda.device_count() > 1) or (devices != "auto" and devices > 1)
+    devices: int | Literal["auto"] = running.devices
+    if devices == "auto":
+        devices = started.get("devices", "auto" if accelerator == "cuda" else 1)
+    nodes: int = started.get("nodes", 1) if running.nodes == "auto" else running.nodes
+    local = torch.cuda.device_count() if devices == "auto" else devices
     try:
-        fabric = Fabric(
-            accelerator=accelerator, devices=devices, num_nodes=nodes, strategy="ddp" if many else "auto"
-        )
+        fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy="ddp" if nodes * local > 1 else "auto")
         fabric.launch()
     except (ValueError, RuntimeError) as error:  # Lightning's MisconfigurationException is none of ours
         raise UsageError(
             f"{devices} device(s) of kind {accelerator} on {nodes} node(s) cannot be used: {error} "
             "Check --devices and --nodes against `qaclims doctor`, or leave them out."
         ) from error
-    return Team(fabric, running)
+    return Team(fabric, running, local)
 
 
 def leading() -> bool:
@@ -146,12 +159,11 @@ def _accelerator() -> str:
 
 
 def _started_by_launcher() -> dict[str, int]:
-    """Devices per node and nodes, where torchrun or SLURM have started the processes already."""
-    env = os.environ
-    if "TORCHELASTIC_RUN_ID" in env:
-        local = int(env["LOCAL_WORLD_SIZE"])
-        return {"devices": local, "nodes": max(1, int(env["WORLD_SIZE"]) // local)}
-    if "SLURM_NTASKS" in env and env.get("SLURM_JOB_NAME") not in {"bash", "interactive"}:
-        nodes = int(env.get("SLURM_NNODES", "1"))
-        return {"devices": max(1, int(env["SLURM_NTASKS"]) // nodes), "nodes": nodes}
+    """Devices per node and nodes, where torchrun or SLURM's srun have started the processes already."""
+    if TorchElasticEnvironment.detect():
+        local = int(os.environ["LOCAL_WORLD_SIZE"])
+        return {"devices": local, "nodes": int(os.environ["WORLD_SIZE"]) // local}
+    if SLURMEnvironment.detect():
+        nodes = int(os.environ.get("SLURM_NNODES", "1"))
+        return {"devices": int(os.environ["SLURM_NTASKS"]) // nodes, "nodes": nodes}
     return {}

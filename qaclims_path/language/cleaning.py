@@ -51,13 +51,13 @@ def clean_answers(
         term = lexicon.find(answer) if lexicon else None
         named = any(contains(key(text), name) for name in names)
         said_of = bool(term and classes & set(term.classes))
-        if not text or text in words or all(word in words for word in key(text).split()):
-            text = ""
-        elif kind == "background" and (named or said_of):
-            text = ""
+        empty = text in words or all(word in words for word in key(text).split())
+        if empty or (kind == "background" and (named or said_of)):
+            cleaned.append("")
         elif kind == "foreground" and repair and not named:
-            text = f"{text} {called(label)}"
-        cleaned.append(text)
+            cleaned.append(f"{text} {called(label)}")
+        else:
+            cleaned.append(text)
     return cleaned
 
 

@@ -46,6 +46,11 @@ class Said:
     source: Source = "answer"
     similarity: float | None = None
 
+    @property
+    def unlike(self) -> bool:
+        """Whether it was dropped because the judge found it too unlike its image."""
+        return self.similarity is not None and not self.text
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

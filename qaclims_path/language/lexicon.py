@@ -1,6 +1,6 @@
-"""Lexicons: canonical terms with synonyms, what they are said of, and where they are from. Data: `configs/lexicons/`."""
+"""Lexicons: canonical terms with synonyms, what they are said of, and a source. Data: `configs/lexicons/`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,7 +25,7 @@ class Term(Options):
         synonyms: Other words for the same.
         topics: Topics of questions that it may answer.
         kinds: Whether it may say what a class looks like, what is around it, or both.
-        classes: Classes that it is said of; none where it belongs to no class or to any.
+        classes: Classes that it is said of, the usual one first; none where it belongs to no class or to any.
         organs: Where it is met; none means anywhere.
         source: Key into the sources of the lexicon.
     """
@@ -78,7 +78,7 @@ class Lexicon(Options):
 
         Example:
             >>> load_lexicon("histology").canonical("Tumour-infiltrating lymphocyte")
-            'tumor infiltrating lymphocytes'
+            'infiltrating lymphocytes'
         """
         found = self.find(text)
         return found.term if found else self.key(text)
@@ -124,7 +124,7 @@ class Lexicon(Options):
         names = (label,) if isinstance(label, str) else names_of(label)
         lower = {name.lower() for name in names}
         found = {known for name in lower for known in self.classes.get(name, ())} or (lower & self._classes)
-        return found or {known for name in names if (term := self.find(name)) for known in term.classes}
+        return found or {known for name in names if (term := self.find(name)) for known in term.classes[:1]}
 
     def key(self, text: str) -> str:
         """What all spellings of a term have in common."""
@@ -176,9 +176,9 @@ def _folder() -> Path:
 def _find(name: str, base: Path) -> Path:
     if name.endswith((".yaml", ".yml")):
         return base / name
-    known: Iterable[str] = lexicon_names()
+    known = lexicon_names()
     if name not in known:
         raise NotRegistered(
-            f"There is no lexicon '{name}'. {suggest(name, list(known))} One of your own: the path of its YAML file."
+            f"There is no lexicon '{name}'. {suggest(name, known)} One of your own: the path of its YAML file."
         )
     return _folder() / f"{name}.yaml"

@@ -34,7 +34,7 @@ def at(path: Path, *locations: Location) -> str:
     return f"{path}, line{'s' if len(lines) > 1 else ''} {', '.join(lines)}" if lines else str(path)
 
 
-def line_of(root: yaml.Node, location: Location) -> int | None:
+def line_of(root: yaml.Node | None, location: Location) -> int | None:
     """Line of the value at a location, or of the nearest thing around it; None where the file has none of it."""
     node, line = root, None
     for part in location:

@@ -6,7 +6,6 @@ A bank may have overlays per organ, in a folder of its own name beside it: `hist
 import hashlib
 import json
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -189,7 +188,9 @@ def _check(bank: QuestionBank, places: list[tuple[Path, Location]], around: tupl
         seen.add(words)
     missing = [kind for kind in KINDS if not bank.of_kind(kind)]
     if missing:
-        raise BadConfig(f"{at(around[0], around[1])}: there is no question of the kind {' or '.join(missing)}. Add one.")
+        raise BadConfig(
+            f"{at(around[0], around[1])}: there is no question of the kind {' or '.join(missing)}. Add one."
+        )
 
 
 def _known(text: str, questions: dict[str, Question], where: str) -> Question:
@@ -205,9 +206,9 @@ def _folder() -> Path:
 def _find(name: str, base: Path) -> Path:
     if name.endswith((".yaml", ".yml")):
         return base / name
-    known: Iterable[str] = bank_names()
+    known = bank_names()
     if name not in known:
         raise NotRegistered(
-            f"There is no question bank '{name}'. {suggest(name, list(known))} A bank of your own: the path of its YAML."
+            f"There is no question bank '{name}'. {suggest(name, known)} One of your own: the path of its YAML file."
         )
     return _folder() / f"{name}.yaml"

@@ -7,14 +7,17 @@ from functools import lru_cache
 ARTICLES = {"a", "an", "the", "some"}
 OUTER = " .,;:!?\"'`*_-()[]{}<>/\\|"
 TAG = re.compile(r"</?[a-zA-Z!][^<>]*>")
-IRREGULAR = {"leaves": "leaf", "mitoses": "mitosis"}  # where the lemmatizer takes a noun for a verb, or does not know it
+IRREGULAR = {
+    "leaves": "leaf",
+    "mitoses": "mitosis",
+}  # where the lemmatizer takes a noun for a verb, or does not know it
 
 
 def plain(text: str) -> str:
-    """Lower-case words with single spaces: no tags, control characters, outer punctuation or leading article.
+    r"""Lower-case words with single spaces: no tags, control characters, outer punctuation or leading article.
 
     Example:
-        >>> plain(" The <b>Pink</b>\\x07 collagen. ")
+        >>> plain(" The <b>Pink</b>\x07 collagen. ")
         'pink collagen'
     """
     text = TAG.sub(" ", html.unescape(text))

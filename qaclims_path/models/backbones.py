@@ -127,8 +127,8 @@ class Backbone(nn.Module):
         return (images - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Tensor:
-        """B 3 H W in 0..1 to features B D h w."""
-        pixels = self.normalise(images)
+        """B 3 H W in 0..1 to features B D h w, in the precision of the weights."""
+        pixels = self.normalise(images).to(next(self.model.parameters()).dtype)
         if self._patch:
             height, width = (max(1, round(side / self._patch)) for side in images.shape[-2:])
             size = (height * self._patch, width * self._patch)
@@ -181,7 +181,8 @@ def _stride(model: Any) -> int:  # noqa: ANN401 - timm carries no types
     with torch.no_grad():
         shape = model.eval().forward_features(torch.zeros(1, 3, side, side)).shape
     model.train(training)
-    return round(side / shape[1 if getattr(model, "output_fmt", "NCHW") == "NHWC" else -1])
+    cells: int = shape[1 if getattr(model, "output_fmt", "NCHW") == "NHWC" else -1]
+    return round(side / cells)
 
 
 def _undilate(model: nn.Module) -> None:

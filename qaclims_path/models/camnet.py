@@ -96,7 +96,7 @@ class CamNet(nn.Module):
     def forward(self, images: Tensor) -> CamOutput:
         """B 3 H W in 0..1 to maps (logits) and the features behind them."""
         features = self.backbone(images)
-        return CamOutput(self.head(features), features)
+        return CamOutput(self.head(features.to(self.head.weight.dtype)), features)
 
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's own signature
         """Switch between training and evaluation; frozen batch norms stay in evaluation."""
@@ -135,7 +135,7 @@ class CamNet(nn.Module):
             folder: Of `save`, or of the run that holds it as `cam/`.
             classes: Names that it must have, in this order; whatever it has when None.
         """
-        place = _place(folder)
+        place = network_folder(folder)
         settings = read_settings(place)
         if classes is not None and tuple(classes) != tuple(settings["classes"]):
             raise UsageError(
@@ -160,7 +160,7 @@ class CamNet(nn.Module):
         if str(weights).startswith((HUB, LOCAL)):
             return load_backbone(self.backbone, *pretrained_weights(str(weights)))
         if Path(weights).is_dir():
-            return self._continue(_place(Path(weights)))
+            return self._continue(network_folder(Path(weights)))
         return load_backbone(self.backbone, read_weights(Path(weights)), weights)
 
     def _continue(self, place: Path) -> list[str]:
@@ -202,7 +202,7 @@ def class_scores(maps: Tensor) -> Tensor:
     return maps.mean((-2, -1))
 
 
-def _place(folder: Path) -> Path:
-    """Where the network lies: the folder itself, or `cam/` in the folder of a run."""
+def network_folder(folder: Path) -> Path:
+    """Where a network lies: the folder itself, or `cam/` in the folder of a run."""
     inner = folder / "cam"
     return inner if not (folder / SETTINGS).is_file() and inner.is_dir() else folder

@@ -66,6 +66,7 @@ class BuildReport:
         failures: The first few of them, with the reason.
         answers: How many were given, of this shard or of the corpus when it is complete.
         kept: How many of them cleaning kept.
+        unlike: How many of them were dropped because the judge found them too unlike their image.
         without: Lines for which nothing about the class was kept, before terms were added.
         complete: Whether the corpus is.
     """
@@ -81,6 +82,7 @@ class BuildReport:
     failures: tuple[str, ...]
     answers: int
     kept: int
+    unlike: int
     without: int
     complete: bool
 
@@ -230,11 +232,12 @@ def _join(out: Path, plan: Plan, options: CorpusOptions, shards: int) -> None:
 def _report(options: CorpusOptions, plan: Plan, out: Path, shard: tuple[int, int], asked: int) -> BuildReport:
     complete = out.exists()
     failures: dict[str, str] = {}
-    answers = kept = without = 0
+    answers = kept = unlike = without = 0
     for entry in track(read_corpus(out if complete else _place(out, shard)), "summing up"):
         said = [one for kind in KINDS for one in entry.said(kind) if one.source == "answer"]
         answers += len(said)
         kept += sum(bool(one.text) for one in said)
+        unlike += sum(one.unlike for one in said)
         without += not any(one.text and one.source == "answer" for one in entry.foreground)
         if entry.error:
             failures[entry.image] = entry.error
@@ -250,6 +253,7 @@ def _report(options: CorpusOptions, plan: Plan, out: Path, shard: tuple[int, int
         failures=tuple(f"{image}: {error}" for image, error in list(failures.items())[:SHOWN]),
         answers=answers,
         kept=kept,
+        unlike=unlike,
         without=without,
         complete=complete,
     )

@@ -1,6 +1,7 @@
 """What is to be asked: the images of a split in groups, their classes, and the questions about them."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +15,8 @@ from qaclims_path.data.record import Record
 from qaclims_path.errors import UsageError
 from qaclims_path.language.corpus import Key
 from qaclims_path.language.lexicon import Lexicon, load_lexicon
-from qaclims_path.language.questions import QuestionBank, load_bank
+from qaclims_path.language.questions import KINDS, QuestionBank, load_bank
+from qaclims_path.language.terms import called
 from qaclims_path.recipes.corpus_options import CorpusOptions
 
 Group = Sequence[Record]
@@ -76,6 +78,46 @@ def plan_corpus(options: CorpusOptions, root: Path) -> Plan:
         organ=organ,
         groups=groups,
         unlabelled=len(records) - len(labelled),
+    )
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What a build would ask.
+
+    Attributes:
+        images: That have a class.
+        unlabelled: Images that have none.
+        pairs: Lines of the corpus, by class.
+        questions: What is asked about each class: about it, then around it.
+    """
+
+    dataset: str
+    split: str
+    bank: str
+    organ: str
+    images: int
+    unlabelled: int
+    pairs: dict[str, int]
+    questions: dict[str, tuple[str, ...]]
+
+
+def foretell(options: CorpusOptions, root: Path) -> Foretold:
+    """What `build_corpus` would ask; nothing is asked, opened or written."""
+    plan = plan_corpus(options, root)
+    pairs = Counter(label for group in plan.groups for _, label in plan.keys(group))
+    questions = [question for kind in KINDS for question in plan.bank.of_kind(kind)]
+    return Foretold(
+        dataset=plan.card.name,
+        split=options.split,
+        bank=plan.bank.name,
+        organ=plan.organ,
+        images=plan.images,
+        unlabelled=plan.unlabelled,
+        pairs={name: pairs[name] for name in plan.card.names},
+        questions={
+            info.name: tuple(question.about(called(info)) for question in questions) for info in plan.card.classes
+        },
     )
 
 

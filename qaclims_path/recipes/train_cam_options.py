@@ -86,17 +86,32 @@ class WordsOptions(Options):
 
     Attributes:
         bank: Question bank, for its templates.
-        source: `answers` of the corpus; `names` of the classes alone; `shuffled`, answers swapped between images of a
-            class.
+        source: `answers` of the corpus; `knowledge`, the phrases on the card; `names` of the classes alone; `shuffled`,
+            the answers about another image of the same class.
         prompts: A list of `configs/prompts` (or a YAML file): other names of classes, and words for what is never the
             object.
-        limit: Texts of a class that stand for it against others, the most frequent first.
+        shared: Answers of a class that stand for it in images without any, and against other classes; the most frequent
+            first.
     """
 
     bank: str = "histology"
-    source: Literal["answers", "names", "shuffled"] = "names"
+    source: Literal["answers", "knowledge", "names", "shuffled"] = "names"
     prompts: str | None = None
-    limit: Annotated[int, Field(ge=1)] = 24
+    shared: Annotated[int, Field(ge=0)] = 10
+
+
+class PromptList(Options):
+    """A list of `configs/prompts`.
+
+    Attributes:
+        source: Where the words are from.
+        rename: What classes are called instead of their names on the card.
+        words: For what is never the object.
+    """
+
+    source: str
+    rename: dict[str, str] = Field(default_factory=dict)
+    words: tuple[str, ...]
 
 
 class InitOptions(Options):
@@ -145,6 +160,8 @@ def recipe_names() -> list[str]:
 def load_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainCamOptions:
     """Read a recipe: its method's file lies below it, what was published (where asked for) and overrides above it.
 
+    What was published is `configs/published/<method>.yaml`, and what the recipe itself has under `as_published`.
+
     Args:
         recipe: A name such as `voc2012/qa-clims`, or the path of a YAML file.
         settings: Overrides such as `train.epochs=3`.
@@ -159,14 +176,25 @@ def load_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainCamOp
     below = asset_dir("configs") / "methods" / f"{name}.yaml"
     if below.is_file():
         tree = merge(load_tree(below, _beside), tree)
+    own = tree.pop("as_published", {})
     if tree.get("published"):
-        tree = override(merge(tree, _published(tree, name)), settings)
+        tree = override(merge(merge(tree, _published(tree, name)), own), settings)
     _check_losses(tree, name, path)
     return parse(TrainCamOptions, tree, path)
 
 
+def load_prompts(name: str) -> PromptList:
+    """Read a list of prompts, by name or by the path of a YAML file."""
+    folder = asset_dir("configs") / "prompts"
+    path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
+    if not path.is_file():
+        known = [found.stem for found in folder.glob("*.yaml")]
+        raise NotRegistered(f"There is no list of prompts '{name}'. {suggest(name, known)}")
+    return parse(PromptList, load_tree(path, _beside), path)
+
+
 def _check_losses(tree: Tree, name: str, path: Path) -> None:
-    from qaclims_path.models.methods import METHODS, build_method
+    from qaclims_path.models.methods import build_method, known_methods
 
     losses = tree.get("losses", {})
     if not isinstance(losses, dict):
@@ -174,9 +202,8 @@ def _check_losses(tree: Tree, name: str, path: Path) -> None:
     settings = {key: value for key, value in losses.items() if key != "method"}
     kind = str(losses.get("method", name))
     files = [found.stem for found in (asset_dir("configs") / "methods").glob("*.yaml")]
-    build_method("cam", {}, path)
-    if kind not in METHODS:
-        raise NotRegistered(f"{path}: there is no method '{kind}'. {suggest(kind, [*files, *METHODS])}")
+    if kind not in known_methods():
+        raise NotRegistered(f"{path}: there is no method '{kind}'. {suggest(kind, [*files, *known_methods()])}")
     build_method(kind, settings, f"{path}, losses")
     tree["losses"] = {"method": kind, **settings}
 

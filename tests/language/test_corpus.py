@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qaclims_path.errors import BadFile, QaclimsError
-from qaclims_path.language.corpus import CorpusWriter, Entry, Said, from_line, printable, read_corpus, read_lines, to_line
+from qaclims_path.language.corpus import (
+    CorpusWriter,
+    Entry,
+    Said,
+    from_line,
+    printable,
+    read_corpus,
+    read_lines,
+    to_line,
+)
 from qaclims_path.language.counting import added, count_terms, filled, most_said
 
 ENTRY = Entry(

@@ -36,8 +36,14 @@ LOG2_E = np.float32(math.log2(math.e))
 # 2**x on -1..0, fitted at Chebyshev's points
 P0, P1, P2, P3, P4, P5 = (
     np.float32(p)
-    for p in (0.9999998807907104, 0.6931420564651489, 0.2401743233203888, 0.05529133975505829, 0.009206240065395832,
-              0.0009471896919421852)
+    for p in (
+        0.9999998807907104,
+        0.6931420564651489,
+        0.2401743233203888,
+        0.05529133975505829,
+        0.009206240065395832,
+        0.0009471896919421852,
+    )
 )
 CHUNK = 256  # pixels that go from one filter to the next while they are in the first cache
 
@@ -59,6 +65,8 @@ class CrfSettings:
 
 LABEL_STEP = CrfSettings()
 SEGMENTER = CrfSettings(smooth_xy=1.0, colour_xy=67.0, colour_rgb=3.0, colour_weight=4.0)
+# In tissue the strongest edges are those of nuclei; LPD's settings smooth more and look less far.
+TISSUE = CrfSettings(5, smooth_xy=15.0, smooth_weight=30.0, colour_xy=10.0, colour_rgb=20.0, colour_weight=50.0)
 
 
 def label_energy(labels: U8, count: int, certainty: float = 0.7) -> F32:
@@ -66,12 +74,12 @@ def label_energy(labels: U8, count: int, certainty: float = 0.7) -> F32:
 
     Args:
         labels: H W, below `count`.
-        count: How many labels there are, at least 2.
+        count: How many labels there are.
         certainty: Between 0 and 1.
     """
-    other = -np.log((1 - certainty) / (count - 1))
+    other = -np.log((1 - certainty) / max(count - 1, 1))
     own = labels == np.arange(count, dtype=labels.dtype)[:, None, None]
-    return np.where(own, np.float32(-np.log(certainty)), np.float32(other))
+    return np.where(own, np.float32(-np.log(certainty)), np.float32(other)).astype(np.float32, copy=False)
 
 
 def map_energy(probabilities: F32, least: float = 1e-5) -> F32:
@@ -84,7 +92,7 @@ def dense_crf(image: U8, energies: F32, settings: CrfSettings = LABEL_STEP) -> F
 
     Args:
         image: H W 3.
-        energies: G K H W, finite, K at least 2.
+        energies: G K H W, finite, K at least 1.
         settings: Rounds and kernels.
 
     Example:
@@ -97,23 +105,32 @@ def dense_crf(image: U8, energies: F32, settings: CrfSettings = LABEL_STEP) -> F
     groups, count, height, width = energies.shape
     if image.shape != (height, width, 3):
         raise ValueError(f"the image has shape {image.shape}, the energies {energies.shape}")
-    smooth = _smooth_lattice(height, width, settings.smooth_xy, settings.smooth_weight)
+    flat = energies.reshape(groups, count, -1)
+    gains = np.ascontiguousarray(flat[:, -1:] - flat[:, :-1], np.float32)  # of every label over the last
+    if not np.isfinite(gains).all():
+        raise ValueError("energies must be finite")
+    probabilities = np.ones((groups, count, height, width), np.float32)
+    if count > 1:
+        smooth = _smooth_lattice(height, width, settings.smooth_xy, settings.smooth_weight)
+        colour = _colour_lattice(image, settings)
+        found = _mean_field(gains, smooth, colour, settings.rounds)
+        probabilities[:, :-1] = found.reshape(groups, count - 1, height, width)
+        probabilities[:, -1] -= probabilities[:, :-1].sum(axis=1)
+    return probabilities
+
+
+def _colour_lattice(image: U8, settings: CrfSettings) -> Lattice:
+    height, width = image.shape[:2]
     points = np.empty((height, width, 5), np.float32)
     points[..., :2] = _places(height, width, settings.colour_xy)
     points[..., 2:] = image / np.float32(settings.colour_rgb)
-    colour = normalised(build_lattice(points.reshape(-1, 5)), settings.colour_weight)
-    flat = energies.reshape(groups, count, -1)
-    gains = flat[:, -1:] - flat[:, :-1]  # of every label over the last
-    probabilities = np.empty((groups, count, height * width), np.float32)
-    if height * width:
-        _mean_field(np.ascontiguousarray(gains, np.float32), smooth, colour, settings.rounds, probabilities)
-    return probabilities.reshape(energies.shape)
+    return normalised(build_lattice(points.reshape(-1, 5)), settings.colour_weight)
 
 
 def _places(height: int, width: int, scale: float) -> F32:
     """Column and row of every pixel (H W 2), in units of a kernel's standard deviation."""
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    return np.stack([columns, rows], axis=-1) / np.float32(scale)
+    rows, columns = np.mgrid[:height, :width]
+    return (np.stack([columns, rows], axis=-1) / scale).astype(np.float32)
 
 
 @lru_cache(maxsize=2)
@@ -123,43 +140,40 @@ def _smooth_lattice(height: int, width: int, scale: float, weight: float) -> Lat
 
 
 @njit(cache=True, nogil=True)
-def _mean_field(gains: F32, smooth: Lattice, colour: Lattice, rounds: int, out: F32) -> None:
-    """Mean field rounds.
+def _mean_field(gains: F32, smooth: Lattice, colour: Lattice, rounds: int) -> F32:
+    """Probabilities of all labels but the last.
 
     Args:
         gains: G K-1 N.
         smooth: Normalised.
         colour: Normalised.
         rounds: At least 0.
-        out: G K N, gets the probabilities.
+
+    Returns:
+        G * (K-1) N.
     """
     groups, free, n = gains.shape
     blocks = (groups * free + LANES - 1) // LANES
     near, alike = empty_values(smooth, blocks), empty_values(colour, blocks)
-    next_near, next_alike = np.zeros_like(near), np.zeros_like(alike)
     everything = _filtered_ones(smooth, colour)
-    chunk = np.zeros((blocks * LANES, CHUNK), np.float32)
+    labels = np.zeros((blocks * LANES, n), np.float32)
     for turn in range(rounds + 1):
-        blur(near, smooth)
-        blur(alike, colour)
-        next_near[:] = 0
-        next_alike[:] = 0
+        if turn:
+            near[:], alike[:] = 0, 0
+            splat(labels, 0, n, smooth, near)
+            splat(labels, 0, n, colour, alike)
+            blur(near, smooth)
+            blur(alike, colour)
+            labels[:] = 0
         for first in range(0, n, CHUNK):
             last = min(first + CHUNK, n)
-            part = chunk[:, : last - first]
-            part[:] = 0
             if turn:
-                collect(part, first, smooth, near)
-                collect(part, first, colour, alike)
-                _turn(part, everything[first:last], free)
-            _to_probabilities(part, gains[:, :, first:last])
-            if turn < rounds:
-                splat(part, first, smooth, next_near)
-                splat(part, first, colour, next_alike)
-            else:
-                _write(part, out[:, :, first:last])
-        near, next_near = next_near, near
-        alike, next_alike = next_alike, alike
+                collect(labels, first, last, smooth, near)
+                collect(labels, first, last, colour, alike)
+                _over_last(labels, everything, gains.shape, first, last)
+            _to_probabilities(labels, gains, first, last)
+    found: F32 = labels[: groups * free]
+    return found
 
 
 @njit(cache=True, nogil=True)
@@ -170,51 +184,52 @@ def _filtered_ones(smooth: Lattice, colour: Lattice) -> F32:
     ones[0] = 1
     for lattice in (smooth, colour):
         values = empty_values(lattice, 1)
-        splat(ones, 0, lattice, values)
+        splat(ones, 0, n, lattice, values)
         blur(values, lattice)
-        collect(total, 0, lattice, values)
-    return total[0]
+        collect(total, 0, n, lattice, values)
+    found: F32 = total[0]
+    return found
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _turn(part: F32, everything: F32, free: int) -> None:
-    """From what the labels gain by their neighbours (K n) to what they gain over the last label, which has the rest."""
-    for start in range(0, len(part) - free + 1, free):
-        rest = everything.copy()
+def _over_last(labels: F32, everything: F32, shape: tuple[int, int, int], first: int, last: int) -> None:
+    """From what labels get from their neighbours (K N) to what they get more than the last one, which has the rest."""
+    groups, free = shape[:2]
+    for start in range(0, groups * free, free):
+        rest = everything[first:last].copy()
         for k in range(start, start + free):
-            for i in range(len(rest)):
-                rest[i] -= part[k, i]
+            for i in range(first, last):
+                rest[i - first] -= labels[k, i]
         for k in range(start, start + free):
-            for i in range(len(rest)):
-                part[k, i] -= rest[i]
+            for i in range(first, last):
+                labels[k, i] -= rest[i - first]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _to_probabilities(part: F32, gains: F32) -> None:
-    """Add the gains of the picture itself (G K-1 n) and take the softmax, the last label having gained nothing."""
-    groups, free, n = gains.shape
-    top, total, power = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.int32)
+def _to_probabilities(labels: F32, gains: F32, first: int, last: int) -> None:
+    """Add the gains of the picture itself (G K-1 N) and take the softmax; the last label gains nothing."""
+    groups, free = gains.shape[:2]
+    top, power = np.empty(last - first, np.float32), np.empty(last - first, np.int32)
     for g in range(groups):
-        rows = part[g * free : (g + 1) * free]
         top[:] = 0
         for k in range(free):
-            for i in range(n):
-                rows[k, i] += gains[g, k, i]
-                top[i] = max(top[i], rows[k, i])
-        for i in range(n):
-            total[i] = -top[i]
+            row, gain = labels[g * free + k, first:last], gains[g, k, first:last]
+            for i in range(len(row)):
+                row[i] += gain[i]
+                top[i] = max(top[i], row[i])
+        total = -top
         _exponential(total, power)
         for k in range(free):
-            for i in range(n):
-                rows[k, i] -= top[i]
-            _exponential(rows[k], power)
-            for i in range(n):
-                total[i] += rows[k, i]
-        for i in range(n):
-            total[i] = 1 / total[i]
+            row = labels[g * free + k, first:last]
+            for i in range(len(row)):
+                row[i] -= top[i]
+            _exponential(row, power)
+            for i in range(len(row)):
+                total[i] += row[i]
         for k in range(free):
-            for i in range(n):
-                rows[k, i] *= total[i]
+            row = labels[g * free + k, first:last]
+            for i in range(len(row)):
+                row[i] /= total[i]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -232,16 +247,3 @@ def _exponential(x: F32, power: I32) -> None:
     scale = power.view(np.float32)
     for i in range(len(x)):
         x[i] *= scale[i]
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _write(part: F32, out: F32) -> None:
-    """Put the probabilities where they belong (G K n), and what is left to the last label."""
-    groups, count, n = out.shape
-    for g in range(groups):
-        out[g, count - 1] = 1
-        for k in range(count - 1):
-            row = part[g * (count - 1) + k]
-            for i in range(n):
-                out[g, k, i] = row[i]
-                out[g, count - 1, i] -= row[i]

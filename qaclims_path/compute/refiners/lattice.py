@@ -27,6 +27,7 @@ I64 = NDArray[np.int64]
 
 LANES = 4
 MAX_KEY = 2.0**62
+FIRST_TABLE = 1 << 12
 HASH = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio: spreads neighbouring keys
 
 
@@ -37,34 +38,35 @@ class Lattice(NamedTuple):
         corners: N d+1, rows of the values.
         weights: N d+1, how much of a point each corner gets, and gives.
         chains: Rows of corners that follow each other, one direction after the other; M ends a chain.
-        count: M.
+        size: M.
     """
 
     corners: I32
     weights: F32
     chains: I32
-    count: int
+    size: int
 
 
 def build_lattice(points: F32) -> Lattice:
     """Place points (N d) whose coordinates are divided by the standard deviations of the filter.
 
     Example:
-        >>> build_lattice(np.zeros((1, 2), np.float32)).count
+        >>> build_lattice(np.zeros((1, 2), np.float32)).size
         3
     """
     if not np.isfinite(points).all():
         raise QaclimsError("The lattice of a filter needs finite coordinates. Look for NaN in the image.")
     steps = _steps(points.shape[1])
     strides = _strides(points, steps)
-    corners, weights, keys, table = _place(np.ascontiguousarray(points), steps, strides)
-    return Lattice(corners, weights, _chains(keys, table, strides), len(keys))
+    ahead = strides.sum() - len(strides) * strides  # from a corner's key to its neighbour's, along each direction
+    corners, weights, keys, table = _place(np.ascontiguousarray(points), steps, strides, ahead)
+    return Lattice(corners, weights, _chains(keys, table, ahead), len(keys))
 
 
 @njit(cache=True, nogil=True)
 def empty_values(lattice: Lattice, blocks: int) -> F32:
     """Zeros for the values of `blocks` times four labels."""
-    return np.zeros((blocks, lattice.count + 1, LANES), np.float32)
+    return np.zeros((blocks, lattice.size + 1, LANES), np.float32)
 
 
 def normalised(lattice: Lattice, gain: float) -> Lattice:
@@ -77,10 +79,10 @@ def normalised(lattice: Lattice, gain: float) -> Lattice:
     ones = np.zeros((LANES, len(lattice.weights)), np.float32)
     ones[0] = 1
     values = empty_values(lattice, 1)
-    splat(ones, 0, lattice, values)
+    splat(ones, 0, ones.shape[1], lattice, values)
     blur(values, lattice)
     ones[:] = 0
-    collect(ones, 0, lattice, values)
+    collect(ones, 0, ones.shape[1], lattice, values)
     root = np.sqrt(np.float32(gain) / np.maximum(ones[0], np.float32(1e-20)))
     return lattice._replace(weights=lattice.weights * root[:, None])
 
@@ -88,22 +90,23 @@ def normalised(lattice: Lattice, gain: float) -> Lattice:
 def _steps(dimensions: int) -> F32:
     """How far a coordinate goes on the lattice (d), so that the whole filter has the standard deviation one."""
     one = np.arange(1, dimensions + 1)
-    return (math.sqrt(2 / 3) * (dimensions + 1) / np.sqrt(one * (one + 1))).astype(np.float32)
+    steps: F32 = (math.sqrt(2 / 3) * (dimensions + 1) / np.sqrt(one * (one + 1))).astype(np.float32)
+    return steps
 
 
 def _strides(points: F32, steps: F32) -> I64:
-    """What each lattice coordinate (d) counts in a packed key, from how far the points extend."""
+    """What each lattice coordinate (d+1) counts in a packed key; the last follows from the others, so it is 0."""
     extent = np.ptp(points, axis=0).astype(np.float64) * steps if len(points) else np.zeros(len(steps))
     one = np.arange(len(steps))
     width = np.cumsum(extent[::-1])[::-1] + one * np.concatenate([[0.0], extent[:-1]])
     width = np.ceil(width) + 8 * (len(steps) + 1)  # rounding, the corners of a simplex, and their neighbours
     if np.prod(width) > MAX_KEY:
         raise QaclimsError("The image is too large for so narrow a filter. Use a larger standard deviation.")
-    return np.concatenate([[1], np.cumprod(width[:-1])]).astype(np.int64)
+    return np.concatenate([[1], np.cumprod(width[:-1]), [0]]).astype(np.int64)
 
 
 @njit(cache=True, nogil=True)
-def _slot(table: I64, key: int) -> int:
+def _slot(table: I64, key: np.int64) -> np.int64:
     """Where a key lies in the hash table (size 2: key and corner, -1 for none), or would."""
     last = len(table) - 1
     slot = np.int64((np.uint64(key) * HASH) >> np.uint64(20)) & last
@@ -123,7 +126,7 @@ def _table(keys: I64, size: int) -> I64:
 
 
 @njit(cache=True, nogil=True)
-def _simplex(point: F32, steps: F32, base: I32, rank: I32, share: F32) -> None:
+def _simplex(point: F32, steps: F32, base: I32, rank: I32, rest: F32, share: F32) -> None:
     """Find the simplex around a point.
 
     Args:
@@ -131,86 +134,72 @@ def _simplex(point: F32, steps: F32, base: I32, rank: I32, share: F32) -> None:
         steps: d.
         base: d+1, gets the lattice coordinates of its first corner.
         rank: d+1, gets the order of the remainders, the largest first.
-        share: d+2, gets the barycentric coordinates.
+        rest: d+1, gets the remainders.
+        share: d+2, gets the weights of the corners (d+1).
     """
     d = len(point)
-    shrink = np.float32(1 / (d + 1))
-    share[:] = 0
-    above = np.float32(0)  # borrows `share` for the coordinates on the lattice's plane
-    for i in range(d, 0, -1):
-        step = point[i - 1] * steps[i - 1]
-        share[i] = above - np.float32(i) * step
+    above, excess, shrink = np.float32(0), np.int32(0), np.float32(1 / (d + 1))
+    for i in range(d, -1, -1):  # onto the plane whose coordinates add up to zero
+        step = point[i - 1] * steps[i - 1] if i else np.float32(0)
+        place = above - np.float32(i) * step
         above += step
-    share[0] = above
-    excess = 0
-    for i in range(d + 1):
-        nearest = np.int32(math.floor(share[i] * shrink + np.float32(0.5)))
-        base[i] = nearest * (d + 1)
-        share[i] -= base[i]
+        nearest = np.int32(math.floor(place * shrink + np.float32(0.5)))
+        base[i], rest[i], rank[i] = nearest * (d + 1), place - np.float32(nearest * (d + 1)), 0
         excess += nearest
-        rank[i] = 0
     for i in range(d):
         for j in range(i + 1, d + 1):
-            less = share[i] < share[j]
+            less = np.int32(rest[i] < rest[j])
             rank[i] += less
-            rank[j] += not less
-    for i in range(d + 1):  # back onto the plane, where coordinates add up to zero
+            rank[j] += 1 - less
+    share[:] = 0
+    for i in range(d + 1):  # back onto the plane, which rounding has left
         rank[i] += excess
-        turn = (rank[i] < 0) - (rank[i] > d)
+        turn = np.int32(rank[i] < 0) - np.int32(rank[i] > d)
         rank[i] += turn * (d + 1)
         base[i] += turn * (d + 1)
-        share[i] -= turn * (d + 1)
-    _barycentric(rank, share)
+        part = (rest[i] - np.float32(turn * (d + 1))) * shrink
+        share[d - rank[i]] += part
+        share[d + 1 - rank[i]] -= part
+    share[0] += np.float32(1) + share[d + 1]
 
 
 @njit(cache=True, nogil=True)
-def _barycentric(rank: I32, share: F32) -> None:
-    """Turn remainders (d+1 of d+2) into the weights of the corners, in place."""
-    d = len(rank) - 1
-    ordered = np.zeros(d + 2, np.float32)
-    for i in range(d + 1):
-        part = share[i] * np.float32(1 / (d + 1))
-        ordered[d - rank[i]] += part
-        ordered[d + 1 - rank[i]] -= part
-    ordered[0] += np.float32(1) + ordered[d + 1]
-    share[:] = ordered
-
-
-@njit(cache=True, nogil=True)
-def _place(points: F32, steps: F32, strides: I64) -> tuple[I32, F32, I64, I64]:
+def _place(points: F32, steps: F32, strides: I64, ahead: I64) -> tuple[I32, F32, I64, I64]:
     """Corners and weights of all points, the keys of the corners (M), and the hash table that finds them."""
     n, d = points.shape
     corners, weights = np.empty((n, d + 1), np.int32), np.empty((n, d + 1), np.float32)
-    base, rank, share = np.empty(d + 1, np.int32), np.empty(d + 1, np.int32), np.empty(d + 2, np.float32)
-    keys, count, ones = np.empty(n * (d + 1), np.int64), 0, strides.sum()
-    table = _table(keys[:0], 1 << int(math.ceil(math.log2(4 * n + 4 * d + 8))))
+    base, rank, order = np.empty(d + 1, np.int32), np.empty(d + 1, np.int32), np.empty(d + 1, np.int32)
+    rest, share = np.empty(d + 1, np.float32), np.empty(d + 2, np.float32)
+    keys, count = np.empty(n * (d + 1), np.int64), 0
+    table = _table(keys[:0], FIRST_TABLE)
     for p in range(n):
         if 2 * (count + d + 1) > len(table):
             table = _table(keys[:count], 2 * len(table))
-        _simplex(points[p], steps, base, rank, share)
+        _simplex(points[p], steps, base, rank, rest, share)
+        key = np.int64(0)
+        for i in range(d + 1):
+            order[d - rank[i]] = i
+            key += strides[i] * base[i]
         for k in range(d + 1):
-            key = np.int64(0)
-            for i in range(d):
-                key += strides[i] * (base[i] + k - (d + 1 if rank[i] > d - k else 0))
             slot = _slot(table, key)
             if table[slot, 1] < 0:
                 table[slot, 0], table[slot, 1], keys[count] = key, count, key
                 count += 1
             corners[p, k], weights[p, k] = table[slot, 1], share[k]
-    return corners, weights, keys[:count].copy(), table
+            key += ahead[order[k]]
+    return corners, weights, keys[:count], table
 
 
 @njit(cache=True, nogil=True)
-def _chains(keys: I64, table: I64, strides: I64) -> I32:
+def _chains(keys: I64, table: I64, ahead: I64) -> I32:
     """Corners that follow each other along each of the d+1 directions."""
-    count, d = len(keys), len(strides)
-    chains, length = np.empty(2 * count * (d + 1) + 1, np.int32), 0
+    count = len(keys)
+    chains, length = np.empty(2 * count * len(ahead) + 1, np.int32), 0
     following, followed = np.empty(count, np.int32), np.empty(count, np.bool_)
-    for j in range(d + 1):
-        ahead = strides.sum() - (strides[j] * (d + 1) if j < d else 0)
+    for step in ahead:
         followed[:] = False
         for m in range(count):
-            other = np.int32(table[_slot(table, keys[m] + ahead), 1])
+            other = np.int32(table[_slot(table, keys[m] + step), 1])
             following[m] = other
             if other >= 0:
                 followed[other] = True
@@ -223,16 +212,18 @@ def _chains(keys: I64, table: I64, strides: I64) -> I32:
                     corner = following[corner]
                 chains[length] = count
                 length += 1
-    return chains[: max(length, 1)].copy() if length else np.full(1, count, np.int32)
+    chains[length] = count
+    return chains[: length + 1]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def splat(labels: F32, first: int, lattice: Lattice, values: F32) -> None:
+def splat(labels: F32, first: int, last: int, lattice: Lattice, values: F32) -> None:
     """Add points to their corners.
 
     Args:
-        labels: K n, K a multiple of four: points `first` to `first + n`.
-        first: Number of the first of these points.
+        labels: K N, K a multiple of four.
+        first: The first of the points that are added.
+        last: One behind the last of them.
         lattice: Of all points.
         values: K/4 M+1 4.
     """
@@ -240,9 +231,9 @@ def splat(labels: F32, first: int, lattice: Lattice, values: F32) -> None:
     for s in range(len(values)):
         a, b, c, d = labels[4 * s], labels[4 * s + 1], labels[4 * s + 2], labels[4 * s + 3]
         block = values[s]
-        for i in range(labels.shape[1]):
+        for i in range(first, last):
             for k in range(corners.shape[1]):
-                row, weight = corners[first + i, k], weights[first + i, k]
+                row, weight = corners[i, k], weights[i, k]
                 block[row, 0] += weight * a[i]
                 block[row, 1] += weight * b[i]
                 block[row, 2] += weight * c[i]
@@ -250,15 +241,15 @@ def splat(labels: F32, first: int, lattice: Lattice, values: F32) -> None:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def collect(labels: F32, first: int, lattice: Lattice, values: F32) -> None:
-    """Add to points (K n) what their corners hold; arguments as for `splat`."""
+def collect(labels: F32, first: int, last: int, lattice: Lattice, values: F32) -> None:
+    """Add to points (K N) what their corners hold; arguments as for `splat`."""
     corners, weights = lattice.corners, lattice.weights
     for s in range(len(values)):
         block = values[s]
-        for i in range(labels.shape[1]):
+        for i in range(first, last):
             a = b = c = d = np.float32(0)
             for k in range(corners.shape[1]):
-                row, weight = corners[first + i, k], weights[first + i, k]
+                row, weight = corners[i, k], weights[i, k]
                 a += weight * block[row, 0]
                 b += weight * block[row, 1]
                 c += weight * block[row, 2]
@@ -272,7 +263,7 @@ def collect(labels: F32, first: int, lattice: Lattice, values: F32) -> None:
 @njit(cache=True, nogil=True, fastmath=True)
 def blur(values: F32, lattice: Lattice) -> None:
     """Weigh every corner with its neighbours 1/2, 1, 1/2, along one direction after the other, in place."""
-    chains, none = lattice.chains, lattice.count
+    chains, none = lattice.chains, lattice.size
     half = np.float32(0.5)
     for s in range(len(values)):
         block = values[s]

@@ -7,7 +7,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from qaclims_path.data.phantoms.layout import STEP, lay_out, tilt_of, tissue_at
+from qaclims_path.data.phantoms.layout import (
+    DEAD,
+    FAT,
+    FOLD,
+    LUMEN,
+    NEST,
+    STEP,
+    TISSUE,
+    lay_out,
+    tilt_of,
+    tissue_at,
+)
 from qaclims_path.data.phantoms.nuclei import REACH, scatter
 from qaclims_path.data.phantoms.paint import develop, ground
 from qaclims_path.data.phantoms.stain import Stain, key_of, stain_of
@@ -83,6 +94,16 @@ class PhantomSlide:
         """Class codes of a region, one every `STEP` um: quick, for choosing where to look."""
         fields, _, _ = self._fields(x, y, (height, width), reach=0.0)
         return _codes(fields)
+
+    def details(self, x: int, y: int, width: int, height: int) -> dict[str, float]:
+        """Shares of a region that are white glass, fat, lumen and fold, which the codes do not tell."""
+        fields, _, _ = self._fields(x, y, (height, width), reach=0.0)
+        glass = fields[..., TISSUE] < 0
+        fat = ~glass & (fields[..., FAT] > 0)
+        lumen = ~glass & ~fat & (fields[..., DEAD] <= 0) & (fields[..., NEST] > 0) & (fields[..., LUMEN] > 0)
+        fold = ~glass & ~fat & ~lumen & (fields[..., FOLD] > 0)
+        shares = {"glass": glass, "fat": fat, "lumen": lumen, "fold": fold}
+        return {name: float(where.mean()) for name, where in shares.items()}
 
     def _paint(self, x: int, y: int, shape: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         texture = textures()

@@ -104,7 +104,9 @@ class BlipAnswerer:
     def _see(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
         """B S D, the image tokens of H W 3 pictures."""
         sides = {"height": self.size, "width": self.size}
-        pixels = self.processor.image_processor(list(pictures), size=sides, return_tensors="pt")["pixel_values"]
+        pixels = self.processor.image_processor([np.array(one) for one in pictures], size=sides, return_tensors="pt")[
+            "pixel_values"
+        ]
         resized = self.size != self.model.config.vision_config.image_size
         pixels = pixels.to(self.model.device, self.model.dtype)
         seen: Tensor = self.model.vision_model(pixels, interpolate_pos_encoding=resized).last_hidden_state

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from qaclims_path.compute.regions import Fill, Mode, make_backdrop, region_views
 from qaclims_path.errors import UsageError
+from qaclims_path.registry import suggest
 from qaclims_path.types import JudgeCard
 
 Dtype = Literal["auto", "fp32", "bf16", "fp16"]
@@ -68,6 +69,9 @@ class FrozenJudge:
         fill: Fill = "zero",
         published_pixels: bool = False,
     ) -> None:
+        for what, given, known in (("mode", mode, Mode), ("filling", fill, Fill), ("precision", dtype, Dtype)):
+            if given not in get_args(known):
+                raise UsageError(f"There is no {what} '{given}' of a judge. {suggest(given, list(get_args(known)))}")
         if mode == "mask-prompt" and towers.prompted is None:
             raise UsageError(
                 f"The judge '{towers.card.id}' was not trained with mask prompts. Choose another mode of regions, or "

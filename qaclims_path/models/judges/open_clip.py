@@ -121,10 +121,10 @@ def _text_tower(model: Any) -> _Text:  # noqa: ANN401 - any open_clip model
     causal = getattr(own, "attn_mask", None) is not None and getattr(own, "cls_emb", None) is None
     if not causal or pool not in ("argmax", "eos"):
         return _Text(model.encode_text, None, words)
-    return _Text(partial(_encode_short, own, pool, eos), partial(_until_end, pool=pool, eos=eos), words)
+    return _Text(partial(encode_short, own, pool, eos), partial(_until_end, pool=pool, eos=eos), words)
 
 
-def _encode_short(own: Any, pool: str, eos: int | None, tokens: Tensor) -> Tensor:  # noqa: ANN401
+def encode_short(own: Any, pool: str, eos: int | None, tokens: Tensor) -> Tensor:  # noqa: ANN401
     """Encode N L tokens with L up to the context; under a causal mask what follows the end token changes nothing."""
     length, dtype = tokens.shape[1], own.transformer.get_cast_dtype()
     x = own.token_embedding(tokens).to(dtype) + own.positional_embedding[:length].to(dtype)

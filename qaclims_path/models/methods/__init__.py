@@ -20,6 +20,13 @@ METHODS: Registry[type[Method]] = Registry("method", "qaclims_path.methods")
 FILES = "cam", "clims", "qa_clims", "qa_clims_path"
 
 
+def known_methods() -> Registry[type[Method]]:
+    """The registry, once the methods of this package have entered themselves."""
+    for file in FILES:
+        import_module(f"{__name__}.{file}")
+    return METHODS
+
+
 def build_method(name: str, settings: Tree, where: object) -> Method:
     """Build a registered method from its settings; unknown and impossible settings are errors with a suggestion.
 
@@ -28,9 +35,7 @@ def build_method(name: str, settings: Tree, where: object) -> Method:
         Traceback (most recent call last):
         qaclims_path.errors.BadConfig: an example: unknown key 'clasification'. Did you mean 'classification'? ...
     """
-    for file in FILES:  # they register themselves
-        import_module(f"{__name__}.{file}")
-    kind: Any = METHODS[name]
+    kind: Any = known_methods()[name]
     hints = get_type_hints(kind, include_extras=True)
     known: dict[str, Any] = {field.name: (hints[field.name], field.default) for field in fields(kind)}
     checked = parse(create_model("Settings", __base__=Options, **known), settings, where)

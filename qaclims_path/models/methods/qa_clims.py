@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from qaclims_path.compute import losses
-from qaclims_path.compute.segments import owners, segment_mean
+from qaclims_path.compute.segments import owners
+from qaclims_path.compute.texts import mixed_texts
 from qaclims_path.models.methods import METHODS
 from qaclims_path.models.methods.seen import (
     Pairs,
@@ -17,7 +18,6 @@ from qaclims_path.models.methods.seen import (
     mean_over_images,
     sum_over_pairs,
 )
-from qaclims_path.types import PairTexts
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -79,12 +79,3 @@ class QaClims:
             "foreground": self.foreground * sum_over_pairs(foreground, pairs.images, self.reference_batch),
             "background": self.background * sum_over_pairs(background, pairs.images, self.reference_batch),
         }
-
-
-def mixed_texts(texts: PairTexts, label_share: float) -> Tensor:
-    """P D: a share of each class's name and the mean of its answers, not normalised again; the name where none came."""
-    name = texts.features[texts.label]
-    owner = owners(texts.foreground_offsets, len(texts.foreground))
-    answers = segment_mean(texts.features[texts.foreground], owner, len(name))
-    told = texts.foreground_offsets.diff()[:, None] > 0
-    return torch.where(told, label_share * name + (1 - label_share) * answers, name)

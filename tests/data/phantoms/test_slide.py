@@ -99,3 +99,13 @@ def test_quick_codes_agree_with_painted_truth(whole):
     rows, columns = SPEC.height // step, SPEC.width // step
     painted = whole[1][::step, ::step]
     assert (quick[:rows, :columns] == painted[:rows, :columns]).mean() > 0.95
+
+
+def test_details_tell_what_the_codes_do_not():
+    slide = PhantomSlide(PhantomSpec(3, 2048, 2048))
+    assert slide.details(0, 0, 64, 64) == {"glass": 1.0, "fat": 0.0, "lumen": 0.0, "fold": 0.0}
+    whole = slide.details(0, 0, 2048, 2048)
+    codes = slide.codes(0, 0, 2048, 2048)
+    white = whole["glass"] + whole["fat"] + whole["lumen"]
+    assert white == pytest.approx((codes == BACKGROUND).mean(), abs=1e-6)
+    assert min(whole.values()) > 0

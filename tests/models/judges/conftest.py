@@ -15,7 +15,8 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast, SiglipConfig, SiglipModel
 
-WORDS = "<pad> <start> <unk> a an of the tumor stroma image necrosis dense nuclei pink , . <end>".split()
+WORDS = ["<pad>", "<start>", "<unk>", "a", "an", "of", "the", "tumor", "stroma", "image", "necrosis", "dense", "nuclei"]
+WORDS += ["pink", ",", ".", "<end>"]
 END = len(WORDS) - 1
 SIDE, WIDTH, CONTEXT = 32, 16, 12
 VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}

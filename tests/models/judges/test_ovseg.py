@@ -16,7 +16,7 @@ from qaclims_path.models.judges import load_judge
 OWNER = torch.tensor([0, 1, 1])
 
 
-@pytest.fixture(params=[1, 2, 3, 5])
+@pytest.fixture(params=[1, 3, 5])
 def depth(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 

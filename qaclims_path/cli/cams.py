@@ -1,0 +1,85 @@
+"""`qaclims cams`: the maps of a split."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qaclims_path.errors import UsageError
+
+FINISHED_WITH_FAILURES = 3
+
+
+class Classes(StrEnum):
+    """Which classes get a map."""
+
+    present = "present"
+    predicted = "predicted"
+    all = "all"
+
+
+class Precision(StrEnum):
+    """Of the backbone."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+def cams(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training, with its network in cam/.")],
+    split: Annotated[str, typer.Option(help="Split of the data set.")],
+    root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
+    classes: Annotated[
+        Classes,
+        typer.Option(help="Maps of the classes present, of those that the network predicts for the image, or of all."),
+    ] = Classes.present,
+    scales: Annotated[str, typer.Option(help="Factors, each with its mirror image.")] = "1,0.5,1.5,2",
+    precision: Annotated[Precision, typer.Option(help="auto takes what the hardware is fastest at.")] = Precision.auto,
+    batch: Annotated[int, typer.Option(min=1, help="Images of 224 px at a time; of larger ones fewer.")] = 16,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    dataset: Annotated[str | None, typer.Option(help="Name or card of the data set; that of the run if not given.")] = (
+        None
+    ),
+    protocol: Annotated[str | None, typer.Option(help="How to score; the card's first protocol if not given.")] = None,
+    score: Annotated[bool, typer.Option(help="Score against the masks of a split that has them.")] = True,
+    overlays: Annotated[int, typer.Option(min=0, help="How many images to draw as pictures.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Where to write; RUN/cams/SPLIT if not given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Make the maps of every image of a split: four scales and mirror images, merged as published.
+
+    Stored as fp16 at every fourth pixel, many images to a file. A command that was stopped goes on when it is run
+    again. Where the split has masks, the maps are scored at once, at every threshold where the protocol has background.
+
+    Example: `qaclims cams runs/cam --split train --root BCSS-WSSS --overlays 20`
+    """
+    from qaclims_path.cli.show import console, print_json
+    from qaclims_path.recipes.cams import MapOptions, make_cams
+
+    options = MapOptions(
+        classes=classes.value,
+        scales=_numbers(scales),
+        precision=precision.value,
+        batch=batch,
+        device=device,
+        protocol=protocol,
+    )
+    report = make_cams(run, split, root, dataset=dataset, out=out, options=options, overlays=overlays, score=score)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        from qaclims_path.cli.show_cams import cams_tables
+
+        console().print(*cams_tables(report), sep="\n\n")
+    if report.failed:
+        raise typer.Exit(FINISHED_WITH_FAILURES)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--scales {text} should be numbers with commas between them, such as 0.5,1,1.5,2.") from error

@@ -1,0 +1,201 @@
+"""`qaclims corpus`: what language models say of every class of every image."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qaclims_path.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import RenderableType
+
+    from qaclims_path.data.card import Card
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="What is said of the classes of every image: build, import, show, count, compare.",
+)
+
+Corpus = Annotated[Path, typer.Argument(metavar="FILE", help="A corpus, as `qaclims corpus build` writes it.")]
+Out = Annotated[Path, typer.Option(help="The corpus to write, a .jsonl file.")]
+Dataset = Annotated[str | None, typer.Option(help="Name of the data set that the images are of.")]
+CardFile = Annotated[Path | None, typer.Option("--card", help="A card of your own, instead of --dataset.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+
+
+@app.command()
+def build(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="A name such as wsss4luad, phantom or voc2012, or a YAML file.")
+    ],
+    root: Annotated[Path, typer.Option(help="Folder of the data set, laid out as its publisher does.")],
+    out: Annotated[Path, typer.Option(help="The corpus, a .jsonl file; the same command goes on where it stopped.")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Change an option, as in --set limit=20.")] = None,
+    shard: Annotated[str, typer.Option(help="Do part i of n, as 2/8: for job arrays that share --out.")] = "1/1",
+    device: Annotated[str, typer.Option(help="Where models compute: auto, cpu, cuda, cuda:1.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="Number format of models: auto, float32, bfloat16, float16.")] = "auto",
+    batch: Annotated[int, typer.Option(min=1, help="Images that a model looks at together.")] = 8,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked, and write nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Ask about every class of every image. Exit code 3 when some images could not be read, 1 when none could.
+
+    Example: `qaclims corpus build wsss4luad --root wsss4luad --out corpus.jsonl --set judge.id=judge`
+    """
+    from qaclims_path.cli.show import print_json
+    from qaclims_path.recipes.corpus_options import load_corpus_options
+
+    options = load_corpus_options(config, settings or ())
+    if dry_run:
+        from qaclims_path.recipes.corpus_plan import foretell
+
+        foretold = foretell(options, root)
+        if as_json:
+            print_json(foretold)
+        else:
+            from qaclims_path.cli.show_corpus import foretold_view
+
+            _print(foretold_view(foretold))
+        return
+    from qaclims_path.recipes.corpus_build import How, build_corpus
+
+    report = build_corpus(options, root, out, How(_part(shard), device, dtype, batch))
+    if as_json:
+        print_json(report)
+    else:
+        from qaclims_path.cli.show_corpus import build_view
+
+        _print(build_view(report))
+    if report.failed:
+        raise typer.Exit(3 if report.answers else 1)
+
+
+@app.command("import")
+def import_command(
+    foreground: Annotated[Path, typer.Argument(metavar="FG.npy", help="Published answers about the classes.")],
+    background: Annotated[Path, typer.Argument(metavar="BG.npy", help="Published answers about their surroundings.")],
+    out: Out,
+    dataset: Dataset = None,
+    card: CardFile = None,
+    as_json: Json = False,
+) -> None:
+    """Turn the published answer files of QA-CLIMS into a corpus; nothing in them is executed.
+
+    Example: `qaclims corpus import voc_vqa_fg_blip.npy voc_vqa_bg_blip.npy --out corpus.jsonl --dataset voc2012`
+    """
+    from qaclims_path.cli.show import print_json
+    from qaclims_path.recipes.corpus_import import import_published
+
+    report = import_published(foreground, background, out, card=_card(dataset, card))
+    if as_json:
+        print_json(report)
+    else:
+        from qaclims_path.cli.show_corpus import import_view
+
+        _print(import_view(report))
+
+
+@app.command()
+def show(
+    corpus: Corpus,
+    html: Annotated[Path | None, typer.Option(help="Write a page with pictures, questions and answers.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set, for the pictures of the page.")] = None,
+    dataset: Dataset = None,
+    card: CardFile = None,
+    split: Annotated[str | None, typer.Option(help="Split of the images; the one it was built with.")] = None,
+    image: Annotated[str | None, typer.Option(help="Show the questions and answers of this image.")] = None,
+    terms: Annotated[int, typer.Option(min=1, help="Terms of each class.")] = 20,
+    examples: Annotated[int, typer.Option(min=0, help="Examples of each class.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of examples.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Show what is said of each class most often, and example images on an HTML page.
+
+    Example: `qaclims corpus show corpus.jsonl --html corpus.html --root wsss4luad`
+    """
+    from qaclims_path.cli.show import print_json
+    from qaclims_path.recipes.corpus_show import show_corpus, write_page
+
+    if root is not None and html is None:
+        raise UsageError("--root is for the pictures of a page. Give --html too, or leave --root out.")
+    report = show_corpus(corpus, terms=terms, examples=examples, image=image, seed=seed)
+    if html is not None:
+        report = write_page(report, html, card=_card(dataset, card), root=root, split=split)
+    if as_json:
+        print_json(report)
+    else:
+        from qaclims_path.cli.show_corpus import show_view
+
+        _print(show_view(report, answers=image is not None))
+
+
+@app.command()
+def stats(corpus: Corpus, as_json: Json = False) -> None:
+    """Count answers, terms and what was dropped, and say how much the classes are described alike.
+
+    Example: `qaclims corpus stats corpus.jsonl`
+    """
+    from qaclims_path.cli.show import print_json
+    from qaclims_path.recipes.corpus_stats import corpus_stats
+
+    report = corpus_stats(corpus)
+    if as_json:
+        print_json(report)
+    else:
+        from qaclims_path.cli.show_corpus import stats_view
+
+        _print(stats_view(report))
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="A", help="A corpus.")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
+    as_json: Json = False,
+) -> None:
+    """Say what two corpora say differently.
+
+    Example: `qaclims corpus diff retrieval.jsonl chat.jsonl`
+    """
+    from qaclims_path.cli.show import print_json
+    from qaclims_path.recipes.corpus_diff import corpus_diff
+
+    report = corpus_diff(before, after)
+    if as_json:
+        print_json(report)
+    else:
+        from qaclims_path.cli.show_corpus import diff_view
+
+        _print(diff_view(report))
+
+
+def _card(dataset: str | None, file: Path | None) -> "Card | None":
+    from qaclims_path.data.cards import load_card
+
+    if dataset is not None and file is not None:
+        raise UsageError("Give either --dataset or --card, not both.")
+    if dataset is None and file is None:
+        return None
+    return load_card(dataset if dataset is not None else file.absolute() if file is not None else "")
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdigit() and of.isdigit()):
+        raise UsageError(f"--shard {text} should look like 2/8: part 2 of 8.")
+    return int(number), int(of)
+
+
+def _print(parts: "Iterable[RenderableType]") -> None:
+    """Print parts one below the other; sentences keep their paths in one piece however narrow the screen."""
+    from rich.text import Text
+
+    from qaclims_path.cli.show import console
+
+    screen = console()
+    for part in parts:
+        screen.print(part, soft_wrap=isinstance(part, Text))

@@ -1,0 +1,27 @@
+"""How a training shows its result."""
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from qaclims_path.recipes.train_cam import TrainCamReport
+
+
+def training_table(report: "TrainCamReport") -> Group:
+    """Losses of the last epoch, what classes cover, and what to worry about."""
+    judge = f", judge {report.judge}" if report.judge else ""
+    table = Table(
+        "last epoch", "mean", title=f"{report.method} on {report.images} images, {report.epochs} epochs{judge}"
+    )
+    table.columns[1].justify = "right"
+    for name, value in report.losses.items():
+        table.add_row(name, f"{value:.4f}")
+    remarks = [*report.notes, f"{report.images_per_s:.1f} images/s in {report.precision}. The run is in {report.run}."]
+    if report.lost:
+        remarks.append(
+            f"Lost: {', '.join(report.lost)} cover hardly anything where they are present. Raise losses.classification "
+            "or losses.floor, or lower the weights of language."
+        )
+    return Group(table, *remarks)

@@ -1,0 +1,62 @@
+"""`qaclims train`: training, from a recipe."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Train activation maps.")
+
+
+class Precision(StrEnum):
+    """Of the arithmetic."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+@app.callback()
+def _several() -> None:
+    """Train activation maps."""
+
+
+@app.command()
+def cam(
+    config: Annotated[str, typer.Argument(help="A recipe such as bcss-wsss/qa-clims-path, or a YAML file.")],
+    root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished run goes on.")],
+    corpus: Annotated[Path | None, typer.Option(help="Answers, for methods that learn from them.")] = None,
+    devices: Annotated[int | None, typer.Option(min=1, help="Processes per machine; all GPUs if not given.")] = None,
+    nodes: Annotated[int | None, typer.Option(min=1, help="Machines.")] = None,
+    precision: Annotated[Precision, typer.Option(help="auto measures which is faster.")] = Precision.auto,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that load data, per device.")] = None,
+    save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0 is one per epoch.")] = 0,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Override: train.epochs=5.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train a network whose maps show where the classes are, from image-level labels and, on request, language.
+
+    Example: `qaclims train cam bcss-wsss/cam --root BCSS-WSSS --out runs/cam --set train.epochs=5`
+    """
+    from qaclims_path.cli.show import console, print_json
+    from qaclims_path.cli.show_training import training_table
+    from qaclims_path.engine.settings import RunSettings
+    from qaclims_path.recipes.train_cam import train_cam
+    from qaclims_path.recipes.train_cam_options import load_options
+
+    running = RunSettings(
+        devices=devices or "auto",
+        nodes=nodes or "auto",
+        precision=precision.value,
+        workers="auto" if workers is None else workers,
+        save_every=save_every,
+        quiet=as_json,
+    )
+    report = train_cam(load_options(config, settings or ()), root, out, corpus=corpus, running=running)
+    if as_json:
+        print_json(report)
+    else:
+        console().print(training_table(report))

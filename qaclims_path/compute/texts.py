@@ -1,0 +1,50 @@
+"""Text features of (image, class) pairs, as rows of one matrix."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from qaclims_path.compute.segments import owners, segment_mean
+from qaclims_path.types import PairTexts
+
+
+def mixed_texts(texts: PairTexts, label_share: float = 0.5, *, normalise: bool = False) -> Tensor:
+    """What stands for each pair's class: its name and the mean of its answers; the name alone where none came.
+
+    Args:
+        texts: P pairs.
+        label_share: Weight of the name, 0..1; the answers have the rest.
+        normalise: Whether the mixture becomes a unit vector. As published it does not, so that a pair whose answers
+            disagree weighs less.
+
+    Returns:
+        P D.
+    """
+    name = texts.features[texts.label]
+    owner = owners(texts.foreground_offsets, len(texts.foreground))
+    answers = segment_mean(texts.features[texts.foreground], owner, len(name))
+    told = texts.foreground_offsets.diff()[:, None] > 0
+    mixed = torch.where(told, label_share * name + (1 - label_share) * answers, name)
+    return F.normalize(mixed, dim=-1) if normalise else mixed
+
+
+def take_rows(values: Tensor, offsets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Some rows of a CSR list, in the order in which they are asked for.
+
+    Args:
+        values: G.
+        offsets: N+1, ascending from 0 to G.
+        rows: P, in 0..N-1, repetition allowed.
+
+    Returns:
+        Values of these rows, and their P+1 offsets.
+
+    Example:
+        >>> take_rows(torch.tensor([7, 8, 9]), torch.tensor([0, 2, 2, 3]), torch.tensor([2, 0]))
+        (tensor([9, 7, 8]), tensor([0, 1, 3]))
+    """
+    sizes = offsets[rows + 1] - offsets[rows]
+    taken = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+    total = int(taken[-1])
+    start = (offsets[rows] - taken[:-1]).repeat_interleave(sizes, output_size=total)
+    return values[start + torch.arange(total, device=values.device)], taken

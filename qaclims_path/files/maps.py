@@ -1,0 +1,226 @@
+"""Activation maps on disk: fp16, many images to a safetensors file, and an index that lets any of them be read alone.
+
+A folder holds `maps.json` (how they were made, written first), `maps-00000.safetensors` and so on (one tensor K h w for
+each image, under its name), and `index.json` (file, size and classes of each image), which is written when all is
+there: a folder without an index is unfinished.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.files.atomic import atomic_path, write_json
+
+SETTINGS, INDEX = "maps.json", "index.json"
+ABOUT = "qaclims_path"
+SCHEMA = 1
+OPEN_FILES = 8  # a reader keeps the last few open, each costs a mapping and no memory
+
+
+@dataclass(frozen=True)
+class ImageMaps:
+    """Maps of one image.
+
+    Attributes:
+        image: Its name.
+        classes: K class indices, one for each map.
+        size: Height and width of the image.
+        maps: K h w, float16, in 0..1.
+        probabilities: C, what the network said of the whole image; empty where it was not asked.
+    """
+
+    image: str
+    classes: tuple[int, ...]
+    size: tuple[int, int]
+    maps: NDArray[np.float16]
+    probabilities: tuple[float, ...] = ()
+
+
+class MapWriter:
+    """Writes a folder of maps shard by shard; what an earlier, interrupted writer finished is kept.
+
+    Example:
+        >>> writer = MapWriter(Path("cams"), ["tumor", "stroma"], {"scales": [1.0]})  # doctest: +SKIP
+        >>> if not writer.has(0):  # doctest: +SKIP
+        ...     writer.write(0, [ImageMaps("a", (0,), (224, 224), maps)])
+        >>> writer.finish(shards=1)  # doctest: +SKIP
+    """
+
+    def __init__(self, folder: Path, classes: Sequence[str], settings: Mapping[str, Any]) -> None:
+        """Begin, or go on where the settings are the same.
+
+        Args:
+            folder: Where to write.
+            classes: Class names in label order.
+            settings: All that the values depend on; plain values that JSON can hold.
+        """
+        self.folder = folder
+        wanted = {"schema": SCHEMA, "classes": list(classes), **json.loads(json.dumps(settings))}
+        path = folder / SETTINGS
+        if path.exists():
+            found = _read_json(path)
+            other = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+            if other:
+                raise UsageError(
+                    f"{folder} holds maps made with another {', '.join(other)} ({other[0]}: {found.get(other[0])}, now "
+                    f"{wanted.get(other[0])}). Remove the folder, or choose another one."
+                )
+        else:
+            write_json(path, wanted)
+
+    def has(self, shard: int) -> bool:
+        """Whether a shard is there already."""
+        return (self.folder / shard_name(shard)).is_file()
+
+    def write(self, shard: int, images: Sequence[ImageMaps], failed: Mapping[str, str] | None = None) -> None:
+        """Write a shard in one step; `failed` says for images without maps why they have none."""
+        entries = {
+            each.image: {"size": each.size, "classes": each.classes, "probabilities": each.probabilities}
+            for each in images
+        }
+        about = {ABOUT: json.dumps({"images": entries, "failed": dict(failed or {})})}  # several keys have no order
+        with atomic_path(self.folder / shard_name(shard)) as temporary:
+            save_file({each.image: np.ascontiguousarray(each.maps, np.float16) for each in images}, temporary, about)
+
+    def retry_failed(self) -> list[int]:
+        """Remove shards that have failed images, so that they are made again; returns which."""
+        again = [int(path.stem.split("-")[1]) for path in self._shards() if _about(path)[1]]
+        if again:
+            (self.folder / INDEX).unlink(missing_ok=True)
+        for shard in again:
+            (self.folder / shard_name(shard)).unlink()
+        return again
+
+    def finish(self, shards: int) -> dict[str, str]:
+        """Write the index over all shards; returns why images have no maps, by name."""
+        images: dict[str, Any] = {}
+        failures: dict[str, str] = {}
+        for shard in range(shards):
+            entries, failed = _about(self.folder / shard_name(shard))
+            images |= {name: {"file": shard, **entry} for name, entry in entries.items()}
+            failures |= failed
+        write_json(self.folder / INDEX, {"images": images, "failed": failures})
+        return failures
+
+    def _shards(self) -> list[Path]:
+        return sorted(self.folder.glob("maps-*.safetensors"))
+
+
+class MapReader:
+    """Finished maps of a folder, read one at a time in any order.
+
+    Attributes:
+        classes: Class names in label order.
+        settings: How they were made.
+        failed: Why images have no maps, by name.
+
+    Example:
+        >>> reader = MapReader(Path("run/cams/train"))  # doctest: +SKIP
+        >>> reader["TCGA-A1[1100]"].maps.shape  # doctest: +SKIP
+        (2, 56, 56)
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read the index; no map is read yet."""
+        if not (folder / INDEX).is_file():
+            begun = (folder / SETTINGS).is_file()
+            problem = "are not finished. Run the same command again to go on" if begun else "do not exist"
+            raise BadFile(f"The maps in {folder} {problem}.")
+        self.folder = folder
+        settings, index = _read_json(folder / SETTINGS), _read_json(folder / INDEX)
+        if settings.get("schema") != SCHEMA or not {"images", "failed"} <= index.keys():
+            raise BadFile(f"{folder} was not written by this version (schema {SCHEMA}). Make the maps again.")
+        self.classes: tuple[str, ...] = tuple(settings["classes"])
+        self.settings: dict[str, Any] = settings
+        self.failed: dict[str, str] = index["failed"]
+        self._images: dict[str, dict[str, Any]] = index["images"]
+        self._open: dict[int, Any] = {}
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Names of the images that have maps, in the order in which they were made."""
+        return tuple(self._images)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __contains__(self, image: object) -> bool:
+        return image in self._images
+
+    def __iter__(self) -> Iterator[ImageMaps]:
+        return (self[image] for image in self._images)
+
+    def __getitem__(self, image: str) -> ImageMaps:
+        entry = self._images.get(image)
+        if entry is None:
+            why = f": {self.failed[image]}" if image in self.failed else ". Make them with the split that has it."
+            raise BadFile(f"{self.folder} has no maps of '{image}'{why}")
+        classes, size, probabilities = (tuple(entry[key]) for key in ("classes", "size", "probabilities"))
+        try:
+            maps = self._shard(entry["file"]).get_tensor(image)
+        except (SafetensorError, OSError) as error:
+            path = self.folder / shard_name(entry["file"])
+            raise BadFile(f"{path} is damaged: {error}. Remove it and {INDEX}, and make the maps again.") from error
+        return ImageMaps(image, classes, size, maps, probabilities)
+
+    def probabilities(self) -> dict[str, tuple[float, ...]]:
+        """What the network said of each whole image, C numbers by name, without reading a map."""
+        return {name: tuple(entry["probabilities"]) for name, entry in self._images.items()}
+
+    def _shard(self, number: int) -> Any:  # noqa: ANN401 - safetensors carries no types
+        if number not in self._open:
+            if len(self._open) >= OPEN_FILES:
+                self._open.pop(next(iter(self._open)))
+            self._open[number] = safe_open(self.folder / shard_name(number), "numpy")
+        return self._open[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}}  # open files do not travel to the workers of a data loader
+
+    def close(self) -> None:
+        """Forget the open files."""
+        self._open.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def shard_name(number: int) -> str:
+    """Name of the file of a shard.
+
+    Example:
+        >>> shard_name(3)
+        'maps-00003.safetensors'
+    """
+    return f"maps-{number:05d}.safetensors"
+
+
+def _about(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a shard says of its images, and of those that failed."""
+    try:
+        with safe_open(path, "numpy") as file:
+            about = json.loads((file.metadata() or {})[ABOUT])
+        return about["images"], about["failed"]
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise BadFile(f"{path} is damaged: {error}. Remove it, and run the same command again.") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path} cannot be read: {error}. Remove it, and make the maps again.") from error
+    if not isinstance(found, dict):
+        raise BadFile(f"{path} should hold an object. Remove it, and make the maps again.")
+    return found

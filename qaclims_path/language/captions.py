@@ -1,0 +1,132 @@
+"""Captions for images of which only the classes are known: what each class looks like, in ever other words.
+
+A hard negative is the same sentence with one class exchanged for one that is not there.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from qaclims_path.errors import UsageError
+from qaclims_path.language.lexicon import Lexicon
+from qaclims_path.language.questions import QuestionBank
+from qaclims_path.language.terms import CardTerms, ClassTerms, names_of
+from qaclims_path.registry import suggest
+
+NAME_SHARE = 0.4  # how often a class is called by one of its names, which the text features of a bank do, too
+SEVERAL = 0.5  # how often a caption names all classes that are there, rather than some
+Phrases = dict[str, tuple[str, ...]]  # by group: name, look, or a topic of the lexicon
+
+
+class Captioner:
+    """Writes captions for the images of a card.
+
+    Attributes:
+        phrases: By class name, and within it by group, so that a wrong class is told in the same way as a right one.
+    """
+
+    def __init__(self, card: CardTerms, bank: QuestionBank, lexicon: Lexicon | None = None) -> None:
+        self.phrases = {label.name: phrases_of(label, card.organ, lexicon) for label in card.classes}
+        self.sentences = (*bank.templates, *bank.captions)
+
+    def captions(self, present: Sequence[str], *, seed: int, count: int) -> list[str]:
+        """Captions of an image.
+
+        Args:
+            present: Names of the classes in it, at least one.
+            seed: The same seed gives the same captions; give every image its own.
+            count: How many.
+
+        Example:
+            >>> from qaclims_path.data.cards import load_card
+            >>> from qaclims_path.language.questions import load_bank
+            >>> captioner = Captioner(load_card("bcss-wsss"), load_bank("histology"))
+            >>> captioner.captions(["stroma"], seed=1, count=1)
+            ['a histopathology image showing fibrous stroma.']
+        """
+        return [right for right, _ in self.pairs(present, seed=seed, count=count)]
+
+    def hard_negatives(self, present: Sequence[str], *, seed: int, count: int) -> list[str]:
+        """Sentences that are wrong of an image; with the seed of its captions each differs from one in one phrase.
+
+        Where every class is present nothing is wrong, and the list is empty.
+        """
+        return [wrong for _, wrong in self.pairs(present, seed=seed, count=count) if wrong]
+
+    def pairs(self, present: Sequence[str], *, seed: int, count: int) -> list[tuple[str, str]]:
+        """Captions with their hard negatives, which are empty where every class is present."""
+        self._check(present)
+        generator = np.random.default_rng(seed)
+        return [self._pair(list(dict.fromkeys(present)), generator) for _ in range(count)]
+
+    def _pair(self, present: list[str], generator: np.random.Generator) -> tuple[str, str]:
+        number = len(present) if generator.random() < SEVERAL else int(generator.integers(1, len(present) + 1))
+        named = [str(name) for name in generator.permutation(present)[:number]]
+        groups = [self._group(name, generator) for name in named]
+        said = [str(generator.choice(self.phrases[name][group])) for name, group in zip(named, groups, strict=True)]
+        sentence = str(generator.choice(self.sentences))
+        place = int(generator.integers(number))
+        foreign = self._foreign(present, groups[place], generator)
+        wrong = [*said[:place], foreign, *said[place + 1 :]]
+        return sentence.replace("{}", listed(said)), sentence.replace("{}", listed(wrong)) if foreign else ""
+
+    def _group(self, name: str, generator: np.random.Generator) -> str:
+        others = [group for group in self.phrases[name] if group != "name"]
+        if not others or generator.random() < NAME_SHARE:
+            return "name"
+        return str(generator.choice(others))
+
+    def _foreign(self, present: Sequence[str], group: str, generator: np.random.Generator) -> str:
+        """A phrase of an absent class, of the same group where it has that; never one that a present class has."""
+        right = {phrase for name in present for phrases in self.phrases[name].values() for phrase in phrases}
+        absent = [name for name in self.phrases if name not in present]
+        for name in generator.permutation(absent) if absent else ():
+            phrases = self.phrases[str(name)]
+            wrong = [phrase for phrase in phrases.get(group, phrases["name"]) if phrase not in right]
+            if wrong:
+                return str(generator.choice(wrong))
+        return ""
+
+    def _check(self, present: Sequence[str]) -> None:
+        if not present:
+            raise UsageError("A caption needs at least one class; leave images without classes out.")
+        for name in present:
+            if name not in self.phrases:
+                raise UsageError(f"There is no class '{name}'. {suggest(name, list(self.phrases))}")
+
+
+def captions(
+    card: CardTerms,
+    present: Sequence[str],
+    *,
+    bank: QuestionBank,
+    seed: int,
+    count: int,
+    lexicon: Lexicon | None = None,
+) -> list[str]:
+    """Captions of one image; for many images make a `Captioner` once."""
+    return Captioner(card, bank, lexicon).captions(present, seed=seed, count=count)
+
+
+def phrases_of(label: ClassTerms, organ: str, lexicon: Lexicon | None) -> Phrases:
+    """What may be said of a class: its names, the phrases and definition of the card, and its terms in the lexicon."""
+    definition = label.definition.strip().rstrip(".")
+    look = [*label.prompts, *([definition[0].lower() + definition[1:]] if definition else [])]
+    groups: dict[str, list[str]] = {"name": list(names_of(label)), "look": look}
+    classes = lexicon.classes_of(label) if lexicon else set()
+    for entry in lexicon or ():
+        fits = classes & set(entry.classes) and (not entry.organs or not organ or organ in entry.organs)
+        if fits and "foreground" in entry.kinds:
+            groups.setdefault(entry.topics[0], []).append(entry.term)
+    return {group: tuple(dict.fromkeys(phrases)) for group, phrases in groups.items() if phrases}
+
+
+def listed(phrases: Sequence[str]) -> str:
+    """Phrases as a list in words.
+
+    Example:
+        >>> listed(["collagen", "fat", "lymphocytes"])
+        'collagen, fat and lymphocytes'
+    """
+    *first, last = phrases
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,202 @@
+"""What a small judge learns from: views of images and regions, captions of the classes present, never a mask."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from open_clip.model import CustomTextCLIP
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerFast
+
+from qaclims_path.compute.matching import matching_loss, pair_targets, soft_blobs
+from qaclims_path.compute.regions import Fill, compose, make_backdrop
+from qaclims_path.data.dataset import to_tensor
+from qaclims_path.data.record import Record
+from qaclims_path.engine.task import Batch, Moment
+from qaclims_path.language.captions import Captioner
+from qaclims_path.models.judges.open_clip import encode_short
+
+Colours = tuple[tuple[float, float, float], tuple[float, float, float]]  # mean and deviation
+FILLS: tuple[Fill, ...] = ("zero", "mean", "white", "blur")
+PER_CLASS = 4  # captions of one class alone, per class and step
+OWN = 16  # images of a batch that get a caption and a hard negative of their own
+MOST_SCALE = 50.0
+SMALLEST_CROP = 0.7  # side, of the side of the image
+STAIN = 0.25  # strongest change of the absorbance of a colour channel
+
+
+class Pictures(Dataset[dict[str, Any]]):
+    """Images with their labels, cropped, turned and coloured at random (from the global random state)."""
+
+    def __init__(self, records: Sequence[Record], classes: int, size: int, *, turn: bool) -> None:
+        self.records, self.classes, self.size, self.turn = records, classes, size, turn
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        record = self.records[index]
+        present = torch.zeros(self.classes, dtype=torch.bool)
+        present[list(record.present or ())] = True
+        return {"id": record.id, "image": self._varied(to_tensor(record.image.pixels())), "present": present}
+
+    def _varied(self, image: Tensor) -> Tensor:
+        height, width = image.shape[1:]
+        share = SMALLEST_CROP + (1 - SMALLEST_CROP) * float(torch.rand(()))
+        rows, columns = max(int(height * share), 1), max(int(width * share), 1)
+        top, left = (int(torch.randint(0, free + 1, ())) for free in (height - rows, width - columns))
+        image = image[None, :, top : top + rows, left : left + columns]
+        image = F.interpolate(image, (self.size, self.size), mode="bilinear", antialias=True)[0].clamp(0, 1)
+        if torch.rand(()) < 0.5:
+            image = image.flip(2)
+        if self.turn:
+            image = image.rot90(int(torch.randint(0, 4, ())), (1, 2))
+        powers = 1 + STAIN * (2 * torch.rand(3) - 1)
+        return image ** powers[:, None, None]
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the image tower is shown.
+
+    Attributes:
+        pixels: N 3 S S, normalised.
+        present: N C, the classes that a view can show.
+        sure: N, whether it shows them all.
+    """
+
+    pixels: Tensor
+    present: Tensor
+    sure: Tensor
+
+
+def make_views(images: Tensor, present: Tensor, white: Tensor, generator: torch.Generator) -> Views:
+    """Whole images, mixtures of two images of one class each, and regions of both.
+
+    Of a mixture of two single-class images the classes are known, and so is the class of the region that one of them
+    fills; that is how regions are learned without a mask. Of a region of an image with several classes it is known only
+    what it does not show.
+
+    Args:
+        images: B 3 S S, normalised.
+        present: B C, bool.
+        white: 3, white in normalised space.
+        generator: On the CPU.
+    """
+    count, side = len(images), images.shape[-1]
+    blobs = soft_blobs(count, side, generator).to(images)
+    alone = present.sum(1) == 1
+    partner = torch.arange(count, device=images.device)
+    singles = alone.nonzero()[:, 0]
+    partner[singles] = singles[torch.randperm(len(singles), generator=generator).to(images.device)]
+    share = blobs[:, None]
+    mixed = images * share + images[partner] * (1 - share)
+    fill = FILLS[int(torch.randint(0, len(FILLS), (), generator=generator))]
+    regions = compose(
+        mixed, blobs, torch.arange(count, device=images.device), backdrop=make_backdrop(mixed, fill, white)
+    )
+    new = singles[partner[singles] != singles]
+    both = present | present[partner]
+    return Views(
+        torch.cat([images, mixed[new], regions]),
+        torch.cat([present, both[new], present]),
+        torch.cat([torch.ones_like(alone), torch.ones_like(alone[new]), alone]),
+    )
+
+
+@dataclass(frozen=True)
+class Captions:
+    """What the text tower is shown.
+
+    Attributes:
+        texts: T.
+        said: T C, the classes that a text is about.
+        wrong: T, whether it names one that is not among them.
+    """
+
+    texts: list[str]
+    said: Tensor
+    wrong: Tensor
+
+
+def make_captions(captioner: Captioner, names: Sequence[str], present: Tensor, seed: int) -> Captions:
+    """Captions of every class alone, and of some images with their hard negatives."""
+    texts: list[str] = []
+    said: list[Tensor] = []
+    wrong: list[bool] = []
+    for c, name in enumerate(names):
+        texts += captioner.captions([name], seed=seed + c, count=PER_CLASS)
+        said += [F.one_hot(torch.tensor(c), len(names)).bool()] * PER_CLASS
+        wrong += [False] * PER_CLASS
+    for row, classes in enumerate(present[:OWN].cpu()):
+        there = [name for name, shown in zip(names, classes.tolist(), strict=True) if shown]
+        right, foreign = captioner.pairs(there, seed=seed + len(names) + row, count=1)[0]
+        for text, is_wrong in ((right, False), (foreign, True)):
+            if text:
+                texts.append(text)
+                said.append(classes)
+                wrong.append(is_wrong)
+    return Captions(texts, torch.stack(said), torch.tensor(wrong))
+
+
+class JudgeTask:
+    """Trains an open_clip network to tell which captions are true of which views."""
+
+    def __init__(
+        self,
+        network: CustomTextCLIP,
+        tokenizer: PreTrainedTokenizerFast,
+        captioner: Captioner,
+        names: Sequence[str],
+        colours: Colours,
+        *,
+        seed: int,
+    ) -> None:
+        self.network: nn.Module = network
+        self._tokenizer, self._captioner, self._names, self._seed = tokenizer, captioner, names, seed
+        self._mean, self._std = (torch.tensor(values).view(3, 1, 1) for values in colours)
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """Weights decay; what scales and shifts does not."""
+        named = list(self.network.named_parameters())
+        plain = [value for _, value in named if value.ndim < 2]
+        heavy = [value for _, value in named if value.ndim >= 2]
+        return [{"params": heavy, "lr": lr}, {"params": plain, "lr": lr, "weight_decay": 0.0}]
+
+    def step(self, batch: Batch, moment: Moment) -> Mapping[str, Tensor]:
+        """Losses of one piece of a batch."""
+        network: Any = self.network
+        device = batch["image"].device
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + moment.step)
+        mean, std = self._mean.to(device), self._std.to(device)
+        images = (batch["image"] - mean) / std
+        views = make_views(images, batch["present"], ((1 - mean) / std).flatten(), generator)
+        captions = make_captions(self._captioner, self._names, batch["present"], self._seed + 7919 * moment.step)
+        shown = F.normalize(network.encode_image(views.pixels).float(), dim=-1)
+        said = F.normalize(self._encode(captions.texts, device).float(), dim=-1)
+        scale = network.logit_scale.exp().clamp(max=MOST_SCALE)
+        logits = scale * shown @ said.T + network.logit_bias
+        truth, known = pair_targets(views.present, views.sure, captions.said.to(device), captions.wrong.to(device))
+        matching = matching_loss(logits, truth, known)
+        naming = self._naming(logits, views)
+        return {"loss": matching + naming, "matching": matching.detach(), "naming": naming.detach()}
+
+    def _encode(self, texts: list[str], device: torch.device) -> Tensor:
+        network: Any = self.network
+        context = network.context_length
+        tokens = self._tokenizer(
+            texts, padding=True, truncation=True, max_length=context, return_tensors="pt"
+        ).input_ids
+        return encode_short(network.text, "eos", network.text.eos_id, tokens.to(device))
+
+    def _naming(self, logits: Tensor, views: Views) -> Tensor:
+        """Cross-entropy of the class of views that show one class, over the mean logit of each class's captions."""
+        classes = len(self._names)
+        chosen = views.sure & (views.present.sum(1) == 1)
+        if not chosen.any():
+            return logits.sum() * 0
+        named = logits[chosen][:, : classes * PER_CLASS].view(-1, classes, PER_CLASS).mean(2)
+        return F.cross_entropy(named, views.present[chosen].float().argmax(1))

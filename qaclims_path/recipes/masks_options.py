@@ -1,0 +1,88 @@
+"""Options of the step from maps to masks, and what follows for a data set: threshold, glass, settings of the refiner."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import Field
+from scipy.optimize import brentq
+from torch import Tensor
+
+from qaclims_path.compute.refiners.crf import LABEL_STEP, SEGMENTER, TISSUE, CrfSettings
+from qaclims_path.config import Options
+from qaclims_path.data.card import Card
+from qaclims_path.data.protocol import Protocol
+from qaclims_path.models.refiners import RefineSettings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Glass = Literal["keep", "ignore", "background"]
+CRF: dict[str, CrfSettings] = {"photo": LABEL_STEP, "segmenter": SEGMENTER, "tissue": TISSUE}
+WALKED_THRESHOLD = 0.2  # published for maps after the random walk, which are divided by the maximum of all classes
+
+
+class MaskOptions(Options):
+    """How maps become masks.
+
+    Attributes:
+        refiner: A name of the registry: `none`, `par`, `crf`, `irn`.
+        threshold: Background is where no map is above it. `protocol` takes the protocol's (and 0.2 after a random walk,
+            as published), `cross-fitted` the one that is best on the images of all other patients, a number is taken as
+            it is. Where a protocol has no background, `protocol` means that the highest map always wins.
+        band: Lower and upper threshold between which training masks are 255.
+        least: Training masks are 255 where a mask is less confident.
+        rounds: Of pixel-adaptive refinement.
+        unary: Whether the dense CRF begins with hard labels or with the maps.
+        crf: Its settings: `photo` and `segmenter` as published with CLIMS, `tissue` of LPD; `auto` by the domain.
+        certainty: Of hard labels.
+        glass: What white glass becomes: as the `protocol` treats background, or `keep`.
+        batch: Images of 224 px at a time; of larger ones fewer.
+    """
+
+    refiner: str = "none"
+    threshold: Share | Literal["protocol", "cross-fitted"] = "protocol"
+    band: tuple[Share, Share] | None = None
+    least: Share = 0.0
+    rounds: Annotated[int, Field(ge=0, le=1000)] = 10
+    unary: Literal["labels", "maps"] = "labels"
+    crf: Literal["auto", "photo", "segmenter", "tissue"] = "auto"
+    certainty: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    glass: Literal["protocol", "keep"] = "protocol"
+    batch: Annotated[int, Field(ge=1)] = 16
+
+
+def protocol_threshold(rules: Protocol, refiner: str) -> float | None:
+    """The threshold of background under a protocol; None where maps never yield background.
+
+    Where a protocol makes background's score of the highest one, `(1 - highest) ** power`, that is a threshold too.
+    """
+    if not rules.predict_background:
+        return None
+    if refiner == "irn":
+        return WALKED_THRESHOLD
+    if rules.background_power is None:
+        return rules.map_threshold
+    power = rules.background_power
+    return float(brentq(lambda highest: highest - (1 - highest) ** power, 0, 1))
+
+
+def glass_of(options: MaskOptions, card: Card, rules: Protocol) -> Glass:
+    """What white glass becomes. Where background is a class to be scored, it is more than glass, and maps decide."""
+    if options.glass == "keep" or card.domain != "pathology" or rules.background == "score":
+        return "keep"
+    return "background" if rules.predict_background and card.background is not None else "ignore"
+
+
+def refine_settings(
+    options: MaskOptions, card: Card, threshold: float | None, threads: int, edges: Callable[[Tensor], Tensor] | None
+) -> RefineSettings:
+    """What a refiner is built from."""
+    preset = ("tissue" if card.domain == "pathology" else "photo") if options.crf == "auto" else options.crf
+    return RefineSettings(
+        threshold=threshold,
+        band=options.band,
+        rounds=options.rounds,
+        unary=options.unary,
+        certainty=options.certainty,
+        crf=CRF[preset],
+        threads=threads,
+        edges=edges,
+    )

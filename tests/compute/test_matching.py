@@ -1,0 +1,79 @@
+"""Truth and knowledge of pairs against every possible world, the balanced loss by hand, blobs."""
+
+from itertools import combinations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from qaclims_path.compute.matching import matching_loss, pair_targets, soft_blobs
+
+CLASSES = 4
+SETS = [frozenset(chosen) for size in range(1, CLASSES + 1) for chosen in combinations(range(CLASSES), size)]
+
+
+def subsets(of: frozenset[int]) -> list[frozenset[int]]:
+    return [chosen for chosen in SETS if chosen <= of]
+
+
+def rows(sets: list[frozenset[int]]) -> torch.Tensor:
+    return torch.tensor([[c in chosen for c in range(CLASSES)] for chosen in sets])
+
+
+def verdicts(view: frozenset[int], sure: bool, text: frozenset[int], wrong: bool) -> set[bool]:
+    """Whether the text is true, in every world that is possible."""
+    shown = [view] if sure else subsets(view)
+    if wrong:
+        named = [kept | {foreign} for kept in [frozenset(), *subsets(text)] for foreign in set(range(4)) - text]
+    else:
+        named = subsets(text)
+    return {words <= classes for words in named for classes in shown}
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(SETS), st.booleans(), st.sampled_from(SETS), st.booleans())
+def test_what_is_known_holds_in_every_possible_world(
+    view: frozenset[int], sure: bool, text: frozenset[int], wrong: bool
+) -> None:
+    truth, known = pair_targets(rows([view]), torch.tensor([sure]), rows([text]), torch.tensor([wrong]))
+    possible = verdicts(view, sure, text, wrong)
+    if known.item() and possible:
+        assert possible == {truth.item()}
+    if not wrong and len(possible) == 1 and (sure or not possible.pop()):
+        assert known.item()
+
+
+def test_an_image_and_single_class_texts() -> None:
+    truth, known = pair_targets(
+        rows([frozenset({0, 1}), frozenset({2})]),
+        torch.tensor([True, False]),
+        rows([frozenset({c}) for c in range(4)]),
+        torch.zeros(4, dtype=torch.bool),
+    )
+    assert truth.tolist() == [[True, True, False, False], [False] * 4]
+    assert known.tolist() == [[True] * 4, [True, True, False, True]]
+
+
+def test_true_and_false_pairs_of_every_text_weigh_the_same() -> None:
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    truth = torch.tensor([[1, 0, 0]] * 2 + [[0, 1, 0]] * 4).bool()
+    known = torch.ones(6, 3, dtype=torch.bool)
+    known[5] = False
+    positive = (F.softplus(-logits[:2, 0]).mean() + F.softplus(-logits[2:5, 1]).mean()) / 2
+    false = [F.softplus(logits[2:5, 0]).mean(), F.softplus(logits[:2, 1]).mean(), F.softplus(logits[:5, 2]).mean()]
+    expected = (positive + sum(false) / 3) / 2
+    torch.testing.assert_close(matching_loss(logits, truth, known), expected)
+    assert matching_loss(logits, truth, torch.zeros_like(known)) == 0
+
+
+def test_blobs_are_regions_of_the_promised_size() -> None:
+    blobs = soft_blobs(40, 56, torch.Generator().manual_seed(1))
+    assert blobs.shape == (40, 56, 56)
+    assert blobs.min() >= 0
+    assert blobs.max() <= 1
+    shares = (blobs > 0.5).float().mean((1, 2))
+    assert 0.13 < shares.min() < 0.4
+    assert 0.6 < shares.max() < 0.87
+    again = soft_blobs(40, 56, torch.Generator().manual_seed(1))
+    assert (again == blobs).all()

@@ -1,0 +1,110 @@
+"""A task small enough to train in milliseconds: a network with batch norm and dropout on noisy squares.
+
+Run as a script it trains in an own process: `python toy.py OUT JSON`, see `main`.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from qaclims_path.engine.loop import FitResult, fit
+from qaclims_path.engine.settings import RunSettings, TrainOptions
+from qaclims_path.engine.team import launch
+from qaclims_path.errors import QaclimsError
+
+
+def running(**changes: object) -> RunSettings:
+    """One process on the CPU that logs every step."""
+    plain = {"devices": 1, "accelerator": "cpu", "precision": "fp32", "workers": 0, "log_every": 1, "quiet": True}
+    return RunSettings(**{"loggers": ("csv",), **plain, **changes})
+
+
+class Squares:
+    """Images of a bright or dark square, moved and made noisy at random; item 3 can be poisoned."""
+
+    def __init__(self, count: int = 24, poison: float | None = None) -> None:
+        self.count = count
+        self.poison = poison
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, object]:
+        bright = index % 2
+        image = torch.rand(3, 8, 8) * 0.1
+        row, column = torch.randint(0, 4, (2,)).tolist()
+        image[:, row : row + 4, column : column + 4] += bright
+        if index == 3 and self.poison is not None:
+            image[0, 0, 0] = self.poison
+        return {"id": f"square-{index}", "image": image, "bright": torch.tensor(float(bright))}
+
+
+class Sorting:
+    """Tells bright from dark; remembers how many images it has seen. Its loss is a mean over bright images only."""
+
+    def __init__(self, dropout: float = 0.2, width: int = 4, at: int = -1, then: int = 0) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.network = nn.Sequential(
+                *(nn.Conv2d(3, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.Dropout(dropout)),
+                *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 1)),
+            )
+        self.seen = torch.zeros(1)
+        self.at, self.then = at, then
+
+    def parameter_groups(self, lr: float) -> list[dict[str, object]]:
+        body, head = self.network[:6], self.network[6]
+        return [{"params": list(body.parameters())}, {"params": list(head.parameters()), "lr": 10 * lr}]
+
+    def counts(self, batch) -> dict[str, float]:
+        return {"bright": float(batch["bright"].sum())}
+
+    def step(self, batch, moment) -> dict[str, Tensor]:
+        if self.then and moment.step == self.at:
+            os.kill(os.getpid(), self.then)
+        self.seen = self.seen + len(batch["image"])
+        logits = self.network(batch["image"])[:, 0].float()
+        dark = nn.functional.softplus(logits[batch["bright"] < 0.5]).sum() / len(logits)
+        bright = nn.functional.softplus(-logits[batch["bright"] > 0.5]).sum() / moment.counts["bright"]
+        return {"loss": dark + bright, "right": ((logits > 0) == (batch["bright"] > 0.5)).float().mean()}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state) -> None:
+        self.seen = state["seen"].clone()
+
+
+def seen_right(end) -> dict[str, float]:
+    """A callback."""
+    return {"right": end.means["right"]}
+
+
+def train(out: Path, task: dict, options: dict, run: dict) -> FitResult:
+    """Train on squares."""
+    team = launch(running(**run))
+    signal_of = {"KILL": signal.SIGKILL, "INT": signal.SIGINT}
+    wanted = dict(task)
+    if wanted.pop("rank", team.rank) != team.rank:
+        wanted.pop("then", None)
+    wanted["then"] = signal_of.get(wanted.get("then", ""), 0)
+    return fit(Sorting(**wanted), Squares(), TrainOptions(**options), out, team=team, callbacks=[seen_right])
+
+
+def main() -> None:
+    """`toy.py OUT '{"task": ..., "options": ..., "run": ...}'`: exit code as the command line would give it."""
+    torch.set_num_threads(1)
+    try:
+        train(Path(sys.argv[1]), **json.loads(sys.argv[2]))
+    except QaclimsError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Tiny models of the real architectures, with random weights, saved as the real ones are."""
+
+import numpy as np
+import pytest
+
+from qaclims_path.types import Ask
+
+QUESTIONS = (
+    "what kind of tumor is in the photo?",
+    "purple nuclei?",
+    "what is next to the stroma?",
+    "what kind of cell is around the nuclei in the photo of the gland?",
+)
+WORDS = ("what", "kind", "of", "tumor", "is", "in", "the", "photo", "?", "purple", "nuclei", "stroma", "gland", "cell")
+WORDS += ("around", "next", "to", "answer", ":", "unknown")
+MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def picture(seed, side=40):
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    pixels.flags.writeable = False  # as pictures are read from files
+    return pixels
+
+
+@pytest.fixture(scope="session")
+def asks_of():
+    """Every question about every image, whose pixels follow from its number."""
+
+    def make(images, questions=QUESTIONS, kind="foreground", topic="", label="tumor"):
+        return [
+            Ask(f"image-{image}", lambda image=image: picture(image), label, question, kind, topic)
+            for image in range(images)
+            for question in questions
+        ]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def blip_folder(tmp_path_factory):
+    return save_blip(tmp_path_factory.mktemp("models") / "tiny-blip")
+
+
+def save_blip(folder, **vision):
+    """A BLIP of two narrow layers, whose weights are large enough for answers that differ."""
+    import torch
+    from transformers import BertTokenizer, BlipConfig, BlipForQuestionAnswering, BlipImageProcessor, BlipProcessor
+
+    words = [*MARKS, *WORDS, "[DEC]"]
+    narrow = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {"encoder_hidden_size": 32, "max_position_embeddings": 32, "initializer_range": 0.4, "sep_token_id": 3}
+    tokens = {"vocab_size": len(words), "bos_token_id": len(words) - 1, "eos_token_id": 3, "pad_token_id": 0}
+    torch.manual_seed(3)
+    config = BlipConfig(
+        text_config=narrow | text | tokens,
+        vision_config=narrow | {"image_size": 32, "patch_size": 8, "initializer_range": 0.4} | vision,
+    )
+    BlipForQuestionAnswering(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(words))
+    tokenizer = BertTokenizer(str(folder / "vocab.txt"))
+    (folder / "vocab.txt").unlink()
+    BlipProcessor(BlipImageProcessor(size={"height": 32, "width": 32}), tokenizer).save_pretrained(folder)
+    return folder
+
+
+TEMPLATE = """{{ bos_token }}{% for message in messages %}[{{ message.role }}] {% for part in message.content %}\
+{% if part.type == 'image' %}<image> {% else %}{{ part.text }} {% endif %}{% endfor %}{% endfor %}\
+{% if add_generation_prompt %}[assistant] {% endif %}"""
+
+
+@pytest.fixture(scope="session")
+def chat_folder(tmp_path_factory):
+    return save_chat(tmp_path_factory.mktemp("models") / "tiny-llava")
+
+
+def save_chat(folder):
+    """A LLaVA of two narrow layers on each side, with a tokenizer of whole words."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import (
+        CLIPImageProcessor,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+        PreTrainedTokenizerFast,
+    )
+
+    special = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
+    vocabulary = {word: number for number, word in enumerate((*special, *WORDS, "[user]", "[system]", "[assistant]"))}
+    plain = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    marks = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, extra_special_tokens=["<image>"], **marks)
+    narrow = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    tokens = {"vocab_size": len(vocabulary), "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    torch.manual_seed(1)
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(**narrow, image_size=16, patch_size=8),
+        text_config=LlamaConfig(**narrow, **tokens, max_position_embeddings=256, initializer_range=0.5),
+        image_token_index=4,
+    )
+    model = LlavaForConditionalGeneration(config)
+    model.generation_config.eos_token_id = 2
+    model.generation_config.suppress_tokens = [4]  # a trained model does not say images
+    model.save_pretrained(folder)
+    size = {"height": 16, "width": 16}
+    LlavaProcessor(
+        CLIPImageProcessor(size=size, crop_size=size),
+        tokenizer,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=TEMPLATE,
+    ).save_pretrained(folder)
+    return folder

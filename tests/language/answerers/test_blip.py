@@ -1,0 +1,179 @@
+"""BLIP: what is packed and batched says the same as one call per question, and wrong models are refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from qaclims_path.errors import BadFile, QaclimsError, UsageError
+from qaclims_path.language.answerers import blip as blip_module
+from qaclims_path.language.answerers import load_answerer
+from qaclims_path.types import Ask
+
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def blip(blip_folder):
+    return load_answerer("blip", model=str(blip_folder), device="cpu", batch=2)
+
+
+@torch.inference_mode()
+def one_call(blip, ask):
+    """The answer by transformers' own `generate`: its text, its score, and how far the best word led the second."""
+    pixels = blip.processor.image_processor(
+        [np.array(ask.pixels())], size={"height": blip.size, "width": blip.size}, return_tensors="pt"
+    )["pixel_values"]
+    words = blip.processor.tokenizer(ask.question, return_tensors="pt")
+    out = blip.model.generate(
+        input_ids=words["input_ids"],
+        attention_mask=words["attention_mask"],
+        pixel_values=pixels,
+        interpolate_pos_encoding=True,
+        max_new_tokens=blip_module.LONGEST,
+        do_sample=False,
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    steps = [logits[0].log_softmax(-1) for logits in out.logits]
+    tokens = out.sequences[0, 1:].tolist()
+    lead = min(float(step.topk(2).values.diff().abs()) for step in steps)
+    score = sum(float(step[token]) for step, token in zip(steps, tokens, strict=True)) / len(tokens)
+    return blip.processor.tokenizer.decode(tokens, skip_special_tokens=True).strip(), score, lead
+
+
+def same(answers, blip, asks):
+    for answer, ask in zip(answers, asks, strict=True):
+        text, score, lead = one_call(blip, ask)
+        if lead > TOLERANCE:
+            assert answer.text == text
+            assert answer.score == pytest.approx(score, abs=TOLERANCE)
+
+
+def test_batched_answers_equal_one_call_per_question(blip, asks_of):
+    asks = asks_of(5)
+    answers = blip.answer(asks)
+    assert len({answer.text for answer in answers}) > 3
+    same(answers, blip, asks)
+
+
+def test_asks_may_come_in_any_order_and_number(blip, asks_of):
+    asks = asks_of(3)[1:]
+    by_ask = dict(zip(asks, blip.answer(asks), strict=True))
+    shuffled = asks[::2] + asks[1::2]
+    for ask, answer in zip(shuffled, blip.answer(shuffled), strict=True):
+        assert answer.text == by_ask[ask].text
+        assert answer.score == pytest.approx(by_ask[ask].score, abs=TOLERANCE)
+    assert blip.answer([]) == []
+
+
+def test_many_questions_take_several_rows(blip, asks_of, monkeypatch):
+    asks = asks_of(2)
+    whole = blip.answer(asks)
+    monkeypatch.setattr(blip_module, "PACK", 3)
+    parts = blip.answer(asks)
+    assert [answer.text for answer in parts] == [answer.text for answer in whole]
+    assert [answer.score for answer in parts] == pytest.approx([answer.score for answer in whole], abs=TOLERANCE)
+
+
+def test_every_image_is_read_once(blip, asks_of):
+    read = []
+    asks = [
+        Ask(ask.image, lambda ask=ask: read.append(ask.image) or ask.pixels(), ask.label, ask.question, ask.kind)
+        for ask in asks_of(3)
+    ]
+    blip.answer(asks)
+    assert read == ["image-0", "image-1", "image-2"]
+
+
+def test_the_size_of_the_images_is_a_choice(blip_folder, asks_of):
+    larger = load_answerer("blip", model=str(blip_folder), device="cpu", size=64)
+    asks = asks_of(2)
+    same(larger.answer(asks), larger, asks)
+    assert larger.provenance["pixels"] == "64"
+    with pytest.raises(UsageError, match=r"60 pixels are no whole number of the model's 8 px patches"):
+        load_answerer("blip", model=str(blip_folder), device="cpu", size=60)
+
+
+def test_bfloat16_answers_too(blip_folder, asks_of):
+    half = load_answerer("blip", model=str(blip_folder), device="cpu", dtype="bfloat16")
+    answers = half.answer(asks_of(2))
+    assert half.provenance["dtype"] == "bfloat16"
+    assert all(torch.isfinite(torch.tensor(answer.score)) for answer in answers)
+
+
+def test_a_question_that_is_too_long_is_cut_and_named(blip, asks_of):
+    long = "what kind of tumor is in the photo " * 10
+    with pytest.warns(UserWarning, match=r"Cut to the model's 32 tokens: 'what kind of tumor.*…'\."):
+        answers = blip.answer(asks_of(1, [long, "purple?"]))
+    assert len(answers) == 2
+
+
+def test_provenance_names_the_folder_and_not_its_path(blip, blip_folder):
+    assert blip.provenance["model"] == "tiny-blip"
+    assert blip.provenance["revision"].startswith("sha256:")
+    assert blip.provenance["score"] == "mean log probability per token"
+    assert str(blip_folder.parent) not in str(blip.provenance)
+
+
+def copied(blip_folder, tmp_path):
+    return shutil.copytree(blip_folder, tmp_path / "model")
+
+
+def test_a_model_without_tokenizer_is_refused(blip_folder, tmp_path):
+    folder = copied(blip_folder, tmp_path)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(BadFile, match=r"has no tokenizer .*save_pretrained"):
+        load_answerer("blip", model=str(folder))
+
+
+def test_a_model_of_another_kind_is_refused(blip_folder, tmp_path):
+    folder = copied(blip_folder, tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "clip"}))
+    with pytest.raises(BadFile, match=r"is a model of the type 'clip', not a BLIP.*Use the answerer 'chat'"):
+        load_answerer("blip", model=str(folder))
+
+
+def test_a_captioning_model_is_refused(blip_folder, tmp_path):
+    folder = copied(blip_folder, tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if not name.startswith("text_encoder")}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BadFile, match=r"weights lack \d+ tensors, such as text_encoder.*trained as one"):
+        load_answerer("blip", model=str(folder))
+
+
+def test_damaged_weights_are_refused(blip_folder, tmp_path):
+    folder = copied(blip_folder, tmp_path)
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(BadFile, match=r"cannot be loaded as a BLIP question answering model.*copied completely"):
+        load_answerer("blip", model=str(folder))
+    (folder / "config.json").write_text("{")
+    with pytest.raises(BadFile, match="cannot be loaded as a BLIP"):
+        load_answerer("blip", model=str(folder))
+
+
+def test_weights_in_a_pickle_are_never_opened(blip_folder, tmp_path):
+    folder = copied(blip_folder, tmp_path)
+    (folder / "model.safetensors").unlink()
+    torch.save({"a": torch.zeros(1)}, folder / "pytorch_model.bin")
+    with pytest.raises(BadFile, match=r"only pickled weights \(pytorch_model.bin\)"):
+        load_answerer("blip", model=str(folder))
+
+
+def test_wrong_use_is_answered(blip_folder):
+    with pytest.raises(UsageError, match="The answerer 'blip' needs a model such as"):
+        load_answerer("blip")
+    with pytest.raises(UsageError, match="no number format 'int8'"):
+        load_answerer("blip", model=str(blip_folder), dtype="int8")
+    with pytest.raises(UsageError, match="device 'teapot' cannot be used"):
+        load_answerer("blip", model=str(blip_folder), device="teapot")
+    with pytest.raises(UsageError, match="batch of 0"):
+        load_answerer("blip", model=str(blip_folder), batch=0)
+    with pytest.raises(QaclimsError, match=r"no answerer 'blib'. Did you mean 'blip'\?"):
+        load_answerer("blib")

@@ -1,0 +1,171 @@
+"""Cleaning: what comes of an answer, what is dropped, and what the released code does instead."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qaclims_path.data.cards import load_card
+from qaclims_path.language.cleaning import (
+    clean_answers,
+    drop_unlike,
+    published_background,
+    published_foreground,
+    unique,
+)
+from qaclims_path.language.lexicon import load_lexicon
+from qaclims_path.language.questions import load_bank
+from qaclims_path.language.words import contains, key, lemmas, plain
+
+CARD = load_card("bcss-wsss")
+TUMOR, STROMA = CARD.classes[:2]
+HISTOLOGY = load_lexicon("histology")
+STOP = load_bank("histology").stop
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("  Pink   COLLAGEN fibers.", "pink collagen fibers"),
+        ("<script>alert(1)</script> nuclei", "alert(1) nuclei"),
+        ("&lt;b&gt;gland&lt;/b&gt;", "gland"),
+        ("nuclei\x00\x1b[31m\u202e red", "nuclei [31m red"),
+        ("the a an some glands", "glands"),
+        ("a", "a"),
+        ("<50% of cells", "50% of cells"),
+        ("", ""),
+        ("...", ""),
+    ],
+)
+def test_plain_words(raw: str, clean: str) -> None:
+    assert plain(raw) == clean
+
+
+@pytest.mark.parametrize(
+    ("text", "lemma"),
+    [
+        ("nuclei", "nucleus"),
+        ("lymphocytes", "lymphocyte"),
+        ("signet ring cells", "signet ring cell"),
+        ("hyalinized crowded glands", "hyalinized crowded gland"),
+        ("mitoses", "mitosis"),
+        ("leaves", "leaf"),
+        ("glass grass", "glass grass"),
+        ("dining tables", "dining table"),
+        ("tv monitors", "tv monitor"),
+        ("men", "man"),
+        ("spindle-shaped", "spindle-shaped"),
+    ],
+)
+def test_lemmas_are_singulars(text: str, lemma: str) -> None:
+    assert lemmas(text) == lemma
+
+
+@given(st.text(max_size=60))
+def test_plain_lemmas_are_stable_and_hold_nothing_unprintable(text: str) -> None:
+    once = plain(text)
+    assert once.isprintable()
+    assert once == " ".join(once.split())
+    assert len(key(text).split()) >= len(plain(text).split()) or not key(text)
+
+
+def test_words_are_found_whole() -> None:
+    assert contains("red car door", "car")
+    assert not contains("carpet floor", "car")
+
+
+def test_answers_become_canonical_terms_in_the_order_of_their_questions() -> None:
+    answers = ["Indian file pattern", "the TILs", "Desmoplastic reaction", "something odd", "glass"]
+    assert clean_answers(answers, label=CARD.classes[3], kind="background", lexicon=HISTOLOGY, stop=STOP) == [
+        "single file tumor cells",
+        "infiltrating lymphocytes",
+        "desmoplastic stroma",
+        "something odd",
+        "white glass",
+    ]
+
+
+@pytest.mark.parametrize("answer", ["yes", "No.", "purple flower", "Purple Flowers", "", "<br>", "the tissue", "cells"])
+@pytest.mark.parametrize("kind", ["foreground", "background"])
+def test_what_says_nothing_leaves_an_empty_text(answer: str, kind: str) -> None:
+    assert clean_answers([answer, "collagen"], label=TUMOR, kind=kind, lexicon=HISTOLOGY, stop=STOP)[0] == ""  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["tumor", "Tumours", "the tumor cells", "cancer", "a carcinoma", "ductal carcinoma", "DCIS", "solid nests"],
+)
+def test_around_a_class_its_names_and_terms_are_dropped(answer: str) -> None:
+    assert clean_answers([answer], label=TUMOR, kind="background", lexicon=HISTOLOGY) == [""]
+    assert clean_answers([answer], label=TUMOR, kind="foreground", lexicon=HISTOLOGY) != [""]
+
+
+def test_terms_that_only_sound_like_the_class_stay_around_it() -> None:
+    """The canonical term of tumor-associated stroma does not name the tumor."""
+    answers = ["tumor-associated stroma", "tumor infiltrating lymphocytes"]
+    found = clean_answers(answers, label=TUMOR, kind="background", lexicon=HISTOLOGY)
+    assert found == ["desmoplastic stroma", "infiltrating lymphocytes"]
+    assert clean_answers(answers[:1], label=STROMA, kind="background", lexicon=HISTOLOGY) == [""]
+
+
+def test_without_a_lexicon_names_are_dropped_word_by_word() -> None:
+    train = next(label for label in load_card("voc2012").classes if label.name == "train")
+    answers = ["trains", "training ground", "a train track", "Locomotives", "trees"]
+    assert clean_answers(answers, label=train, kind="background") == ["", "training ground", "", "", "tree"]
+
+
+def test_repair_names_the_class_where_no_name_is() -> None:
+    dog = next(label for label in load_card("voc2012").classes if label.name == "dog")
+    answers = ["Golden Retrievers", "puppies", "dogs"]
+    cleaned = clean_answers(answers, label=dog, kind="foreground", repair=True)
+    assert cleaned == ["golden retriever dog", "puppy", "dog"]
+
+
+@given(st.lists(st.sampled_from(["collagen", "fat", "tumor", "yes", "", "glands", "TILs"]), max_size=12))
+def test_every_answer_keeps_its_place(answers: list[str]) -> None:
+    together = clean_answers(answers, label=TUMOR, kind="background", lexicon=HISTOLOGY, stop=STOP)
+    alone = [
+        clean_answers([answer], label=TUMOR, kind="background", lexicon=HISTOLOGY, stop=STOP)[0] for answer in answers
+    ]
+    assert together == alone
+    again = clean_answers(together, label=TUMOR, kind="background", lexicon=HISTOLOGY, stop=STOP)
+    assert again == together
+
+
+def test_what_the_judge_finds_unlike_is_dropped_and_counted() -> None:
+    kept, dropped = drop_unlike(["fat", "", "sofa", "glass"], [0.3, -1.0, 0.1, 0.2], 0.2)
+    assert kept == ["fat", "", "", "glass"]
+    assert dropped == 1
+
+
+def test_unique_keeps_the_order_of_first_appearance() -> None:
+    assert unique(["fat", "", "glass", "fat", "collagen"]) == ["fat", "glass", "collagen"]
+
+
+# --- as published (papers.md 1.3): repair letter by letter, background unique without the exact label
+
+
+@pytest.mark.parametrize(
+    ("label", "answers", "repaired"),
+    [
+        ("dog", ["golden retriever", "dog", "dogs", "hotdog"], ["golden retriever dog", "dog", "dogs", "hotdog"]),
+        ("dining table", ["wooden", "picnic table", "tables"], ["wooden dining table", "picnic table", "tables"]),
+        ("tv monitor", ["lcd", "monitor", "tv"], ["lcd tv monitor", "monitor", "tv tv monitor"]),
+        ("potted plant", ["fern", "plants", "plantain"], ["fern potted plant", "plants", "plantain"]),
+        ("sofa", ["couch", "Sofa", ""], ["couch sofa", "Sofa sofa", " sofa"]),
+    ],
+)
+def test_published_repair(label: str, answers: list[str], repaired: list[str]) -> None:
+    assert published_foreground(answers, label) == repaired
+
+
+def test_published_background_keeps_what_contains_the_label() -> None:
+    answers = ["grass", "sheep", "sheep pen", "grass", "fence", "Sheep"]
+    assert published_background(answers, "sheep") == ["grass", "sheep pen", "fence", "Sheep"]
+    assert published_background(["sheep"], "sheep") == []
+
+
+@given(st.lists(st.sampled_from(["grass", "sky", "sheep", "tree"]), max_size=20))
+def test_published_background_is_the_published_set_in_order(answers: list[str]) -> None:
+    found = published_background(answers, "sheep")
+    assert set(found) == set(answers) - {"sheep"}
+    assert found == sorted(found, key=answers.index)

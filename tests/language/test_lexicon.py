@@ -1,0 +1,121 @@
+"""Lexicons: every term has a source and one place; any spelling finds it."""
+
+from pathlib import Path
+
+import pytest
+
+from qaclims_path.data.cards import load_card
+from qaclims_path.errors import BadConfig, NotRegistered
+from qaclims_path.language.lexicon import lexicon_names, load_lexicon
+
+LEXICON = """\
+name: mine
+title: Mine
+domain: pathology
+sources: {book: A book}
+entries:
+  - {term: collagen, topics: around, classes: stroma, source: book}
+  - {term: fat, synonyms: [adipose tissue], topics: [around], organs: breast, source: book}
+"""
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", lexicon_names())
+def test_every_term_and_synonym_finds_its_term(name: str) -> None:
+    lexicon = load_lexicon(name)
+    for entry in lexicon:
+        assert lexicon.sources[entry.source]
+        for word in (entry.term, *entry.synonyms):
+            for spelling in (word, word.upper(), f" the {word}. ", word.replace(" ", "-")):
+                assert lexicon.canonical(spelling) == entry.term
+    assert {entry.source for entry in lexicon} == set(lexicon.sources)
+
+
+@pytest.mark.parametrize("organ", ["breast", "lung", "stomach", "colon"])
+def test_an_organ_keeps_its_own_terms_and_the_general_ones(organ: str) -> None:
+    lexicon = load_lexicon("histology")
+    found = set(lexicon.terms(organ=organ))
+    own = {entry.term for entry in lexicon if organ in entry.organs}
+    foreign = {entry.term for entry in lexicon if entry.organs and organ not in entry.organs}
+    assert own
+    assert own <= found
+    assert not foreign & found
+    assert set(lexicon.terms(organ="none")) == {entry.term for entry in lexicon if not entry.organs}
+    assert len(lexicon.terms()) == len(lexicon)
+
+
+def test_around_a_class_are_only_terms_that_are_not_said_of_it() -> None:
+    lexicon = load_lexicon("histology")
+    for name in ("bcss-wsss", "luad-histoseg", "wsss4luad", "gcss", "glas"):
+        card = load_card(name)
+        for label in card.classes:
+            looks = set(lexicon.terms(kind="foreground", organ=card.organ, label=label))
+            around = set(lexicon.terms(kind="background", organ=card.organ, label=label))
+            said_of = {entry.term for entry in lexicon if set(entry.classes) & lexicon.classes_of(label)}
+            assert said_of & set(lexicon.terms(organ=card.organ))
+            assert not around & said_of
+            assert {entry.term for entry in lexicon if not entry.classes and entry.kinds == ("background",)}.isdisjoint(
+                looks
+            )
+
+
+def test_cards_and_lexicon_agree_on_what_phrases_are_about() -> None:
+    """A phrase of a card that the lexicon knows is said there of the same class."""
+    lexicon = load_lexicon("histology")
+    for name in ("bcss-wsss", "luad-histoseg", "wsss4luad", "glas"):
+        for label in load_card(name).classes:
+            for phrase in (*label.synonyms, *label.prompts):
+                term = lexicon.find(phrase)
+                if term is not None and term.classes and label.name != "normal":
+                    assert lexicon.classes_of(label) & set(term.classes), f"{phrase} of {label.name} is {term.term}"
+
+
+@pytest.mark.parametrize(
+    ("label", "classes"),
+    [
+        ("tumor", {"tumor"}),
+        ("Carcinoma", {"tumor"}),
+        ("smooth-muscle-necrosis", {"muscle", "necrosis"}),
+        ("desmoplastic-stroma", {"stroma"}),
+        ("something else", set()),
+    ],
+)
+def test_class_names_are_understood(label: str, classes: set[str]) -> None:
+    assert load_lexicon("histology").classes_of(label) == classes
+
+
+def test_what_the_lexicon_does_not_know_comes_back_as_lemmas() -> None:
+    lexicon = load_lexicon("histology")
+    assert lexicon.find("purple flowers") is None
+    assert lexicon.canonical("Some Purple Flowers!") == "purple flower"
+    assert lexicon.canonical("odd tumours") == "odd tumor"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        (LEXICON.replace("stroma, source: book", "stroma, source: boook"), 6, "Did you mean 'book'"),
+        (LEXICON + "  - {term: Adipose tissues, topics: around, source: book}\n", 8, "named by 'fat' and by"),
+        (LEXICON.replace("topics: around, classes", "topics: [], classes"), 6, "topics"),
+        (LEXICON[: LEXICON.index("entries:")] + "entries: []\n", 5, "entries"),
+        (LEXICON.replace("term: collagen", "name: collagen"), 6, "'entries.0.term' is missing"),
+    ],
+)
+def test_mistakes_are_named_with_their_line(tmp_path: Path, text: str, line: int, says: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        load_lexicon(written(tmp_path, text))
+    assert f"mine.yaml, line {line}" in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_a_lexicon_of_ones_own(tmp_path: Path) -> None:
+    lexicon = load_lexicon(written(tmp_path, LEXICON))
+    assert lexicon.terms("around", "breast", "background", "stroma") == ["fat"]
+    assert lexicon.terms("around", "lung") == ["collagen"]
+    with pytest.raises(NotRegistered, match="histology"):
+        load_lexicon("histolgy")

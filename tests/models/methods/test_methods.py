@@ -1,0 +1,187 @@
+"""Methods against plain re-expressions of the published code, and the properties that all of them have."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from qaclims_path.errors import BadConfig, NotRegistered
+from qaclims_path.models.methods import build_method, known_methods
+from qaclims_path.models.methods.qa_clims_path import QaClimsPath, shares
+from qaclims_path.models.methods.seen import Pairs, Seen, part_of
+from qaclims_path.types import PairTexts
+
+LABELS = torch.tensor([0, 2, 1, 0, 2])
+PRESENT = torch.tensor([[1, 0, 1], [1, 0, 1], [0, 1, 0], [1, 0, 0], [0, 1, 1]], dtype=torch.bool)
+
+
+def unit(rows: int, seed: int) -> Tensor:
+    return F.normalize(torch.randn(rows, 8, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def texts_of(labels: Tensor) -> PairTexts:
+    """Two answers about each class, and 0, 1, 2, 0, 1, ... about what is around it."""
+    around = [i % 3 for i in range(len(labels))]
+    return PairTexts(
+        features=unit(12, 7),
+        label=labels,
+        foreground=torch.arange(2 * len(labels)) % 9,
+        foreground_offsets=torch.arange(len(labels) + 1) * 2,
+        background=torch.arange(sum(around)) + 4,
+        background_offsets=torch.tensor([0, *around]).cumsum(0),
+    )
+
+
+def pairs_of(**changes) -> Pairs:
+    given = Pairs(
+        foreground=unit(5, 1),
+        background=unit(5, 2),
+        label=LABELS,
+        present=PRESENT,
+        texts=texts_of(LABELS),
+        images=4.0,
+        total=5.0,
+        classes=texts_of(torch.arange(3)),
+        words=unit(4, 3),
+    )
+    return replace(given, **changes)
+
+
+def seen_of(logits: Tensor, method, present: Tensor) -> Seen:
+    activations = method.activations(logits, present)
+    return Seen(activations, logits.mean((-2, -1)), present, len(present), float(present.sum()))
+
+
+def test_qa_clims_with_plain_sums_is_the_published_loop() -> None:
+    method = build_method("qa-clims", {"reference_batch": None}, "a test")
+    pairs = pairs_of()
+    t, frc, brc = pairs.texts, torch.tensor(0.0), torch.tensor(0.0)
+    for p in range(5):
+        answers = t.features[t.foreground[t.foreground_offsets[p] : t.foreground_offsets[p + 1]]]
+        own = 0.5 * t.features[t.label[p]] + 0.5 * answers.mean(0)
+        around = t.features[t.background[t.background_offsets[p] : t.background_offsets[p + 1]]]
+        if not len(around):
+            continue
+        f_own, f_around = (pairs.foreground[p] @ own / 0.7).exp(), (around @ pairs.foreground[p] / 0.7).exp()
+        b_own, b_around = (pairs.background[p] @ own / 0.7).exp(), (around @ pairs.background[p] / 0.7).exp()
+        frc = frc - torch.log(f_own / (f_own + f_around.sum()))
+        brc = brc - torch.log(b_around.mean() / (b_around.mean() + b_own))
+    losses = method.pair_losses(pairs)
+    torch.testing.assert_close(losses["foreground"], 10 * frc)
+    torch.testing.assert_close(losses["background"], 8 * brc)
+
+
+def test_clims_with_plain_sums_is_the_published_loop() -> None:
+    method = build_method("clims", {"reference_batch": None, "word_threshold": 0.1}, "a test")
+    pairs = pairs_of()
+    otm = btm = cbs = 0.0
+    for p in range(5):
+        name = pairs.texts.features[LABELS[p]]
+        otm -= math.log(min(max(float(pairs.foreground[p] @ name), 1e-4), 0.9999)) / 5
+        btm -= math.log(1 - min(max(float(pairs.background[p] @ name), 1e-4), 0.9999)) / 5
+        near = [float(pairs.foreground[p] @ word) for word in pairs.words]
+        cbs -= sum(math.log(1 - cosine) for cosine in near if cosine > 0.1)
+    losses = method.pair_losses(pairs)
+    for name, expected in (("object_text", 10 * otm), ("background_text", 24 * btm), ("background_words", cbs)):
+        assert losses[name].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_sums_hold_at_any_batch_size() -> None:
+    method = build_method("qa-clims", {"reference_batch": 4}, "a test")
+    once = method.pair_losses(pairs_of(images=4.0))
+    twice = method.pair_losses(pairs_of(images=8.0))
+    assert once["foreground"].item() == pytest.approx(2 * twice["foreground"].item())
+
+
+@pytest.mark.parametrize("name", sorted(known_methods()))
+def test_parts_of_a_batch_add_up(name: str) -> None:
+    method = build_method(name, {}, "a test")
+    pairs = pairs_of()
+    whole = method.pair_losses(pairs)
+    parts = []
+    for rows in (slice(0, 2), slice(2, 5)):
+        some = {key: getattr(pairs, key)[rows] for key in ("foreground", "background", "label", "present")}
+        parts.append(method.pair_losses(replace(pairs, **some, texts=part_of(pairs.texts, rows))))
+    for key, value in whole.items():
+        torch.testing.assert_close(sum(part[key] for part in parts), value)
+
+
+@pytest.mark.parametrize("name", sorted(known_methods()))
+def test_a_batch_without_any_class_has_a_loss_and_a_gradient(name: str) -> None:
+    method = build_method(name, {}, "a test")
+    logits = torch.randn(2, 3, 4, 4, requires_grad=True)
+    losses = method.map_losses(seen_of(logits, method, torch.zeros(2, 3, dtype=torch.bool)))
+    sum(losses.values()).backward()
+    assert all(value.isfinite() for value in losses.values())
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", sorted(known_methods()))
+def test_no_pair_is_no_loss(name: str) -> None:
+    method = build_method(name, {}, "a test")
+    none = {key: getattr(pairs_of(), key)[:0] for key in ("foreground", "background", "label", "present")}
+    losses = method.pair_losses(pairs_of(**none, texts=part_of(texts_of(LABELS), slice(0, 0)), total=0.0))
+    assert all(value.item() == 0 for value in losses.values())
+
+
+def test_language_sets_in_along_its_ramp() -> None:
+    method = QaClimsPath(ramp=(0.2, 0.4))
+    assert [round(method.language(p), 2) for p in (0, 0.2, 0.3, 0.4, 1)] == [0, 0, 0.5, 1, 1]
+    assert [method.needs_judge(p) for p in (0.1, 0.3)] == [False, True]
+    assert QaClimsPath(ramp=(0.0, 0.0)).needs_judge(0.0)
+    assert not QaClimsPath(foreground=0, background=0).needs_judge(1.0)
+
+
+@pytest.mark.parametrize("rest", [False, True])
+def test_present_classes_share_every_pixel(rest: bool) -> None:
+    logits = torch.randn(3, 3, 2, 2)
+    present = torch.tensor([[1, 1, 0], [0, 1, 0], [0, 0, 0]], dtype=torch.bool)
+    maps = shares(logits, present, rest=rest)
+    assert maps[~present].abs().max() == 0
+    total = maps.sum(1)
+    assert torch.all(total[:2] < 1) if rest else torch.allclose(total[:2], torch.ones(2, 2, 2))
+    if rest:
+        torch.testing.assert_close(maps[1, 1], logits[1, 1].sigmoid())
+
+
+def test_every_switch_of_the_tissue_method_changes_its_loss() -> None:
+    pairs = pairs_of()
+    plain = QaClimsPath(negatives=("answers",), beside=("answers",), sharpness=0)
+    before = plain.pair_losses(pairs)
+    for change, name in (
+        ({"negatives": ("answers", "classes")}, "foreground"),
+        ({"negatives": ("answers", "words")}, "foreground"),
+        ({"beside": ("answers", "present")}, "background"),
+        ({"sharpness": 20.0}, "foreground"),
+        ({"temperature": 0.5}, "foreground"),
+    ):
+        after = replace(plain, **change).pair_losses(pairs)
+        assert after[name].item() != pytest.approx(before[name].item()), change
+
+
+def test_what_is_beside_is_only_what_is_in_the_image() -> None:
+    """With the class itself alone in its image, there is nothing that its background should look like."""
+    alone = F.one_hot(LABELS, 3).bool()
+    losses = QaClimsPath(beside=("present",)).pair_losses(pairs_of(present=alone))
+    assert losses["background"].item() == 0
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(BadConfig, match="Did you mean 'temperature'"):
+        build_method("qa-clims", {"temprature": 0.1}, "recipe.yaml, losses")
+    with pytest.raises(BadConfig, match="greater than 0"):
+        build_method("qa-clims", {"temperature": 0}, "recipe.yaml, losses")
+    with pytest.raises(NotRegistered, match="Did you mean 'clims'"):
+        build_method("climz", {}, "recipe.yaml")
+
+
+def test_gradients_reach_the_maps_through_every_loss() -> None:
+    foreground, background = (unit(5, seed).requires_grad_() for seed in (1, 2))
+    for name in known_methods():
+        losses = build_method(name, {}, "a test").pair_losses(pairs_of(foreground=foreground, background=background))
+        if losses:
+            gradients = torch.autograd.grad(sum(losses.values()), [foreground, background])
+            assert all(gradient.isfinite().all() and gradient.abs().sum() > 0 for gradient in gradients), name
