@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qaclims_path.errors import UsageError
+from qaclims_path.cli.words import card_of
 
 if TYPE_CHECKING:
-    from qaclims_path.data.card import Card
+    pass
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="Models that answer questions about images: probe."
@@ -58,23 +58,15 @@ def probe(
     from qaclims_path.cli.show import print_json
     from qaclims_path.recipes.answerer_probe import Probing, answerer_of, probe_answerer, words_of
 
-    words = words_of(_card(dataset, card), bank=bank, lexicon=lexicon, organ=organ)
+    words = words_of(card_of(dataset, card), bank=bank, lexicon=lexicon, organ=organ)
     loaded = answerer_of(answerer, words, revision=revision, device=device, dtype=dtype, batch=batch, size=size)
     report = probe_answerer(loaded, words, root, Probing(split, images, batch, blind=not named))
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show_answerers import print_parts, probe_view
+        from qaclims_path.cli.show import print_parts
+        from qaclims_path.cli.show_answerers import probe_view
 
         print_parts(probe_view(report))
     if report.unread:
         raise typer.Exit(3)
-
-
-def _card(name: str | None, file: Path | None) -> "Card":
-    """The card by name or by file; one of the two."""
-    from qaclims_path.data.cards import load_card
-
-    if (name is None) == (file is None):
-        raise UsageError("Give either --dataset NAME (see `qaclims datasets list`) or --card FILE.")
-    return load_card(name if name is not None else file.absolute() if file is not None else "")

@@ -6,11 +6,17 @@ from typing import Annotated
 import typer
 
 from qaclims_path import __version__
+from qaclims_path.cli.answerer import app as answerer_app
+from qaclims_path.cli.cams import cams
+from qaclims_path.cli.corpus import app as corpus_app
 from qaclims_path.cli.datasets import app as datasets_app
 from qaclims_path.cli.demo import demo
 from qaclims_path.cli.doctor import doctor
 from qaclims_path.cli.evaluate import evaluate
+from qaclims_path.cli.judge import app as judge_app
+from qaclims_path.cli.masks import masks
 from qaclims_path.cli.slides import app as slides_app
+from qaclims_path.cli.train import app as train_app
 from qaclims_path.errors import QaclimsError
 
 INTERRUPTED = 130
@@ -45,6 +51,12 @@ app.command()(doctor)
 app.command()(demo)
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(slides_app, name="slides")
+app.add_typer(corpus_app, name="corpus")
+app.add_typer(judge_app, name="judge")
+app.add_typer(answerer_app, name="answerer")
+app.add_typer(train_app, name="train")
+app.command()(cams)
+app.command()(masks)
 app.command()(evaluate)
 
 

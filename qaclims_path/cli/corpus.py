@@ -5,14 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qaclims_path.cli.words import card_if_given, part_of
 from qaclims_path.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rich.console import RenderableType
-
-    from qaclims_path.data.card import Card
+    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,19 +54,21 @@ def build(
         if as_json:
             print_json(foretold)
         else:
+            from qaclims_path.cli.show import print_parts
             from qaclims_path.cli.show_corpus import foretold_view
 
-            _print(foretold_view(foretold))
+            print_parts(foretold_view(foretold))
         return
     from qaclims_path.recipes.corpus_build import How, build_corpus
 
-    report = build_corpus(options, root, out, How(_part(shard), device, dtype, batch))
+    report = build_corpus(options, root, out, How(part_of(shard), device, dtype, batch))
     if as_json:
         print_json(report)
     else:
+        from qaclims_path.cli.show import print_parts
         from qaclims_path.cli.show_corpus import build_view
 
-        _print(build_view(report))
+        print_parts(build_view(report))
     if report.failed:
         raise typer.Exit(3 if report.answers else 1)
 
@@ -90,13 +89,14 @@ def import_command(
     from qaclims_path.cli.show import print_json
     from qaclims_path.recipes.corpus_import import import_published
 
-    report = import_published(foreground, background, out, card=_card(dataset, card))
+    report = import_published(foreground, background, out, card=card_if_given(dataset, card))
     if as_json:
         print_json(report)
     else:
+        from qaclims_path.cli.show import print_parts
         from qaclims_path.cli.show_corpus import import_view
 
-        _print(import_view(report))
+        print_parts(import_view(report))
 
 
 @app.command()
@@ -124,13 +124,14 @@ def show(
         raise UsageError("--root is for the pictures of a page. Give --html too, or leave --root out.")
     report = show_corpus(corpus, terms=terms, examples=examples, image=image, seed=seed)
     if html is not None:
-        report = write_page(report, html, card=_card(dataset, card), root=root, split=split)
+        report = write_page(report, html, card=card_if_given(dataset, card), root=root, split=split)
     if as_json:
         print_json(report)
     else:
+        from qaclims_path.cli.show import print_parts
         from qaclims_path.cli.show_corpus import show_view
 
-        _print(show_view(report, answers=image is not None))
+        print_parts(show_view(report, answers=image is not None))
 
 
 @app.command()
@@ -146,9 +147,10 @@ def stats(corpus: Corpus, as_json: Json = False) -> None:
     if as_json:
         print_json(report)
     else:
+        from qaclims_path.cli.show import print_parts
         from qaclims_path.cli.show_corpus import stats_view
 
-        _print(stats_view(report))
+        print_parts(stats_view(report))
 
 
 @app.command()
@@ -168,34 +170,7 @@ def diff(
     if as_json:
         print_json(report)
     else:
+        from qaclims_path.cli.show import print_parts
         from qaclims_path.cli.show_corpus import diff_view
 
-        _print(diff_view(report))
-
-
-def _card(dataset: str | None, file: Path | None) -> "Card | None":
-    from qaclims_path.data.cards import load_card
-
-    if dataset is not None and file is not None:
-        raise UsageError("Give either --dataset or --card, not both.")
-    if dataset is None and file is None:
-        return None
-    return load_card(dataset if dataset is not None else file.absolute() if file is not None else "")
-
-
-def _part(text: str) -> tuple[int, int]:
-    number, slash, of = text.partition("/")
-    if not (slash and number.isdigit() and of.isdigit()):
-        raise UsageError(f"--shard {text} should look like 2/8: part 2 of 8.")
-    return int(number), int(of)
-
-
-def _print(parts: "Iterable[RenderableType]") -> None:
-    """Print parts one below the other; sentences keep their paths in one piece however narrow the screen."""
-    from rich.text import Text
-
-    from qaclims_path.cli.show import console
-
-    screen = console()
-    for part in parts:
-        screen.print(part, soft_wrap=isinstance(part, Text))
+        print_parts(diff_view(report))

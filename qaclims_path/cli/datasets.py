@@ -5,14 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qaclims_path.cli.words import card_of
 from qaclims_path.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rich.console import RenderableType
-
-    from qaclims_path.data.card import Card
+    pass
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="Known data sets: list, show, check, count, fake, begin."
@@ -39,9 +36,10 @@ def list_command(as_json: Json = False) -> None:
     if as_json:
         print_json(report)
     else:
+        from qaclims_path.cli.show import print_parts
         from qaclims_path.cli.show_datasets import list_view
 
-        _print(list_view(report))
+        print_parts(list_view(report))
     if report.broken:
         raise typer.Exit(3)
 
@@ -60,7 +58,7 @@ def show(
 
     Example: `qaclims datasets show bcss-wsss`
     """
-    facts = _card(name, card)
+    facts = card_of(name, card, called="NAME")
     if (root is None) != (png is None) or (split is not None and png is None):
         raise UsageError("A contact sheet needs both --root (where the data lies) and --png (the file to draw).")
     if root is not None and png is not None:
@@ -73,9 +71,10 @@ def show(
 
         print_json(facts.model_dump(mode="json"))
     else:
+        from qaclims_path.cli.show import print_parts
         from qaclims_path.cli.show_datasets import card_view
 
-        _print(card_view(facts))
+        print_parts(card_view(facts))
 
 
 @app.command()
@@ -94,13 +93,14 @@ def check(
     from qaclims_path.cli.show import print_json
     from qaclims_path.recipes.check import check as run
 
-    report = run(_card(name, card), root, complete=complete, quick=quick)
+    report = run(card_of(name, card, called="NAME"), root, complete=complete, quick=quick)
     if as_json:
         print_json(report)
     else:
+        from qaclims_path.cli.show import print_parts
         from qaclims_path.cli.show_datasets import check_view
 
-        _print(check_view(report))
+        print_parts(check_view(report))
     if not report.passed:
         raise typer.Exit(1)
 
@@ -120,13 +120,14 @@ def stats(
     from qaclims_path.cli.show import print_json
     from qaclims_path.recipes.stats import stats as run
 
-    report = run(_card(name, card), root, out=out)
+    report = run(card_of(name, card, called="NAME"), root, out=out)
     if as_json:
         print_json(report)
     else:
+        from qaclims_path.cli.show import print_parts
         from qaclims_path.cli.show_datasets import stats_view
 
-        _print(stats_view(report))
+        print_parts(stats_view(report))
 
 
 @app.command()
@@ -146,7 +147,7 @@ def fake(
     """
     from qaclims_path.recipes.fake import make_fake
 
-    report = make_fake(_card(name, card), out, images=images, seed=seed, slides=slides, slide_size=slide_size)
+    report = make_fake(card_of(name, card, called="NAME"), out, images=images, seed=seed, slides=slides, slide_size=slide_size)
     counts = ", ".join(f"{split} {count}" for split, count in report.splits.items())
     painted = f", {report.slides} slides" if report.slides else ""
     _report(report, f"{report.out}: a made-up '{report.dataset}' ({counts} images{painted}).", as_json=as_json)
@@ -174,15 +175,6 @@ def init(
     _report(report, said, as_json=as_json)
 
 
-def _card(name: str | None, file: Path | None) -> "Card":
-    """The card by name or by file; one of the two."""
-    from qaclims_path.data.cards import load_card
-
-    if (name is None) == (file is None):
-        raise UsageError("Give either the NAME of a data set (see `qaclims datasets list`) or --card FILE.")
-    return load_card(name if name is not None else file.absolute() if file is not None else "")
-
-
 def _report(report: object, sentence: str, *, as_json: bool) -> None:
     from qaclims_path.cli.show import print_json
 
@@ -190,14 +182,3 @@ def _report(report: object, sentence: str, *, as_json: bool) -> None:
         print_json(report)
     else:
         typer.echo(sentence)
-
-
-def _print(parts: "Iterable[RenderableType]") -> None:
-    """Print parts one below the other; sentences keep their paths in one piece however narrow the screen."""
-    from rich.text import Text
-
-    from qaclims_path.cli.show import console
-
-    screen = console()
-    for part in parts:
-        screen.print(part, soft_wrap=isinstance(part, Text))

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from qaclims_path.cli.train import Precision
-from qaclims_path.errors import UsageError
+from qaclims_path.cli.words import card_of
 
 if TYPE_CHECKING:
     from qaclims_path.compute.regions import Fill, Mode
-    from qaclims_path.data.card import Card
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="Vision-language models as judges: show, probe, train."
@@ -45,7 +44,8 @@ def show(model: Model, revision: Revision = None, as_json: Json = False) -> None
     if as_json:
         print_json(card)
     else:
-        from qaclims_path.cli.show_judges import card_view, print_parts
+        from qaclims_path.cli.show import print_parts
+        from qaclims_path.cli.show_judges import card_view
 
         print_parts(card_view(card))
 
@@ -78,13 +78,14 @@ def probe(
     from qaclims_path.models.judges import load_judge
     from qaclims_path.recipes.judge_probe import probe_judge
 
-    facts = _card(dataset, card)
+    facts = card_of(dataset, card)
     judge = load_judge(model, revision=revision, device=device, mode=cast("Mode", mode), fill=cast("Fill", fill))
     report = probe_judge(judge, facts, root, split=split, questions=questions, limit=limit, seed=seed)
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show_judges import print_parts, probe_view
+        from qaclims_path.cli.show import print_parts
+        from qaclims_path.cli.show_judges import probe_view
 
         print_parts(probe_view(report))
     if report.skipped:
@@ -122,24 +123,15 @@ def train(
     from qaclims_path.engine.settings import RunSettings
     from qaclims_path.recipes.judge_train import JudgeTrainOptions, train_judge
 
-    facts = _card(dataset, card)
+    facts = card_of(dataset, card)
     given = {"epochs": epochs, "size": size, "tower": tower, "batch": batch, "lr": lr, "seed": seed}
     options = parse(JudgeTrainOptions, {key: value for key, value in given.items() if value is not None}, "judge train")
-    loading = "auto" if workers is None else workers
-    running = RunSettings(precision=precision.value, workers=loading, quiet=as_json)
+    running = RunSettings(precision=precision.value, workers="auto" if workers is None else workers, quiet=as_json)
     report = train_judge(facts, root, out, options=options, split=split, image_weights=image_weights, running=running)
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show_judges import print_parts, train_view
+        from qaclims_path.cli.show import print_parts
+        from qaclims_path.cli.show_judges import train_view
 
         print_parts(train_view(report))
-
-
-def _card(name: str | None, file: Path | None) -> "Card":
-    """The card by name or by file; one of the two."""
-    from qaclims_path.data.cards import load_card
-
-    if (name is None) == (file is None):
-        raise UsageError("Give either --dataset NAME (see `qaclims datasets list`) or --card FILE.")
-    return load_card(name if name is not None else file.absolute() if file is not None else "")

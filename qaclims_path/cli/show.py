@@ -1,11 +1,13 @@
 """How commands show their results: rich tables for people, JSON for programs."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.text import Text
 
 
 def console() -> Console:
@@ -17,3 +19,10 @@ def print_json(report: Any) -> None:  # noqa: ANN401 - a dataclass or anything J
     """Print a report as JSON and nothing else."""
     value = asdict(report) if is_dataclass(report) and not isinstance(report, type) else report
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_parts(parts: Iterable[RenderableType]) -> None:
+    """Print parts one below the other; sentences keep their paths in one piece however narrow the screen."""
+    screen = console()
+    for part in parts:
+        screen.print(part, soft_wrap=isinstance(part, Text))

@@ -1,6 +1,6 @@
 """How what an answerer says is laid out on a screen."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -26,15 +26,6 @@ def probe_view(report: AnswererReport) -> Iterator[RenderableType]:
     yield Text(f"\n{speed}, {report.seconds:.1f} s altogether.")
     for image, reason in report.unread.items():
         yield Text(f"Skipped {image}: {reason}", style="red")
-
-
-def print_parts(parts: Iterable[RenderableType]) -> None:
-    """Print parts one below the other."""
-    from qaclims_path.cli.show import console
-
-    screen = console()
-    for part in parts:
-        screen.print(part, soft_wrap=isinstance(part, Text))
 
 
 def _table(report: AnswererReport) -> Table:

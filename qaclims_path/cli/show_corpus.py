@@ -1,6 +1,7 @@
 """How corpora, and what was done with them, are laid out on a screen."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -9,17 +10,19 @@ from rich.text import Text
 from qaclims_path.language.corpus import Entry, printable
 from qaclims_path.language.questions import KINDS
 from qaclims_path.recipes.check import spaced
-from qaclims_path.recipes.corpus_build import BuildReport
-from qaclims_path.recipes.corpus_diff import CorpusDiff
-from qaclims_path.recipes.corpus_import import ImportReport
-from qaclims_path.recipes.corpus_plan import Foretold
-from qaclims_path.recipes.corpus_show import ShowReport
-from qaclims_path.recipes.corpus_stats import CorpusStats, KindStats
+
+if TYPE_CHECKING:  # torch comes with some of them
+    from qaclims_path.recipes.corpus_build import BuildReport
+    from qaclims_path.recipes.corpus_diff import CorpusDiff
+    from qaclims_path.recipes.corpus_import import ImportReport
+    from qaclims_path.recipes.corpus_plan import Foretold
+    from qaclims_path.recipes.corpus_show import ShowReport
+    from qaclims_path.recipes.corpus_stats import CorpusStats, KindStats
 
 FAINT = "bright_black"
 
 
-def foretold_view(found: Foretold) -> Iterator[RenderableType]:
+def foretold_view(found: "Foretold") -> Iterator[RenderableType]:
     """What would be asked of how many images."""
     organ = f" of {found.organ}" if found.organ else ""
     yield Text(f"{spaced(found.images)} images of '{found.split}' with the bank '{found.bank}'{organ}.", style="bold")
@@ -32,7 +35,7 @@ def foretold_view(found: Foretold) -> Iterator[RenderableType]:
     yield Text("Nothing was asked, and nothing was written.", style=FAINT)
 
 
-def build_view(report: BuildReport) -> Iterator[RenderableType]:
+def build_view(report: "BuildReport") -> Iterator[RenderableType]:
     """Totals, then what somebody should look at."""
     for failure in report.failures:
         yield Text.assemble(("Not read: ", "red"), failure)
@@ -55,7 +58,7 @@ def build_view(report: BuildReport) -> Iterator[RenderableType]:
     yield Text(f"Look at it: qaclims corpus show {report.out} --html corpus.html --root DATA", style=FAINT)
 
 
-def import_view(report: ImportReport) -> Iterator[RenderableType]:
+def import_view(report: "ImportReport") -> Iterator[RenderableType]:
     """What was taken over, and what was not."""
     for label, lines in report.unknown.items():
         yield Text.assemble(("Left out: ", "yellow"), f"{spaced(lines)} lines about '{label}', not on the card.")
@@ -63,7 +66,7 @@ def import_view(report: ImportReport) -> Iterator[RenderableType]:
     yield Text(f"{report.out}: {spaced(report.pairs)} lines about {spaced(report.images)} images.", style="green")
 
 
-def show_view(report: ShowReport, *, answers: bool) -> Iterator[RenderableType]:
+def show_view(report: "ShowReport", *, answers: bool) -> Iterator[RenderableType]:
     """The terms of each class side by side; the answers of the examples where they are asked for."""
     for one in report.classes:
         failed = f", {spaced(one.failed)} not read" if one.failed else ""
@@ -81,7 +84,7 @@ def show_view(report: ShowReport, *, answers: bool) -> Iterator[RenderableType]:
         yield Text(f"\n{report.page} was written.{missing}", style="green")
 
 
-def stats_view(report: CorpusStats) -> Iterator[RenderableType]:
+def stats_view(report: "CorpusStats") -> Iterator[RenderableType]:
     """Classes, then questions, then who answered."""
     failed = f", {spaced(report.failed)} of them of images that could not be read" if report.failed else ""
     lines = f"{spaced(report.lines)} lines about {spaced(report.images)} images{failed}"
@@ -109,7 +112,7 @@ def stats_view(report: CorpusStats) -> Iterator[RenderableType]:
         yield Text(f"{spaced(added)} terms were not answered but added from their class or the card.", style=FAINT)
 
 
-def diff_view(report: CorpusDiff) -> Iterator[RenderableType]:
+def diff_view(report: "CorpusDiff") -> Iterator[RenderableType]:
     """How many lines differ, which terms, and the first lines."""
     only = f"{spaced(report.only_before)} only in the first, {spaced(report.only_after)} only in the second"
     yield Text(f"{spaced(report.same)} lines say the same, {spaced(report.changed)} differ, {only}.", style="bold")
@@ -142,7 +145,7 @@ def _cell(terms: Sequence[tuple[str, int]], place: int) -> tuple[Text, str]:
     return Text(term), spaced(count)
 
 
-def _numbers(found: KindStats) -> tuple[str, str, str, str, Text, str]:
+def _numbers(found: "KindStats") -> tuple[str, str, str, str, Text, str]:
     per_pair = "" if found.per_pair is None else f"{found.per_pair:.1f}"
     counts = (spaced(found.answers), spaced(found.kept), spaced(found.terms))
     alike = "" if found.overlap is None else f"{found.overlap:.2f}"

@@ -1,6 +1,6 @@
 """How judges and what they can tell apart are laid out on a screen."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
@@ -51,15 +51,6 @@ def train_view(report: "JudgeTrainReport") -> Iterator[RenderableType]:
     if never:
         yield Text(f"Never alone, so only learned from whole images: {', '.join(never)}.", style="yellow")
     yield Text(f"Next: qaclims judge probe {report.out} --dataset {report.dataset} --root ...")
-
-
-def print_parts(parts: Iterable[RenderableType]) -> None:
-    """Print parts one below the other."""
-    from qaclims_path.cli.show import console
-
-    screen = console()
-    for part in parts:
-        screen.print(part, soft_wrap=isinstance(part, Text))
 
 
 def _facts(card: JudgeCard) -> Iterator[tuple[str, str]]:

@@ -5,13 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qaclims_path.cli.words import part_of
 from qaclims_path.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rich.console import RenderableType
-
     from qaclims_path.recipes.tile import How, TileInputs
     from qaclims_path.recipes.tile_options import TileOptions
 
@@ -45,9 +42,10 @@ def info(
     if as_json:
         print_json(report)
     else:
+        from qaclims_path.cli.show import print_parts
         from qaclims_path.cli.show_slides import info_view
 
-        _print(info_view(report))
+        print_parts(info_view(report))
 
 
 @app.command()
@@ -120,7 +118,7 @@ def tile(
         "The options",
     )
     inputs = TileInputs(tuple(slides), slide_mpp, labels, roi, tissue)
-    how = How(workers, _part(shard), engine)
+    how = How(workers, part_of(shard), engine)
     if dry_run:
         _plan(inputs, out, options, how, as_json=as_json)
     else:
@@ -135,9 +133,10 @@ def _tile(inputs: "TileInputs", out: Path, options: "TileOptions", how: "How", *
     if as_json:
         print_json(report)
     else:
+        from qaclims_path.cli.show import print_parts
         from qaclims_path.cli.show_slides import tile_view
 
-        _print(tile_view(report))
+        print_parts(tile_view(report))
     if report.failed:
         raise typer.Exit(1 if report.failed == report.tiled else 3)
 
@@ -150,9 +149,10 @@ def _plan(inputs: "TileInputs", out: Path, options: "TileOptions", how: "How", *
     if as_json:
         print_json([vars(plan) for plan in plans])
     else:
+        from qaclims_path.cli.show import print_parts
         from qaclims_path.cli.show_slides import plan_view
 
-        _print(plan_view(plans))
+        print_parts(plan_view(plans))
     failed = sum(bool(plan.error) for plan in plans)
     if failed:
         raise typer.Exit(1 if failed == len(plans) else 3)
@@ -163,21 +163,3 @@ def _shares(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(f"--split-shares {text} should be three numbers such as 0.7,0.15,0.15.") from error
-
-
-def _part(text: str) -> tuple[int, int]:
-    number, slash, of = text.partition("/")
-    if not (slash and number.isdigit() and of.isdigit()):
-        raise UsageError(f"--shard {text} should look like 2/8: part 2 of 8.")
-    return int(number), int(of)
-
-
-def _print(parts: "Iterable[RenderableType]") -> None:
-    """Print parts one below the other; sentences keep their paths in one piece however narrow the screen."""
-    from rich.text import Text
-
-    from qaclims_path.cli.show import console
-
-    screen = console()
-    for part in parts:
-        screen.print(part, soft_wrap=isinstance(part, Text))

@@ -53,10 +53,10 @@ def matching_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
 
 
 def soft_blobs(count: int, side: int, generator: torch.Generator) -> Tensor:
-    """Random regions, some of them sharp and some vague: count side side in 0..1, each of 0.15 to 0.85 of the area."""
+    """Random regions, some of them sharp and some vague: count side side in 0..1, each of 0.05 to 0.9 of the area."""
     cells = int(torch.randint(2, 6, (1,), generator=generator))
     noise = F.interpolate(torch.randn(count, 1, cells, cells, generator=generator), (side, side), mode="bicubic")[:, 0]
-    share = 0.15 + 0.7 * torch.rand(count, generator=generator)
+    share = 0.05 + 0.85 * torch.rand(count, generator=generator)
     ordered = noise.flatten(1).sort(1).values
     edge = ordered.gather(1, ((1 - share) * (side * side - 1)).long()[:, None])[:, :, None]
     sharpness = torch.exp(1 + 3 * torch.rand(count, 1, 1, generator=generator))

@@ -1,5 +1,6 @@
 """The processes that train together: one, several on a machine, or several machines, all through Lightning Fabric."""
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -143,6 +144,7 @@ def launch(running: RunSettings = RunSettings()) -> Team:  # noqa: B008 - frozen
             f"{devices} device(s) of kind {accelerator} on {nodes} node(s) cannot be used: {error} "
             "Check --devices and --nodes against `qaclims doctor`, or leave them out."
         ) from error
+    atexit.register(_leave)
     return Team(fabric, running, local)
 
 
@@ -150,6 +152,12 @@ def leading() -> bool:
     """Whether this process leads, as far as can be told before `launch`."""
     ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
     return next((rank for rank in ranks if rank is not None), "0") == "0"
+
+
+def _leave() -> None:
+    """End the threads of Gloo while Python is alive, or they may abort the process (Lightning only ends NCCL's)."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _accelerator() -> str:

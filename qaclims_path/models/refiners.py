@@ -5,7 +5,7 @@ for background. Which class a map is of is not its business. Another package add
 `qaclims_path.refiners`: a function from `RefineSettings` to a `Refiner`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
@@ -25,6 +25,7 @@ from qaclims_path.compute.refiners.walk import random_walk
 from qaclims_path.errors import UsageError
 from qaclims_path.registry import Registry
 
+LEAST_SCORE = 1e-5  # so that scores of zero still add up to something
 WALKED_STRIDE = 4  # pixels per cell of the boundaries, as published
 
 
@@ -133,6 +134,8 @@ def walked(settings: RefineSettings) -> Refiner:
         raise UsageError("The refiner 'irn' needs a boundary network. Train one: `qaclims train boundary RUN`.")
 
     def refine(images: Tensor, maps: Tensor, present: Tensor) -> Refined:
+        if not maps.shape[1]:
+            return _decided(enlarged(maps, images), present, settings)
         boundaries = edges(images)
         cells = maps if maps.shape[-2:] == boundaries.shape[-2:] else _resized(maps, boundaries.shape[-2:])
         spread = random_walk(
@@ -141,7 +144,7 @@ def walked(settings: RefineSettings) -> Refiner:
         height, width = images.shape[-2:]
         full = F.interpolate(spread, scale_factor=WALKED_STRIDE, mode="bilinear", align_corners=False)
         full = full[..., :height, :width]
-        most = full.flatten(1).amax(1).clamp(min=torch.finfo(full.dtype).tiny) if full.shape[1] else full.new_ones(1)
+        most = full.flatten(1).amax(1).clamp(min=torch.finfo(full.dtype).tiny)
         return _decided(full / most.view(-1, 1, 1, 1), present, settings)
 
     return refine
@@ -197,21 +200,34 @@ def _labelled(
     if not background:
         sure = np.full(nothing.shape, 0.0 if settings.threshold is None else 1.0, np.float32)
         return np.full(nothing.shape, numbers[0], np.uint8), sure, nothing
-    found = dense_crf(picture, _energies(maps[own], settings), settings.crf)
+    thresholds = _labellings(settings)
+    found = dense_crf(picture, _energies(maps[own], settings, thresholds), settings.crf)
+    own_at = thresholds.index(settings.threshold)
     labels = found.argmax(axis=1).astype(np.uint8)
-    doubt = agreed(labels[1], labels[2], background) == IGNORED if len(labels) > 1 else nothing
-    return numbers[labels[0]], found[0].max(axis=0), doubt
+    if settings.band is not None and len(labels) > 1:
+        high, low = (labels[thresholds.index(end)] for end in settings.band[::-1])
+        doubt = agreed(high, low, background) == IGNORED
+    else:
+        doubt = nothing
+    return numbers[labels[own_at]], found[own_at].max(axis=0), doubt
 
 
-def _energies(maps: NDArray[np.float32], settings: RefineSettings) -> NDArray[np.float32]:
-    """Energies (G K H W) of the labelling by the threshold and, with a band, of those by its upper and lower end."""
-    threshold = settings.threshold
+def _labellings(settings: RefineSettings) -> list[float | None]:
+    """Thresholds of the labellings that are worked on together, each once."""
+    if settings.unary == "maps" or settings.band is None:
+        return [settings.threshold]
+    return list(dict.fromkeys((settings.threshold, *settings.band)))
+
+
+def _energies(
+    maps: NDArray[np.float32], settings: RefineSettings, thresholds: Sequence[float | None]
+) -> NDArray[np.float32]:
+    """Energies (G K H W) of the maps, or of hard labels at every threshold."""
     if settings.unary == "maps":
-        empty = [] if threshold is None else [np.full_like(maps[:1], threshold)]
-        scores = np.concatenate([np.maximum(maps, 0), *empty]) + np.float32(1e-5)
+        empty = [] if settings.threshold is None else [np.full_like(maps[:1], settings.threshold)]
+        scores = np.concatenate([np.maximum(maps, 0), *empty]) + np.float32(LEAST_SCORE)
         return map_energy(scores / scores.sum(axis=0))[None]
-    if threshold is None:
-        best = maps.argmax(axis=0).astype(np.uint8)
-        return label_energy(best, len(maps), settings.certainty)[None]
-    thresholds = (threshold, *(settings.band[::-1] if settings.band else ()))
-    return np.stack([label_energy(threshold_labels(maps, at), len(maps) + 1, settings.certainty) for at in thresholds])
+    if settings.threshold is None:
+        return label_energy(maps.argmax(axis=0).astype(np.uint8), len(maps), settings.certainty)[None]
+    labellings = (threshold_labels(maps, at) for at in thresholds if at is not None)
+    return np.stack([label_energy(labels, len(maps) + 1, settings.certainty) for labels in labellings])

@@ -72,10 +72,11 @@ class AnswererReport:
 
 def words_of(card: Card, *, bank: str | None = None, lexicon: str | None = None, organ: str | None = None) -> Words:
     """Questions and lexicon by name; those that suit the card where they are not given, `none` for none."""
-    place = (card.organ if organ is None else organ).replace("none", "") or None
-    questions = load_bank(bank or ("natural" if card.domain == "natural" else "histology"), place)
+    place = card.organ if organ is None else organ
+    place_or_none = place if place not in ("", "none") else None
+    questions = load_bank(bank or ("natural" if card.domain == "natural" else "histology"), place_or_none)
     name = questions.lexicon if lexicon is None else lexicon
-    return Words(card, questions, load_lexicon(name) if name not in ("", "none") else None, place)
+    return Words(card, questions, load_lexicon(name) if name not in ("", "none") else None, place_or_none)
 
 
 def answerer_of(
@@ -135,7 +136,7 @@ def probe_answerer(answerer: Answerer, words: Words, root: Path, how: Probing | 
     return AnswererReport(
         dataset=words.card.name,
         split=split,
-        bank=words.bank.name,
+        bank=f"{words.bank.name} {words.bank.hash}",
         blind=how.blind,
         answerer=dict(answerer.provenance),
         images=len(records) - len(unread),

@@ -108,14 +108,12 @@ def build_corpus(
     if out.suffix != ".jsonl":
         raise UsageError(f"{out} should end in .jsonl, because a corpus is a file of JSON Lines.")
     plan = plan_corpus(options, root)
-    description = describe(options, plan)
-    check_built_with(out, description)
+    check_built_with(out, describe(options, plan))
     asked = 0
     if not out.exists():
         with ExitStack() as stack:
             _hold(stack, out, how.shard)
-            check_built_with(out, description)  # somebody may have been quicker
-            mark_built_with(out, description)
+            check_built_with(out, describe(options, plan))  # somebody may have been quicker
             asked = _ask(options, plan, out, how, answerer)
             _join(out, plan, options, how.shard[1])
     return _report(options, plan, out, how.shard, asked)
@@ -146,6 +144,7 @@ def _ask(options: CorpusOptions, plan: Plan, out: Path, how: How, answerer: Answ
         if waiting:
             asker = _asker(options, plan, how, answerer)
             _same_answerer(writer.part, asker.provenance)
+            mark_built_with(out, describe(options, plan))  # now that everything is there to begin
             for number, group in enumerate(_opened(waiting), start=done):
                 with _drawing(options.seed, how.shard[0] - 1 + number * how.shard[1]):
                     writer.write(asker.entries(group))

@@ -110,10 +110,10 @@ def config_path(corpus: Path) -> Path:
 def check_built_with(corpus: Path, description: dict[str, Any]) -> None:
     """Refuse a corpus that was begun with something else, and say what differs; a new one is fine."""
     path = config_path(corpus)
-    if not path.exists():
-        if corpus.exists():
-            raise UsageError(f"{corpus} is there already, and {path.name} beside it is not. Choose another --out.")
+    if not _begun(corpus):
         return
+    if not path.exists():
+        raise UsageError(f"{corpus} is there already, and {path.name} beside it is not. Choose another --out.")
     before, now = flat(read_yaml(path)), flat(description)
     changed = [
         f"{key} was {before.get(key, 'not there')}, now {now.get(key, 'not there')}"
@@ -125,12 +125,21 @@ def check_built_with(corpus: Path, description: dict[str, Any]) -> None:
 
 
 def mark_built_with(corpus: Path, description: dict[str, Any]) -> None:
-    """Write down what a corpus is built with."""
+    """Write down what a corpus is built with, before its first line."""
     import yaml
 
-    if not config_path(corpus).exists():
+    check_built_with(corpus, description)
+    if not _begun(corpus):
         header = f"# What {corpus.name} was built with, by `qaclims corpus build`.\n"
         write_text(config_path(corpus), header + yaml.safe_dump(description, sort_keys=False, allow_unicode=True))
+
+
+def _begun(corpus: Path) -> bool:
+    """Whether a line of a corpus, or of a part of it, was ever written."""
+    if not corpus.parent.is_dir():
+        return False
+    mine = [path for path in corpus.parent.iterdir() if path == corpus or path.name.startswith(f"{corpus.name}.")]
+    return any(path.stat().st_size > 0 for path in mine if path.is_file())
 
 
 def flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,6 +22,7 @@ class Similarity:
         self.templates = tuple(templates)
         self._features: dict[str, Tensor] = {}
 
+    @torch.inference_mode()
     def __call__(self, images: Sequence[NDArray[np.uint8] | None], texts: Sequence[Sequence[str]]) -> list[list[float]]:
         """One list of cosines per image.
 
@@ -36,7 +38,6 @@ class Similarity:
             for image, of_image in zip(images, texts, strict=True)
         ]
 
-    @torch.no_grad()
     def _encoded(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
         if not images:
             return []
@@ -45,12 +46,11 @@ class Similarity:
         return list(self.judge.encode_images(prepared).float().cpu())
 
     def _learn(self, texts: set[str]) -> None:
+        """Encode new texts one by one: in company, the last digits would depend on what was asked before a stop."""
         new = sorted(texts - self._features.keys())
         if len(self._features) + len(new) > REMEMBERED:
             self._features.clear()
             new = sorted(texts)
-        if new:
-            from qaclims_path.language.text_features import encode_texts
-
-            features = encode_texts(self.judge, new, self.templates)
-            self._features |= dict(zip(new, features.float().cpu(), strict=True))
+        for text in new:
+            prompts = [template.replace("{}", text) for template in self.templates]
+            self._features[text] = F.normalize(self.judge.encode_texts(prompts).float().cpu().mean(0), dim=0)

@@ -108,8 +108,12 @@ def train_judge(
     """
     team = launch(running)
     split = split or training_split(card)
+    if card.split(split).labels_from == "masks":
+        raise UsageError(f"The labels of '{split}' come from masks, which this never opens. Choose another split.")
     listed = list_records(card, root, split)
-    records = labelled(card, split, listed)
+    records = [record for record in listed if record.present]
+    if len(records) < FEWEST:
+        raise UsageError(f"'{split}' of {card.name} has {len(records)} images with a class; {FEWEST} are the least.")
     bank = load_bank(options.questions or ("natural" if card.domain == "natural" else "histology"), card.organ)
     lexicon = load_lexicon(bank.lexicon) if bank.lexicon else None
     captioner = Captioner(card, bank, lexicon)
@@ -137,16 +141,6 @@ def training_split(card: Card) -> str:
         f"No training split of '{card.name}' has image-level labels of its own; they would come from masks, which this "
         "never opens. Write a table of labels and a card whose `labels_from` is `table` (see datasets/README.md)."
     )
-
-
-def labelled(card: Card, split: str, records: Sequence[Record]) -> list[Record]:
-    """The records that have a class; a split whose labels come from masks is refused."""
-    if card.split(split).labels_from == "masks" or any(record.present is None for record in records):
-        raise UsageError(f"The labels of '{split}' come from masks, which this never opens. Choose another split.")
-    found = [record for record in records if record.present]
-    if len(found) < FEWEST:
-        raise UsageError(f"'{split}' of {card.name} has {len(found)} images with a class; {FEWEST} are the least.")
-    return found
 
 
 def measure_colours(records: Sequence[Record], seed: int) -> Colours:

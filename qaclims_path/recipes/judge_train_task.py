@@ -20,7 +20,7 @@ from qaclims_path.language.captions import Captioner
 from qaclims_path.models.judges.open_clip import encode_short
 
 Colours = tuple[tuple[float, float, float], tuple[float, float, float]]  # mean and deviation
-FILLS: tuple[Fill, ...] = ("zero", "mean", "white", "blur")
+FILLS: tuple[Fill, ...] = ("zero", "zero", "zero", "mean", "white", "blur")  # as often as they are used
 PER_CLASS = 4  # captions of one class alone, per class and step
 OWN = 16  # images of a batch that get a caption and a hard negative of their own
 MOST_SCALE = 50.0
@@ -74,11 +74,11 @@ class Views:
 
 
 def make_views(images: Tensor, present: Tensor, white: Tensor, generator: torch.Generator) -> Views:
-    """Whole images, mixtures of two images of one class each, and regions of both.
+    """Whole images, and regions of them or of mixtures.
 
-    Of a mixture of two single-class images the classes are known, and so is the class of the region that one of them
-    fills; that is how regions are learned without a mask. Of a region of an image with several classes it is known only
-    what it does not show.
+    Two images of one class each are mixed, and both parts are shown as regions: their classes are known, which is how
+    regions are learned without a mask. Of a region of an image with several classes it is known only what it does not
+    show.
 
     Args:
         images: B 3 S S, normalised.
@@ -89,21 +89,19 @@ def make_views(images: Tensor, present: Tensor, white: Tensor, generator: torch.
     count, side = len(images), images.shape[-1]
     blobs = soft_blobs(count, side, generator).to(images)
     alone = present.sum(1) == 1
-    partner = torch.arange(count, device=images.device)
     singles = alone.nonzero()[:, 0]
+    partner = torch.arange(count, device=images.device)
     partner[singles] = singles[torch.randperm(len(singles), generator=generator).to(images.device)]
     share = blobs[:, None]
     mixed = images * share + images[partner] * (1 - share)
     fill = FILLS[int(torch.randint(0, len(FILLS), (), generator=generator))]
-    regions = compose(
-        mixed, blobs, torch.arange(count, device=images.device), backdrop=make_backdrop(mixed, fill, white)
-    )
-    new = singles[partner[singles] != singles]
-    both = present | present[partner]
+    backdrop = make_backdrop(mixed, fill, white)
+    regions = compose(mixed, blobs, torch.arange(count, device=images.device), backdrop=backdrop)
+    others = compose(mixed, 1 - blobs[singles], singles, backdrop=backdrop)
     return Views(
-        torch.cat([images, mixed[new], regions]),
-        torch.cat([present, both[new], present]),
-        torch.cat([torch.ones_like(alone), torch.ones_like(alone[new]), alone]),
+        torch.cat([images, regions, others]),
+        torch.cat([present, present, present[partner[singles]]]),
+        torch.cat([torch.ones_like(alone), alone, alone[singles]]),
     )
 
 

@@ -40,7 +40,7 @@ def crossfitted(reader: MapReader, card: Card, rules: Protocol, records: Sequenc
             "protocol's, or give a number."
         )
     groups = [(owner, list(members)) for owner, members in groupby(ready, _owner)]
-    if len(groups) < 2:  # noqa: PLR2004 - somebody, and somebody else
+    if len(groups) < 2:
         raise UsageError("A threshold cannot be fitted on others' images where there is only one patient.")
     everybody = _matrices(reader, card, track(ready, "fitting"))
     names = (*card.names, BACKGROUND_NAME) if rules.background == "score" else card.names

@@ -1,4 +1,4 @@
-"""Options of the step from maps to masks, and what follows for a data set: threshold, glass, settings of the refiner."""
+"""Options of the step from maps to masks, and what follows from them for a data set: threshold, glass, refiner."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal

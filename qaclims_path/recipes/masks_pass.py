@@ -1,6 +1,6 @@
 """One pass of images through a refiner: maps and pictures in, three PNG files for each image out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +80,9 @@ class MaskWriter:
         """Whether an image is done."""
         return self.path(LABELS, image).is_file()
 
-    def write(self, image: str, pixels: U8, labels: U8, confidence: NDArray[np.float32], doubt: NDArray[np.bool_]) -> float:
+    def write(
+        self, image: str, pixels: U8, labels: U8, confidence: NDArray[np.float32], doubt: NDArray[np.bool_]
+    ) -> float:
         """Write the three files; returns the share of the image that training masks ignore.
 
         Args:
@@ -108,7 +110,7 @@ class MaskWriter:
 def glass_of_pixels(pixels: U8) -> NDArray[np.bool_]:
     """Where H W 3 pixels are bright and grey (H W), specks left out."""
     picture = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
-    glass: NDArray[np.bool_] = (tissue_share(picture, pixels.shape[:2])[0] < 0.5).numpy()  # noqa: PLR2004 - it is 0 or 1
+    glass: NDArray[np.bool_] = (tissue_share(picture, pixels.shape[:2])[0] < 0.5).numpy()
     return drop_specks(glass, LEAST_GLASS)
 
 
@@ -134,12 +136,14 @@ def refine_images(
             yield item, Refined(*(part[place].cpu() for part in found))
 
 
-def to_label_indices(numbers: U8, stored: ImageMaps, maps: int, background: int) -> U8:
-    """Turn numbers of maps (H W; `maps` for background) into the label indices of their classes."""
-    table = np.full(256, background, np.uint8)
-    table[: len(stored.classes)] = stored.classes
-    table[maps] = background
-    return table[numbers]
+def to_label_indices(numbers: U8, classes: Sequence[int], background: int) -> U8:
+    """Turn numbers of maps (H W; one behind the last for background) into the label indices of their classes.
+
+    Example:
+        >>> to_label_indices(np.array([0, 1, 2], np.uint8), (0, 3), background=4).tolist()
+        [0, 3, 4]
+    """
+    return np.array([*classes, background], np.uint8)[numbers]
 
 
 def _batches(items: Iterator[Pictured], tiles: int) -> Iterator[list[Pictured]]:
@@ -163,6 +167,3 @@ def _stacked(batch: Sequence[Pictured], device: torch.device) -> tuple[Tensor, T
     maps = torch.from_numpy(np.stack([item.stored.maps for item in batch if item.stored is not None])).to(device)
     present = torch.ones(maps.shape[:2], dtype=torch.bool, device=device)
     return pixels.permute(0, 3, 1, 2).float() / 255, maps.float(), present
-
-
-Done = Callable[[Pictured, Refined | None], None]

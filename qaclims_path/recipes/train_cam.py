@@ -17,6 +17,7 @@ from qaclims_path.data.published import published_augmentation
 from qaclims_path.data.transforms import augmentation
 from qaclims_path.engine.environment import environment
 from qaclims_path.engine.loop import FitResult, fit
+from qaclims_path.engine.seeds import kept_random, seed_all
 from qaclims_path.engine.settings import RunSettings, TrainOptions
 from qaclims_path.engine.standing import check_same
 from qaclims_path.engine.team import Team, launch
@@ -34,6 +35,7 @@ from qaclims_path.recipes.train_cam_words import check_width, load_words
 
 CONFIG, ENVIRONMENT, CAM, INIT = "config.yaml", "environment.json", "cam", "init"
 LOST = 0.01  # share of the image below which a class that is there has been lost
+NETWORK = 4  # stream of random numbers, beside those of the engine
 DAY = 0.45  # mean brightness of photographs
 GLASS = 1.0
 
@@ -157,14 +159,7 @@ def _start(options: TrainCamOptions, place: _Place) -> Path | None:
 
 
 def _train(options: TrainCamOptions, place: _Place, start: Path | None, teacher: Teacher | None) -> TrainCamReport:
-    network = CamNet(
-        options.network.backbone,
-        place.card.names,
-        stride=options.network.stride,
-        dilated=options.network.dilated,
-        weights=start or options.network.weights,
-        freeze_stem=options.network.freeze_stem,
-    )
+    network = _network(options, place, start)
     data = _data(options, place, network)
     task = CamTask(
         network,
@@ -180,6 +175,19 @@ def _train(options: TrainCamOptions, place: _Place, start: Path | None, teacher:
     place.team.led(lambda: _save(network, result, out))
     judge = teacher.judge.card.id if teacher else None
     return _report(options, place, result, judge=judge, images=len(data), notes=network.notes)
+
+
+def _network(options: TrainCamOptions, place: _Place, start: Path | None) -> CamNet:
+    with kept_random():
+        seed_all(options.train.seed, NETWORK)
+        return CamNet(
+            options.network.backbone,
+            place.card.names,
+            stride=options.network.stride,
+            dilated=options.network.dilated,
+            weights=start or options.network.weights,
+            freeze_stem=options.network.freeze_stem,
+        )
 
 
 def _save(network: CamNet, result: FitResult, out: Path) -> None:

@@ -79,11 +79,14 @@ def _of_this_data(entries: Iterable[Entry], data: SegmentationDataset, path: Pat
 
 def check_width(judge: FrozenJudge) -> None:
     """Refuse a judge whose regions and texts cannot be compared."""
-    size = judge.card.input_size
-    region = judge.encode_images(judge.prepare(torch.zeros(1, 3, size, size))).shape[1]
-    text = judge.encode_texts(["tissue"]).shape[1]
-    if region != text:
+    card = judge.card
+    region = judge.encode_images(judge.prepare(torch.zeros(1, 3, card.input_size, card.input_size))).shape[1]
+    try:
+        text = judge.encode_texts(["tissue"]).shape[1]
+    except RuntimeError:  # a tower that does not keep what its card says
+        text = 0
+    if not region == text == card.width:
         raise UsageError(
-            f"The judge '{judge.card.id}' makes regions of width {region} and texts of width {text}, which cannot be "
-            "compared. Choose a judge whose towers were trained together."
+            f"The judge '{card.id}' says that its vectors are {card.width} wide, but regions are {region} and texts "
+            f"{text or 'something else'}, so they cannot be compared. Choose a judge whose towers belong together."
         )

@@ -73,7 +73,7 @@ def test_blobs_are_regions_of_the_promised_size() -> None:
     assert blobs.min() >= 0
     assert blobs.max() <= 1
     shares = (blobs > 0.5).float().mean((1, 2))
-    assert 0.13 < shares.min() < 0.4
-    assert 0.6 < shares.max() < 0.87
+    assert 0.04 < shares.min() < 0.3
+    assert 0.7 < shares.max() < 0.92
     again = soft_blobs(40, 56, torch.Generator().manual_seed(1))
     assert (again == blobs).all()

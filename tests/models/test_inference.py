@@ -4,7 +4,8 @@ from torch import nn
 
 from qaclims_path.errors import UsageError
 from qaclims_path.models.camnet import CamNet
-from qaclims_path.models.inference import fastest_precision, fold_batch_norms, ready
+from qaclims_path.models.fusing import JoinedConv, fused
+from qaclims_path.models.inference import fastest_precision, ready
 
 CPU = torch.device("cpu")
 
@@ -49,7 +50,7 @@ class Shared(nn.Module):
         self.one, self.two, self.three = (nn.Conv2d(3, 3, 1) for _ in range(3))
         self.norm, self.last = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
 
-    def forward(self, x):
+    def forward_features(self, x):
         x = self.norm(self.one(x)) + self.norm(self.two(x))
         y = self.three(x)
         return self.last(y) + y
@@ -60,16 +61,50 @@ class Untraceable(nn.Module):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
 
-    def forward(self, x):
+    def forward_features(self, x):
         return self.norm(self.conv(x)) if x.sum() > 0 else x
 
 
+class Joinable(nn.Module):
+    """Everything that can be joined, in every spelling."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.three = (nn.Conv2d(3, 3, 3, padding=1, bias=bias) for bias in (True, False, True))
+        self.first, self.second, self.third = (nn.BatchNorm2d(3) for _ in range(3))
+        self.act, self.drop = nn.ReLU(), nn.Dropout(0.5)
+
+    def forward_features(self, x):
+        shortcut = x
+        x = self.drop(self.act(self.first(self.one(x))))
+        x = nn.functional.relu(self.second(self.two(x)) + shortcut)
+        y = self.third(self.three(x))
+        y += x
+        return self.act(y)
+
+
 @pytest.mark.parametrize("model", [Shared(), Untraceable()])
-def test_what_cannot_be_folded_stays(model):
+def test_what_cannot_be_fused_computes_the_same(model):
     images = torch.rand(1, 3, 4, 4)
-    wanted = model.eval()(images)
-    assert fold_batch_norms(model) == 0
-    assert torch.equal(model(images), wanted)
+    wanted = model.eval().forward_features(images)
+    same = fused(model, join=True)
+    torch.testing.assert_close(same.forward_features(images), wanted)
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in same.modules()) >= 1
+
+
+def test_rectifiers_and_sums_join_their_convolutions():
+    model = Joinable()
+    model.train().forward_features(torch.rand(8, 3, 9, 9))
+    images = torch.rand(2, 3, 9, 9)
+    wanted = model.eval().forward_features(images)
+    for join in (False, True):
+        slim = fused(model, join=join)
+        kinds = [type(module) for module in slim.modules()]
+        assert kinds.count(JoinedConv) == (3 if join else 0)
+        assert nn.BatchNorm2d not in kinds
+        with torch.inference_mode():
+            torch.testing.assert_close(slim.forward_features(images), wanted)
+    assert isinstance(model.first, nn.BatchNorm2d)
 
 
 def test_precision_is_chosen_without_measuring():

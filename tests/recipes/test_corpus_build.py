@@ -236,6 +236,8 @@ def test_an_answerer_that_cannot_count(root, tmp_path):
 def test_what_is_missing_is_said(root, tmp_path):
     with pytest.raises(UsageError, match="needs a judge"):
         build_corpus(OPTIONS, root, tmp_path / "a.jsonl")
+    changed = OPTIONS.model_copy(update={"together": 2})  # nothing was asked yet, so nothing is in the way
+    assert build_corpus(changed, root, tmp_path / "a.jsonl", answerer=Toy()).complete
     with pytest.raises(UsageError, match="takes its labels from masks"):
         build_corpus(OPTIONS.model_copy(update={"split": "val"}), root, tmp_path / "b.jsonl", answerer=Toy())
     cleaning = OPTIONS.cleaning.model_copy(update={"min_similarity": 0.2})

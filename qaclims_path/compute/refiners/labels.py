@@ -1,47 +1,26 @@
 """Labels for the boundary network as published with IRN: what is surely a class, what is surely background.
 
-Two labellings of one image are made, one with a high threshold for foreground, one with a low one; both follow the
-picture's edges by a dense CRF, on the same lattice. What the first calls a class is that class, what both call
-background is background, and the rest is 255.
+An image is labelled twice, with a high threshold and with a low one, and both labellings follow the edges of the
+picture (see `crf`). What the first calls a class is that class, what both call background is background, the rest 255.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.compute.refiners.crf import LABEL_STEP, CrfSettings, dense_crf, label_energy
-
 U8 = NDArray[np.uint8]
-F32 = NDArray[np.float32]
 
 IGNORED = 255
-CERTAINTY = 0.7  # of hard labels, before the CRF
 
 
-def confident_labels(
-    image: U8,
-    maps: F32,
-    foreground: float = 0.3,
-    background: float = 0.1,
-    *,
-    certainty: float = CERTAINTY,
-    settings: CrfSettings = LABEL_STEP,
-) -> tuple[U8, F32]:
-    """Labels (H W; 0..K-1 by map, K for background, 255 for doubt) and how sure they are (H W, in 0..1).
+def threshold_labels(maps: NDArray[np.float32], threshold: float) -> U8:
+    """Number of the best of K maps (K H W), and K where none is above the threshold.
 
-    Args:
-        image: H W 3.
-        maps: K H W in 0..1, one for each class present.
-        foreground: Above it a pixel is surely its best class.
-        background: At most it, a pixel is surely background.
-        certainty: Of the labels before the CRF.
-        settings: Of the CRF.
+    Example:
+        >>> threshold_labels(np.array([[[0.2, 0.6]], [[0.4, 0.5]]], np.float32), 0.4).tolist()
+        [[2, 0]]
     """
-    count = len(maps)
-    energies = [label_energy(threshold_labels(maps, at), count + 1, certainty) for at in (foreground, background)]
-    sure = dense_crf(image, np.stack(energies), settings)
-    high, low = sure.argmax(axis=1).astype(np.uint8)
-    confidence = np.where(high < count, sure[0].max(axis=0), sure[1].max(axis=0))
-    return agreed(high, low, count), confidence.astype(np.float32)
+    best = maps.max(axis=0)
+    return np.where(best > np.float32(threshold), maps.argmax(axis=0), len(maps)).astype(np.uint8)
 
 
 def agreed(high: U8, low: U8, background: int) -> U8:
@@ -53,11 +32,3 @@ def agreed(high: U8, low: U8, background: int) -> U8:
     """
     empty = np.where(low == background, np.uint8(background), np.uint8(IGNORED))
     return np.where(high < background, high, empty)
-
-
-def threshold_labels(maps: F32, threshold: float) -> U8:
-    """The best of K maps (K H W), and K where none is above the threshold."""
-    count = len(maps)
-    best = maps.max(axis=0, initial=0)
-    label = maps.argmax(axis=0) if count else np.zeros(best.shape)
-    return np.where(best > np.float32(threshold), label, count).astype(np.uint8)

@@ -49,7 +49,7 @@ class BlipAnswerer:
         if self.size % vision.patch_size:
             raise UsageError(f"{self.size} pixels are no whole number of the model's {vision.patch_size} px patches.")
         self.model, self.processor, self.batch = model, processor, batch
-        _mask_padding(model.text_decoder)
+        mask_padding(model.text_decoder)
         self._provenance = dict(provenance or {})
 
     @classmethod
@@ -170,7 +170,7 @@ class BlipAnswerer:
         return [Answer(answer.strip(), score) for answer, score in zip(texts, scores, strict=True)]
 
 
-def _mask_padding(decoder: Any) -> None:  # noqa: ANN401
+def mask_padding(decoder: Any) -> None:  # noqa: ANN401
     """Let the decoder overlook the padding of questions: transformers (5.23) makes the mask and then loses it."""
 
     def pass_on(_: Any, args: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401

@@ -22,6 +22,17 @@ def picture(seed, side=40):
     return pixels
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Models this small only lose time to threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def asks_of():
     """Every question about every image, whose pixels follow from its number."""

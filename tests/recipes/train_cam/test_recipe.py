@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from qaclims_path.cli.train import app
 from qaclims_path.engine.task import Moment
 from qaclims_path.errors import BadConfig, BadFile, NotRegistered, UsageError
+from qaclims_path.files.images import read_image
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.judges import load_judge
 from qaclims_path.models.judges.frozen import FrozenJudge
@@ -52,6 +52,19 @@ def test_a_finished_run_is_not_trained_again_and_other_options_are_refused(train
         train("bcss-wsss/cam", "train.lr=0.5")
 
 
+@pytest.mark.parametrize("method", ["clims", "qa-clims", "qa-clims-path"])
+def test_the_same_seed_gives_the_same_numbers_in_any_number_of_pieces(method: str, train) -> None:
+    """Two pieces of a batch are averaged as two processes are; images differ in their numbers of classes."""
+    given = ["train.batchnorm=frozen", "train.batch=4", "train.epochs=2", "train.lr=1.0e-5"]
+    given += ["losses.ramp=[0, 0]"] if method == "qa-clims-path" else []
+    whole, again, pieces = (
+        train(f"bcss-wsss/{method}", *given, f"train.accumulate={parts}", out=f"{out}").losses["loss"]
+        for parts, out in ((1, "whole"), (1, "again"), (2, "pieces"))
+    )
+    assert whole == again
+    assert pieces == pytest.approx(whole, rel=1e-5)
+
+
 def test_language_starts_from_maps_that_are_trained_first(train, tmp_path) -> None:
     train("bcss-wsss/qa-clims-path", "init.start=cam", "init.train={epochs: 1}", "train.lr=1.0e-12")
     first, then = (CamNet.load(tmp_path / name) for name in ("run/init", "run"))
@@ -64,7 +77,7 @@ def test_pictures_and_numbers_per_class_are_logged(train, quiet, tmp_path) -> No
     running = replace(quiet, loggers=("csv",))
     report = train("bcss-wsss/qa-clims-path", "losses.ramp=[0, 0]", running=running)
     [picture] = (tmp_path / "run" / "cam" / "pictures" / "maps").glob("*.png")
-    assert Image.open(picture).width > 160
+    assert read_image(picture).shape[1] > 160
     with (tmp_path / "run" / "cam" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     for name in ("area/stroma", "background_similarity/stroma"):
@@ -133,7 +146,7 @@ def test_a_judge_whose_texts_have_another_width_is_refused(judge) -> None:
     check_width(found)
     text = found._towers.text
     wider = FrozenJudge(replace(found._towers, text=lambda tokens: text(tokens).repeat(1, 2)), device="cpu")
-    with pytest.raises(UsageError, match="width 8 and texts of width 16"):
+    with pytest.raises(UsageError, match="regions are 8 and texts something else"):
         check_width(wider)
 
 
@@ -147,8 +160,8 @@ def make_task(judge: FrozenJudge, *, chunk: int = 64, pixels: int | None = None,
         return PairTexts(features, labels, none, offsets, none, offsets)
 
     words = Words(lookup, lookup([("", label) for label in range(3)]), features[3:])
-    space = measure_space(judge, words, torch.rand(4, 3, 32, 32))
     torch.manual_seed(0)
+    space = measure_space(judge, words, torch.rand(4, 3, 32, 32))
     network = CamNet("mobilenetv2_035", NAMES)
     method = build_method("qa-clims-path", {"ramp": [0, 0]}, "a test")
     return CamTask(network.eval(), method, Teacher(judge, words, space=space, chunk=chunk, pixels=pixels), glass=glass)

@@ -1,0 +1,106 @@
+"""`qaclims masks`: from the maps of a split to masks."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FINISHED_WITH_FAILURES = 3
+
+
+class Crf(StrEnum):
+    """Settings of the dense CRF."""
+
+    auto = "auto"
+    photo = "photo"
+    segmenter = "segmenter"
+    tissue = "tissue"
+
+
+class Unary(StrEnum):
+    """What the dense CRF begins with."""
+
+    labels = "labels"
+    maps = "maps"
+
+
+class Glass(StrEnum):
+    """What becomes of white glass."""
+
+    protocol = "protocol"
+    keep = "keep"
+
+
+def masks(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, with its maps in cams/SPLIT.")],
+    split: Annotated[str, typer.Option(help="Split of the data set.")],
+    root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
+    refiner: Annotated[str, typer.Option(help="none, par, crf, irn, or one of another package.")] = "none",
+    threshold: Annotated[
+        str, typer.Option(help="Of background: a number, protocol, or cross-fitted on the images of other patients.")
+    ] = "protocol",
+    band: Annotated[
+        tuple[float, float] | None, typer.Option(help="Lower and upper threshold between which training masks are 255.")
+    ] = None,
+    least: Annotated[float, typer.Option(min=0, max=1, help="Least confidence of a training mask.")] = 0.0,
+    rounds: Annotated[int, typer.Option(min=0, help="Of pixel-adaptive refinement.")] = 10,
+    crf: Annotated[Crf, typer.Option(help="Settings of the dense CRF; auto goes by the domain.")] = Crf.auto,
+    unary: Annotated[Unary, typer.Option(help="What the dense CRF begins with.")] = Unary.labels,
+    glass: Annotated[Glass, typer.Option(help="White glass: as the protocol has it, or as the maps do.")] = (
+        Glass.protocol
+    ),
+    maps: Annotated[Path | None, typer.Option(help="Folder of the maps, instead of RUN/cams/SPLIT.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name or card; that of the maps if not given.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="How to score; the card's first protocol if not given.")] = None,
+    score: Annotated[bool, typer.Option(help="Score against the masks of a split that has them.")] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="Images that the dense CRF works on at once.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Images of 224 px at a time; of larger ones fewer.")] = 16,
+    out: Annotated[Path | None, typer.Option(help="Where to write; RUN/masks/SPLIT if not given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Turn stored maps into masks: `labels` to score, `training` with 255 where nothing is to be learned, `confidence`.
+
+    All are PNG files named like the images, the first two in the codes and colours of the data set. A command that was
+    stopped goes on when it is run again. No threshold is ever chosen on the image that it is used for.
+
+    Example: `qaclims masks runs/cam --split train --root BCSS-WSSS --refiner par`
+    """
+    from qaclims_path.cli.show import console, print_json
+    from qaclims_path.config import parse
+    from qaclims_path.recipes.masks import make_masks
+    from qaclims_path.recipes.masks_options import MaskOptions
+
+    given = {
+        "refiner": refiner,
+        "threshold": threshold,
+        "band": band,
+        "least": least,
+        "rounds": rounds,
+        "crf": crf.value,
+        "unary": unary.value,
+        "glass": glass.value,
+        "batch": batch,
+    }
+    report = make_masks(
+        run,
+        split,
+        root,
+        dataset=dataset,
+        maps=maps,
+        out=out,
+        options=parse(MaskOptions, given, "options"),
+        protocol=protocol,
+        device=device,
+        threads=threads,
+        score=score,
+    )
+    if as_json:
+        print_json(report.as_json())
+    else:
+        from qaclims_path.cli.show_masks import masks_tables
+
+        console().print(*masks_tables(report), sep="\n\n")
+    if report.failed:
+        raise typer.Exit(FINISHED_WITH_FAILURES)

@@ -1,0 +1,63 @@
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from qaclims_path.cli.cams import cams
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.fake import write_fake
+from qaclims_path.errors import UsageError
+from qaclims_path.models.camnet import CamNet
+
+CARD = load_card("voc2012")
+app = typer.Typer()
+app.command()(cams)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("cams")
+    write_fake(CARD, place / "VOC2012", images=3)
+    CamNet("test_resnet", CARD.names).save(place / "run" / "cam")
+    (place / "run" / "config.yaml").write_text("dataset: voc2012\n")
+    return place
+
+
+def call(place, *options):
+    arguments = [str(place / "run"), "--root", str(place / "VOC2012"), *options]
+    return CliRunner().invoke(app, arguments, catch_exceptions=True)
+
+
+def test_a_table_for_people(place):
+    result = call(place, "--split", "val", "--scales", "1,0.5")
+    assert result.exit_code == 0, result.output
+    for text in ("gate oracle", "1, 0.5, each with its mirror image", "mIoU", "on disk"):
+        assert text in result.output
+
+
+def test_json_for_programs(place):
+    result = call(place, "--split", "val", "--scales", "1", "--classes", "all", "--out", str(place / "all"), "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.output)
+    assert (report["gate"], report["images"], report["failed"]) == ("none", 3, {})
+    assert 0 <= report["scores"]["scores"]["miou"] <= 1
+
+
+def test_a_failed_image_is_exit_code_three(place):
+    root = place / "broken"
+    write_fake(CARD, root, images=2)
+    next((root / "JPEGImages").iterdir()).write_bytes(b"no picture")
+    arguments = [str(place / "run"), "--root", str(root), "--scales", "1", "--split", "train", "--no-score"]
+    results = [CliRunner().invoke(app, [*arguments, "--out", str(place / "partial")]) for _ in range(1)]
+    splits = ["train", "val"]
+    codes = [result.exit_code for result in results]
+    arguments[arguments.index("train")] = "val"
+    codes.append(CliRunner().invoke(app, [*arguments, "--out", str(place / "partial2")]).exit_code)
+    assert 3 in codes, (splits, codes)
+
+
+def test_wrong_scales_are_a_sentence(place):
+    result = call(place, "--split", "val", "--scales", "1;2")
+    assert isinstance(result.exception, UsageError)
+    assert "commas between them" in str(result.exception)
