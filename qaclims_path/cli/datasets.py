@@ -147,7 +147,9 @@ def fake(
     """
     from qaclims_path.recipes.fake import make_fake
 
-    report = make_fake(card_of(name, card, called="NAME"), out, images=images, seed=seed, slides=slides, slide_size=slide_size)
+    report = make_fake(
+        card_of(name, card, called="NAME"), out, images=images, seed=seed, slides=slides, slide_size=slide_size
+    )
     counts = ", ".join(f"{split} {count}" for split, count in report.splits.items())
     painted = f", {report.slides} slides" if report.slides else ""
     _report(report, f"{report.out}: a made-up '{report.dataset}' ({counts} images{painted}).", as_json=as_json)

@@ -61,8 +61,8 @@ def test_a_reader_that_stops_early_is_not_an_error(tmp_path: Path) -> None:
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "qaclims_path", "datasets", "fake", "phantom", "--out", "out"]
-    process = subprocess.Popen([*command, "--images", "400"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    while not list(tmp_path.iterdir()):  # it has begun to write
+    process = subprocess.Popen([*command, "--images", "2000"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.rglob("*.png")) and process.poll() is None:  # it has begun to write
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
