@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -62,27 +63,26 @@ def maps_of(side: int, classes: int) -> Maps:
     """Smooth maps whose maximum is one."""
     rng = np.random.default_rng(side + classes)
     noise = np.stack([gaussian_filter(rng.normal(size=(side, side)), side / 16) for _ in range(classes)])
-    noise = noise.clip(0)
-    return (noise / noise.max((1, 2), keepdims=True)).astype(np.float32)
+    maps: Maps = (noise.clip(0) / noise.max((1, 2), keepdims=True)).astype(np.float32)
+    return maps
 
 
 def ours(picture: Picture, maps: Maps) -> NDArray[np.intp]:
     """Labels under both thresholds."""
     energies = [label_energy(threshold_labels(maps, at), len(maps) + 1) for at in THRESHOLDS]
-    return dense_crf(picture, np.stack(energies)).argmax(axis=1)
+    labels: NDArray[np.intp] = dense_crf(picture, np.stack(energies)).argmax(axis=1)
+    return labels
 
 
 def peers(picture: Picture, maps: Maps) -> NDArray[np.intp]:
     """The same by pydensecrf2, one pass after the other."""
-    from pydensecrf.densecrf import DenseCRF2D
-    from pydensecrf.utils import unary_from_labels
-
+    dense, utils = import_module("pydensecrf.densecrf"), import_module("pydensecrf.utils")
     count, (height, width) = len(maps) + 1, picture.shape[:2]
     found = []
     for at in THRESHOLDS:
-        field = DenseCRF2D(width, height, count)
+        field = dense.DenseCRF2D(width, height, count)
         labels = threshold_labels(maps, at)
-        field.setUnaryEnergy(unary_from_labels(labels, count, gt_prob=0.7, zero_unsure=False))
+        field.setUnaryEnergy(utils.unary_from_labels(labels, count, gt_prob=0.7, zero_unsure=False))
         field.addPairwiseGaussian(sxy=LABEL_STEP.smooth_xy, compat=LABEL_STEP.smooth_weight)
         field.addPairwiseBilateral(
             sxy=LABEL_STEP.colour_xy, srgb=LABEL_STEP.colour_rgb, rgbim=picture, compat=LABEL_STEP.colour_weight
@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     try:
-        import pydensecrf.densecrf  # noqa: F401
+        import_module("pydensecrf.densecrf")
     except ImportError:
         sys.exit("The peer is not installed: pip install pydensecrf2")
     cores = sorted(os.sched_getaffinity(0))[:2]

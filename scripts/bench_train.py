@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from qaclims_path.compute.regions import ALPHA, region_views
+from qaclims_path.compute.regions import ALPHA, enlarge, region_views
 from qaclims_path.engine.task import Moment
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.judges.frozen import FrozenJudge
@@ -164,7 +164,8 @@ def region_work(bench: Bench) -> dict[str, Callable[[], tuple[Tensor, ...]]]:
     image, label = bench.present.nonzero(as_tuple=True)
 
     def ours(maps: Tensor) -> tuple[Tensor, Tensor]:
-        prepared, own = bench.judge.prepare(pixels), maps[image, label]
+        prepared = bench.judge.prepare(pixels)
+        own = enlarge(maps[image, label], prepared.shape[-1], corners=True)
         front, back = (
             region_views(prepared, own, image, mode="published", outside=outside)[0] for outside in (False, True)
         )
@@ -189,9 +190,11 @@ def models_alone(bench: Bench) -> Callable[[], None]:
 
     def run() -> None:
         bench.net.zero_grad(set_to_none=True)
-        bench.net(bench.images).maps.sum().backward()
+        loss = bench.net(bench.images).maps.sum()
+        loss.backward()
         for half in views.chunk(2):
-            bench.image_tower(half.clone().requires_grad_()).sum().backward()
+            looked = bench.image_tower(half.clone().requires_grad_()).sum()
+            looked.backward()  # type: ignore[no-untyped-call]
 
     return run
 

@@ -13,8 +13,10 @@ from qaclims_path.cli.datasets import app as datasets_app
 from qaclims_path.cli.demo import demo
 from qaclims_path.cli.doctor import doctor
 from qaclims_path.cli.evaluate import evaluate
+from qaclims_path.cli.export import export, push
 from qaclims_path.cli.judge import app as judge_app
 from qaclims_path.cli.masks import masks
+from qaclims_path.cli.predict import predict
 from qaclims_path.cli.slides import app as slides_app
 from qaclims_path.cli.train import app as train_app
 from qaclims_path.errors import QaclimsError
@@ -57,7 +59,10 @@ app.add_typer(answerer_app, name="answerer")
 app.add_typer(train_app, name="train")
 app.command()(cams)
 app.command()(masks)
+app.command()(predict)
 app.command()(evaluate)
+app.command()(export)
+app.command()(push)
 
 
 def main() -> None:

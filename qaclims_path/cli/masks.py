@@ -51,7 +51,7 @@ def masks(
         Glass.protocol
     ),
     maps: Annotated[Path | None, typer.Option(help="Folder of the maps, instead of RUN/cams/SPLIT.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Name or card; that of the maps if not given.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name or card; that of the run if not given.")] = None,
     protocol: Annotated[str | None, typer.Option(help="How to score; the card's first protocol if not given.")] = None,
     score: Annotated[bool, typer.Option(help="Score against the masks of a split that has them.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from qaclims_path.recipes.masks import MasksReport
+    from qaclims_path.recipes.train_boundary import BoundaryReport
 
 SHOWN = 5
 
@@ -37,6 +38,20 @@ def masks_tables(report: "MasksReport") -> "list[RenderableType]":
         more = [f"  and {len(report.failed) - SHOWN} more in index.json"] if len(report.failed) > SHOWN else []
         shown.append("\n".join([f"{len(report.failed)} images have no masks:", *some, *more]))
     return shown + (list(score_tables(report.scores)) if report.scores else [])
+
+
+def boundary_table(report: "BoundaryReport") -> Table:
+    """How the boundary network was trained."""
+    table = Table(title=f"Boundaries of {report.dataset}", show_header=False, title_justify="left")
+    rows = {
+        "images": f"{report.images}, {report.ignored:.1%} of a new one in doubt",
+        "steps": str(report.steps),
+        **{name: f"{value:.4f}" for name, value in report.losses.items()},
+        "network": report.folder,
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
 
 
 def _threshold(report: "MasksReport") -> str:

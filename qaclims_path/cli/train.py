@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Train activation maps.")
+from qaclims_path.cli.train_seg import seg
+
+app = typer.Typer(no_args_is_help=True, help="Train activation maps and segmenters.")
 
 
 class Precision(StrEnum):
@@ -20,7 +22,7 @@ class Precision(StrEnum):
 
 @app.callback()
 def _several() -> None:
-    """Train activation maps."""
+    """Train activation maps and segmenters."""
 
 
 @app.command()
@@ -60,3 +62,6 @@ def cam(
         print_json(report)
     else:
         console().print(training_table(report))
+
+
+app.command()(seg)

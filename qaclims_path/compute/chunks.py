@@ -36,7 +36,7 @@ def in_chunks(term: Term, inputs: Sequence[Tensor], count: int, size: int, *, sc
     learning = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
     slices = [slice(start, min(start + size, count)) for start in range(0, count, size)]
     if not learning or len(slices) < 2:
-        return _summed([term(*inputs, rows) for rows in slices] or [term(*inputs, slice(0, 0))])
+        return _summed([_quiet(term(*inputs, rows)) for rows in slices or [slice(0, 0)]])
     leaves = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in inputs]
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
     gradients = [torch.zeros_like(leaf) for leaf in wanted]
@@ -48,11 +48,15 @@ def in_chunks(term: Term, inputs: Sequence[Tensor], count: int, size: int, *, sc
             for gradient, more in zip(gradients, found, strict=True):
                 if more is not None:
                     gradient.add_(more, alpha=1 / scale)
-        parts.append({name: value.detach() for name, value in part.items()})
+        parts.append({name: value.detach() for name, value in part.items()})  # the chunk's graph ends here
     sums = _summed(parts)
     attached = [tensor for tensor in inputs if tensor.requires_grad]
     sums["loss"] = _Known.apply(sums["loss"], gradients, *attached)
     return sums
+
+
+def _quiet(part: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value if name == "loss" else value.detach() for name, value in part.items()}
 
 
 def _summed(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -52,6 +52,38 @@ def matching_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     return (parts[0] + parts[1]) / 2
 
 
+def placing_loss(logits: Tensor, present: Tensor, share: float = 0.15) -> Tensor:
+    """How far the places of an image are from showing its classes: each one of them, and together all of them.
+
+    Classes compete for places. So two classes that are seldom apart in images can still be told apart: each has places
+    that are more like its own images.
+
+    Args:
+        logits: B K C of K places.
+        present: B C, bool, with a class in every image.
+        share: Of the places that a class has at least.
+    """
+    chances = logits.softmax(-1).clamp(1e-6, 1)
+    one_of = -(chances * present[:, None]).sum(-1).clamp(1e-6, 1).log().mean()
+    most = chances.topk(max(round(share * logits.shape[1]), 1), dim=1).values.mean(1)
+    has_a_place = -most.log()[present].mean()
+    return one_of + has_a_place
+
+
+def shown_under(logits: Tensor, weights: Tensor, present: Tensor) -> Tensor:
+    """Which classes a region shows, as far as its places tell: B C, shares that sum to one.
+
+    Args:
+        logits: B K C of K places.
+        weights: B K in 0..1, how much of each place belongs to the region.
+        present: B C, bool; what is not in the image is in no region of it.
+    """
+    chances = logits.softmax(-1) * present[:, None] + 1e-6 * present[:, None]
+    chances = chances / chances.sum(-1, keepdim=True)
+    share = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
+    return (chances * share[:, :, None]).sum(1)
+
+
 def soft_blobs(count: int, side: int, generator: torch.Generator) -> Tensor:
     """Random regions, some of them sharp and some vague: count side side in 0..1, each of 0.05 to 0.9 of the area."""
     cells = int(torch.randint(2, 6, (1,), generator=generator))

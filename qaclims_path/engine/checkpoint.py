@@ -74,7 +74,7 @@ class Checkpoints:
                 if _checksum(file) != expected:
                     raise BadFile(f"{file.name} is not as it was written")
                 parts[name] = load_file(file, device=str(device))
-        except (OSError, ValueError, KeyError, AttributeError, SafetensorError, BadFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, BadFile) as error:
             raise BadFile(f"The checkpoint {path} is damaged: {_reason(error)}. {self._way_out(step)}") from error
         return parts, facts
 

@@ -71,7 +71,7 @@ class TrainOptions(Options):
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a training runs: nothing here changes results beyond rounding.
+    """How a training runs: nothing here changes results beyond rounding, and where dropout falls.
 
     Attributes:
         devices: Processes per node, one per GPU; `auto` takes what a launcher started, else all GPUs, else one CPU.

@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch import Tensor, distributed, nn
 
 from qaclims_path.engine.settings import RunSettings
@@ -137,7 +138,8 @@ def launch(running: RunSettings = RunSettings()) -> Team:  # noqa: B008 - frozen
     nodes: int = started.get("nodes", 1) if running.nodes == "auto" else running.nodes
     local = torch.cuda.device_count() if devices == "auto" else devices
     try:
-        fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy="ddp" if nodes * local > 1 else "auto")
+        strategy = "ddp" if nodes * local > 1 else "auto"
+        fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy)
         fabric.launch()
     except (ValueError, RuntimeError) as error:  # Lightning's MisconfigurationException is none of ours
         raise UsageError(

@@ -99,19 +99,47 @@ def write_page(
     corpus = Path(report.corpus)
     made = read_yaml(config_path(corpus)) if config_path(corpus).exists() else {}
     card = card or _card_of(corpus, made.get("dataset"), needed=root is not None)
+    drawn = pictures_of(report, card, root, split or str(made.get("split", "train")))
     shown = {entry.image for one in report.classes for entry in one.examples}
-    drawn: dict[str, str] = {}
-    if card is not None and root is not None:
-        records = list_records(card, root, split or str(made.get("split", "train")))
-        drawn = {record.id: _drawn(record) for record in records if record.id in shown}
-    provenance: dict[str, str] = {}
-    for one in report.classes:
-        for entry in one.examples:
-            provenance |= entry.provenance
+    provenance = provenance_of(report)
     title = f"Corpus of {card.title}" if card is not None else "Corpus"
-    parts = tuple(_part(one, card, drawn) for one in report.classes)
+    parts = tuple(part_of(one, card, drawn) for one in report.classes)
     write_text(page, corpus_page(Page(title, corpus.name, provenance, parts, root is not None)))
     return replace(report, page=str(page), without_picture=sum(not drawn.get(name) for name in shown) if root else 0)
+
+
+def pictures_of(report: ShowReport, card: Card | None, root: Path | None, split: str) -> dict[str, str]:
+    """Thumbnails of the examples by the names of their images; none without a card and the folder of the data."""
+    if card is None or root is None:
+        return {}
+    shown = {entry.image for one in report.classes for entry in one.examples}
+    return {record.id: _drawn(record) for record in list_records(card, root, split) if record.id in shown}
+
+
+def provenance_of(report: ShowReport) -> dict[str, str]:
+    """Who answered which questions, as the examples say it."""
+    return {key: value for one in report.classes for entry in one.examples for key, value in entry.provenance.items()}
+
+
+def part_of(one: ClassShown, card: Card | None, drawn: Mapping[str, str]) -> Part:
+    """A class as a page shows it.
+
+    Args:
+        one: What is said of it.
+        card: For its title, colour and definition.
+        drawn: Pictures by the names of images.
+    """
+    info = next((info for info in card.classes if info.name == one.label), None) if card is not None else None
+    return Part(
+        title=one.label if info is None else info.title,
+        color=None if info is None else info.color,
+        definition="" if info is None else info.definition,
+        pairs=one.pairs,
+        failed=one.failed,
+        foreground=one.foreground,
+        background=one.background,
+        examples=tuple(Shown(entry, drawn.get(entry.image, "")) for entry in one.examples),
+    )
 
 
 def _card_of(corpus: Path, dataset: object, *, needed: bool) -> Card | None:
@@ -124,20 +152,6 @@ def _card_of(corpus: Path, dataset: object, *, needed: bool) -> Card | None:
         if needed:
             raise
         return None
-
-
-def _part(one: ClassShown, card: Card | None, drawn: Mapping[str, str]) -> Part:
-    info = next((info for info in card.classes if info.name == one.label), None) if card is not None else None
-    return Part(
-        title=one.label if info is None else info.title,
-        color=None if info is None else info.color,
-        definition="" if info is None else info.definition,
-        pairs=one.pairs,
-        failed=one.failed,
-        foreground=one.foreground,
-        background=one.background,
-        examples=tuple(Shown(entry, drawn.get(entry.image, "")) for entry in one.examples),
-    )
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from open_clip.model import CustomTextCLIP
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from qaclims_path.compute.matching import matching_loss, pair_targets, soft_blobs
+from qaclims_path.compute.matching import matching_loss, pair_targets, placing_loss, shown_under, soft_blobs
 from qaclims_path.compute.regions import Fill, compose, make_backdrop
 from qaclims_path.data.dataset import to_tensor
 from qaclims_path.data.record import Record
@@ -66,11 +66,13 @@ class Views:
         pixels: N 3 S S, normalised.
         present: N C, the classes that a view can show.
         sure: N, whether it shows them all.
+        blobs: B S S in 0..1, the regions that the second B views are of.
     """
 
     pixels: Tensor
     present: Tensor
     sure: Tensor
+    blobs: Tensor
 
 
 def make_views(images: Tensor, present: Tensor, white: Tensor, generator: torch.Generator) -> Views:
@@ -93,7 +95,7 @@ def make_views(images: Tensor, present: Tensor, white: Tensor, generator: torch.
     partner = torch.arange(count, device=images.device)
     partner[singles] = singles[torch.randperm(len(singles), generator=generator).to(images.device)]
     share = blobs[:, None]
-    mixed = images * share + images[partner] * (1 - share)
+    mixed = torch.where(share > 0.5, images, images[partner])
     fill = FILLS[int(torch.randint(0, len(FILLS), (), generator=generator))]
     backdrop = make_backdrop(mixed, fill, white)
     regions = compose(mixed, blobs, torch.arange(count, device=images.device), backdrop=backdrop)
@@ -102,6 +104,7 @@ def make_views(images: Tensor, present: Tensor, white: Tensor, generator: torch.
         torch.cat([images, regions, others]),
         torch.cat([present, present, present[partner[singles]]]),
         torch.cat([torch.ones_like(alone), alone, alone[singles]]),
+        blobs,
     )
 
 
@@ -167,20 +170,25 @@ class JudgeTask:
     def step(self, batch: Batch, moment: Moment) -> Mapping[str, Tensor]:
         """Losses of one piece of a batch."""
         network: Any = self.network
-        device = batch["image"].device
+        present, device = batch["present"], batch["image"].device
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + moment.step)
         mean, std = self._mean.to(device), self._std.to(device)
-        images = (batch["image"] - mean) / std
-        views = make_views(images, batch["present"], ((1 - mean) / std).flatten(), generator)
-        captions = make_captions(self._captioner, self._names, batch["present"], self._seed + 7919 * moment.step)
-        shown = F.normalize(network.encode_image(views.pixels).float(), dim=-1)
+        views = make_views((batch["image"] - mean) / std, present, ((1 - mean) / std).flatten(), generator)
+        captions = make_captions(self._captioner, self._names, present, self._seed + 7919 * moment.step)
         said = F.normalize(self._encode(captions.texts, device).float(), dim=-1)
+        shown, places = self._look(views.pixels, len(present))
         scale = network.logit_scale.exp().clamp(max=MOST_SCALE)
         logits = scale * shown @ said.T + network.logit_bias
         truth, known = pair_targets(views.present, views.sure, captions.said.to(device), captions.wrong.to(device))
-        matching = matching_loss(logits, truth, known)
-        naming = self._naming(logits, views)
-        return {"loss": matching + naming, "matching": matching.detach(), "naming": naming.detach()}
+        named = self._per_class(logits)
+        parts = {"matching": matching_loss(logits, truth, known), "naming": _naming(named, views)}
+        if places is not None:
+            placed = self._per_class((scale * places @ said.T).flatten(0, 1)).view(*places.shape[:2], -1)
+            parts["placing"] = placing_loss(placed, present)
+            parts["regions"] = moment.progress * _regions(
+                named[len(present) : 2 * len(present)], placed, views, present
+            )
+        return {"loss": torch.stack([*parts.values()]).sum(), **{name: part.detach() for name, part in parts.items()}}
 
     def _encode(self, texts: list[str], device: torch.device) -> Tensor:
         network: Any = self.network
@@ -190,11 +198,39 @@ class JudgeTask:
         ).input_ids
         return encode_short(network.text, "eos", network.text.eos_id, tokens.to(device))
 
-    def _naming(self, logits: Tensor, views: Views) -> Tensor:
-        """Cross-entropy of the class of views that show one class, over the mean logit of each class's captions."""
+    def _look(self, pixels: Tensor, whole: int) -> tuple[Tensor, Tensor | None]:
+        """Unit vectors of all views (N D), and of the places inside the first, whole ones (B K D), where there are any.
+
+        The vector of a view is made from the mean over its places, so that what is learned of places holds for regions.
+        """
+        visual = cast("Any", self.network).visual
+        features = visual.trunk.forward_features(pixels)
+        shown = F.normalize(visual.head(visual.trunk.forward_head(features)).float(), dim=-1)
+        if features.ndim != 4 or features[0, 0].numel() == 1:
+            return shown, None
+        apart = features[:whole].flatten(2).transpose(1, 2).flatten(0, 1)[:, :, None, None]
+        places = visual.head(visual.trunk.forward_head(apart)).float()
+        return shown, F.normalize(places, dim=-1).view(whole, -1, shown.shape[1])
+
+    def _per_class(self, logits: Tensor) -> Tensor:
+        """Mean logit of the captions of each class alone: N T to N C."""
         classes = len(self._names)
-        chosen = views.sure & (views.present.sum(1) == 1)
-        if not chosen.any():
-            return logits.sum() * 0
-        named = logits[chosen][:, : classes * PER_CLASS].view(-1, classes, PER_CLASS).mean(2)
-        return F.cross_entropy(named, views.present[chosen].float().argmax(1))
+        return logits[:, : classes * PER_CLASS].reshape(len(logits), classes, PER_CLASS).mean(2)
+
+
+def _naming(named: Tensor, views: Views) -> Tensor:
+    """Cross-entropy of the class of the views that show one class."""
+    chosen = views.sure & (views.present.sum(1) == 1)
+    if not chosen.any():
+        return named.sum() * 0
+    return F.cross_entropy(named[chosen], views.present[chosen].float().argmax(1))
+
+
+def _regions(named: Tensor, placed: Tensor, views: Views, present: Tensor) -> Tensor:
+    """Cross-entropy between regions of images with several classes and what the places under them show."""
+    several = present.sum(1) > 1
+    if not several.any():
+        return named.sum() * 0
+    side = round(placed.shape[1] ** 0.5)
+    under = F.adaptive_avg_pool2d(views.blobs[:, None], side).flatten(1)
+    return F.cross_entropy(named[several], shown_under(placed.detach(), under, present)[several])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from qaclims_path.config import read_yaml
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
@@ -89,7 +90,7 @@ def make_masks(
         run: Folder of the run, with maps in `cams/<split>` and, for the refiner `irn`, a network in `boundary`.
         split: Of the data set.
         root: The data as its publisher lays it out.
-        dataset: Name or path of a card, or a card; that of the maps when None.
+        dataset: Name or path of a card, or a card; that of the run, or of its maps, when None.
         maps: Folder of the maps, instead of the run's.
         out: Where to write; `masks/<split>` in the run when None.
         options: How masks are made.
@@ -103,8 +104,7 @@ def make_masks(
     """
     place = torch.device(_device(device))
     with MapReader(maps or run / "cams" / split) as reader:
-        card = dataset if isinstance(dataset, Card) else load_card(dataset or reader.settings["dataset"])
-        _check_classes(reader, card)
+        card = card_of(run, reader, dataset)
         rules = load_protocol(protocol or card.protocols[0])
         records = list_records(card, root, split)
         folder = out or run / "masks" / split
@@ -214,12 +214,18 @@ def _begin(folder: Path, settings: Mapping[str, Any]) -> None:
         left_over.unlink()
 
 
-def _check_classes(reader: MapReader, card: Card) -> None:
+def card_of(run: Path, reader: MapReader, dataset: str | Path | Card | None) -> Card:
+    """The card that was asked for, that of the run, or that of its maps; its classes are those of the maps."""
+    if dataset is None:
+        config = run / "config.yaml"
+        dataset = (read_yaml(config).get("dataset") if config.is_file() else None) or reader.settings.get("dataset", "")
+    card = dataset if isinstance(dataset, Card) else load_card(dataset)
     if reader.classes != card.names:
         raise UsageError(
             f"{reader.folder} holds maps of the classes {', '.join(reader.classes)}, but '{card.name}' has "
             f"{', '.join(card.names)}. Name the data set that they were made of with --dataset."
         )
+    return card
 
 
 def _scored(

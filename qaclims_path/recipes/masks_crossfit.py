@@ -49,7 +49,7 @@ def crossfitted(reader: MapReader, card: Card, rules: Protocol, records: Sequenc
     for _, members in track(groups, "leaving out"):
         others = everybody[1] - _matrices(reader, card, iter(members))[1]
         miou = np.nan_to_num(score(others, rules.background, headline).miou, nan=-1.0)
-        found |= dict.fromkeys((record.id for record in members), float(everybody[0][int(miou.argmax())]))
+        found |= dict.fromkeys((record.id for record in members), float(str(everybody[0][int(miou.argmax())])))
     return found
 
 

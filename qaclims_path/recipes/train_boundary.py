@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from qaclims_path.compute.refiners.affinity import boundary_loss, pairs_of
 from qaclims_path.config import Options
 from qaclims_path.data.card import Card
-from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import SegmentationDataset, collate
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import load_protocol
@@ -25,7 +24,7 @@ from qaclims_path.errors import UsageError
 from qaclims_path.files.maps import MapReader
 from qaclims_path.models.boundary import STRIDE, BoundaryNet
 from qaclims_path.models.camnet import CamNet, read_settings
-from qaclims_path.recipes.masks import BOUNDARY, make_masks
+from qaclims_path.recipes.masks import BOUNDARY, card_of, make_masks
 from qaclims_path.recipes.masks_options import MaskOptions, protocol_threshold
 from qaclims_path.recipes.pseudo import pseudo_card, pseudo_records
 
@@ -116,7 +115,7 @@ def train_boundary(
         run: Folder of the run, with maps in `cams/<split>`; the network goes to `boundary`.
         root: The data as its publisher lays it out.
         options: How.
-        dataset: Name or path of a card, or a card; that of the maps when None.
+        dataset: Name or path of a card, or a card; that of the run when None.
         protocol: Which says whether there is background; the card's first when None.
         running: Devices, precision, workers.
         threads: Images that the dense CRF works on at once.
@@ -127,7 +126,7 @@ def train_boundary(
     """
     team = launch(running)
     with MapReader(run / "cams" / options.split) as reader:
-        card = dataset if isinstance(dataset, Card) else load_card(dataset or reader.settings["dataset"])
+        card = card_of(run, reader, dataset)
     folder = run / BOUNDARY
     labels = folder / "labels"
     ignored = team.led(lambda: _make_labels(run, root, labels, options, card, protocol, threads))

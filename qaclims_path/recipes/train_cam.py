@@ -34,6 +34,7 @@ from qaclims_path.recipes.train_cam_teacher import Teacher, measure_space
 from qaclims_path.recipes.train_cam_words import check_width, load_words
 
 CONFIG, ENVIRONMENT, CAM, INIT = "config.yaml", "environment.json", "cam", "init"
+CORNERS = "published", "mask-prompt"  # modes of regions that follow the released code
 LOST = 0.01  # share of the image below which a class that is there has been lost
 NETWORK = 4  # stream of random numbers, beside those of the engine
 DAY = 0.45  # mean brightness of photographs
@@ -266,7 +267,7 @@ def _teacher(options: TrainCamOptions, place: _Place) -> Teacher:
         words,
         space=space,
         pixels=_window(asked, judge, place.card),
-        corners=asked.published_pixels,
+        corners=asked.published_pixels or asked.mode in CORNERS,
         chunk=asked.chunk,
     )
 

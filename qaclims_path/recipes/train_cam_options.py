@@ -170,12 +170,12 @@ def load_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainCamOp
         >>> load_options("voc2012/cam", ["train.epochs=3"]).train.epochs
         3
     """
-    path = _find_recipe(str(recipe))
-    tree = override(load_tree(path, _beside), settings)
+    path = find_recipe(str(recipe))
+    tree = override(load_tree(path, recipe_beside), settings)
     name = str(tree.get("method", "cam"))
     below = asset_dir("configs") / "methods" / f"{name}.yaml"
     if below.is_file():
-        tree = merge(load_tree(below, _beside), tree)
+        tree = merge(load_tree(below, recipe_beside), tree)
     own = tree.pop("as_published", {})
     if tree.get("published"):
         tree = override(merge(merge(tree, _published(tree, name)), own), settings)
@@ -190,7 +190,7 @@ def load_prompts(name: str) -> PromptList:
     if not path.is_file():
         known = [found.stem for found in folder.glob("*.yaml")]
         raise NotRegistered(f"There is no list of prompts '{name}'. {suggest(name, known)}")
-    return parse(PromptList, load_tree(path, _beside), path)
+    return parse(PromptList, load_tree(path, recipe_beside), path)
 
 
 def _check_losses(tree: Tree, name: str, path: Path) -> None:
@@ -214,12 +214,13 @@ def _published(tree: Tree, name: str) -> Tree:
     if not path.is_file():
         known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml")))
         raise UsageError(f"The method '{name}' was never published; that can be asked of {known}. Leave it out.")
-    over = load_tree(path, _beside)
+    over = load_tree(path, recipe_beside)
     mask_prompt = tree.get("judge", {}).get("mode") == "mask-prompt"  # OVSeg's way is as published as the other
     return merge(over, {"judge": {"mode": "mask-prompt"}}) if mask_prompt else over
 
 
-def _find_recipe(name: str) -> Path:
+def find_recipe(name: str) -> Path:
+    """The file of a recipe: a path, or a name such as `voc2012/cam`."""
     path = Path(name)
     if path.is_file():
         return path
@@ -233,5 +234,6 @@ def _find_recipe(name: str) -> Path:
     )
 
 
-def _beside(reference: str, path: Path) -> Path:
+def recipe_beside(reference: str, path: Path) -> Path:
+    """What a file extends lies beside it."""
     return path.parent / reference

@@ -1,20 +1,17 @@
 """What the maps look like after every epoch: a few training images, and every class that is in them."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from qaclims_path.data.card import Card
 from qaclims_path.data.dataset import SegmentationDataset
 from qaclims_path.engine.task import EpochEnd
 from qaclims_path.models.camnet import CamNet
+from qaclims_path.report.map_pictures import MapPicture, map_picture
+from qaclims_path.types import Sample
 
-SIDE = 160  # pixels of one picture
 GAP = 4
-COVER = 0.65
 PAPER = 255
 
 
@@ -23,7 +20,7 @@ class MapPictures:
 
     Args:
         data: The images, not augmented.
-        network: Draws them.
+        network: Makes the maps.
         count: Images, spread over the data, those with the most classes first.
     """
 
@@ -35,37 +32,25 @@ class MapPictures:
         self._samples = samples[:count]
 
     def __call__(self, end: EpochEnd) -> None:
-        """Log one sheet: a row per image, first the image, then one overlay per class present."""
+        """Log one sheet, a row per image."""
         if end.team.leads:
-            end.picture("maps", self.sheet())
+            end.picture("maps", _stacked([self._drawn(sample) for sample in self._samples]))
 
     @torch.no_grad()
-    def sheet(self) -> NDArray[np.uint8]:
-        """H W 3, in the colours of the card."""
+    def _drawn(self, sample: Sample) -> NDArray[np.uint8]:
+        """The image, and every class that is in it over the image."""
         device = next(self._network.parameters()).device
-        rows = []
-        for sample in self._samples:
-            image = F.interpolate(sample.image[None], (SIDE, SIDE), mode="area")[0]
-            maps = self._network(sample.image[None].to(device)).maps.float().cpu()
-            shown = F.interpolate(maps, (SIDE, SIDE), mode="bilinear")[0].clamp(min=0)
-            labels = sample.present.nonzero()[:, 0].tolist()
-            rows.append([image.numpy(), *(_over(image, shown[label], self._card, label) for label in labels)])
-        return _grid(rows)
+        labels = sample.present.nonzero()[:, 0]
+        maps = self._network(sample.image[None].to(device)).maps.float().cpu()
+        shown = F.interpolate(maps, sample.image.shape[-2:], mode="bilinear")[0, labels].clamp(min=0)
+        shown = shown / shown.amax((-2, -1), keepdim=True).clamp(min=1e-5)
+        image = (sample.image * 255).round().byte().permute(1, 2, 0).numpy()
+        what = MapPicture(image, shown.numpy(), labels.tolist())
+        return map_picture(what, [info.title for info in self._card.classes], self._card.palette)
 
 
-def _over(image: torch.Tensor, heat: torch.Tensor, card: Card, label: int) -> NDArray[np.float32]:
-    """The colour of a class over a picture, as strong as its map is there."""
-    color = torch.tensor(card.classes[label].color)[:, None, None] / 255
-    return torch.lerp(image, color, COVER * heat / heat.max().clamp(min=1e-5)).numpy()
-
-
-def _grid(rows: Sequence[Sequence[NDArray[np.float32]]]) -> NDArray[np.uint8]:
-    """Pictures 3 S S in rows of different lengths, on white paper."""
-    columns = max((len(row) for row in rows), default=1)
-    cell = SIDE + GAP
-    sheet = np.full((cell * max(len(rows), 1) - GAP, cell * columns - GAP, 3), PAPER, np.uint8)
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            pixels = (picture.transpose(1, 2, 0) * 255).round().astype(np.uint8)
-            sheet[cell * y : cell * y + SIDE, cell * x : cell * x + SIDE] = pixels
-    return sheet
+def _stacked(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """One below the other, on white paper."""
+    width = max(picture.shape[1] for picture in pictures)
+    rows = [np.pad(p, ((0, GAP), (0, width - p.shape[1]), (0, 0)), constant_values=PAPER) for p in pictures]
+    return np.concatenate(rows)

@@ -66,7 +66,7 @@ class Teacher:
         words: All texts.
         space: What to take away from vectors, if anything.
         pixels: Side, in pixels of the image, of the window that the judge is shown; None shows whole images.
-        corners: Whether maps are enlarged with their corners aligned, as the published code does in every mode.
+        corners: Whether maps are enlarged with their corners aligned, as the published code does.
         chunk: Pairs at once.
     """
 
@@ -101,6 +101,7 @@ class Teacher:
         def term(activations: Tensor, rows: slice) -> Mapping[str, Tensor]:
             owner, of = image[rows], label[rows]
             maps = self._cut(activations[owner, of].float(), moment.step, scene.images.shape[-2:])
+            maps = enlarge(maps, prepared.shape[-1], corners=self.corners)  # once for both sides of it
             foreground = self._centred(self.judge.encode_regions(prepared, maps, owner))
             background = self._centred(self.judge.encode_regions(prepared, maps, owner, outside=True))
             some = part_of(texts, rows)
@@ -136,7 +137,7 @@ class Teacher:
     def _cut(self, maps: Tensor, step: int, size: torch.Size) -> Tensor:
         """N h w, the part of the maps that lies in the window."""
         if self.pixels is None:
-            return enlarge(maps, self.judge.card.input_size, corners=True) if self.corners else maps
+            return maps
         height, width = size
         whole = torch.nn.functional.interpolate(maps[:, None], (height, width), mode="bilinear", align_corners=False)
         return window(whole, self.pixels, step, 0.0)[:, 0]

@@ -3,20 +3,16 @@
 The page needs nothing from outside: no script, no font, no network; whatever an answer holds is escaped.
 """
 
-import base64
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from qaclims_path.language.corpus import Entry, printable
+from qaclims_path.language.corpus import Entry
+from qaclims_path.report.pages import jpeg_address, page_html
 
 SIDE = 168  # pixels of a thumbnail's longer side
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -73,24 +69,9 @@ def corpus_page(page: Page) -> str:
         >>> "<h1>Corpus</h1>" in corpus_page(Page("Corpus", "corpus.jsonl", {}, (), False))
         True
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = printable
-    environment.filters["spaced"] = lambda number: f"{number:,}".replace(",", "\u202f")
-    return environment.get_template("corpus.html").render(page=page)
+    return page_html("corpus.html", styles=["page.css"], page=page)
 
 
 def thumbnail(pixels: NDArray[np.uint8]) -> str:
     """A picture (H W 3) as a small JPEG inside a `data:` address."""
-    image = Image.fromarray(pixels)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=82)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return jpeg_address(pixels, SIDE)

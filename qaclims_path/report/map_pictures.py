@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 PANEL = 240  # pixels of the longer side
+NARROW = 96  # so that titles do not run into each other
 GAP = 8
 TITLE = 26
 SWATCH = 14
@@ -71,7 +72,8 @@ def _small(picture: NDArray[np.uint8]) -> Image.Image:
 
 
 def _side_by_side(panels: Sequence[tuple[str, Image.Image, NDArray[np.uint8] | None]]) -> NDArray[np.uint8]:
-    width, height = (max(getattr(panel, side) for _, panel, _ in panels) for side in ("width", "height"))
+    width = max(NARROW, *(panel.width for _, panel, _ in panels))
+    height = max(panel.height for _, panel, _ in panels)
     sheet = Image.new("RGB", (len(panels) * (width + GAP) + GAP, height + TITLE + 2 * GAP), PAPER)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
     for place, (title, panel, color) in enumerate(panels):

@@ -67,7 +67,23 @@ def test_wrong_use_is_answered(judge, data, tmp_path):
     assert "Did you mean 'soft'?" in str(wrong)
 
 
-@pytest.mark.parametrize("command", ["show", "probe"])
+def test_train_and_show(data, tmp_path):
+    root = tmp_path / "root"
+    write_fake(load_card("bcss-wsss"), root, images=8)
+    words = [*data[:2], "--root", str(root), "--out", str(tmp_path / "judge"), "--size", "32", "--batch", "4"]
+    words += ["--tower", "test_convnext", "--epochs", "1", "--workers", "0", "--precision", "fp32"]
+    trained = run("train", *words)
+    assert trained.exit_code == 0, trained.output
+    assert "means nothing" in trained.output
+    assert "qaclims judge probe" in trained.output
+    assert json.loads(run("train", *words, "--json").stdout)["images"] == 8  # it is there already
+    assert json.loads(run("show", str(tmp_path / "judge"), "--json").stdout)["id"] == "judge"
+    wrong = run("train", *words, "--size", "3").exception
+    assert isinstance(wrong, UsageError)
+    assert "'size'" in str(wrong)
+
+
+@pytest.mark.parametrize("command", ["show", "probe", "train"])
 def test_help_ends_with_an_example(command):
     result = run(command, "--help")
     assert result.exit_code == 0

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from qaclims_path.compute.matching import matching_loss, pair_targets, soft_blobs
+from qaclims_path.compute.matching import matching_loss, pair_targets, placing_loss, shown_under, soft_blobs
 
 CLASSES = 4
 SETS = [frozenset(chosen) for size in range(1, CLASSES + 1) for chosen in combinations(range(CLASSES), size)]
@@ -77,3 +77,26 @@ def test_blobs_are_regions_of_the_promised_size() -> None:
     assert 0.7 < shares.max() < 0.92
     again = soft_blobs(40, 56, torch.Generator().manual_seed(1))
     assert (again == blobs).all()
+
+
+def test_every_place_shows_a_class_and_every_class_has_a_place() -> None:
+    present = torch.tensor([[True, True, False]])
+    half = torch.zeros(1, 8, 3)
+    half[0, :4, 0] = half[0, 4:, 1] = 20
+    assert placing_loss(half, present) < 1e-4
+    all_one = torch.zeros(1, 8, 3)
+    all_one[..., 0] = 20
+    assert placing_loss(all_one, present) > 5  # the second class has no place
+    foreign = half.clone()
+    foreign[0, 0] = torch.tensor([0.0, 0.0, 20.0])
+    assert placing_loss(foreign, present) > 1  # a place shows a class that is not there
+
+
+def test_a_region_shows_what_its_places_show() -> None:
+    logits = torch.full((1, 4, 3), -20.0)
+    for place, c in enumerate([0, 0, 1, 2]):
+        logits[0, place, c] = 20
+    present = torch.tensor([[True, True, False]])
+    shares = shown_under(logits, torch.tensor([[1.0, 0.0, 1.0, 0.0]]), present)
+    torch.testing.assert_close(shares, torch.tensor([[0.5, 0.5, 0.0]]))
+    torch.testing.assert_close(shown_under(logits, torch.ones(1, 4), present).sum(1), torch.ones(1))

@@ -9,10 +9,11 @@ import random
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import toy
 import torch
+import toy
 
 OPTIONS = {"epochs": 2, "batch": 8, "accumulate": 2, "lr": 0.05, "ema": 0.9, "watch": "right", "clip": 1.0}
 RUN = {"save_every": 2, "keep_every": 1}
@@ -46,8 +47,8 @@ def traces(out: Path) -> dict[str, object]:
 
 
 def timed(out: Path, seconds: float) -> None:
-    """Train with an alarm that nobody handles, which ends the process wherever it is."""
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    """Train with an alarm of processor time that nobody handles, which ends the process wherever it is."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     train(out, "sgd", LONG)
 
 
@@ -67,9 +68,9 @@ def main() -> None:
             sys.stdout.write(f"step-{step}\n")
     chance, out, seconds, deaths = random.Random(0), folder / "timed", 0.02, 0
     assert in_child(lambda: train(folder / "long", "sgd", LONG)) == 0
-    while in_child(lambda: timed(out, seconds)) != 0:
-        seconds = chance.uniform(0.01, 0.1)
+    while in_child(partial(timed, out, seconds)) != 0:
         deaths += 1
+        seconds = chance.uniform(0.02, 0.1) + 0.01 * deaths
     assert traces(out) == traces(folder / "long")
     sys.stdout.write(f"random-{deaths}\n")
 

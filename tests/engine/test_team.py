@@ -31,7 +31,7 @@ def start(out: Path, run: dict, *, task: dict = TASK, under: list[str] | None = 
 
 
 def finish(process: subprocess.Popen, code: int = 0) -> str:
-    said = process.communicate(timeout=120)[1]
+    said = process.communicate(timeout=300)[1]
     assert process.returncode == code, said
     return said
 
@@ -62,6 +62,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_loss_curve_of_one(two: Path, tmp_path: Path, toy: ModuleType) -> None:
     toy.train(tmp_path, TASK, OPTIONS, {})
     assert len(losses(tmp_path)) > 20
@@ -70,6 +71,7 @@ def test_two_processes_have_the_loss_curve_of_one(two: Path, tmp_path: Path, toy
     assert all(torch.allclose(alone[name], together[name], atol=1e-5) for name in alone)
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_stops_all_and_another_launcher_goes_on(two: Path, tmp_path: Path) -> None:
     processes = as_slurm_would(tmp_path, 2, task={**TASK, "at": 4, "then": "INT", "rank": 1})
     said = [finish(process, 130) for process in processes]

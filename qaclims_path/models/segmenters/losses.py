@@ -1,0 +1,116 @@
+"""Losses of segmentation on labels that are partly unknown and partly doubtful, MONAI's among them.
+
+Pixels labelled 255 never count. Every other pixel counts by its weight: confidence, 0..1.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from monai.losses.dice import DiceLoss
+from monai.losses.focal_loss import FocalLoss
+from monai.losses.tversky import TverskyLoss
+from torch import Tensor
+from torch.nn import functional as F
+
+IGNORE = 255
+Term = Literal["ce", "focal", "dice", "tversky"]
+
+
+@dataclass(frozen=True)
+class Marked:
+    """What is known of the pixels of a batch.
+
+    Attributes:
+        labels: B H W, int64 channel indices; anything where `weight` is 0.
+        weight: B H W in 0..1.
+        total: Sum of the weights (times those of the classes) that means are taken over.
+    """
+
+    labels: Tensor
+    weight: Tensor
+    total: float
+
+
+def marked(labels: Tensor, weight: Tensor, total: float) -> Marked:
+    """Take B H W label indices (255 ignored) and weights (0..1) apart."""
+    known = labels != IGNORE
+    return Marked(torch.where(known, labels, 0).long(), weight * known, total)
+
+
+def pixel_weight(labels: Tensor, weight: Tensor, classes: Tensor | None) -> float:
+    """Sum of the weights of all pixels that count, those of their classes (K) included."""
+    known = labels != IGNORE
+    by_class = 1.0 if classes is None else classes[torch.where(known, labels, 0).long()]
+    return float((weight * known * by_class).sum())
+
+
+def losses(
+    logits: Tensor, pixels: Marked, terms: Mapping[Term, float], classes: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Every named loss, not yet weighted.
+
+    Args:
+        logits: B K H W.
+        pixels: What is known of them.
+        terms: Names to their weights; names decide what is computed.
+        classes: K, weights of the classes.
+    """
+    return {name: LOSSES[name](logits.float(), pixels, classes) for name in terms}
+
+
+def cross_entropy(logits: Tensor, pixels: Marked, classes: Tensor | None) -> Tensor:
+    """Mean cross entropy, weighted by pixel and class."""
+    each = F.cross_entropy(logits, pixels.labels, weight=classes, reduction="none")
+    return (each * pixels.weight).sum() / max(pixels.total, 1.0)
+
+
+def focal(logits: Tensor, pixels: Marked, classes: Tensor | None) -> Tensor:
+    """MONAI's focal loss: cross entropy that cares less for what is right already."""
+    loss = FocalLoss(use_softmax=True, weight=classes, reduction="none")
+    each = loss(logits, _one_hot(logits, pixels)).sum(1)
+    return cast("Tensor", (each * pixels.weight).sum() / max(pixels.total, 1.0))
+
+
+def dice(logits: Tensor, pixels: Marked, classes: Tensor | None) -> Tensor:
+    """MONAI's Dice loss over the whole batch, each class once."""
+    share = pixels.weight[
+        :, None
+    ].sqrt()  # both sides are squared, so that a doubtful pixel counts as much as its weight
+    loss = DiceLoss(squared_pred=True, batch=True, weight=classes)
+    return cast("Tensor", loss(logits.softmax(1) * share, _one_hot(logits, pixels) * share))
+
+
+def tversky(logits: Tensor, pixels: Marked, _: Tensor | None) -> Tensor:
+    """MONAI's Tversky loss, where a missed pixel costs more than a wrong one; all known pixels count alike."""
+    known = pixels.weight > 0
+    if not known.any():
+        return logits.sum() * 0
+    chosen = (values.movedim(1, -1)[known].T[None] for values in (logits.softmax(1), _one_hot(logits, pixels)))
+    return cast("Tensor", TverskyLoss(alpha=0.3, beta=0.7, batch=True)(*chosen))
+
+
+def _one_hot(logits: Tensor, pixels: Marked) -> Tensor:
+    return F.one_hot(pixels.labels, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
+
+
+LOSSES: dict[Term, Callable[[Tensor, Marked, Tensor | None], Tensor]] = {
+    "ce": cross_entropy,
+    "focal": focal,
+    "dice": dice,
+    "tversky": tversky,
+}
+
+
+def balanced_weights(counts: Tensor) -> Tensor:
+    """Weights of classes (K) from their pixels (K): the rarer the heavier, by the root, with mean 1 over all pixels.
+
+    A class without a pixel weighs nothing.
+
+    Example:
+        >>> balanced_weights(torch.tensor([900.0, 100.0, 0.0])).round(decimals=2).tolist()
+        [0.75, 2.25, 0.0]
+    """
+    weights = torch.where(counts > 0, counts.clamp(min=1).rsqrt(), 0.0)
+    return weights * counts.sum() / (weights * counts).sum().clamp(min=1e-12)

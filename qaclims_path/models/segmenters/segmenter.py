@@ -1,0 +1,164 @@
+"""A segmenter: pixels in 0..1 go in, logits of classes at full size come out; saved like models of the hub."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self, cast
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.files.atomic import atomic_path, write_json, write_text
+from qaclims_path.files.hub import resolve
+from qaclims_path.models.segmenters import build_network
+from qaclims_path.models.segmenters.encoders import fill_encoder, pixels_of
+from qaclims_path.models.segmenters.hub import upload
+from qaclims_path.models.segmenters.model_card import model_card
+from qaclims_path.models.segmenters.spec import CARD, SETTINGS, WEIGHTS, Spec, read_spec
+from qaclims_path.models.weights import read_weights
+
+PLACE = "seg"  # in the folder of a run
+FILES = (SETTINGS, WEIGHTS, CARD)
+
+
+class Segmenter(nn.Module):
+    """A network that labels every pixel, with all there is to know of it.
+
+    Images may have any size; they are padded to what the network wants by repeating their edge.
+
+    Attributes:
+        spec: How to build it again, its classes, pixel size, and what it was trained on.
+        network: From normalised pixels to logits; its weights are what is saved.
+        notes: Sentences about what was left out of the initial weights.
+
+    Example:
+        >>> channels = (Channel("tumor", "Tumor", (255, 0, 0), 0), Channel("stroma", "Stroma", (0, 255, 0), 1))
+        >>> segmenter = Segmenter(Spec("unet", plan_backbone("resnet18"), channels)).eval()
+        >>> segmenter(torch.rand(1, 3, 100, 60)).shape
+        torch.Size([1, 2, 100, 60])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: Spec, *, weights: str | Path = "none") -> None:
+        """Build it.
+
+        Args:
+            spec: What to build.
+            weights: What the encoder begins with, see `fill_encoder`.
+        """
+        super().__init__()
+        if len(spec.channels) < 2:
+            raise UsageError("A segmenter needs at least two classes to tell apart, background included.")
+        mean, std = pixels_of(spec.encoder)
+        self.spec = replace(spec, encoder=replace(spec.encoder, mean=mean, std=std))
+        self.network = build_network(spec.architecture, spec.encoder, len(spec.channels), spec.settings)
+        self.notes = fill_encoder(cast("nn.Module", self.network.encoder), spec.encoder, weights, spec.classes)
+        for name, value in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """B 3 H W in 0..1 to logits B K H W, float32."""
+        return self._full(self.network(self.prepared(images)), images)
+
+    def several(self, images: Tensor) -> list[Tensor]:
+        """All logits that training compares with the truth, each B K H W: more than one for multi-scale inputs."""
+        asked = getattr(self.network, "several", None)
+        pixels = self.prepared(images)
+        return [self._full(logits, images) for logits in (asked(pixels) if asked else [self.network(pixels)])]
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """What the network sees of images in 0..1: normalised, padded, in the precision of its weights."""
+        pixels = (images - self.mean) / self.std
+        multiple = int(getattr(self.network, "multiple", 1))
+        down, across = (-side % multiple for side in images.shape[-2:])
+        if down or across:
+            pixels = F.pad(pixels, (0, across, 0, down), mode="replicate")
+        return pixels.to(next(self.network.parameters()).dtype)
+
+    def _full(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Logits of padded images of any stride at the size of the images."""
+        height, width = images.shape[-2:]
+        multiple = int(getattr(self.network, "multiple", 1))
+        size = (height + -height % multiple, width + -width % multiple)
+        if tuple(logits.shape[-2:]) != size:
+            logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+        return logits[..., :height, :width].float()
+
+    def parameter_groups(self, lr: float, head_factor: float = 10.0) -> list[dict[str, Any]]:
+        """Groups for an optimiser: the encoder at `lr`, the rest faster, and its biases faster still, as published."""
+        encoder = list(cast("nn.Module", self.network.encoder).parameters())
+        inside = {id(parameter) for parameter in encoder}
+        rest = [(name, each) for name, each in self.network.named_parameters() if id(each) not in inside]
+        biases = [each for name, each in rest if name.endswith("bias")]
+        weights = [each for name, each in rest if not name.endswith("bias")]
+        fast = 2.0 if head_factor > 1 else 1.0
+        return [
+            {"name": "encoder", "params": [each for each in encoder if each.requires_grad], "lr": lr},
+            {"name": "head", "params": weights, "lr": lr * head_factor},
+            {"name": "biases", "params": biases, "lr": lr * head_factor * fast, "weight_decay": 0.0},
+        ]
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `model.safetensors`, `README.md` (the model card) and, when these are complete, `config.json`."""
+        place = Path(folder)
+        state = {key: value.detach().cpu().contiguous() for key, value in self.network.state_dict().items()}
+        with atomic_path(place / WEIGHTS) as temporary:
+            save_file(state, temporary, {"format": "pt"})
+        write_text(place / CARD, model_card(self.spec))
+        write_json(place / SETTINGS, self.spec.as_json())
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | Path, *, revision: str | None = None, classes: Sequence[str] | None = None
+    ) -> Self:
+        """Load what `save_pretrained` wrote, ready for evaluation.
+
+        Args:
+            model: Its folder, the folder of a run, or `owner/name` on the hub.
+            revision: Branch, tag or commit on the hub.
+            classes: Names that it must have, in this order; whatever it has when None.
+        """
+        folder = find_segmenter(model, revision)
+        spec = read_spec(folder)
+        check_classes(spec, classes, model)
+        segmenter = cls(spec)
+        state, wanted = read_weights(folder / WEIGHTS), segmenter.network.state_dict()
+        if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in wanted.items()}:
+            raise BadFile(f"{folder / WEIGHTS} does not belong to {folder / SETTINGS}. Copy both from one place.")
+        segmenter.network.load_state_dict(state)
+        return segmenter.eval()
+
+    def push_to_hub(
+        self, repo: str, *, private: bool = True, message: str = "Upload segmenter", endpoint: str | None = None
+    ) -> str:
+        """Upload the model and its card; returns the address of its page.
+
+        Args:
+            repo: `owner/name`; made where it does not exist.
+            private: Whether a new repository is private.
+            message: Of the commit.
+            endpoint: Address of the hub; the client's own when None.
+        """
+        return upload(self.save_pretrained, repo, FILES, private=private, message=message, endpoint=endpoint)
+
+
+def check_classes(spec: Spec, classes: Sequence[str] | None, model: object) -> None:
+    """Refuse a segmenter with other classes than those of a card."""
+    if classes is not None and tuple(classes) != spec.classes:
+        raise UsageError(
+            f"{model} was trained for the classes {', '.join(spec.classes)}, not {', '.join(classes)}. "
+            "Use the data set that it was trained on, or train again."
+        )
+
+
+def find_segmenter(model: str | Path, revision: str | None = None) -> Path:
+    """The folder of a segmenter: itself, `seg/` in the folder of a run, or the hub's cache."""
+    place = Path(model)
+    if (place / PLACE / SETTINGS).is_file() and not (place / SETTINGS).is_file():
+        return place / PLACE
+    return resolve(str(model), revision=revision, files=("*.safetensors", "*.json")) if not place.is_dir() else place

@@ -1,0 +1,119 @@
+"""Pages that are one file and need nothing else: what they show is escaped, and only their own style and script count.
+
+The policy in the head names both by their hashes, so that text which slipped through the escaping could still do
+nothing. Styles are therefore kept in sheets, never in attributes.
+"""
+
+import base64
+import hashlib
+import io
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from qaclims_path.language.corpus import printable
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+NARROW = "\u202f"  # the space that does not break a number
+
+
+def page_html(template: str, *, styles: Sequence[str], scripts: Sequence[str] = (), **values: Any) -> str:  # noqa: ANN401
+    """A page from a template.
+
+    Args:
+        template: Name of the template; it finds `style`, `script` and `policy` beside the other values.
+        styles: Names of its sheets, in order.
+        scripts: Names of its scripts, in order.
+        **values: What it shows.
+    """
+    from markupsafe import Markup
+
+    style, script = (
+        "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in each) for each in (styles, scripts)
+    )
+    own = {"style": Markup(style), "script": Markup(script), "policy": policy(style, script)}  # noqa: S704 - our own files
+    return _environment().get_template(template).render(**own, **values)
+
+
+def policy(style: str, script: str) -> str:
+    """The content security policy of a page: its pictures are inside it, and nothing but its sheet and script counts.
+
+    Example:
+        >>> policy("", "")[:36]
+        "default-src 'none'; img-src data:; s"
+    """
+    allowed = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in (style, script)
+    ]
+    scripts = allowed[1] if script else "'none'"
+    return (
+        f"default-src 'none'; img-src data:; style-src {allowed[0]}; script-src {scripts}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def jpeg_address(pixels: NDArray[np.uint8], side: int, quality: int = 82) -> str:
+    """A picture (H W 3), made no longer than `side`, as a JPEG in a `data:` address; colours keep their sharpness."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def spaced(number: int) -> str:
+    """A whole number in groups of three.
+
+    Example:
+        >>> spaced(1234567).split(NARROW)
+        ['1', '234', '567']
+    """
+    return f"{number:,}".replace(",", NARROW)
+
+
+def spent(seconds: float) -> str:
+    """A time for people.
+
+    Example:
+        >>> spent(9.3), spent(192), spent(7500)
+        ('9.3 s', '3 min 12 s', '2 h 05 min')
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def hexadecimal(color: Sequence[int]) -> str:
+    """A colour as attributes of drawings name it.
+
+    Example:
+        >>> hexadecimal((255, 0, 16))
+        '#ff0010'
+    """
+    return "#" + "".join(f"{int(channel):02x}" for channel in color)
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"plain": printable, "spaced": spaced, "spent": spent, "hex": hexadecimal}
+    return environment

@@ -1,0 +1,161 @@
+"""All that the page of a run shows, and the page itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from qaclims_path.report.corpus import Part
+from qaclims_path.report.pages import page_html
+from qaclims_path.report.run.curves import Training
+from qaclims_path.report.run.scored import WHAT, Color, Scored, interval_text
+from qaclims_path.report.scores import percent
+
+SECTIONS = {
+    "scores": "Scores",
+    "examples": "Examples",
+    "training": "Training",
+    "corpus": "Language",
+    "slides": "Slides",
+    "stages": "Stages",
+    "settings": "Settings",
+}
+Facts = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One look at an image: its name, the picture as a `data:` address, and what it shows in words."""
+
+    name: str
+    picture: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image in several layers; `remark` stands beside its name, `size` is width and height of the pictures."""
+
+    image: str
+    remark: str
+    size: tuple[int, int]
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class ExampleGroup:
+    """Images that were chosen for the same reason."""
+
+    title: str
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class Legend:
+    """A class, or background, and how it is drawn."""
+
+    title: str
+    color: Color
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A whole slide under its class map."""
+
+    name: str
+    picture: str
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PlainTable:
+    """A table as it was found in a file."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
+class StageShown:
+    """One stage: how it stands, what it took, and why it failed."""
+
+    name: str
+    state: str
+    seconds: float
+    peak_mib: float
+    error: str
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """All that the page shows; whatever is empty is missing, and `missing` says why, by section.
+
+    Attributes:
+        title: Of the data set.
+        facts: The few settings that name a run.
+        examples_note: How the examples were chosen.
+        corpus_made: Who answered which questions.
+        config: Every setting, by dotted key.
+        environment: Versions and devices, by dotted key.
+    """
+
+    title: str
+    name: str
+    facts: Facts = ()
+    scored: tuple[Scored, ...] = ()
+    examples: tuple[ExampleGroup, ...] = ()
+    examples_note: str = ""
+    legend: tuple[Legend, ...] = ()
+    trainings: tuple[Training, ...] = ()
+    corpus: tuple[Part, ...] = ()
+    corpus_made: Facts = ()
+    slides: tuple[Slide, ...] = ()
+    cohort: PlainTable | None = None
+    stages: tuple[StageShown, ...] = ()
+    config: Facts = ()
+    environment: Facts = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tiles(self) -> tuple[Scored, ...]:
+        """For every step its first evaluation, in the order of the steps."""
+        first = {one.report.what: one for one in reversed(self.scored)}
+        return tuple(first[what] for what in WHAT if what in first)
+
+    @property
+    def seconds(self) -> float:
+        """Spent on all stages."""
+        return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def slowest(self) -> float:
+        """The longest time of a stage, and never zero."""
+        return max((stage.seconds for stage in self.stages), default=0.0) or 1.0
+
+    @property
+    def standing(self) -> str:
+        """How far the run is, in a sentence."""
+        done = sum(stage.state == "done" for stage in self.stages)
+        if not self.stages:
+            return ""
+        failed = [stage.name for stage in self.stages if stage.state == "failed"]
+        said = f"{done} of {len(self.stages)} stages done" if done < len(self.stages) else f"all {done} stages done"
+        return f"{said}, {', '.join(failed)} failed" if failed else said
+
+
+def run_page(page: RunPage) -> str:
+    """The page as HTML: one file that needs no other.
+
+    Example:
+        >>> "<h1>Phantom slides</h1>" in run_page(RunPage("Phantom slides", "run"))
+        True
+    """
+    return page_html(
+        "run.html",
+        styles=["page.css", "run.css"],
+        scripts=["run.js"],
+        page=page,
+        sections=SECTIONS,
+        percent=percent,
+        interval_text=interval_text,
+    )

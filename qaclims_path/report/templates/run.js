@@ -1,0 +1,107 @@
+"use strict";
+// Tables that sort. A cell's number is its data-value or its text; cells without one stay at the end.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0];
+  const heads = [...table.tHead.rows[0].cells];
+  const value = (row, column) => {
+    const cell = row.cells[column];
+    const text = (cell.dataset.value ?? cell.textContent).trim();
+    const number = Number(text);
+    return text === "" || text === "-" || text === "–" ? null : Number.isNaN(number) ? text : number;
+  };
+  heads.forEach((head, column) => {
+    if ("fixed" in head.dataset) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const rows = [...body.rows];
+      const numbers = rows.some((row) => typeof value(row, column) === "number");
+      const before = head.getAttribute("aria-sort");
+      const up = before ? before === "descending" : !numbers;
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const order = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b)));
+      rows.sort((one, two) => {
+        const [a, b] = [value(one, column), value(two, column)];
+        if (a === null || b === null) return (a === null) - (b === null);
+        return up ? order(a, b) : order(b, a);
+      });
+      body.append(...rows);
+    });
+  });
+}
+
+// Images in layers: the slider fades from one to the next, arrow keys and names go to a whole one.
+const movers = [];
+let together = false;
+for (const viewer of document.querySelectorAll(".viewer")) {
+  const panels = [...viewer.querySelectorAll(".panel")];
+  if (panels.length < 2) continue;
+  const names = panels.map((panel) => panel.dataset.name);
+  const last = panels.length - 1;
+  const controls = document.createElement("div");
+  const range = document.createElement("input");
+  const row = document.createElement("div");
+  controls.className = "layers";
+  Object.assign(range, { type: "range", min: 0, max: last, step: 0.01, value: 0 });
+  range.setAttribute("aria-label", `Layer of ${viewer.getAttribute("aria-label")}`);
+  const buttons = names.map((name, place) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = name;
+    button.addEventListener("click", () => go(place));
+    return button;
+  });
+  row.append(...buttons);
+  controls.append(range, row);
+  viewer.querySelector(".stack").after(controls);
+  viewer.classList.add("live");
+
+  const show = (wanted) => {
+    const near = Math.round(wanted);
+    const place = Math.min(last, Math.abs(wanted - near) < 0.08 ? near : wanted);
+    const below = Math.floor(place);
+    range.value = place;
+    panels.forEach((panel, index) => {
+      const strength = index === below ? 1 : index === below + 1 ? place - below : 0;
+      panel.style.opacity = strength;
+      panel.style.visibility = strength ? "visible" : "hidden";
+    });
+    const whole = place === near;
+    range.setAttribute("aria-valuetext", whole ? names[near] : `between ${names[below]} and ${names[below + 1]}`);
+    buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(whole && index === near)));
+  };
+  const go = (place) => (together ? movers.forEach((move) => move(place)) : show(place));
+  range.addEventListener("input", () => go(Number(range.value)));
+  range.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const now = Number(range.value);
+    go(Math.max(0, Math.min(last, step > 0 ? Math.floor(now) + 1 : Math.ceil(now) - 1)));
+  });
+  movers.push(show);
+  show(0);
+}
+if (movers.length) {
+  const tools = document.querySelector(".tools");
+  const switches = document.createElement("div");
+  const add = (name, act) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = name;
+    button.setAttribute("aria-pressed", "false");
+    button.addEventListener("click", () => {
+      const on = button.getAttribute("aria-pressed") !== "true";
+      button.setAttribute("aria-pressed", String(on));
+      act(on);
+    });
+    switches.append(button);
+  };
+  switches.className = "switches";
+  add("Move together", (on) => { together = on; });
+  add("Side by side", (on) => document.getElementById("examples").classList.toggle("side", on));
+  tools.append(switches);
+}

@@ -1,0 +1,223 @@
+"""What `fit` promises: it learns, logs, watches, saves, and never depends on how the work is cut."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from qaclims_path.engine.ema import RunningMean
+from qaclims_path.engine.loggers import LOGGERS
+from qaclims_path.engine.loop import fit
+from qaclims_path.engine.optim import build_optimizer, factor
+from qaclims_path.engine.settings import RunSettings, TrainOptions
+from qaclims_path.engine.task import EpochEnd
+from qaclims_path.engine.team import launch
+from qaclims_path.errors import QaclimsError, UsageError
+
+SIX = TrainOptions(epochs=2, batch=8, lr=0.05)
+
+
+def log_of(out: Path) -> list[dict[str, str]]:
+    with (out / "log.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def same(one: Path, other: Path, **tolerance: float) -> None:
+    one, other = load_file(one), load_file(other)
+    torch.testing.assert_close(one, other, **(tolerance or {"rtol": 0, "atol": 0}))
+
+
+def test_it_learns_and_says_how(toy, tmp_path: Path) -> None:
+    options = TrainOptions(epochs=12, batch=8, lr=0.05, ema=0.9, warmup=2, schedule="cosine", clip=5.0)
+    result = fit(toy.Sorting(), toy.Squares(), options, tmp_path, team=launch(toy.running()), callbacks=[])
+    assert (result.steps, result.epochs, result.over, result.best) == (36, 12, "done", None)
+    assert result.means["right"] > 0.9
+    assert result.images_per_s > 0
+    assert result.weights == tmp_path / "weights.safetensors"
+    toy.Sorting().network.load_state_dict(load_file(result.weights))
+    rows = log_of(tmp_path)
+    assert [int(row["step"]) for row in rows if row["loss"]] == list(range(1, 37))
+    assert float(rows[-1]["epoch/right"]) == result.means["right"]
+    assert json.loads((tmp_path / "options.json").read_text())["ema"] == 0.9
+    assert json.loads((tmp_path / "environment.json").read_text())["processes"] == 1
+
+
+def test_pieces_give_the_gradient_of_the_whole_batch(toy, tmp_path: Path) -> None:
+    """Exact means over ragged counts, too: each piece has another number of bright images."""
+    task = {"dropout": 0.0}
+    for pieces in (1, 2, 4):
+        options = {**SIX.model_dump(), "accumulate": pieces, "batchnorm": "frozen"}
+        toy.train(tmp_path / str(pieces), task, options, {})
+    same(tmp_path / "1" / "weights.safetensors", tmp_path / "2" / "weights.safetensors", rtol=1e-5, atol=1e-6)
+    same(tmp_path / "1" / "weights.safetensors", tmp_path / "4" / "weights.safetensors", rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("change", [{"workers": 2}, {"log_every": 4}, {"save_every": 1}, {"channels_last": False}])
+def test_how_it_runs_changes_nothing(toy, tmp_path: Path, change: dict) -> None:
+    task = {"dropout": 0.0}  # its places follow the layout of memory
+    toy.train(tmp_path / "a", task, SIX.model_dump(), {})
+    toy.train(tmp_path / "b", task, SIX.model_dump(), change)
+    tolerance = {"rtol": 1e-5, "atol": 1e-6} if "channels_last" in change else {}
+    same(tmp_path / "a" / "weights.safetensors", tmp_path / "b" / "weights.safetensors", **tolerance)
+
+
+def test_determinism_and_other_seeds(toy, tmp_path: Path) -> None:
+    for name, change in {"a": {}, "b": {"deterministic": True}, "c": {"seed": 1}}.items():
+        toy.train(tmp_path / name, {}, {**SIX.model_dump(), **change}, {})
+    same(tmp_path / "a" / "weights.safetensors", tmp_path / "b" / "weights.safetensors")
+    with pytest.raises(AssertionError):
+        same(tmp_path / "a" / "weights.safetensors", tmp_path / "c" / "weights.safetensors")
+
+
+def test_frozen_batch_norm_stays_as_it_is(toy, tmp_path: Path) -> None:
+    task = toy.Sorting()
+    before = {name: value.clone() for name, value in task.network[1].state_dict().items()}
+    fit(task, toy.Squares(), TrainOptions(epochs=1, batch=8, batchnorm="frozen"), tmp_path, team=launch(toy.running()))
+    assert all(torch.equal(value, before[name]) for name, value in task.network[1].state_dict().items())
+
+
+def test_callbacks_see_the_mean_weights_and_pictures_are_kept(toy, tmp_path: Path) -> None:
+    seen = []
+
+    def show(end: EpochEnd) -> None:
+        assert not end.network.training
+        assert not torch.is_grad_enabled()
+        seen.append(end.network[6].weight.clone())
+        end.picture("maps", np.full((4, 6, 3), 40 * end.epoch, np.uint8))
+
+    team = launch(toy.running(loggers=("csv", "tensorboard")))
+    task = toy.Sorting()
+    fit(task, toy.Squares(), TrainOptions(epochs=2, batch=8, ema=0.9), tmp_path, team=team, callbacks=[show])
+    assert torch.equal(seen[-1], load_file(tmp_path / "weights.safetensors")["6.weight"])
+    assert not torch.equal(seen[-1], task.network[6].weight)
+    assert [path.name for path in sorted((tmp_path / "pictures" / "maps").iterdir())] == [
+        "00000003.png",
+        "00000006.png",
+    ]
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_the_best_is_kept_and_patience_ends(toy, tmp_path: Path) -> None:
+    values = iter([0.2, 0.5, 0.4, float("nan"), 0.3, 0.9])
+    options = TrainOptions(epochs=6, batch=8, watch="score", patience=3)
+    team = launch(toy.running())
+    result = fit(
+        toy.Sorting(), toy.Squares(), options, tmp_path, team=team, callbacks=[lambda _: {"score": next(values)}]
+    )
+    assert (result.over, result.epochs, result.best_value) == ("early", 5, 0.5)
+    same(result.best, tmp_path / "checkpoints" / "step-00000006" / "weights.safetensors")
+    again = fit(toy.Sorting(), toy.Squares(), options, tmp_path, team=team)
+    assert again == result
+
+
+def test_a_watched_number_that_nobody_says_is_a_sentence(toy, tmp_path: Path) -> None:
+    options = TrainOptions(epochs=2, batch=8, watch="rigth")
+    with pytest.raises(UsageError, match="Did you mean 'right'"):
+        fit(toy.Sorting(), toy.Squares(), options, tmp_path, team=launch(toy.running()), callbacks=[toy.seen_right])
+    with pytest.raises(ValueError, match="'watch'"):
+        TrainOptions(patience=2)
+    with pytest.raises(UsageError, match="workers is -1"):
+        RunSettings(workers=-1)
+    with pytest.raises(UsageError, match="devices is 0"):
+        RunSettings(devices=0)
+
+
+class Nothing:
+    """A task whose batches never have anything to learn from."""
+
+    def __init__(self, losses: dict) -> None:
+        self.network = nn.Linear(2, 2)
+        self.losses = losses
+
+    def parameter_groups(self, lr: float) -> list[dict]:
+        return [{"params": self.network.parameters()}]
+
+    def step(self, batch, moment) -> dict:
+        return self.losses
+
+
+def test_batches_without_anything_to_learn_from_move_nothing(toy, tmp_path: Path) -> None:
+    task = Nothing({"loss": torch.zeros(())})
+    before = task.network.weight.clone()
+    fit(task, toy.Squares(), SIX, tmp_path, team=launch(toy.running()))
+    assert torch.equal(task.network.weight, before)
+
+
+def test_a_task_without_a_loss_or_weights_is_a_sentence(toy, tmp_path: Path) -> None:
+    with pytest.raises(QaclimsError, match="no 'loss'"):
+        fit(Nothing({"los": torch.zeros(())}), toy.Squares(), SIX, tmp_path, team=launch(toy.running()))
+    task = Nothing({})
+    task.network.requires_grad_(requires_grad=False)
+    with pytest.raises(UsageError, match="every parameter is frozen"):
+        build_optimizer(task, SIX)
+
+
+def test_groups_follow_their_own_rates() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    task = Nothing({})
+    groups = [{"params": network[0].parameters()}, {"params": network[1].parameters(), "lr": 0.5, "weight_decay": 0.0}]
+    task.parameter_groups = lambda lr: groups
+    optimizer = build_optimizer(task, TrainOptions(lr=0.05, weight_decay=0.1, momentum=1e-4))
+    assert [(g["lr"], g["weight_decay"], g["momentum"]) for g in optimizer.param_groups] == [
+        (0.05, 0.1, 1e-4),
+        (0.5, 0.0, 1e-4),
+    ]
+
+
+def test_the_published_optimiser() -> None:
+    path = Path(__file__).parents[1] / "parity" / "poly_schedule.npz"
+    published = np.load(path, allow_pickle=False)
+    options = TrainOptions(lr=float(published["base_lr"]), momentum=float(published["sgd_momentum"]))
+    steps = int(published["max_step"])
+    ours = [options.lr * factor(options, step, steps) for step in range(steps)]
+    assert ours == pytest.approx(published["lr"], abs=1e-9)
+
+
+@pytest.mark.parametrize("schedule", ["poly", "cosine", "constant"])
+def test_schedules_warm_up_and_keep_a_floor(schedule: str) -> None:
+    options = TrainOptions(schedule=schedule, warmup=4, floor=0.1)
+    rates = [factor(options, step, 20) for step in range(21)]
+    assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert rates[-1] == pytest.approx(1.0 if schedule == "constant" else 0.1)
+
+
+def test_the_running_mean_follows_and_comes_out_again() -> None:
+    network = nn.BatchNorm1d(2)
+    mean = RunningMean(network, 0.5)
+    with torch.no_grad():
+        network.weight.fill_(3)
+        network.num_batches_tracked.fill_(7)
+    mean.update(network, 100)
+    assert torch.equal(mean.weights["weight"], torch.full((2,), 2.0))
+    with mean.inside(network):
+        assert torch.equal(network.weight, torch.full((2,), 2.0))
+        assert network.num_batches_tracked == 7
+    assert torch.equal(network.weight, torch.full((2,), 3.0))
+
+
+def test_loggers_go_on_and_take_new_names(tmp_path: Path) -> None:
+    first = LOGGERS["csv"](tmp_path, 0, {})
+    for step in (1, 2, 3):
+        first.numbers(step, 0, {"loss": 0.1 * step, **({"late": 1.0} if step == 2 else {})})
+    first.close()
+    again = LOGGERS["csv"](tmp_path, 2, {})
+    again.numbers(3, 1, {"late": float("inf")})
+    rows = log_of(tmp_path)
+    assert [(row["step"], row["loss"], row["late"]) for row in rows] == [
+        ("1", "0.1", ""),
+        ("2", "0.2", "1.0"),
+        ("3", "", "inf"),
+    ]
+    assert "wandb" not in LOGGERS
+    with pytest.raises(UsageError, match=r"There is no logger 'tensorbord'\. Did you mean 'tensorboard'"):
+        LOGGERS["tensorbord"]
+
+
+def test_settings_are_plain() -> None:
+    assert dataclasses.asdict(RunSettings())["precision"] == "auto"

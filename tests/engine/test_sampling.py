@@ -1,0 +1,122 @@
+"""Every image once per epoch, the same batches for any number of processes, randomness by (seed, epoch, image)."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qaclims_path.engine.sampling import Keyed, Plan, batches, default_workers, first_piece, load, names_of
+from qaclims_path.engine.seeds import determinism, kept_random, seed_all
+from qaclims_path.engine.team import launch
+from qaclims_path.errors import BadFile, UsageError
+
+
+class Noise:
+    """Items made of the global random states; item 5 is a broken file."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.broken, self.epoch = broken, -1
+
+    def __len__(self) -> int:
+        return 12
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> dict[str, object]:
+        if self.broken and index == 5:
+            raise BadFile("five.png is cut off. Copy it again.")
+        noise = [random.random(), np.random.rand(), torch.rand(1).item()]
+        return {"id": str(index), "noise": torch.tensor(noise), "epoch": self.epoch}
+
+
+@given(st.data())
+def test_any_number_of_processes_sees_the_same_global_batches(data: st.DataObject) -> None:
+    ranks, pieces, share = (data.draw(st.integers(1, 4)) for _ in range(3))
+    batch = ranks * pieces * share
+    count, epoch = data.draw(st.integers(batch, batch + 60)), data.draw(st.integers(0, 5))
+    one = list(Plan(count, batch, seed=3).at(epoch, 0))
+    many = [list(Plan(count, batch, seed=3, ranks=ranks, rank=r, pieces=pieces).at(epoch, 0)) for r in range(ranks)]
+    for step, whole in enumerate(one):
+        parts = [key for rank in many for piece in rank[step * pieces : (step + 1) * pieces] for key in piece]
+        assert parts == whole
+    seen = [index for whole in one for _, index in whole]
+    assert len(seen) == len(set(seen)) == count // batch * batch
+
+
+@given(st.integers(0, 5), st.integers(0, 4))
+def test_a_plan_goes_on_anywhere(epoch: int, step: int) -> None:
+    plan = Plan(20, 4, pieces=2)
+    assert list(plan.at(epoch, 0))[step * 2 :] == list(plan.at(epoch, step))
+    assert len(plan) == 2 * (5 - step)
+
+
+def test_epochs_and_seeds_differ() -> None:
+    orders = [[i for _, i in next(iter(Plan(50, 50, seed=seed).at(epoch, 0)))] for seed in (0, 1) for epoch in (0, 1)]
+    assert len({tuple(order) for order in orders}) == 4
+
+
+def test_batches_that_cannot_be_shared_are_a_sentence() -> None:
+    with pytest.raises(UsageError, match="multiple of 6"):
+        Plan(100, 16, ranks=3, pieces=2)
+    with pytest.raises(UsageError, match="Set a smaller batch"):
+        Plan(10, 16)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_randomness_depends_on_epoch_and_image_alone(workers: int, toy) -> None:
+    team = launch(toy.running(workers=workers))
+    plan = Plan(12, 4, seed=1)
+    loader = load(Noise(), plan, None, team)
+    seen = {}
+    for epoch, start in ((0, 0), (1, 0), (0, 1)):  # the last goes on inside an epoch
+        plan.at(epoch, start)
+        for (batch,) in batches(loader, 1):
+            assert set(batch["epoch"].tolist()) == {epoch}
+            for name, noise in zip(batch["id"], batch["noise"], strict=True):
+                assert torch.equal(seen.setdefault((epoch, name), noise), noise)
+    assert len({tuple(noise.tolist()) for noise in seen.values()}) == len(seen) == 24
+    alone = Keyed(Noise(), 1)[1, 7]["noise"]
+    assert torch.equal(seen[1, "7"], alone)
+
+
+def test_loading_leaves_the_random_states_alone() -> None:
+    seed_all(0)
+    expected = torch.rand(1), np.random.rand(), random.random()
+    seed_all(0)
+    Keyed(Noise(), 1)[0, 0]
+    assert (torch.rand(1), np.random.rand(), random.random()) == expected
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_in_a_worker_is_its_sentence(workers: int, toy) -> None:
+    loader = load(Noise(broken=True), Plan(12, 4), None, launch(toy.running(workers=workers)))
+    with pytest.raises(BadFile) as caught:
+        list(batches(loader, 1))
+    assert str(caught.value) == "five.png is cut off. Copy it again."
+
+
+def test_pieces_make_batches_and_have_names(toy) -> None:
+    loader = load(Noise(), Plan(12, 4, pieces=2), None, launch(toy.running()))
+    first = first_piece(loader)
+    groups = list(batches(loader, 2))
+    assert [len(group) for group in groups] == [2, 2, 2]
+    assert names_of(groups[0])[:2] == list(first["id"])
+    assert names_of([{"image": 0}]) == []
+
+
+def test_workers_leave_a_core_to_each_process() -> None:
+    assert 0 <= default_workers(1) <= 8
+    assert default_workers(10_000) == 0
+
+
+def test_random_states_and_switches_come_back() -> None:
+    before = torch.get_rng_state()
+    with kept_random(), determinism(strict=True):
+        torch.rand(3)
+        assert torch.are_deterministic_algorithms_enabled()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.are_deterministic_algorithms_enabled()
