@@ -17,6 +17,8 @@ from qaclims_path.cli.export import export, push
 from qaclims_path.cli.judge import app as judge_app
 from qaclims_path.cli.masks import masks
 from qaclims_path.cli.predict import predict
+from qaclims_path.cli.report import report
+from qaclims_path.cli.run import run
 from qaclims_path.cli.slides import app as slides_app
 from qaclims_path.cli.train import app as train_app
 from qaclims_path.errors import QaclimsError
@@ -61,6 +63,8 @@ app.command()(cams)
 app.command()(masks)
 app.command()(predict)
 app.command()(evaluate)
+app.command()(run)
+app.command()(report)
 app.command()(export)
 app.command()(push)
 

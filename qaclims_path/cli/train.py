@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from qaclims_path.cli.train_boundary import boundary
 from qaclims_path.cli.train_seg import seg
 
 app = typer.Typer(no_args_is_help=True, help="Train activation maps and segmenters.")
@@ -64,4 +65,5 @@ def cam(
         console().print(training_table(report))
 
 
+app.command()(boundary)
 app.command()(seg)

@@ -104,9 +104,11 @@ class Stepper:
         for piece in pieces:
             for name, count in self.task.counts(piece).items():
                 counts[name] = counts.get(name, 0.0) + count
-        names = sorted(counts)
-        sums = self.team.total(torch.tensor([counts[name] for name in names], device=self.team.device))
-        return {n: v / (len(pieces) * self.team.size) for n, v in zip(names, sums.tolist(), strict=True)}
+        if self.team.size > 1:
+            names = sorted(counts)
+            sums = self.team.total(torch.tensor([counts[name] for name in names], device=self.team.device))
+            counts = dict(zip(names, sums.tolist(), strict=True))
+        return {name: count / (len(pieces) * self.team.size) for name, count in counts.items()}
 
     def _numbers(self, found: Sequence[Mapping[str, Tensor]], norm: Tensor) -> Numbers:
         """Bring everything to the CPU at once: one wait per step."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from qaclims_path.assets import asset_dir
-from qaclims_path.config import Options, load_tree, override, parse, read_yaml
+from qaclims_path.config import Options, flat, load_tree, override, parse, read_yaml
 from qaclims_path.errors import BadConfig, UsageError
 from qaclims_path.files.atomic import write_text
 from qaclims_path.registry import suggest
@@ -140,19 +140,6 @@ def _begun(corpus: Path) -> bool:
         return False
     mine = [path for path in corpus.parent.iterdir() if path == corpus or path.name.startswith(f"{corpus.name}.")]
     return any(path.stat().st_size > 0 for path in mine if path.is_file())
-
-
-def flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """A tree as dotted keys.
-
-    Example:
-        >>> flat({"a": {"b": 1}, "c": 2})
-        {'a.b': 1, 'c': 2}
-    """
-    out: dict[str, Any] = {}
-    for key, value in tree.items():
-        out |= flat(value, f"{above}{key}.") if isinstance(value, dict) and value else {f"{above}{key}": value}
-    return out
 
 
 def _find(name: str, base: Path) -> Path:

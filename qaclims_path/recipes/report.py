@@ -38,6 +38,7 @@ NAMING = {
     "method": "method",
     "judge.id": "judge",
     "network.backbone": "backbone",
+    "seg.network.architecture": "segmenter",
     "train.epochs": "epochs",
     "train.seed": "seed",
 }

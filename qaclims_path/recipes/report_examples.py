@@ -68,10 +68,8 @@ def examples_of(run: Path, root: Path, card: Card, found: Sequence[Evaluated]) -
             f"(protocol {ranking.report.protocol}, gate {ranking.report.gate})."
         )
     painter = _Painter(run, card, split)
-    groups = [
-        ExampleGroup(title, tuple(painter.example(records[name], value) for name, value in each))
-        for title, each in chosen.items()
-    ]
+    drawn = {title: [painter.example(records[name], value) for name, value in each] for title, each in chosen.items()}
+    groups = [ExampleGroup(title, tuple(one for one in each if one)) for title, each in drawn.items()]
     return Chosen(tuple(group for group in groups if group.examples), note, tuple(painter.problems))
 
 
@@ -116,12 +114,13 @@ class _Painter:
             if there is None:
                 self.problems[f"There is no {name.lower()} of the images of '{self.split}'."] = None
 
-    def example(self, record: Record, score: float) -> Example:
-        """One image in all layers that it has."""
-        pixels = record.image.pixels()
+    def example(self, record: Record, score: float) -> Example | None:
+        """One image in all layers that it has; None where the image itself cannot be read."""
+        pixels = self._try(record.image.pixels)
+        if pixels is None:
+            return None
         picture = small(pixels)
         truth = self._try(lambda: truth_of(self.card, record)) if record.mask is not None else None
-        present = record.present if record.present is not None or truth is None else classes_in(self.card, truth)
         found: Mapping[str, U8 | None] = {
             IMAGE: picture,
             MAP: self._try(lambda: self._map(record.id, picture)),
@@ -129,16 +128,15 @@ class _Painter:
             PREDICTION: self._mask(self.predictions, record.id, picture),
             TRUTH: None if truth is None else self._painted(picture, truth),
         }
-        layers = [
+        layers = tuple(
             Layer(name, jpeg_address(drawn, SIDE), _alt(name, record.id))
             for name, drawn in found.items()
             if drawn is not None
-        ]
-        titles = ", ".join(self.card.classes[index].title for index in present or ())
-        remark = " · ".join(
-            [*([] if math.isnan(score) else [f"mIoU {percent(score)} %"]), *([titles] if titles else [])]
         )
-        return Example(record.id, remark, (picture.shape[1], picture.shape[0]), tuple(layers))
+        present = record.present if record.present is not None or truth is None else classes_in(self.card, truth)
+        said = [] if math.isnan(score) else [f"mIoU {percent(score)} %"]
+        said += [", ".join(self.card.classes[index].title for index in present)] if present else []
+        return Example(record.id, " · ".join(said), (picture.shape[1], picture.shape[0]), layers)
 
     def _map(self, image: str, picture: U8) -> U8 | None:
         if self.maps is None or image not in self.maps:
@@ -162,7 +160,8 @@ class _Painter:
         found = read_scores(path)
         names = self.card.names
         indices = [names.index(name) if name in names else self.card.background_index for name in found.classes]
-        return np.asarray(indices, np.uint8)[found.scores.argmax(axis=0)]
+        labels: U8 = np.asarray(indices, np.uint8)[found.scores.argmax(axis=0)]
+        return labels
 
     def _painted(self, picture: U8, labels: U8) -> U8:
         unpainted = range(len(self.card.classes), 256) if self.card.domain == "natural" else (255,)

@@ -9,7 +9,7 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
-from qaclims_path.config import merge, parse, read_yaml
+from qaclims_path.config import flat, merge, parse, read_yaml
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import SegmentationDataset, Transform, collate, open_dataset
@@ -27,7 +27,7 @@ from qaclims_path.models.camnet import CamNet, read_settings
 from qaclims_path.models.judges import load_judge
 from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.models.methods import build_method
-from qaclims_path.recipes.train_cam_options import AugmentOptions, JudgeOptions, TrainCamOptions
+from qaclims_path.recipes.train_cam_options import SECTIONS, AugmentOptions, JudgeOptions, TrainCamOptions
 from qaclims_path.recipes.train_cam_pictures import MapPictures
 from qaclims_path.recipes.train_cam_task import CamTask
 from qaclims_path.recipes.train_cam_teacher import Teacher, measure_space
@@ -123,19 +123,11 @@ def _note(options: TrainCamOptions, place: _Place) -> None:
     tree = options.model_dump(mode="json")
     path = place.out / CONFIG
     if path.is_file():
-        check_same(dict(_flat(read_yaml(path))), dict(_flat(tree)), place.out)
+        before = {key: value for key, value in read_yaml(path).items() if key not in SECTIONS}
+        check_same(flat(before), flat(tree), place.out)
     else:
         write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
     write_json(place.out / ENVIRONMENT, environment(place.team))
-
-
-def _flat(tree: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Keys with dots."""
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", value
 
 
 def _start(options: TrainCamOptions, place: _Place) -> Path | None:

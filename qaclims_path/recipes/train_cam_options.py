@@ -12,6 +12,8 @@ from qaclims_path.engine.settings import TrainOptions
 from qaclims_path.errors import BadConfig, NotRegistered, UsageError
 from qaclims_path.registry import suggest
 
+SECTIONS = ("corpus", "cams", "boundary", "masks", "seg", "evaluate")  # of a recipe, for the other stages of a run
+
 
 class NetworkOptions(Options):
     """The network of the maps.
@@ -158,9 +160,7 @@ def recipe_names() -> list[str]:
 
 
 def load_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainCamOptions:
-    """Read a recipe: its method's file lies below it, what was published (where asked for) and overrides above it.
-
-    What was published is `configs/published/<method>.yaml`, and what the recipe itself has under `as_published`.
+    """Read what a recipe says of the training of maps.
 
     Args:
         recipe: A name such as `voc2012/qa-clims`, or the path of a YAML file.
@@ -169,6 +169,21 @@ def load_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainCamOp
     Example:
         >>> load_options("voc2012/cam", ["train.epochs=3"]).train.epochs
         3
+    """
+    path, tree = read_recipe(recipe, settings)
+    return cam_options(tree, path)
+
+
+def cam_options(tree: Tree, where: object) -> TrainCamOptions:
+    """The options of the training of maps, from a whole recipe; its sections belong to other stages."""
+    return parse(TrainCamOptions, {key: value for key, value in tree.items() if key not in SECTIONS}, where)
+
+
+def read_recipe(recipe: str | Path, settings: Sequence[str] = ()) -> tuple[Path, Tree]:
+    """The file of a recipe, and all it says: its method's file lies below it, overrides above it.
+
+    Above both lies, where asked for, what was published: `configs/published/<method>.yaml`, and what the recipe itself
+    has under `as_published`.
     """
     path = find_recipe(str(recipe))
     tree = override(load_tree(path, recipe_beside), settings)
@@ -180,7 +195,7 @@ def load_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainCamOp
     if tree.get("published"):
         tree = override(merge(merge(tree, _published(tree, name)), own), settings)
     _check_losses(tree, name, path)
-    return parse(TrainCamOptions, tree, path)
+    return path, tree
 
 
 def load_prompts(name: str) -> PromptList:

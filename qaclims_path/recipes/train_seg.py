@@ -108,15 +108,14 @@ def train_seg(
     rules = _rules(card, options.protocol)
     folder = out / PLACE
     labelled = team.led(lambda: _labelled(options, card, rules, root, out, masks))
-    team.led(lambda: _note(options, labelled, folder))
     channels = channels_of(card, rules)
     transform = strong_augmentation(options.augment, card.domain, options.train.seed)
     data = SegTiles(labelled, len(channels), transform, least=options.loss.least)
     weights = team.led(lambda: _class_weights(options, data, channels))
     segmenter = _segmenter(options, card, rules, channels, labelled)
+    team.led(lambda: _note(options, labelled, folder))  # what cannot be built is no beginning
     task = SegTask(segmenter, options.loss, weights, options.network.head_factor)
-    names = [channel.display for channel in channels]
-    pictures = LabelPictures(data, segmenter, names, card.palette)
+    pictures = LabelPictures(data, segmenter, card.palette)
     callbacks: list[LabelPictures | Validation] = [pictures, *_validation(options, card, rules, root, segmenter)]
     result = fit(task, data, _watching(options), folder, team=team, collate=collate, callbacks=callbacks)
     team.led(lambda: _save(segmenter, result, folder))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from monai.transforms.compose import Compose
 from monai.transforms.intensity.dictionary import RandGaussianNoised, RandGaussianSmoothd
+from monai.transforms.utility.dictionary import EnsureTyped
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -123,7 +124,8 @@ def strong_augmentation(options: SegAugmentOptions, domain: str, seed: int) -> C
     )
     blur = RandGaussianSmoothd("image", sigma_x=BLUR, sigma_y=BLUR, prob=options.blur)
     noise = RandGaussianNoised("image", prob=options.noise, std=NOISE)
-    return Compose([*first.transforms, blur, noise]).set_random_state(seed=seed)
+    plain = EnsureTyped("image", track_meta=False)
+    return Compose([*first.transforms, blur, noise, plain]).set_random_state(seed=seed)
 
 
 def true_masks(card: Card, records: Sequence[Record], split: str) -> Labelled:

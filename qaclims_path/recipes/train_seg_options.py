@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from qaclims_path.config import Options, Tree, load_tree, override, parse
+from qaclims_path.config import Options, Tree, load_tree, merge, override, parse
 from qaclims_path.engine.settings import TrainOptions
 from qaclims_path.errors import BadConfig
 from qaclims_path.models.segmenters.losses import Term
@@ -15,6 +15,15 @@ from qaclims_path.recipes.train_cam_options import find_recipe, recipe_beside
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 SECTION = "seg"
+USUAL: Tree = {  # of the training, where a recipe says nothing else
+    "epochs": 20,
+    "batch": 16,
+    "optimizer": "adamw",
+    "lr": 1e-4,
+    "weight_decay": 0.01,
+    "schedule": "cosine",
+    "clip": 5.0,
+}
 
 
 class SegNetworkOptions(Options):
@@ -100,9 +109,7 @@ class TrainSegOptions(Options):
     network: SegNetworkOptions = SegNetworkOptions()
     augment: SegAugmentOptions = SegAugmentOptions()
     loss: SegLossOptions = SegLossOptions()
-    train: TrainOptions = TrainOptions(
-        epochs=20, batch=16, optimizer="adamw", lr=1e-4, weight_decay=0.01, schedule="cosine", clip=5.0
-    )
+    train: TrainOptions = TrainOptions(**USUAL)
 
     @model_validator(mode="after")
     def _something_to_watch(self) -> "TrainSegOptions":
@@ -137,4 +144,5 @@ def seg_options(tree: Mapping[str, Any], where: object) -> TrainSegOptions:
         network.setdefault("weights", maps.get("weights", "pretrained"))
         network["encoder"] = maps.get("backbone", "resnet50")
     shared = {key: tree[key] for key in ("dataset", "split", "method") if key in tree}
-    return parse(TrainSegOptions, {**shared, **own, "network": network}, f"{where}, {SECTION}")
+    usual = merge({"train": USUAL}, own)
+    return parse(TrainSegOptions, {**shared, **usual, "network": network}, f"{where}, {SECTION}")

@@ -19,10 +19,9 @@ from qaclims_path.models.segmenters.losses import losses, marked, pixel_weight
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.recipes.train_seg_data import SegTiles
 from qaclims_path.recipes.train_seg_options import SegLossOptions
-from qaclims_path.report.map_pictures import MapPicture, map_picture
 
 ONE_VALUE = "more than 1 value per channel"  # what torch says of a batch norm over a single number
-PAPER = 255
+PAPER, GAP, COVER = 255, 6, 0.5
 
 
 class SegTask:
@@ -73,41 +72,39 @@ class SegTask:
 
 
 class LabelPictures:
-    """A callback of the engine that draws a few training images: what is learnt, and what is said.
+    """A callback of the engine that draws a few training images: the image, its labels, and what the network says.
 
     Args:
         data: Not augmented.
         segmenter: Is asked.
-        names: Of the channels, for people.
         palette: 256 x 3 colours by label index.
         count: Images, spread over the data.
     """
 
-    def __init__(
-        self, data: SegTiles, segmenter: Segmenter, names: Sequence[str], palette: NDArray[np.uint8], count: int = 3
-    ) -> None:
+    def __init__(self, data: SegTiles, segmenter: Segmenter, palette: NDArray[np.uint8], count: int = 4) -> None:
         places = np.linspace(0, len(data) - 1, min(count, len(data))).round().astype(int)
         self._opened = [data.opened(data.data.records[place]) for place in dict.fromkeys(places.tolist())]
-        self._segmenter, self._names, self._palette = segmenter, tuple(names), palette
+        self._segmenter, self._palette = segmenter, palette
 
     def __call__(self, end: EpochEnd) -> None:
         """Log one sheet, a row per image."""
         if end.team.leads:
             rows = [self._drawn(labels, picture) for labels, _, picture in self._opened]
             width = max(row.shape[1] for row in rows)
-            end.picture(
-                "labels",
-                np.concatenate(
-                    [np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0)), constant_values=PAPER) for r in rows]
-                ),
-            )
+            padded = [np.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=PAPER) for row in rows]
+            end.picture("labels", np.concatenate(padded))
 
     def _drawn(self, labels: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        probabilities = _probabilities(self._segmenter, to_tensor(picture))
-        known = np.unique(labels[labels != IGNORE])
-        shown = known if len(known) else np.arange(1)
-        what = MapPicture(picture, probabilities[torch.from_numpy(shown).long()].numpy(), shown.tolist(), labels)
-        return map_picture(what, self._names, self._palette)
+        said = _probabilities(self._segmenter, to_tensor(picture)).argmax(0).to(torch.uint8).numpy()
+        panels = [picture, self._over(picture, labels), self._over(picture, said)]
+        return np.concatenate([np.pad(p, ((0, 0), (0, GAP), (0, 0)), constant_values=PAPER) for p in panels], axis=1)
+
+    def _over(self, picture: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The colours of labels over a grey picture; what is ignored stays as it is."""
+        grey = picture.mean(axis=-1, keepdims=True)
+        painted = grey + COVER * (self._palette[labels] - grey)
+        mixed: NDArray[np.uint8] = np.where(labels[..., None] == IGNORE, picture, painted.round()).astype(np.uint8)
+        return mixed
 
 
 class Validation:

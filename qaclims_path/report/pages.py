@@ -39,7 +39,7 @@ def page_html(template: str, *, styles: Sequence[str], scripts: Sequence[str] = 
     style, script = (
         "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in each) for each in (styles, scripts)
     )
-    own = {"style": Markup(style), "script": Markup(script), "policy": policy(style, script)}  # noqa: S704 - our own files
+    own = {"style": Markup(style), "script": Markup(script), "policy": Markup(policy(style, script))}  # noqa: S704 - our own files
     return _environment().get_template(template).render(**own, **values)
 
 

@@ -38,7 +38,7 @@ class Shape:
 
     size: int = 112
     width: int = 128
-    tower: str = "resnet10t"
+    tower: str = "test_resnet"
     text_width: int = 128
     text_layers: int = 2
     context: int = 96

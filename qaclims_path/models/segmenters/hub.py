@@ -38,7 +38,7 @@ def upload(
             client.upload_folder(repo_id=name, folder_path=folder, allow_patterns=list(files), commit_message=message)
         except errors.HFValidationError as error:
             raise UsageError(f"'{repo}' is not a name on the hub: {str(error).splitlines()[0]}") from error
-        except (errors.HfHubHTTPError, OSError) as error:
+        except Exception as error:  # whatever its network library raises comes through
             first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             advice = (
                 "Check that the token may write there, and try again."

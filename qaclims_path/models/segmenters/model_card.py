@@ -26,7 +26,7 @@ def model_card(spec: Spec) -> str:
         _table(
             ("class", "name", "code", "colour"),
             [
-                (each.name, _line(each.display), each.code, "#{:02x}{:02x}{:02x}".format(*each.color))
+                (each.name, each.display, each.code, "#{:02x}{:02x}{:02x}".format(*each.color))
                 for each in spec.channels
             ],
         ),

@@ -111,6 +111,7 @@ def line_chart(
     known = [point for one in series for point in one.points if math.isfinite(point[1])]
     if not known:
         return None
+    whole = all(x % 1 == 0 for x, _ in known)  # steps, between which there is nothing
     x_ends = _ends([x for x, _ in known], whole=True)
     y_ends = y_range or _ends([y for _, y in known])
     x_place = _scale(x_ends, LEFT, size[0] - RIGHT)
@@ -125,8 +126,10 @@ def line_chart(
         summary=_summary(title, series),
         size=size,
         lines=tuple(lines),
-        x_ticks=tuple(Tick(round(x_place(value), 1), short(value)) for value in ticks(*x_ends, most=4)),
-        y_ticks=tuple(Tick(round(y_place(value), 1), short(value)) for value in ticks(*y_ends, most=4)),
+        x_ticks=tuple(
+            Tick(round(x_place(value), 1), short(value)) for value in ticks(*x_ends, 4) if not whole or value % 1 == 0
+        ),
+        y_ticks=tuple(Tick(round(y_place(value), 1), short(value)) for value in ticks(*y_ends, 4)),
         marks=tuple(Tick(round(x_place(mark.x), 1), mark.text) for mark in marks if x_ends[0] <= mark.x <= x_ends[1]),
         color=color,
     )

@@ -1,0 +1,57 @@
+"""`qaclims run`: the whole recipe."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def run(
+    config: Annotated[str, typer.Argument(help="A recipe such as bcss-wsss/qa-clims-path, or a YAML file.")],
+    root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; what is done in it is not done again.")],
+    corpus: Annotated[Path | None, typer.Option(help="Answers made before, instead of asking.")] = None,
+    first: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Do this stage and the later again.")] = (
+        None
+    ),
+    only: Annotated[str | None, typer.Option(metavar="STAGE", help="Do this stage alone.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and why, and do nothing.")] = False,
+    devices: Annotated[int | None, typer.Option(min=1, help="Processes per machine; all GPUs if not given.")] = None,
+    nodes: Annotated[int | None, typer.Option(min=1, help="Machines.")] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="auto measures which is faster.")
+    ] = "auto",
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that load data, per device.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Images that the dense CRF works on at once.")] = 1,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Override: train.epochs=5, masks.refiner=par, judge.id=FOLDER.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Corpus, maps, masks, segmenter, scores and report, each resumed or skipped when it is done.
+
+    A changed option redoes exactly the stages that depend on it.
+
+    Example: `qaclims run bcss-wsss/qa-clims-path --root BCSS-WSSS --out runs/path --set judge.id=vinid/plip`
+    """
+    from qaclims_path.cli.show import console, print_json
+    from qaclims_path.cli.show_run import plan_view, run_view
+    from qaclims_path.engine.settings import RunSettings
+    from qaclims_path.recipes.run import Run, do_run, plan_run
+    from qaclims_path.recipes.run_options import load_run
+
+    running = RunSettings(
+        devices=devices or "auto",
+        nodes=nodes or "auto",
+        precision=precision,
+        workers="auto" if workers is None else workers,
+        quiet=as_json,
+    )
+    work = Run(load_run(config, settings or ()), root, out, corpus, running, threads)
+    if dry_run:
+        steps = plan_run(work, first=first, only=only)
+        rows = [{"stage": step.stage.name, "action": step.action, "reason": step.reason} for step in steps]
+        print_json(rows) if as_json else console().print(plan_view(steps))
+        return
+    report = do_run(work, first=first, only=only, say=lambda text: None if as_json else typer.echo(text, err=True))
+    print_json(report) if as_json else console().print(run_view(report))

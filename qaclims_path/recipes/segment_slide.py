@@ -1,0 +1,200 @@
+"""Segmenting one slide: class map, confidence, outlines and overlay; a killed run goes on inside the slide."""
+
+import math
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from qaclims_path.errors import QaclimsError
+from qaclims_path.files.images import write_image
+from qaclims_path.recipes.segment_ahead import reading_ahead
+from qaclims_path.recipes.segment_model import LEAST_SIDE, MOST_ENLARGED, OUTSIDE, SegmentModel
+from qaclims_path.recipes.segment_task import SegmentTask
+from qaclims_path.recipes.tile_errors import OutOfSpace, known, no_space, sentence
+from qaclims_path.slides.export import write_regions
+from qaclims_path.slides.grid import make_grid
+from qaclims_path.slides.label_tiff import Label
+from qaclims_path.slides.overlay import draw_overlay
+from qaclims_path.slides.reader import Slide, open_slide
+from qaclims_path.slides.segment import SlideMap, segment_slide
+from qaclims_path.slides.state import SlideState, read_state, write_state
+from qaclims_path.slides.stitch import Blend
+from qaclims_path.slides.tissue import tissue_mask
+from qaclims_path.types import TileGrid
+
+TISSUE_UM = 48.0  # a third of it is the coarsest pixel of the tissue mask
+OVERVIEW = 1600  # pixels of the overlay's longer side
+Keep = Callable[[dict[str, Any]], None]
+
+
+def process(task: SegmentTask, model: SegmentModel, batch: int) -> SlideState:
+    """Segment a slide and keep book of it; whatever goes wrong is in the state that comes back.
+
+    Raises:
+        OutOfSpace: The disk is full.
+    """
+    before = read_state(task.out, task.name)
+    state = SlideState(task.name, "running", task.fingerprint, (before.attempts if before else 0) + 1)
+    content = task.content()
+    same = before is not None and before.fingerprint == task.fingerprint and before.result.get("content") == content
+    finished = before.result.get("map") if before is not None and same else None
+
+    def keep(drawn: dict[str, Any]) -> None:
+        record(task.out, replace(state, result={"content": content, "map": drawn}))
+
+    try:
+        record(task.out, replace(state, result=before.result if before is not None and finished else {}))
+        result = {**segment_one(task, model, batch, finished=finished, keep=keep), "content": content}
+        state = replace(state, status="done", result=result)
+    except Exception as error:
+        if no_space(error):
+            raise OutOfSpace(sentence(error)) from error
+        trace = "" if known(error) else "".join(traceback.format_exception(error))
+        state = replace(state, status="failed", error=_in_words(error), trace=trace)
+    record(task.out, state)
+    return state
+
+
+def segment_one(
+    task: SegmentTask,
+    model: SegmentModel,
+    batch: int,
+    *,
+    finished: dict[str, Any] | None = None,
+    keep: Keep = lambda _: None,
+) -> dict[str, Any]:
+    """Segment one slide into `slides/`.
+
+    Args:
+        task: The slide.
+        model: Looks at its tiles.
+        batch: Tiles at a time.
+        finished: The map as an earlier run has kept it.
+        keep: Is told of the map when it is written.
+
+    Returns:
+        What the table says of it.
+    """
+    options = model.options
+    with _opened(task, options.backend, batch) as slide:
+        mpp, factor = model.working_size(slide.mpp)
+        mask = tissue_mask(slide, task.tissue, tile_um=TISSUE_UM)
+        side = max(LEAST_SIDE, round(options.size / factor))
+        grid = make_grid(
+            slide.info,
+            size=side,
+            mpp=mpp,
+            overlap=options.overlap,
+            mask=mask,
+            min_tissue=options.min_tissue,
+            pad=True,
+        )
+        made = _map_from(finished, task) or _map_of(task, slide, grid, model, factor, batch)
+        keep(_kept(made))
+        write_regions(
+            task.stem.with_name(f"{task.name}.geojson"),
+            made,
+            model.labels(background=False),
+            tolerance_um=options.outline_um,
+            min_area_um2=options.least_um2,
+        )
+        shown = [Label(label.code, model.channels[label.code].display, label.color) for label in _painted(model)]
+        picture = draw_overlay(slide.thumbnail(OVERVIEW), made, shown)
+        write_image(task.stem.with_name(f"{task.name}_overlay.png"), picture)
+        notes = [note for note in (mask.note, _enlarged(slide.mpp, model, factor), _empty(grid, mask.note)) if note]
+        return {
+            "mpp": math.sqrt(slide.mpp[0] * slide.mpp[1]),
+            "given_mpp": task.slide_mpp if slide.info.mpp == (task.slide_mpp,) * 2 and task.entry.mpp is None else None,
+            "map_mpp": made.mpp,
+            "tiles": len(grid),
+            "counts": [int(made.counts[code]) for code in range(len(model.channels))],
+            "notes": notes,
+        }
+
+
+def record(out: Path, state: SlideState) -> None:
+    """Write the state of a slide or image.
+
+    Raises:
+        OutOfSpace: It cannot be written, so that nothing can.
+    """
+    try:
+        write_state(out, state)
+    except QaclimsError as error:
+        raise OutOfSpace(str(error)) from error
+
+
+def _opened(task: SegmentTask, backend: str, batch: int) -> Slide:
+    """The slide, which reads ahead, with the pixel size that the list, the file or the user gives, in this order."""
+    slide = open_slide(task.entry.path, backend=backend, mpp=task.entry.mpp)
+    if slide.info.mpp is None and task.slide_mpp is not None:
+        slide.close()
+        slide = open_slide(task.entry.path, backend=backend, mpp=task.slide_mpp)
+    return reading_ahead(slide, batch)
+
+
+def _map_of(
+    task: SegmentTask, slide: Slide, grid: TileGrid, model: SegmentModel, factor: float, batch: int
+) -> SlideMap:
+    palette = model.palette()
+    return segment_slide(
+        slide,
+        grid,
+        model.of_tiles(factor),
+        Blend(len(palette), outside=OUTSIDE, batch=batch),
+        task.stem,
+        labels=palette,
+        confidence=model.options.confidence,
+        identity=f"{model.identity()} {model.options.flip} {model.hides_glass} {factor:.6g} {task.content()}",
+    )
+
+
+def _kept(made: SlideMap) -> dict[str, Any]:
+    """A written map as JSON values."""
+    return {
+        "size": [made.width, made.height],
+        "mpp": made.mpp,
+        "scale": list(made.scale),
+        "counts": made.counts.tolist(),
+        "confidence": made.confidence is not None,
+    }
+
+
+def _map_from(kept: dict[str, Any] | None, task: SegmentTask) -> SlideMap | None:
+    """The map that an earlier run has written, where its files are still there."""
+    if kept is None:
+        return None
+    sure = task.stem.with_name(f"{task.name}_confidence.ome.tiff") if kept["confidence"] else None
+    if not task.result.is_file() or (sure is not None and not sure.is_file()):
+        return None
+    scale = (kept["scale"][0], kept["scale"][1])
+    return SlideMap(task.result, sure, *kept["size"], kept["mpp"], scale, np.array(kept["counts"], np.int64))
+
+
+def _painted(model: SegmentModel) -> list[Label]:
+    return model.labels(background=False)
+
+
+def _enlarged(mpp: tuple[float, float], model: SegmentModel, factor: float) -> str:
+    if factor == 1:
+        return ""
+    doubt = " That is much: do not rely on the result." if factor > MOST_ENLARGED else ""
+    return (
+        f"The slide has {max(mpp):g} um per pixel, coarser than the {model.mpp:g} that the model looks at: "
+        f"its tiles were enlarged {factor:.3g} times.{doubt}"
+    )
+
+
+def _empty(grid: TileGrid, note: str) -> str:
+    return "" if len(grid) or note else "No tile holds enough tissue."
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, torch.OutOfMemoryError):
+        return "There is not enough memory for it. Lower --batch or --size; what is finished is kept."
+    return sentence(error)

@@ -1,0 +1,92 @@
+"""Losses count known pixels by their weight, and nothing else; the fast way agrees with counting one by one."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qaclims_path.models.segmenters.losses import IGNORE, LOSSES, balanced_weights, losses, marked, pixel_weight
+
+
+def scene(seed=0, classes=3):
+    chance = torch.Generator().manual_seed(seed)
+    logits = torch.randn(2, classes, 6, 5, generator=chance)
+    labels = torch.randint(0, classes + 1, (2, 6, 5), generator=chance)
+    labels = torch.where(labels == classes, IGNORE, labels).to(torch.uint8)
+    return logits, labels, torch.rand(2, 6, 5, generator=chance)
+
+
+def pixels_of(labels, weight, classes=None):
+    return marked(labels, weight, pixel_weight(labels, weight, classes))
+
+
+@given(seed=st.integers(0, 1000), by_class=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_cross_entropy_equals_counting_pixel_by_pixel(seed, by_class):
+    logits, labels, weight = scene(seed)
+    classes = torch.tensor([0.5, 1.0, 2.0]) if by_class else None
+    top = bottom = 0.0
+    for b in range(2):
+        for y in range(6):
+            for x in range(5):
+                label = int(labels[b, y, x])
+                if label == IGNORE:
+                    continue
+                share = float(weight[b, y, x]) * (float(classes[label]) if by_class else 1)
+                top -= share * float(logits[b, :, y, x].log_softmax(0)[label])
+                bottom += share
+    found = losses(logits, pixels_of(labels, weight, classes), {"ce": 1.0}, classes)["ce"]
+    assert float(found) == pytest.approx(top / max(bottom, 1), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_ignored_and_weightless_pixels_change_nothing(name):
+    logits, labels, weight = scene()
+    weight = (weight > 0.3).float() * weight
+    wild = torch.where(((labels == IGNORE) | (weight == 0))[:, None], 100 * torch.rand_like(logits), logits)
+    other = torch.where(weight == 0, 0, labels)
+    first = losses(logits, pixels_of(labels, weight), {name: 1.0})[name]
+    second = losses(wild, pixels_of(other, weight), {name: 1.0})[name]
+    torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_what_is_right_costs_nothing_and_what_is_wrong_learns(name):
+    _, labels, weight = scene()
+    sure = 50 * torch.nn.functional.one_hot(torch.where(labels == IGNORE, 0, labels).long(), 3).movedim(-1, 1).float()
+    assert float(losses(sure, pixels_of(labels, weight), {name: 1.0})[name]) == pytest.approx(0, abs=1e-3)
+    wrong = (-sure).requires_grad_()
+    loss = losses(wrong, pixels_of(labels, weight), {name: 1.0})[name]
+    loss.backward()
+    assert float(loss.detach()) > 0.3
+    assert torch.isfinite(wrong.grad).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_nothing_known_is_nothing_to_learn(name):
+    logits, labels, weight = scene()
+    logits.requires_grad_()
+    loss = losses(logits, pixels_of(torch.full_like(labels, IGNORE), weight), {name: 1.0})[name]
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert float(logits.grad.abs().sum()) == 0
+
+
+@pytest.mark.parametrize("name", ["ce", "focal"])
+def test_pieces_add_up_to_the_batch(name):
+    """The engine averages pieces, and gives the mean weight of a piece."""
+    logits, labels, weight = scene()
+    whole = losses(logits, pixels_of(labels, weight), {name: 1.0})[name]
+    mean = pixel_weight(labels, weight, None) / 2
+    parts = [losses(logits[i, None], marked(labels[i, None], weight[i, None], mean), {name: 1.0})[name] for i in (0, 1)]
+    torch.testing.assert_close(sum(parts) / 2, whole)
+
+
+def test_balanced_weights_have_mean_one_over_all_pixels():
+    counts = torch.tensor([9000.0, 1000.0, 0.0])
+    weights = balanced_weights(counts)
+    assert float((weights * counts).sum() / counts.sum()) == pytest.approx(1)
+    assert float(weights[1] / weights[0]) == pytest.approx(math.sqrt(9))
+    assert float(weights[2]) == 0

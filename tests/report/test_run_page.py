@@ -1,0 +1,306 @@
+"""The page of a run in a real browser: it opens quietly, asks for nothing, can be used, and answers stay text."""
+
+import json
+import re
+import shutil
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from qaclims_path.cli.app import app
+from qaclims_path.errors import UsageError
+from qaclims_path.recipes.report import write_run_report
+
+WIDTHS = {"laptop": (1280, 900), "phone": (390, 844)}
+CONTRAST = """
+(() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const channels = (color) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const found = channels(getComputedStyle(at).backgroundColor);
+      if (found[3] > 0.99) return found;
+    }
+    return [255, 255, 255, 1];
+  };
+  const bad = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || element.closest("svg") || !element.checkVisibility()) continue;
+    const [a, b] = [light(channels(getComputedStyle(element).color)), light(behind(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) bad.push([element.tagName, element.className, element.textContent.trim(), ratio]);
+  }
+  return bad;
+})()
+"""
+BOX = "(e) => { const r = e.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; }"
+SEEN = "(e) => e.checkVisibility({ visibilityProperty: true, opacityProperty: true })"
+ROWS = "document.querySelectorAll('#evaluation-1 .classes tbody tr')"
+VIEWER = "document.querySelector('.viewer')"
+
+
+def column(browser, number):
+    """Texts of a column of the first table."""
+    return browser.run(f"[...{ROWS}].map((row) => row.cells[{number}].textContent.trim())")
+
+
+@pytest.fixture(scope="module")
+def page(made_run):
+    run, root = made_run
+    write_run_report(run, root)
+    return run / "report.html"
+
+
+def quiet(browser):
+    """Nothing was complained about, and nothing was asked for beside the page."""
+    logged = browser.said("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
+    asked = [found["request"]["url"] for found in browser.said("Network.requestWillBeSent")]
+    outside = [url for url in asked if not url.startswith(("data:", "file:"))]
+    return not logged and not outside and sum(url.startswith("file:") for url in asked) == 1
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_it_opens_quietly_fits_and_can_be_read(browser, page, width, dark):
+    browser.open(page, *WIDTHS[width], dark=dark)
+    browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert quiet(browser)
+    assert browser.run("document.documentElement.scrollWidth") == WIDTHS[width][0]
+    assert browser.run(CONTRAST) == []
+    browser.run("document.querySelector('h1').style.color = 'color-mix(in srgb, var(--ink) 30%, var(--paper))'")
+    assert [found[0] for found in browser.run(CONTRAST)] == ["H1"], "the measure sees what cannot be read"
+    assert browser.run("[...document.images].every((one) => one.complete && one.naturalWidth > 0)")
+
+
+def test_whatever_is_answered_stays_text(browser, page):
+    browser.open(page)
+    assert browser.run("document.title").startswith("Phantom slides")
+    assert browser.run("document.querySelectorAll('script').length") == 1
+    assert "<script>document.title='taken'</script>" in browser.run("document.querySelector('#corpus').textContent")
+    assert "<b>no tissue</b>" in browser.run("document.querySelector('#slides').textContent")
+    assert browser.run("document.querySelectorAll('#corpus script, #corpus [onerror], #slides b').length") == 0
+
+
+def test_the_policy_stops_what_slipped_through(browser, page, tmp_path):
+    """Even markup that nobody escaped runs nothing, is not styled, and fetches nothing."""
+    bad = (
+        "<script>document.title='taken'</script><img src='http://127.0.0.1:9/x.png' onerror=\"document.title='taken'\">"
+    )
+    bad += "<p id=bad style='color: rgb(1, 2, 3)'>x</p>"
+    (tmp_path / "bad.html").write_text(page.read_text().replace("<main>", f"<main>{bad}"))
+    browser.open(tmp_path / "bad.html")
+    assert browser.run("document.title").startswith("Phantom slides")
+    assert browser.run("getComputedStyle(document.getElementById('bad')).color") != "rgb(1, 2, 3)"
+    assert any("Content Security Policy" in entry["entry"]["text"] for entry in browser.said("Log.entryAdded"))
+
+
+def test_tables_sort_by_mouse_and_key(browser, page):
+    browser.open(page)
+    numbers = [float(text) for text in column(browser, 1)]
+    head = "document.querySelectorAll('#evaluation-1 .classes thead th')"
+    browser.run(f"{head}[1].scrollIntoView({{block: 'center'}})")
+    left, top, *_ = browser.run(f"({BOX})({head}[1].querySelector('button'))")
+    browser.click(left + 4, top + 4)
+    assert [float(text) for text in column(browser, 1)] == sorted(numbers, reverse=True)
+    assert browser.run(f"{head}[1].getAttribute('aria-sort')") == "descending"
+    browser.key("Enter")  # the button has the focus
+    assert [float(text) for text in column(browser, 1)] == sorted(numbers)
+    browser.run(f"{head}[0].querySelector('button').focus()")
+    browser.key("Enter")
+    assert column(browser, 0) == sorted(column(browser, 0))
+    assert browser.run(f"{head}[1].hasAttribute('aria-sort')") is False
+    browser.run(f"{head}[8].querySelector('button').click()")
+    pixels = browser.run(f"[...{ROWS}].map((row) => Number(row.cells[8].dataset.value))")
+    assert pixels == sorted(pixels, reverse=True)
+    assert quiet(browser)
+
+
+def test_the_slider_moves_by_key_mouse_and_name(browser, page):
+    browser.open(page)
+    shown = f"[...{VIEWER}.querySelectorAll('.panel')].filter({SEEN}).map((one) => one.dataset.name)"
+    said = f"{VIEWER}.querySelector('input').getAttribute('aria-valuetext')"
+    assert browser.run(shown) == ["Image"]
+    browser.run(f"{VIEWER}.querySelector('input').focus()")
+    browser.key("ArrowRight")
+    assert (browser.run(shown), browser.run(said)) == (["Map"], "Map")
+    browser.key("End")
+    assert browser.run(said) == "Truth"
+    browser.key("ArrowLeft")
+    assert browser.run(said) == "Prediction"
+    left, top, width, height = browser.run(f"({BOX})({VIEWER}.querySelector('input'))")
+    browser.click(left + 0.375 * width, top + height / 2)
+    assert browser.run(said) == "between Map and Pseudo mask"
+    assert browser.run(shown) == ["Map", "Pseudo mask"]
+    browser.run(f"{VIEWER}.querySelectorAll('.layers button')[4].click()")
+    assert browser.run(shown) == ["Truth"]
+    assert browser.run(f"{VIEWER}.querySelectorAll('.layers [aria-pressed=true]').length") == 1
+    assert quiet(browser)
+
+
+def test_sliders_move_together_and_lie_side_by_side(browser, page):
+    browser.open(page)
+    said = "[...document.querySelectorAll('.viewer input')].map((one) => one.getAttribute('aria-valuetext'))"
+    browser.run("document.querySelector('.layers button:nth-child(2)').click()")
+    assert set(browser.run(said)) == {"Map", "Image"}
+    browser.run("document.querySelectorAll('.switches button')[0].click()")
+    browser.run("document.querySelector('.layers button:nth-child(3)').click()")
+    assert set(browser.run(said)) == {"Pseudo mask"}
+    browser.run("document.querySelectorAll('.switches button')[1].click()")
+    assert browser.run(f"[...document.querySelectorAll('.panel')].every({SEEN})")
+
+
+def test_a_screen_reader_finds_its_way(browser, page):
+    browser.open(page)
+    tree = browser.ask("Accessibility.getFullAXTree")["nodes"]
+    named = {(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]}
+    assert {("main", ""), ("navigation", "Sections"), ("heading", "Scores"), ("region", "Scores")} <= named
+    nameless = {
+        role for role, name in named if not name and role in ("slider", "button", "image", "link", "table", "region")
+    }
+    assert nameless == set()
+    assert any(role == "slider" and name.startswith("Layer of PH") for role, name in named)
+    assert browser.run("[...document.querySelectorAll('table:not(.asked)')].every((one) => one.caption)")
+    browser.key("Tab")
+    assert browser.run("document.activeElement.className") == "skip"
+    assert browser.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_without_scripts_all_layers_are_there(browser, page):
+    browser.ask("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(page)
+        assert browser.run(f"[...document.querySelectorAll('.panel')].every({SEEN})")
+        assert browser.run("document.querySelector('input') === null")
+    finally:
+        browser.ask("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_it_is_one_small_file_without_addresses(page):
+    html = page.read_text(encoding="utf-8")
+    assert page.stat().st_size < 3_000_000
+    assert not re.findall(r"(?:https?:)?//\w", re.sub(r"base64,[\w+/=]+", "", html))
+    assert " style=" not in html
+    assert not re.search(
+        r"\son\w+=", re.sub(r"&[^;]+;", "", html.split("<body>")[1].split("<script>")[0]).replace("onerror", "")
+    )
+
+
+def test_the_same_run_gives_the_same_page(made_run, page):
+    run, root = made_run
+    before = page.read_bytes()
+    write_run_report(run, root)
+    assert page.read_bytes() == before
+
+
+def copied(made_run, place, *left_out):
+    run, root = made_run
+    shutil.copytree(run, place, ignore=shutil.ignore_patterns("report.html", *left_out))
+    return place, root
+
+
+def test_numbers_of_the_page_are_those_of_the_run(made_run, page):
+    run, _ = made_run
+    html = page.read_text(encoding="utf-8")
+    for entry in json.loads((run / "metrics.json").read_text()):
+        assert f"{100 * entry['scores']['miou']:.2f}" in html
+    assert html.count("Method B") > 3
+    for name in ("tiny-judge", "qa-clims-path", "resnet50", "packages.torch", "all 6 stages done"):
+        assert name in html
+
+
+@pytest.mark.parametrize(
+    ("left_out", "missing"),
+    [
+        (("metrics.json", "confusion.csv", "per_image.csv"), {"scores"}),
+        (("seg",), {"examples"}),
+        (("cams", "masks", "seg", "metrics.json"), {"scores", "examples"}),
+        (("corpus.jsonl", "slides", "log.csv"), {"corpus", "slides", "training"}),
+        (("stages.json", "environment.json"), {"stages", "environment"}),
+    ],
+)
+def test_what_is_not_there_is_said(made_run, tmp_path, browser, left_out, missing):
+    run, root = copied(made_run, tmp_path / "half", *left_out)
+    made = write_run_report(run, root)
+    assert set(made.missing) == missing
+    browser.open(run / "report.html")
+    assert quiet(browser)
+    assert all(made.missing[section] in browser.run("document.body.textContent") for section in missing)
+
+
+def test_a_run_that_has_only_begun(made_run, tmp_path, browser):
+    run = tmp_path / "begun"
+    run.mkdir()
+    shutil.copy(made_run[0] / "config.yaml", run)
+    made = write_run_report(run)
+    assert made.images == 0
+    assert "--root" in made.missing["examples"]
+    browser.open(run / "report.html")
+    assert quiet(browser)
+
+
+def test_without_masks_images_are_spread_over_their_split(made_run, tmp_path):
+    run, root = copied(made_run, tmp_path / "new", "metrics.json", "per_image.csv")
+    made = write_run_report(run, root)
+    assert made.images == 6
+    assert "spread over the split" in (run / "report.html").read_text()
+
+
+def test_damage_costs_a_section_and_not_the_page(made_run, tmp_path):
+    run, root = copied(made_run, tmp_path / "damaged")
+    (run / "stages.json").write_text("{")
+    (run / "corpus.jsonl").write_text("no json\n")
+    for path in (run / "masks" / "val" / "labels").iterdir():
+        path.write_bytes(b"no picture")
+    made = write_run_report(run, root)
+    assert {"stages", "corpus", "examples"} <= set(made.missing)
+    assert "stages.json is damaged" in made.missing["stages"]
+    assert "not a picture" in made.missing["examples"]
+    assert made.images == 6
+
+
+def test_a_data_set_that_is_not_known_here(made_run, tmp_path):
+    run, root = copied(made_run, tmp_path / "far")
+    config = yaml.safe_load((run / "config.yaml").read_text()) | {"dataset": "from-another-place"}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    made = write_run_report(run, root)
+    assert len(made.evaluations) == 3
+    assert "no data set 'from-another-place'" in made.missing["card"]
+
+
+def test_a_failed_stage_shows_why(made_run, tmp_path):
+    run, _ = copied(made_run, tmp_path / "failed")
+    stages = json.loads((run / "stages.json").read_text())
+    stages["seg"] |= {"state": "failed", "error": "Memory does <not> suffice."}
+    (run / "stages.json").write_text(json.dumps(stages))
+    write_run_report(run)
+    html = (run / "report.html").read_text()
+    assert "Memory does &lt;not&gt; suffice." in html
+    assert "5 of 6 stages done, seg failed" in html
+
+
+def test_folders_that_are_no_run(tmp_path):
+    with pytest.raises(UsageError, match="not a folder"):
+        write_run_report(tmp_path / "none")
+    with pytest.raises(UsageError, match="nothing of a run"):
+        write_run_report(tmp_path)
+
+
+def test_the_command_says_what_it_wrote(made_run, tmp_path):
+    run, root = copied(made_run, tmp_path / "said", "slides")
+    found = CliRunner().invoke(app, ["report", str(run), "--root", str(root), "--json"])
+    assert found.exit_code == 0
+    assert json.loads(found.stdout)["images"] == 6
+    found = CliRunner().invoke(app, ["report", str(run)])
+    assert "was written" in found.stdout
+    assert "without slides" in found.stdout

@@ -1,0 +1,205 @@
+"""What the page of a run is made of: charts, curves, evaluations read back, pictures, the choice of images."""
+
+import math
+
+import numpy as np
+import pytest
+
+from qaclims_path.data.cards import load_card
+from qaclims_path.errors import BadFile
+from qaclims_path.files.atomic import write_json
+from qaclims_path.files.scores import write_scores
+from qaclims_path.recipes.evaluate import evaluate
+from qaclims_path.recipes.fake import make_fake
+from qaclims_path.recipes.report_examples import best_median_worst
+from qaclims_path.report.evaluation import write_report
+from qaclims_path.report.pages import policy, spent
+from qaclims_path.report.run.charts import MOST_POINTS, Mark, Series, line_chart, ticks
+from qaclims_path.report.run.curves import read_training, read_trainings
+from qaclims_path.report.run.evaluations import read_evaluations
+from qaclims_path.report.run.pictures import SIDE, painted_labels, painted_maps, small
+from qaclims_path.report.run.scored import scored
+
+
+def places(path):
+    return [tuple(map(float, place.split())) for place in path[1:].split("L")]
+
+
+def test_a_line_goes_where_its_numbers_are():
+    chart = line_chart("loss", [Series([(0, 0.0), (5, 10.0), (10, 5.0)])], size=(140, 120), y_range=(0, 10))
+    assert places(chart.lines[0].path) == [(40, 96), (84, 10), (128, 53)]
+    assert [tick.text for tick in chart.y_ticks] == ["0", "5", "10"]
+    assert chart.summary == "loss: from 0 at 0 to 5 at 10, between 0 and 10"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (1, 160), (-0.37, 0.02), (0.0003, 0.00031), (99_000, 1_000_000)])
+def test_ticks_are_few_round_and_inside(low, high):
+    found = ticks(low, high, 4)
+    assert 1 <= len(found) <= 4
+    assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in found)
+
+
+def test_what_is_no_number_makes_no_line():
+    assert line_chart("loss", [Series([(1, math.nan)]), Series([])]) is None
+    chart = line_chart("loss", [Series([(1, 2.0), (2, math.nan), (3, math.inf)])], marks=[Mark(9, "outside")])
+    assert len(places(chart.lines[0].path)) == 2  # one place twice: round ends make it a dot
+    assert chart.marks == ()
+
+
+def test_long_lines_are_thinned_and_stay_where_they_were():
+    chart = line_chart("loss", [Series([(step, math.sin(step / 900)) for step in range(20_000)])])
+    assert len(places(chart.lines[0].path)) <= MOST_POINTS
+    assert chart.summary.endswith("between -1 and 1")
+
+
+def test_curves_are_grouped_and_classes_have_colours(tmp_path):
+    names = ["loss", "floor", "area/tumor", "lr", "images_per_s", "epoch/loss", "val/miou"]
+    rows = [["1", "0", "2.0", "0.1", "0.5", "1e-3", "20", "", ""], ["1", "1", "", "", "", "", "", "2.0", "0.3"]]
+    rows += [["2", "1", "1.0", "", "nan", "5e-4", "40", "", ""], ["2", "2", "", "", "", "", "", "1.0", "0.4"]]
+    (tmp_path / "log.csv").write_text("\n".join(",".join(row) for row in [["step", "epoch", *names], *rows]))
+    found = read_training(tmp_path / "log.csv", "Maps", {"tumor": (255, 0, 0)})
+    assert (found.epochs, found.steps, found.speed) == (2, 2, 30.0)
+    assert [(group.title, [chart.title for chart in group.charts]) for group in found.groups] == [
+        ("losses", ["loss", "floor"]),
+        ("area", ["tumor"]),
+        ("val", ["miou"]),
+        ("optimiser", ["lr"]),
+    ]
+    assert found.groups[1].charts[0].color == (255, 0, 0)
+    assert [line.weight for line in found.groups[0].charts[0].lines] == ["faint", "main"]
+
+
+def test_trainings_come_in_the_order_of_the_work(tmp_path):
+    for folder in ("seg", "init/cam", "boundary/training", "cam", "own"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "log.csv").write_text("step,epoch,loss\n1,0,2\n")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "log.csv").write_text("step,epoch\n")
+    titles = [training.title for training in read_trainings(tmp_path, {})]
+    assert titles == ["Activation maps", "Activation maps, the initialiser", "Boundary network", "Segmenter", "own"]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A real evaluation of class scores with a sweep, and the folder it was written to."""
+    place = tmp_path_factory.mktemp("scored")
+    card = load_card("glas")
+    make_fake(card, place / "data", images=4)
+    rng = np.random.default_rng(0)
+    from qaclims_path.data.listing import list_records
+
+    split = next(name for name, one in card.splits.items() if one.supervision == "masks")
+    for record in list_records(card, place / "data", split):
+        width, height = record.image.size()
+        maps = rng.random((1, 8, 8)).astype(np.float32)
+        write_scores(place / "pred" / f"{record.id}.npz", maps, card.names, (height, width))
+    out = place / "run" / "cams" / split / "scores"
+    found = evaluate(place / "pred", card, place / "data", split, gate="none", sweep=True, out=out, what="cams")
+    return card, found, out, place / "run"
+
+
+def test_an_evaluation_is_read_back_as_it_was(report):
+    _, made, _, run = report
+    (found,) = read_evaluations(run)
+    again = found.report
+    assert again.entry() == made.entry()
+    assert again.confusion.tolist() == made.confusion.tolist()
+    assert again.confusion_rows == made.confusion_rows
+    assert [row.threshold for row in again.sweep] == [row.threshold for row in made.sweep]
+    assert again.protocol_title == made.protocol_title
+    assert len(found.images) == made.images
+
+
+def test_the_list_of_the_run_counts_and_finds_its_tables(report, tmp_path):
+    _, made, _, _ = report
+    write_report(made, tmp_path / "cams" / "x")
+    write_json(tmp_path / "metrics.json", [made.entry()])
+    (found,) = read_evaluations(tmp_path)
+    assert found.report.confusion.size
+    other = made.entry() | {"scores": made.entry()["scores"] | {"miou": 0.123}}
+    write_json(tmp_path / "metrics.json", [other])
+    (found,) = read_evaluations(tmp_path)
+    assert found.report.scores.miou == 0.123
+    assert not found.report.confusion.size, "the tables beside it are of other scores"
+
+
+def test_a_damaged_evaluation_is_named(report, tmp_path):
+    _, made, _, _ = report
+    entry = made.entry()
+    del entry["per_class"]
+    write_json(tmp_path / "metrics.json", [entry])
+    with pytest.raises(BadFile, match=r"metrics.json is not an evaluation .*'per_class' is missing"):
+        read_evaluations(tmp_path)
+    (tmp_path / "metrics.json").write_text("{")
+    with pytest.raises(BadFile, match="cannot be read"):
+        read_evaluations(tmp_path)
+
+
+def test_shares_of_the_confusion_matrix_are_of_their_row(report):
+    card, made, _, _ = report
+    shown = scored(made, card)
+    for row, counts in zip(shown.matrix, made.confusion, strict=True):
+        assert row.pixels == counts.sum()
+        assert [share for share, _ in row.cells] == pytest.approx((counts / counts.sum())[: len(row.cells)].tolist())
+    assert shown.curve.marks[0].text == "best, saw truth"
+    assert len(shown.curves) == len(made.per_class)
+
+
+def test_published_rows_were_made_alike(report):
+    card, made, _, _ = report
+    rows = scored(made, card).published
+    assert {(row.protocol, row.gate, row.split, row.what) for row in rows} <= {
+        (made.protocol, made.gate, made.split, "cams")
+    }
+    everything = len(card.published)
+    assert len(rows) < everything
+
+
+def test_without_a_card_there_are_names_and_no_colours(report):
+    _, made, _, _ = report
+    shown = scored(made, None)
+    assert [one.title for one in shown.classes] == [row.name for row in made.per_class]
+    assert all(one.color is None for one in shown.classes)
+
+
+def test_pictures_are_small_and_masks_cover_them():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (900, 600, 3)).astype(np.uint8)
+    picture = small(pixels)
+    assert picture.shape == (SIDE, 256, 3)
+    assert small(picture) is picture
+    palette = np.zeros((256, 3), np.uint8)
+    palette[1] = (255, 0, 0)
+    labels = np.zeros((900, 600), np.uint8)
+    labels[:, 300:] = 1
+    drawn = painted_labels(picture, labels, palette, unpainted=[0]).astype(int)
+    red = drawn[..., 0] - drawn[..., 1:].mean(-1)
+    assert red[:, 140:].mean() > 100 > 20 > abs(red[:, :120].mean())
+
+
+def test_maps_are_as_strong_as_they_are_high():
+    picture = np.full((40, 60, 3), 128, np.uint8)
+    palette = np.zeros((256, 3), np.uint8)
+    palette[2] = (0, 0, 255)
+    maps = np.zeros((1, 10, 15), np.float16)
+    maps[0, :, 8:] = 1
+    drawn = painted_maps(picture, maps, [2], palette)
+    assert drawn[20, 5].tolist() == [128, 128, 128]
+    assert drawn[20, 55, 2] > 220 > 40 > drawn[20, 55, 0]
+    assert (painted_maps(picture, maps[:0], [], palette) == 128).all()
+
+
+def test_no_image_is_shown_twice():
+    for number in range(1, 12):
+        names = [(str(place), place / 20) for place in range(number)]
+        shown = [name for group in best_median_worst([*names, ("nothing", math.nan)], 2).values() for name, _ in group]
+        assert len(shown) == len(set(shown)) == (min(number, 2) if number < 3 else 3 * min(2, number // 3))
+    found = best_median_worst([(str(place), place / 20) for place in range(9)], 2)
+    assert found["Best"] == [("8", 0.4), ("7", 0.35)]
+    assert found["Worst"] == [("0", 0.0), ("1", 0.05)]
+
+
+def test_times_and_policies():
+    assert [spent(seconds) for seconds in (0, 59.96, 3600)] == ["0.0 s", "1 min 00 s", "1 h 00 min"]
+    assert "script-src 'none'" in policy("a", "")
+    assert "unsafe" not in policy("a", "b")
