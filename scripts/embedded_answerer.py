@@ -1,311 +1,258 @@
-"""The small BLIP that answers about phantom tiles: truthful answers, the model, and its training.
+"""The embedded answerer: a small BLIP that learns first to see phantom tiles, and then to answer about them.
 
-Answers are terms of the lexicon `histology`, drawn from what is in and around the region that is asked about.
+Seeing is taught by naming the tissue of each patch and what touches what; then the eyes are kept as they are, so that
+what they see can be kept, too, and learning to answer is cheap.
 """
 
-from collections.abc import Iterator, Sequence
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from embedded_truth import BLIND, CLASSES, FACTS, GRID, PRESENT, SIDE, Examiner, Tiles, vocabulary
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
-from qaclims_path.data.cards import load_card
-from qaclims_path.data.phantoms.slide import PhantomSlide, PhantomSpec
-from qaclims_path.data.phantoms.tiles import SLIDE_UM, phantom_tiles
+from qaclims_path.files.atomic import atomic_path
 from qaclims_path.files.progress import track
-from qaclims_path.language.lexicon import Lexicon, load_lexicon
-from qaclims_path.language.questions import Question, load_bank
-from qaclims_path.language.terms import called
+from qaclims_path.language.answerers.blip import BlipAnswerer
+from qaclims_path.types import Ask
 
-TILE, MPP, SIDE, GRID = 224, 0.5, 112, 14  # px of a tile, um, px that the model sees, patches along a side
-CLASSES = ("tumor", "stroma", "lymphocyte", "necrosis")
-WHITE = {"glass": "white glass", "fat": "adipose tissue", "lumen": "empty lumen"}
-NONE, UNKNOWN = "none", "unknown"
-PRESENT, BESIDE = 0.02, 0.05  # least share of a tile: of a class that is there, of one worth naming beside another
-LIKELY = (0.6, 0.25, 0.15)  # how often the first, second and third phrasing is the answer
+LIKELY = (0.7, 0.2, 0.1)  # how often the first, second and third phrasing is the answer
+ABSENT, UNNAMED, OTHERWISE = 0.15, 0.08, 0.3  # how often: an absent class, no class, another name of the class
 MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]
-Truth = dict[tuple[str, int], tuple[str, ...]]  # class and number of the question to all truthful answers, best first
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """Tiles as the model sees them.
-
-    Attributes:
-        pixels: N 112 112 3, uint8.
-        patches: N 14 14, uint8: the commonest code of each patch.
-        truths: N, what may be answered.
-    """
-
-    pixels: NDArray[np.uint8]
-    patches: NDArray[np.uint8]
-    truths: list[Truth]
-
-
-class Examiner:
-    """Knows the truthful answers about a tile."""
-
-    def __init__(self) -> None:
-        card = load_card("phantom")
-        self.questions: tuple[Question, ...] = load_bank("histology", organ=None).questions
-        self.called = {label.name: called(label) for label in card.classes}
-        self.names = {label.name: [called(label), *label.synonyms] for label in card.classes}
-        self.lexicon = load_lexicon("histology")
-
-    def truth(self, codes: NDArray[np.uint8], details: dict[str, float]) -> Truth:
-        """All truthful answers about a tile.
-
-        Args:
-            codes: h w, class codes.
-            details: Shares of white glass, fat, lumen and fold.
-        """
-        shares = np.bincount(codes.ravel(), minlength=5)[:5] / codes.size
-        return {
-            (name, number): self._answers(code, question, codes, shares, details)
-            for code, name in enumerate(CLASSES)
-            for number, question in enumerate(self.questions)
-        }
-
-    def _answers(
-        self,
-        code: int,
-        question: Question,
-        codes: NDArray[np.uint8],
-        shares: NDArray[np.float64],
-        details: dict[str, float],
-    ) -> tuple[str, ...]:
-        if shares[code] < PRESENT:
-            return (UNKNOWN,)
-        if question.kind == "foreground":
-            return terms(self.lexicon, question.topic, CLASSES[code], "foreground")
-        if question.topic == "artefact":
-            return ("tissue fold",) if details["fold"] >= PRESENT else (NONE,)
-        if question.topic == "empty":
-            best = max(WHITE, key=lambda kind: details[kind])
-            return (WHITE[best],) if details[best] >= BESIDE else (NONE,)
-        touching = contacts(codes, code)
-        weights = shares[:4].copy() if "besides" in question.text else touching[:4]
-        weights[code] = 0.0
-        weights[shares[:4] < BESIDE] = 0.0
-        said: list[str] = []
-        for other in np.argsort(-weights):
-            if weights[other] > 0.5 * weights.max() > 0:  # two that are about as near are both true
-                said += terms(self.lexicon, question.topic, CLASSES[other], "background")
-        return tuple(said) or (NONE,)
-
-
-def terms(lexicon: Lexicon, topic: str, name: str, kind: str) -> tuple[str, ...]:
-    """Terms of no organ that the lexicon has for a class under a topic."""
-    return tuple(
-        entry.term
-        for entry in lexicon
-        if topic in entry.topics and name in entry.classes and kind in entry.kinds and not entry.organs
-    )
-
-
-def contacts(codes: NDArray[np.uint8], code: int) -> NDArray[np.float64]:
-    """5, how much of each code lies within a few points of a class."""
-    from scipy.ndimage import binary_dilation
-
-    around = binary_dilation(codes == code, iterations=3) & (codes != code)
-    return np.bincount(codes[around], minlength=5)[:5].astype(np.float64)
-
-
-def make_tiles(seed: int, patients: Sequence[str], each: int, stains: Sequence[str]) -> Tiles:
-    """Paint tiles of some patients, with the truth about each."""
-    examiner, pixels, patches, truths = Examiner(), [], [], []
-    slides = {
-        patient: PhantomSlide(PhantomSpec(seed, side := int(SLIDE_UM / MPP), side, MPP, patient, stains[n % len(stains)]))
-        for n, patient in enumerate(patients)
-    }
-    items = phantom_tiles(seed, patients, each, TILE, mpp=MPP, stains=stains)
-    for item in track(items, "painting tiles", total=len(patients) * each):
-        half = item.image.reshape(SIDE, 2, SIDE, 2, 3).mean((1, 3))
-        pixels.append(half.round().astype(np.uint8))
-        patches.append(commonest(item.labels, TILE // GRID))
-        details = slides[item.patient].details(item.x, item.y, TILE, TILE)
-        truths.append(examiner.truth(np.ascontiguousarray(item.labels[::4, ::4]), details))
-    return Tiles(np.stack(pixels), np.stack(patches), truths)
-
-
-def commonest(codes: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """The code that most pixels of each side x side patch have."""
-    rows, columns = codes.shape[0] // side, codes.shape[1] // side
-    blocks = codes.reshape(rows, side, columns, side)
-    return np.argmax([(blocks == code).sum((1, 3)) for code in range(5)], axis=0).astype(np.uint8)
-
-
-def vocabulary(examiner: Examiner) -> list[str]:
-    """Every word of the questions and of the answers, after the marks."""
-    names = [name.lower() for several in examiner.names.values() for name in several]
-    texts = [question.about(name) for question in examiner.questions for name in names]
-    texts += [entry.term for entry in examiner.lexicon if not entry.organs]
-    texts += [*WHITE.values(), NONE, UNKNOWN, "tissue fold"]
-    spaced = " ".join(texts).lower()
-    for mark in "?,.()-'&":
-        spaced = spaced.replace(mark, f" {mark} ")
-    return [*MARKS, *sorted(set(spaced.split()))]
-
-
-def build(words: list[str], seed: int) -> tuple[Any, Any]:
-    """A small BLIP and its processor."""
-    import tempfile
-
-    from transformers import BertTokenizer, BlipConfig, BlipForQuestionAnswering, BlipImageProcessor, BlipProcessor
-
-    torch.manual_seed(seed)
-    text = {"hidden_size": 160, "intermediate_size": 480, "num_hidden_layers": 2, "num_attention_heads": 5}
-    vision = {"hidden_size": 160, "intermediate_size": 480, "num_hidden_layers": 6, "num_attention_heads": 5}
-    marks = {"bos_token_id": words.index("[DEC]"), "sep_token_id": 3, "eos_token_id": 3, "pad_token_id": 0}
-    config = BlipConfig(
-        text_config=text | marks | {"encoder_hidden_size": 160, "vocab_size": len(words), "max_position_embeddings": 48},
-        vision_config=vision | {"image_size": SIDE, "patch_size": SIDE // GRID},
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        (path := Path(folder) / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
-        tokenizer = BertTokenizer(str(path))
-    processor = BlipProcessor(BlipImageProcessor(size={"height": SIDE, "width": SIDE}), tokenizer)
-    return BlipForQuestionAnswering(config), processor
+CODES = 5
+WIDTH, WIDER, HEADS = 192, 576, 6
+STAIN = 0.2  # deviation of the logarithm of a colour's absorbance
+TOLD = 100  # steps between two lines
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast."""
+    """How long, on how much and how fast.
 
-    steps: int = 6000
+    Attributes:
+        see: Steps of learning to see.
+        say: Steps of learning to answer.
+        images: Of a step.
+        asked: Questions about each of them.
+        views: Kept of each tile, turned and stained differently.
+        lr: Highest learning rate.
+        seed: Of every random number.
+    """
+
+    see: int = 2000
+    say: int = 2500
     images: int = 48
-    asked: int = 6
+    asked: int = 8
+    views: int = 3
     lr: float = 1e-3
     seed: int = 0
 
 
-def train(tiles: Tiles, schedule: Schedule) -> tuple[Any, Any]:
-    """Train a model from nothing; what it sees is also taught by naming the tissue of each patch."""
+class Eyes(nn.Module):
+    """The vision tower with what teaches it: the tissue of patches, and facts about the whole tile."""
+
+    def __init__(self, vision: nn.Module) -> None:
+        super().__init__()
+        self.vision = vision
+        self.patches = nn.Linear(WIDTH, CODES)
+        self.facts = nn.Linear(WIDTH, FACTS)
+
+    def losses(self, pixels: Tensor, patches: Tensor, facts: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross entropy of the patches B 8 8, and of the facts B F, of images B 3 S S."""
+        seen = self.vision(pixels).last_hidden_state
+        named = F.cross_entropy(self.patches(seen[:, 1:]).flatten(0, 1).float(), patches.flatten().long())
+        known = F.binary_cross_entropy_with_logits(self.facts(seen[:, 0]).float(), facts.float())
+        return named, known
+
+
+def build(words: list[str], seed: int) -> tuple[Any, Any]:
+    """A small BLIP and its processor."""
+    from transformers import BertTokenizer, BlipConfig, BlipForQuestionAnswering, BlipImageProcessor, BlipProcessor
+
+    torch.manual_seed(seed)
+    shape = {"hidden_size": WIDTH, "intermediate_size": WIDER, "num_attention_heads": HEADS}
+    marks = {"bos_token_id": words.index("[DEC]"), "sep_token_id": 3, "eos_token_id": 3, "pad_token_id": 0}
+    sizes = {"encoder_hidden_size": WIDTH, "vocab_size": len(words), "max_position_embeddings": 48}
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    config = BlipConfig(
+        text_config={**shape, **marks, **sizes, **still, "num_hidden_layers": 2},
+        vision_config={**shape, "image_size": SIDE, "patch_size": SIDE // GRID, "num_hidden_layers": 4},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        (path := Path(folder) / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+        tokenizer = BertTokenizer(str(path), do_lower_case=True)
+    processor = BlipProcessor(BlipImageProcessor(size={"height": SIDE, "width": SIDE}), tokenizer)
+    return BlipForQuestionAnswering(config), processor
+
+
+def learn(tiles: Tiles, schedule: Schedule, work: Path) -> tuple[Any, Any]:
+    """Train a model from nothing; eyes that an earlier run has kept in `work` are used again."""
     examiner = Examiner()
-    model, processor = build(vocabulary(examiner), schedule.seed)
+    model, processor = build(vocabulary(examiner, MARKS), schedule.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    namer = nn.Linear(model.config.vision_config.hidden_size, 5).to(device)
-    model.to(device).train()
-    parameters = [*model.parameters(), *namer.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=schedule.lr, weight_decay=0.02)
-    warmup = min(300, schedule.steps // 10)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.lr, schedule.steps, pct_start=warmup / schedule.steps)
-    draws = batches(tiles, examiner, processor, schedule)
-    for step in track(range(schedule.steps), "training the answerer"):
-        batch = {name: value.to(device) for name, value in next(draws).items()}
-        with torch.autocast(device.type, torch.bfloat16):
-            said, named = losses(model, namer, batch)
-        (said + named).backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        rate.step()
-        optimizer.zero_grad(set_to_none=True)
-        if step % 200 == 0:
-            print(f"step {step}: answers {said.item():.3f}, patches {named.item():.3f}", flush=True)
+    model.to(device)
+    kept = work / f"eyes-{schedule.see}.safetensors"
+    if kept.is_file():
+        model.vision_model.load_state_dict(load_file(kept, device=str(device)))
+    else:
+        learn_to_see(Eyes(model.vision_model).to(device), tiles, schedule, mean_std(processor))
+        with atomic_path(kept) as temporary:
+            save_file({name: value.contiguous() for name, value in model.vision_model.state_dict().items()}, temporary)
+    learn_to_say(model, processor, tiles, examiner, schedule)
     return model.eval(), processor
 
 
-def losses(model: Any, namer: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-    """Cross entropy of the answers, and of the tissue of each patch."""
-    seen = model.vision_model(batch["pixels"]).last_hidden_state
-    named = F.cross_entropy(namer(seen[:, 1:]).flatten(0, 1), batch["patches"].flatten())
-    images = seen[batch["owner"]]
-    asked = model.text_encoder(
-        input_ids=batch["questions"], attention_mask=batch["asked"], encoder_hidden_states=images
-    ).last_hidden_state
-    answers = batch["answers"]
-    inputs = answers.clone()
-    inputs[answers < 0] = 0
+def learn_to_see(eyes: Eyes, tiles: Tiles, schedule: Schedule, colours: tuple[Tensor, Tensor]) -> None:
+    """Train the vision tower."""
+    rng, device = np.random.default_rng(schedule.seed), eyes.patches.weight.device
+    optimizer, rate = optimizer_of(list(eyes.parameters()), schedule.lr, schedule.see)
+    mean, std = (value.to(device) for value in colours)
+    for step in track(range(schedule.see), "learning to see"):
+        picks = rng.integers(0, len(tiles.pixels), schedule.images)
+        views = [turned(tiles.pixels[i], tiles.patches[i], rng) for i in picks]
+        pixels = torch.stack([restained(image, rng) for image, _ in views]).to(device)
+        patches = torch.from_numpy(np.stack([patches for _, patches in views])).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            named, known = eyes.losses((pixels - mean) / std, patches, torch.from_numpy(tiles.facts[picks]).to(device))
+        (named + 2 * known).backward()
+        update(eyes, optimizer, rate)
+        if step % TOLD == 0:
+            print(f"seeing, step {step}: patches {named.item():.3f}, facts {known.item():.3f}", flush=True)
+
+
+def learn_to_say(model: Any, processor: Any, tiles: Tiles, examiner: Examiner, schedule: Schedule) -> None:  # noqa: ANN401
+    """Train what reads questions and writes answers, on what the eyes see of every tile in a few views."""
+    blip = BlipAnswerer(model, processor)  # what is trained is what will answer
+    seen = keep_views(model.vision_model, tiles, schedule, mean_std(processor))
+    rng = np.random.default_rng(schedule.seed + 1)
+    texts = nn.ModuleList([model.text_encoder, model.text_decoder])
+    optimizer, rate = optimizer_of(list(texts.parameters()), schedule.lr, schedule.say)
+    device = model.device
+    for step in track(range(schedule.say), "learning to answer"):
+        picks = rng.integers(0, len(tiles.pixels), schedule.images)
+        views = rng.integers(0, schedule.views, schedule.images)
+        quizzes = [quiz(tiles, int(i), examiner, rng) for i in picks for _ in range(schedule.asked)]
+        owners = [row for row in range(len(picks)) for _ in range(schedule.asked)]
+        shown = seen[views, picks].to(device).float()
+        with torch.autocast(device.type, torch.bfloat16):
+            states = blip._understand(shown, owners, [question for question, _ in quizzes])
+            loss = saying_loss(model, processor, states, [answer for _, answer in quizzes])
+        loss.backward()
+        update(texts, optimizer, rate)
+        if step % TOLD == 0:
+            print(f"answering, step {step}: {loss.item():.3f}", flush=True)
+
+
+def saying_loss(model: Any, processor: Any, states: list[Tensor], answers: list[str]) -> Tensor:  # noqa: ANN401
+    """Cross entropy of answers, word after word, given questions L D that have looked at their images."""
+    start, device = model.config.text_config.bos_token_id, states[0].device
+    words = [processor.tokenizer(answer, add_special_tokens=False)["input_ids"] for answer in answers]
+    rows = [torch.tensor([start, *ids, 3], device=device) for ids in words]
+    inputs = pad_sequence(rows, batch_first=True)
+    targets = pad_sequence(rows, batch_first=True, padding_value=-100)[:, 1:]
+    asked = pad_sequence([torch.ones(len(state), dtype=torch.long, device=device) for state in states], batch_first=True)
     logits = model.text_decoder(
         input_ids=inputs[:, :-1],
-        attention_mask=(answers[:, :-1] >= 0).long(),
-        encoder_hidden_states=asked,
-        encoder_attention_mask=batch["asked"],
+        attention_mask=torch.ones_like(inputs[:, :-1]),  # padding comes last, where nothing attends to it
+        encoder_hidden_states=pad_sequence(states, batch_first=True),
+        encoder_attention_mask=asked,
     ).logits
-    return F.cross_entropy(logits.flatten(0, 1).float(), answers[:, 1:].flatten(), ignore_index=-100), named
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100)
 
 
-def batches(tiles: Tiles, examiner: Examiner, processor: Any, schedule: Schedule) -> Iterator[dict[str, Tensor]]:  # noqa: ANN401
-    """Endless batches: images turned and restained, some questions about each."""
-    rng = np.random.default_rng(schedule.seed)
-    tokenizer = processor.tokenizer
-    mean = torch.tensor(processor.image_processor.image_mean).view(3, 1, 1)
-    std = torch.tensor(processor.image_processor.image_std).view(3, 1, 1)
-    start = tokenizer.convert_tokens_to_ids("[DEC]")
-    while True:
-        picks = rng.integers(0, len(tiles.pixels), schedule.images)
-        turned = [turn(tiles.pixels[i], tiles.patches[i], rng) for i in picks]
-        pixels = torch.stack([restained(image, rng) for image, _ in turned])
-        asked, answers = [], []
-        for i in picks:
-            for _ in range(schedule.asked):
-                question, answer = quiz(tiles.truths[i], examiner, rng)
-                asked.append(question)
-                answers.append(answer)
-        questions = tokenizer(asked, padding=True, return_tensors="pt")
-        said = [[start, *tokenizer(answer, add_special_tokens=False)["input_ids"], 3] for answer in answers]
-        longest = max(map(len, said))
-        yield {
-            "pixels": (pixels - mean) / std,
-            "patches": torch.from_numpy(np.stack([patches for _, patches in turned]).astype(np.int64)),
-            "owner": torch.arange(len(picks)).repeat_interleave(schedule.asked),
-            "questions": questions["input_ids"],
-            "asked": questions["attention_mask"],
-            "answers": torch.tensor([ids + [-100] * (longest - len(ids)) for ids in said]),
-        }
+@torch.no_grad()
+def keep_views(vision: nn.Module, tiles: Tiles, schedule: Schedule, colours: tuple[Tensor, Tensor]) -> Tensor:
+    """V N S D, half precision: what the eyes see of every tile, turned and stained in a few ways."""
+    rng, device = np.random.default_rng(schedule.seed + 2), next(vision.parameters()).device
+    mean, std = colours
+    kept = torch.empty(schedule.views, len(tiles.pixels), GRID * GRID + 1, WIDTH, dtype=torch.float16)
+    for view in range(schedule.views):
+        for start in track(range(0, len(tiles.pixels), 64), f"looking, view {view + 1}"):
+            images = tiles.pixels[start : start + 64]
+            pixels = torch.stack([restained(turned(image, image, rng)[0], rng) for image in images])
+            with torch.autocast(device.type, torch.bfloat16):
+                seen = vision(((pixels - mean) / std).to(device)).last_hidden_state
+            kept[view, start : start + 64] = seen.half().cpu()
+    return kept
 
 
-def quiz(truth: Truth, examiner: Examiner, rng: np.random.Generator) -> tuple[str, str]:
-    """A question and a truthful answer; classes that are there are asked about most."""
-    there = [name for name in CLASSES if truth[name, 0] != (UNKNOWN,)]
-    name = str(rng.choice(there if there and rng.random() < 0.85 else CLASSES))
-    number = int(rng.integers(len(examiner.questions)))
-    options = truth[name, number][: len(LIKELY)]
+def quiz(tiles: Tiles, image: int, examiner: Examiner, rng: np.random.Generator) -> tuple[str, str]:
+    """A question about a tile and a truthful answer; classes that are there are asked about most."""
+    seen = tiles.seen[image]
+    there = [name for name, share in zip(CLASSES, seen.shares, strict=False) if share >= PRESENT]
+    kind = rng.random()
+    name = BLIND if kind < UNNAMED else str(rng.choice(CLASSES if kind < UNNAMED + ABSENT or not there else there))
+    question = examiner.questions[int(rng.integers(len(examiner.questions)))]
+    options = examiner.truth(seen, name, question)[: len(LIKELY)]
     odds = np.array(LIKELY[: len(options)])
-    answer = options[rng.choice(len(options), p=odds / odds.sum())]
-    usual = rng.random() < 0.7
-    word = examiner.called[name] if usual else str(rng.choice(examiner.names[name])).lower()
-    return examiner.questions[number].about(word), answer
+    answer = options[int(rng.choice(len(options), p=odds / odds.sum()))]
+    word = str(rng.choice(examiner.names[name])) if rng.random() < OTHERWISE else examiner.called[name]
+    return question.about(word), answer
 
 
-def turn(
+def exam(folder: Path, tiles: Tiles) -> dict[str, Any]:
+    """Shares of truthful answers, letter by letter, to every question about every class of every tile.
+
+    Classes that are there, by topic; classes that are not there, whose answer is "unknown"; and over all.
+    """
+    examiner, answerer = Examiner(), BlipAnswerer.load(str(folder), device="cpu", batch=32)
+    asks: list[Ask] = []
+    keys: list[tuple[str, str, tuple[str, ...]]] = []
+    for i, seen in enumerate(tiles.seen):
+        for code, name in enumerate(CLASSES):
+            for question in examiner.questions:
+                text = question.about(examiner.called[name])
+                asks.append(Ask(str(i), lambda i=i: tiles.pixels[i], name, text, question.kind, question.topic))
+                place = "there" if seen.shares[code] >= PRESENT else "absent"
+                keys.append((place, f"{question.kind}: {question.topic}", examiner.truth(seen, name, question)))
+    right: dict[str, list[bool]] = {}
+    for answer, (place, topic, truthful) in zip(answerer.answer(asks), keys, strict=True):
+        hit = answer.text in truthful
+        for group in ("all", place, *([topic, topic.split(":")[0]] if place == "there" else [])):
+            right.setdefault(group, []).append(hit)
+    return {group: round(float(np.mean(hits)), 4) for group, hits in sorted(right.items())} | {"questions": len(asks)}
+
+
+def mean_std(processor: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+    """3 1 1 each, as the processor normalises pixels."""
+    images = processor.image_processor
+    return torch.tensor(images.image_mean).view(3, 1, 1), torch.tensor(images.image_std).view(3, 1, 1)
+
+
+def optimizer_of(parameters: list[nn.Parameter], lr: float, steps: int) -> tuple[Any, Any]:
+    """AdamW whose rate rises briefly and falls as a cosine."""
+    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.02, betas=(0.9, 0.98))
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, max(steps, 2), pct_start=0.08)
+
+
+def update(network: nn.Module, optimizer: Any, rate: Any) -> None:  # noqa: ANN401
+    """One step along the gradients, which are then forgotten."""
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    rate.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def turned(
     image: NDArray[np.uint8], patches: NDArray[np.uint8], rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """One of the eight ways to lay a tile down."""
     quarter, flip = int(rng.integers(4)), bool(rng.random() < 0.5)
     image, patches = np.rot90(image, quarter), np.rot90(patches, quarter)
-    return (image[:, ::-1], patches[:, ::-1]) if flip else (image, patches)
+    image, patches = (image[:, ::-1], patches[:, ::-1]) if flip else (image, patches)
+    return np.ascontiguousarray(image), np.ascontiguousarray(patches)
 
 
 def restained(image: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
-    """3 H W in 0..1, with the optical densities of each colour made stronger or weaker."""
-    density = -np.log(np.maximum(image.astype(np.float32), 1.0) / 255.0)
-    gain = np.exp(rng.normal(0, 0.18, 3)).astype(np.float32) * np.float32(np.exp(rng.normal(0, 0.12)))
-    return torch.from_numpy(np.ascontiguousarray(np.exp(-density * gain).transpose(2, 0, 1)))
+    """3 H W in 0..1, with the absorbance of each colour made stronger or weaker."""
+    powers = np.exp(rng.normal(0, STAIN, 3) + rng.normal(0, STAIN))
+    table = (np.arange(256) / 255.0)[:, None] ** powers
+    return torch.from_numpy(np.stack([table[image[..., c], c] for c in range(3)]).astype(np.float32))
 
-
-def exam(model: Any, processor: Any, tiles: Tiles) -> dict[str, float]:  # noqa: ANN401
-    """Share of questions about what is there whose answer is truthful, over all and by topic; by greedy decoding."""
-    from qaclims_path.language.answerers.blip import BlipAnswerer
-    from qaclims_path.types import Ask
-
-    examiner, answerer = Examiner(), BlipAnswerer(model.float(), processor, batch=32)
-    right: dict[str, list[bool]] = {}
-    asks, keys = [], []
-    for i, truth in enumerate(tiles.truths):
-        for name in CLASSES:
-            if truth[name, 0] == (UNKNOWN,):
-                continue
-            for number, question in enumerate(examiner.questions):
-                text = question.about(examiner.called[name])
-                asks.append(Ask(str(i), lambda i=i: tiles.pixels[i], name, text, question.kind, question.topic))
-                keys.append((question.topic, truth[name, number]))
-    for answer, (topic, accepted) in zip(answerer.answer(asks), keys, strict=True):
-        right.setdefault(topic, []).append(answer.text in accepted)
-    by_topic = {topic: float(np.mean(hits)) for topic, hits in right.items()}
-    return {"all": float(np.mean([hit for hits in right.values() for hit in hits])), **by_topic}

@@ -1,4 +1,4 @@
-"""A segmenter as slides and images need it: at which pixel size it looks, what it says of glass, its names and codes."""
+"""A segmenter as slides and images need it: the pixel size at which it looks, glass, names and codes of classes."""
 
 import hashlib
 from functools import lru_cache
@@ -51,9 +51,7 @@ class SegmentModel:
         self.spec = read_spec(self.place)
         self.options = options
         self.device = device_of(device)
-        self.precision: Precision = (
-            fastest_precision(self.device) if options.precision == "auto" else options.precision
-        )
+        self.precision: Precision = fastest_precision(self.device) if options.precision == "auto" else options.precision
         self.mpp = options.mpp or self.spec.mpp
         made_for_tissue = self.spec.about.get("domain") == "pathology" and not self.spec.has_background
         self.hides_glass = made_for_tissue and options.glass == "protocol"
@@ -88,8 +86,9 @@ class SegmentModel:
         }
 
     def working_size(self, mpp: tuple[float, float]) -> tuple[float, float]:
-        """Pixel size at which a slide is read, and by how much its tiles are enlarged for the model: 1 but where the
-        slide is coarser than the model wants.
+        """Pixel size at which a slide is read, and by how much its tiles are enlarged for the model.
+
+        They are enlarged where the slide is coarser than the model wants; all others are read as it wants.
 
         Args:
             mpp: Of the slide's level 0 (x, y).

@@ -45,10 +45,12 @@ def process(task: SegmentTask, model: SegmentModel, batch: int) -> SlideState:
     finished = before.result.get("map") if before is not None and same else None
 
     def keep(drawn: dict[str, Any]) -> None:
-        record(task.out, replace(state, result={"content": content, "map": drawn}))
+        nonlocal state
+        state = replace(state, result={"content": content, "map": drawn})
+        record(task.out, state)
 
     try:
-        record(task.out, replace(state, result=before.result if before is not None and finished else {}))
+        record(task.out, replace(state, result={"content": content, "map": finished} if finished else {}))
         result = {**segment_one(task, model, batch, finished=finished, keep=keep), "content": content}
         state = replace(state, status="done", result=result)
     except Exception as error:
@@ -81,7 +83,8 @@ def segment_one(
         What the table says of it.
     """
     options = model.options
-    with _opened(task, options.backend, batch) as slide:
+    opened, given = _opened(task, options.backend, batch)
+    with opened as slide:
         mpp, factor = model.working_size(slide.mpp)
         mask = tissue_mask(slide, task.tissue, tile_um=TISSUE_UM)
         side = max(LEAST_SIDE, round(options.size / factor))
@@ -109,7 +112,7 @@ def segment_one(
         notes = [note for note in (mask.note, _enlarged(slide.mpp, model, factor), _empty(grid, mask.note)) if note]
         return {
             "mpp": math.sqrt(slide.mpp[0] * slide.mpp[1]),
-            "given_mpp": task.slide_mpp if slide.info.mpp == (task.slide_mpp,) * 2 and task.entry.mpp is None else None,
+            "given_mpp": given,
             "map_mpp": made.mpp,
             "tiles": len(grid),
             "counts": [int(made.counts[code]) for code in range(len(model.channels))],
@@ -129,13 +132,13 @@ def record(out: Path, state: SlideState) -> None:
         raise OutOfSpace(str(error)) from error
 
 
-def _opened(task: SegmentTask, backend: str, batch: int) -> Slide:
-    """The slide, which reads ahead, with the pixel size that the list, the file or the user gives, in this order."""
+def _opened(task: SegmentTask, backend: str, batch: int) -> tuple[Slide, float | None]:
+    """The slide, which reads ahead, with the pixel size of the list or the file; else with that of the user, and it."""
     slide = open_slide(task.entry.path, backend=backend, mpp=task.entry.mpp)
-    if slide.info.mpp is None and task.slide_mpp is not None:
-        slide.close()
-        slide = open_slide(task.entry.path, backend=backend, mpp=task.slide_mpp)
-    return reading_ahead(slide, batch)
+    if slide.info.mpp is not None or task.slide_mpp is None:
+        return reading_ahead(slide, batch), None
+    slide.close()
+    return reading_ahead(open_slide(task.entry.path, backend=backend, mpp=task.slide_mpp), batch), task.slide_mpp
 
 
 def _map_of(
@@ -172,8 +175,9 @@ def _map_from(kept: dict[str, Any] | None, task: SegmentTask) -> SlideMap | None
     sure = task.stem.with_name(f"{task.name}_confidence.ome.tiff") if kept["confidence"] else None
     if not task.result.is_file() or (sure is not None and not sure.is_file()):
         return None
-    scale = (kept["scale"][0], kept["scale"][1])
-    return SlideMap(task.result, sure, *kept["size"], kept["mpp"], scale, np.array(kept["counts"], np.int64))
+    (width, height), (across, down) = kept["size"], kept["scale"]
+    counts = np.array(kept["counts"], np.int64)
+    return SlideMap(task.result, sure, width, height, kept["mpp"], (across, down), counts)
 
 
 def _painted(model: SegmentModel) -> list[Label]:

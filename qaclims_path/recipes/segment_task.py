@@ -100,9 +100,7 @@ def collect(inputs: SegmentInputs, out: Path, options: SegmentOptions) -> tuple[
     entries = [entry for entry in found.slides if entry.path not in ours]
     if not entries:
         raise BadFile(f"{', '.join(inputs.places)} holds nothing but what `qaclims segment` wrote. Give the slides.")
-    tasks = [
-        SegmentTask(entry, _kind(entry.path, options), out, inputs.slide_mpp, inputs.tissue) for entry in entries
-    ]
+    tasks = [SegmentTask(entry, _kind(entry.path, options), out, inputs.slide_mpp, inputs.tissue) for entry in entries]
     return [replace(task, fingerprint=_fingerprint(task, options)) for task in tasks], skipped
 
 
