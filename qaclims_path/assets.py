@@ -3,7 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
+from qaclims_path.errors import QaclimsError
+
 PACKAGE = Path(__file__).resolve().parent
+EMBEDDED = "embedded"  # the name of the models that ship with the package, wherever a model is asked for by name
+EMBEDDED_WEIGHTS = {"judge": "open_clip_model.safetensors", "answerer": "model.safetensors"}
 
 
 def asset_dir(kind: Literal["datasets", "configs"]) -> Path:
@@ -15,3 +19,19 @@ def asset_dir(kind: Literal["datasets", "configs"]) -> Path:
 def embedded_dir() -> Path:
     """The folder of the small models that ship with the package; it may not exist."""
     return PACKAGE / "_embedded"
+
+
+def embedded_model(kind: Literal["judge", "answerer"]) -> Path:
+    """The folder of an embedded model; one that is not complete is an error.
+
+    Example:
+        >>> embedded_model("judge").name
+        'judge'
+    """
+    folder = embedded_dir() / kind
+    if not (folder / EMBEDDED_WEIGHTS[kind]).is_file():
+        raise QaclimsError(
+            f"This installation has no embedded {kind}. Install the package again (pip install --force-reinstall "
+            "qaclims-path), or, in a checkout, make it with scripts/train_embedded.py."
+        )
+    return folder

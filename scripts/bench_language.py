@@ -79,7 +79,7 @@ def photo_texts(runs: int) -> Row:
 
 def tissue_texts(runs: int) -> Row:
     """Terms of histology in several templates, which are longer."""
-    return text_features("histology", promised=4, runs=runs)
+    return text_features("histology", promised=5, runs=runs)
 
 
 def text_features(bank: str, *, promised: float, runs: int) -> Row:

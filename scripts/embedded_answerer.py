@@ -157,7 +157,9 @@ def saying_loss(model: Any, processor: Any, states: list[Tensor], answers: list[
     rows = [torch.tensor([start, *ids, 3], device=device) for ids in words]
     inputs = pad_sequence(rows, batch_first=True)
     targets = pad_sequence(rows, batch_first=True, padding_value=-100)[:, 1:]
-    asked = pad_sequence([torch.ones(len(state), dtype=torch.long, device=device) for state in states], batch_first=True)
+    asked = pad_sequence(
+        [torch.ones(len(state), dtype=torch.long, device=device) for state in states], batch_first=True
+    )
     logits = model.text_decoder(
         input_ids=inputs[:, :-1],
         attention_mask=torch.ones_like(inputs[:, :-1]),  # padding comes last, where nothing attends to it
@@ -255,4 +257,3 @@ def restained(image: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
     powers = np.exp(rng.normal(0, STAIN, 3) + rng.normal(0, STAIN))
     table = (np.arange(256) / 255.0)[:, None] ** powers
     return torch.from_numpy(np.stack([table[image[..., c], c] for c in range(3)]).astype(np.float32))
-

@@ -27,10 +27,10 @@ MPP = 1.0  # of its pixels: tiles of 224 px of 0.5 um, seen as 112
 class Amount:
     """How much it learns from, and is examined on: patients, tiles of each, passes over the tiles."""
 
-    patients: int = 180
+    patients: int = 200
     each: int = 12
     epochs: int = 10
-    examined: int = 24
+    examined: int = 40
 
 
 def write_tiles(card: Card, root: Path, amount: Amount) -> None:
@@ -43,7 +43,7 @@ def write_tiles(card: Card, root: Path, amount: Amount) -> None:
 
 
 def make_judge(work: Path, out: Path, amount: Amount) -> dict[str, Any]:
-    """Train it, ship it to `out`, and examine what was shipped.
+    """Train it, ship it to `out`, examine what was shipped, and return its card.
 
     Args:
         work: Folder for tiles and checkpoints; what is there is used again.
@@ -58,7 +58,7 @@ def make_judge(work: Path, out: Path, amount: Amount) -> dict[str, Any]:
     running = RunSettings(devices=1, precision="bf16", workers=0, loggers=("csv",))
     report = train_judge(card, root, trained, options=options, running=running)
     ship(trained, out)
-    notes = {
+    notes: dict[str, Any] = {
         "mpp": MPP,
         "trained_on": (
             f"{report.images} tiles of {amount.patients} phantom slides (stains {', '.join(TRAINING.stains)}): their "
@@ -68,15 +68,19 @@ def make_judge(work: Path, out: Path, amount: Amount) -> dict[str, Any]:
     }
     write_json(out / NOTES, notes)
     scores = examine(card, root, out)
-    write_json(out / NOTES, {**notes, "held_out": scores, "parameters": report.parameters})
-    return scores
+    notes |= {"held_out": scores, "parameters": report.parameters}
+    write_json(out / NOTES, notes)
+    return notes
 
 
 def ship(trained: Path, out: Path) -> None:
     """Copy a judge with weights of half precision, which reading turns into single precision again."""
-    weights = {key: value.half() if value.is_floating_point() else value for key, value in load_file(trained / WEIGHTS).items()}
+    weights = {
+        key: value.half() if value.is_floating_point() else value for key, value in load_file(trained / WEIGHTS).items()
+    }
     with atomic_path(out / WEIGHTS) as temporary:
         save_file(weights, temporary)
+        temporary.chmod(0o644)  # safetensors keeps its files to their owner, and a wheel would, too
     for name in SHIPPED[1:]:
         with atomic_path(out / name) as temporary:
             temporary.write_bytes((trained / name).read_bytes())

@@ -129,7 +129,9 @@ def terms(lexicon: Lexicon, topic: str, name: str, kind: str) -> list[str]:
 def facts(seen: Seen) -> NDArray[np.uint8]:
     """`FACTS` yes or no: classes there, details there, and for each class what touches it and what is besides it."""
     there = seen.shares[:4] >= PRESENT
-    details = [seen.details[kind] >= (PRESENT if kind == "fold" else BESIDE) for kind in ("glass", "fat", "lumen", "fold")]
+    details = [
+        seen.details[kind] >= (PRESENT if kind == "fold" else BESIDE) for kind in ("glass", "fat", "lumen", "fold")
+    ]
     around = np.zeros((2, 4, 4), bool)
     for code in np.flatnonzero(there):
         for row, touching in enumerate((True, False)):

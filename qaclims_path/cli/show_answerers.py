@@ -15,6 +15,8 @@ LONGEST = 40  # characters shown of an answer
 
 def probe_view(report: AnswererReport) -> Iterator[RenderableType]:
     """Hits beside chance by kind and topic, what is said most, and the speed."""
+    if "warning" in report.answerer:
+        yield Text(report.answerer["warning"], style="bold yellow")
     how = "the class is not in the question" if report.blind else "the class is in the question"
     model = " ".join(report.answerer.get(key, "") for key in ("answerer", "model")).strip()
     yield Text.assemble((model, "bold"), f" on {report.images} images of '{report.split}' of {report.dataset}; {how}")

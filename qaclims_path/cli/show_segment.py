@@ -31,8 +31,9 @@ def segment_view(report: SegmentReport) -> Iterator[RenderableType]:
     yield from (Text(note, style="yellow") for note in report.notes)
     for path, reason in list(report.skipped.items())[:SHOWN]:
         yield Text(f"Passed over {path}: {reason}.", style="bright_black")
-    made = " and ".join(f"{counts[kind, 'done']} {kind}s" for kind in ("slide", "image") if counts[kind, "done"])
-    at = f", looked at with {report.mpp:g} um per pixel" if report.mpp and counts["slide", "done"] else ""
+    each = {kind: counts[kind, "done"] for kind in ("slide", "image")}
+    made = " and ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in each.items() if count)
+    at = f", looked at with {report.mpp:g} um per pixel" if report.mpp and each["slide"] else ""
     failed = any(row.status == "failed" for row in report.rows)
     yield Text(
         f"{made or 'Nothing'} done in {report.out}{at} ({report.precision}, {report.device}).",

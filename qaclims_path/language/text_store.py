@@ -18,8 +18,7 @@ from qaclims_path.files.atomic import atomic_path, write_json
 from qaclims_path.files.progress import track
 from qaclims_path.types import Judge
 
-BATCH = {"cpu": 16}  # prompts in one call: few where padding short ones to the longest costs more than calls do
-BATCH_ELSEWHERE = 256
+BATCH = 256  # prompts in one call, for the progress to move; a judge cuts it as its device likes
 
 
 @torch.no_grad()
@@ -42,9 +41,8 @@ def encode_texts(judge: Judge, texts: Sequence[str], templates: Sequence[str] = 
     prompts = [template.replace("{}", text) for text in unique for template in templates]
     features = torch.zeros(len(prompts), judge.card.width)
     order = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), row))
-    size = BATCH.get(judge.device.type, BATCH_ELSEWHERE)
-    for start in track(range(0, len(order), size), "encoding texts"):
-        rows = order[start : start + size]
+    for start in track(range(0, len(order), BATCH), "encoding texts"):
+        rows = order[start : start + BATCH]
         features[rows] = judge.encode_texts([prompts[row] for row in rows]).float().cpu()
     means = F.normalize(features.view(len(unique), len(templates), judge.card.width).mean(1), dim=-1)
     return means[[unique[text] for text in texts]]

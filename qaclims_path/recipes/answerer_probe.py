@@ -73,10 +73,10 @@ class AnswererReport:
 def words_of(card: Card, *, bank: str | None = None, lexicon: str | None = None, organ: str | None = None) -> Words:
     """Questions and lexicon by name; those that suit the card where they are not given, `none` for none."""
     place = card.organ if organ is None else organ
-    place_or_none = place if place not in ("", "none") else None
-    questions = load_bank(bank or ("natural" if card.domain == "natural" else "histology"), place_or_none)
+    overlay = place if place not in ("", "none") else None
+    questions = load_bank(bank or ("natural" if card.domain == "natural" else "histology"), overlay)
     name = questions.lexicon if lexicon is None else lexicon
-    return Words(card, questions, load_lexicon(name) if name not in ("", "none") else None, place_or_none)
+    return Words(card, questions, load_lexicon(name) if name not in ("", "none") else None, place or None)
 
 
 def answerer_of(

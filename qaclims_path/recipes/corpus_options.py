@@ -69,7 +69,8 @@ class CorpusOptions(Options):
     Attributes:
         dataset: Name or path of a card.
         bank: Name or path of a question bank.
-        organ: Overlay of the bank and terms of the lexicon; the card's organ where it is not given, `none` for none.
+        organ: Overlay of the bank and terms of the lexicon; the card's organ where it is not given, `none` for terms of
+            no organ.
         lexicon: Name or path of a lexicon.
         together: Images that are asked about in one go.
         limit: Only so many images, from the first.

@@ -27,7 +27,7 @@ class Plan:
     """All that is known before anything is asked.
 
     Attributes:
-        organ: Whose overlay and terms are used; empty for none.
+        organ: Whose overlay and terms are used; `none` for terms of no organ, empty for those of all.
         groups: Images that are asked about in one go; each has a class.
         unlabelled: Images that have none, and are passed over.
     """
@@ -58,8 +58,7 @@ def plan_corpus(options: CorpusOptions, root: Path) -> Plan:
     """List the images and read the questions; no image and no mask is opened."""
     card = load_card(options.dataset)
     organ = card.organ if options.organ is None else options.organ
-    organ = "" if organ == "none" else organ
-    bank = load_bank(options.bank, organ or None)
+    bank = load_bank(options.bank, organ if organ not in ("", "none") else None)
     lexicon = bank.lexicon if options.lexicon is None else options.lexicon
     records = list_records(card, root, options.split)
     if not records:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from qaclims_path import __version__
-from qaclims_path.assets import asset_dir, embedded_dir
+from qaclims_path.assets import EMBEDDED_WEIGHTS, asset_dir, embedded_dir
 
 State = Literal["ok", "missing", "broken", "note"]
 
@@ -205,10 +205,14 @@ def _hub() -> Finding:
 
 
 def _embedded() -> list[Finding]:
-    """The small models of the package; a version without them says so."""
+    """The small models of the package."""
     findings = []
-    for name in ("judge", "answerer"):
-        there = (embedded_dir() / name).is_dir()
-        detail = str(embedded_dir() / name) if there else f"not part of version {__version__}"
-        findings.append(Finding("embedded models", name, "ok" if there else "missing", detail))
+    for name, weights in EMBEDDED_WEIGHTS.items():
+        path = embedded_dir() / name / weights
+        if path.is_file():
+            detail = f"{path.stat().st_size / 1e6:.1f} MB, for demonstration and tests, not for tissue"
+            findings.append(Finding("embedded models", name, "ok", detail))
+        else:
+            remedy = "pip install --force-reinstall qaclims-path"
+            findings.append(Finding("embedded models", name, "missing", f"no {path.name} in {path.parent}", remedy))
     return findings

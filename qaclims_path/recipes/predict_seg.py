@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from qaclims_path.config import read_yaml
 from qaclims_path.data.card import BACKGROUND_NAME, Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
@@ -31,6 +32,7 @@ from qaclims_path.models.segmenters.segmenter import Segmenter, check_classes, f
 from qaclims_path.models.segmenters.spec import WEIGHTS, Spec, read_spec
 from qaclims_path.recipes.cams_pass import Failed, Loaded, Loader, batches
 from qaclims_path.recipes.evaluate import evaluate
+from qaclims_path.recipes.train_seg import CONFIG
 from qaclims_path.report.evaluation import EvaluationReport
 from qaclims_path.slides.grid import MPP_OF_1X
 
@@ -124,7 +126,7 @@ def predict_seg(
     start = time.perf_counter()
     place = find_segmenter(model)
     spec = read_spec(place)
-    card = dataset if isinstance(dataset, Card) else load_card(dataset or str(spec.about.get("dataset", "")))
+    card = dataset if isinstance(dataset, Card) else load_card(dataset or _dataset_of(place, spec))
     check_classes(spec, card.names, model)
     rules = _rules(spec, card, protocol)
     records = list_records(card, root, split)
@@ -206,6 +208,15 @@ def _write(writer: _Writer, records: Sequence[Record], predict: Predictor, tiles
             "what is finished is kept."
         ) from error
     return failed
+
+
+def _dataset_of(place: Path, spec: Spec) -> str:
+    """The card that a segmenter was trained with: as it was given, where the training is at hand, else by name."""
+    config = place / CONFIG
+    name = read_yaml(config).get("dataset") if config.is_file() else spec.about.get("dataset")
+    if not isinstance(name, str):
+        raise UsageError(f"{place} does not say which data set it was trained on. Name one with --dataset.")
+    return name
 
 
 def _factor(spec: Spec, card: Card) -> tuple[float, tuple[str, ...]]:

@@ -8,13 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from qaclims_path.config import Options, Tree, flat, parse
-from qaclims_path.errors import BadConfig
+from qaclims_path.config import Options, Tree, flat, merge, parse
+from qaclims_path.errors import BadConfig, NotRegistered
+from qaclims_path.models.refiners import REFINERS
+from qaclims_path.models.segmenters import known_segmenters
 from qaclims_path.recipes.corpus_options import CorpusOptions, load_corpus_options
 from qaclims_path.recipes.masks_options import MaskOptions
 from qaclims_path.recipes.train_boundary import BoundaryOptions
 from qaclims_path.recipes.train_cam_options import SECTIONS, TrainCamOptions, cam_options, read_recipe
 from qaclims_path.recipes.train_seg_options import TrainSegOptions, seg_options
+from qaclims_path.registry import suggest
 
 What = Literal["cams", "masks", "seg"]
 FROM_ANSWERS = ("answers", "shuffled")  # sources of words that need a corpus
@@ -27,12 +30,10 @@ class CamsSection(Options):
         scales: Factors at which an image is looked at, with its mirror image.
         gate: Which classes maps of scored splits may show: `none` for all, `oracle` for those that are there; `auto` is
             `none` for tissue and `oracle`, as published, for photographs.
-        overlays: Images of each split to draw.
     """
 
     scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (1.0, 0.5, 1.5, 2.0)
     gate: Literal["auto", "none", "oracle"] = "auto"
-    overlays: Annotated[int, Field(ge=0)] = 0
 
 
 class EvaluateSection(Options):
@@ -89,22 +90,27 @@ def load_run(recipe: str | Path, settings: Sequence[str] = ()) -> RunOptions:
     path, tree = read_recipe(recipe, settings)
     cam = cam_options(tree, path)
     sections = {name: _section(tree, name, path) for name in SECTIONS}
+    evaluate = parse(EvaluateSection, sections["evaluate"], f"{path}, evaluate")
     masks = parse(MaskOptions, sections["masks"], f"{path}, masks")
-    corpus = _corpus(sections["corpus"], cam, path) if cam.words.source in FROM_ANSWERS and cam.judge.id else None
-    boundary = parse(BoundaryOptions, {"split": cam.split, **sections["boundary"]}, f"{path}, boundary")
+    shared = {"train": {"seed": cam.train.seed}}  # one seed for the whole run, unless a section has its own
+    boundary = parse(BoundaryOptions, merge({"split": cam.split, **shared}, sections["boundary"]), f"{path}, boundary")
+    usual = {"protocol": evaluate.protocol, **shared}
+    seg = seg_options({**tree, "seg": merge(usual, sections["seg"])}, path)
+    _check_names(masks, seg)
+    asked = cam.words.source in FROM_ANSWERS and cam.judge.id is not None
     options = RunOptions(
         recipe=str(recipe),
         settings=tuple(settings),
         tree={},
         cam=cam,
-        corpus=corpus,
+        corpus=_corpus(sections["corpus"], cam, path) if asked else None,
         cams=parse(CamsSection, sections["cams"], f"{path}, cams"),
         boundary=boundary if masks.refiner == "irn" else None,
         masks=masks,
-        seg=seg_options(tree, path),
-        evaluate=parse(EvaluateSection, sections["evaluate"], f"{path}, evaluate"),
+        seg=seg,
+        evaluate=evaluate,
     )
-    options.tree.update(_resolved(options))
+    options.tree.update(_resolved(options, sections["corpus"].get("config")))
     return options
 
 
@@ -115,25 +121,35 @@ def _section(tree: Mapping[str, Any], name: str, path: Path) -> Tree:
     return dict(found)
 
 
+def _check_names(masks: MaskOptions, seg: TrainSegOptions) -> None:
+    """Look up what is needed only after hours."""
+    for registry, name in ((REFINERS, masks.refiner), (known_segmenters(), seg.network.architecture)):
+        if name not in registry:
+            raise NotRegistered(f"There is no {registry.kind} '{name}'. {suggest(name, list(registry))}")
+
+
 def _corpus(section: Tree, cam: TrainCamOptions, path: Path) -> CorpusOptions:
     """The corpus of a run: a configuration by name, what the recipe changes in it, and the run's own judge."""
-    config = section.pop("config", None)
-    if config is None:
+    own = {key: value for key, value in section.items() if key != "config"}
+    if "config" not in section:
         raise BadConfig(
             f"{path}: the words of '{cam.method}' are answers, so 'corpus.config' has to name who is asked."
         )
-    settings = {"dataset": cam.dataset, "split": cam.split, **flat(section)}
-    found = load_corpus_options(str(config), [f"{key}={json.dumps(value)}" for key, value in settings.items()])
-    if found.answerer.kind == "retrieval" and "judge" not in section:
+    settings = {"dataset": cam.dataset, "split": cam.split, **flat(own)}
+    found = load_corpus_options(str(section["config"]), [f"{key}={json.dumps(value)}" for key, value in settings.items()])
+    if found.answerer.kind == "retrieval" and "judge" not in own:
         judge = {"id": cam.judge.id, "revision": cam.judge.revision}
         found = parse(CorpusOptions, {**found.model_dump(mode="json"), "judge": judge}, f"{path}, corpus")
     return found
 
 
-def _resolved(options: RunOptions) -> Tree:
+def _resolved(options: RunOptions, corpus: object) -> Tree:
+    """Everything in the open, such that it can be read as a recipe again."""
     tree: Tree = options.cam.model_dump(mode="json")
     for name in SECTIONS:
         section = getattr(options, name)
         if section is not None:
             tree[name] = section.model_dump(mode="json")
+    if "corpus" in tree:
+        tree["corpus"] = {"config": corpus, **tree["corpus"]}
     return tree

@@ -18,17 +18,17 @@ from qaclims_path.recipes.segment_task import SegmentTask
 from qaclims_path.recipes.tile_errors import OutOfSpace, known, no_space, sentence
 from qaclims_path.slides.export import write_regions
 from qaclims_path.slides.grid import make_grid
-from qaclims_path.slides.label_tiff import Label
 from qaclims_path.slides.overlay import draw_overlay
 from qaclims_path.slides.reader import Slide, open_slide
 from qaclims_path.slides.segment import SlideMap, segment_slide
 from qaclims_path.slides.state import SlideState, read_state, write_state
 from qaclims_path.slides.stitch import Blend
-from qaclims_path.slides.tissue import tissue_mask
+from qaclims_path.slides.tissue import TissueMask, tissue_mask
 from qaclims_path.types import TileGrid
 
 TISSUE_UM = 48.0  # a third of it is the coarsest pixel of the tissue mask
 OVERVIEW = 1600  # pixels of the overlay's longer side
+NO_TILES = "No tile holds enough tissue."
 Keep = Callable[[dict[str, Any]], None]
 
 
@@ -82,41 +82,21 @@ def segment_one(
     Returns:
         What the table says of it.
     """
-    options = model.options
-    opened, given = _opened(task, options.backend, batch)
+    opened, given = _opened(task, model.options.backend, batch)
     with opened as slide:
-        mpp, factor = model.working_size(slide.mpp)
         mask = tissue_mask(slide, task.tissue, tile_um=TISSUE_UM)
-        side = max(LEAST_SIDE, round(options.size / factor))
-        grid = make_grid(
-            slide.info,
-            size=side,
-            mpp=mpp,
-            overlap=options.overlap,
-            mask=mask,
-            min_tissue=options.min_tissue,
-            pad=True,
-        )
+        grid, factor = _tiles(slide, mask, model)
         made = _map_from(finished, task) or _map_of(task, slide, grid, model, factor, batch)
         keep(_kept(made))
-        write_regions(
-            task.stem.with_name(f"{task.name}.geojson"),
-            made,
-            model.labels(background=False),
-            tolerance_um=options.outline_um,
-            min_area_um2=options.least_um2,
-        )
-        shown = [Label(label.code, model.channels[label.code].display, label.color) for label in _painted(model)]
-        picture = draw_overlay(slide.thumbnail(OVERVIEW), made, shown)
-        write_image(task.stem.with_name(f"{task.name}_overlay.png"), picture)
-        notes = [note for note in (mask.note, _enlarged(slide.mpp, model, factor), _empty(grid, mask.note)) if note]
+        _draw(task, slide, made, model)
+        notes = mask.note, _enlarged(slide.mpp, model, factor), "" if len(grid) or mask.note else NO_TILES
         return {
             "mpp": math.sqrt(slide.mpp[0] * slide.mpp[1]),
             "given_mpp": given,
             "map_mpp": made.mpp,
             "tiles": len(grid),
             "counts": [int(made.counts[code]) for code in range(len(model.channels))],
-            "notes": notes,
+            "notes": [note for note in notes if note],
         }
 
 
@@ -139,6 +119,23 @@ def _opened(task: SegmentTask, backend: str, batch: int) -> tuple[Slide, float |
         return reading_ahead(slide, batch), None
     slide.close()
     return reading_ahead(open_slide(task.entry.path, backend=backend, mpp=task.slide_mpp), batch), task.slide_mpp
+
+
+def _tiles(slide: Slide, mask: TissueMask, model: SegmentModel) -> tuple[TileGrid, float]:
+    """Where the model looks, and by how much that is enlarged for it."""
+    mpp, factor = model.working_size(slide.mpp)
+    options = model.options
+    side = max(LEAST_SIDE, round(options.size / factor))
+    grid = make_grid(
+        slide.info,
+        size=side,
+        mpp=mpp,
+        overlap=options.overlap,
+        mask=mask,
+        min_tissue=options.min_tissue,
+        pad=True,
+    )
+    return grid, factor
 
 
 def _map_of(
@@ -180,8 +177,14 @@ def _map_from(kept: dict[str, Any] | None, task: SegmentTask) -> SlideMap | None
     return SlideMap(task.result, sure, width, height, kept["mpp"], (across, down), counts)
 
 
-def _painted(model: SegmentModel) -> list[Label]:
-    return model.labels(background=False)
+def _draw(task: SegmentTask, slide: Slide, made: SlideMap, model: SegmentModel) -> None:
+    """Outlines for QuPath, with the names that tables have; and the overlay, with names for people."""
+    labels, options = model.labels(background=False), model.options
+    outlines = task.stem.with_name(f"{task.name}.geojson")
+    write_regions(outlines, made, labels, tolerance_um=options.outline_um, min_area_um2=options.least_um2)
+    shown = [replace(label, name=model.channels[label.code].display) for label in labels]
+    picture = draw_overlay(slide.thumbnail(OVERVIEW), made, shown)
+    write_image(task.stem.with_name(f"{task.name}_overlay.png"), picture)
 
 
 def _enlarged(mpp: tuple[float, float], model: SegmentModel, factor: float) -> str:
@@ -192,10 +195,6 @@ def _enlarged(mpp: tuple[float, float], model: SegmentModel, factor: float) -> s
         f"The slide has {max(mpp):g} um per pixel, coarser than the {model.mpp:g} that the model looks at: "
         f"its tiles were enlarged {factor:.3g} times.{doubt}"
     )
-
-
-def _empty(grid: TileGrid, note: str) -> str:
-    return "" if len(grid) or note else "No tile holds enough tissue."
 
 
 def _in_words(error: BaseException) -> str:

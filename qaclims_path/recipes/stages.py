@@ -4,25 +4,26 @@ A stage's hash covers its options, its version, the hashes of the stages it read
 (card, list of images); never paths, devices or workers. So a changed option redoes exactly what depends on it.
 """
 
+import glob
 import hashlib
 import json
 import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from qaclims_path.config import differences, flat
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.files.atomic import write_json
-from qaclims_path.files.lock import locked
 from qaclims_path.registry import suggest
 
 STAGES = "stages.json"
-State = Literal["running", "done", "failed"]
+INTERRUPTED = 130  # exit code of what somebody has stopped
+State = Literal["running", "done", "failed", "outdated"]
 Action = Literal["run", "resume", "skip"]
 
 
@@ -31,7 +32,7 @@ class Stage:
     """One step of a run.
 
     Attributes:
-        name: As it is called on the command line.
+        name: As it is called on the command line, where `cams` also means `cams-val` and its like.
         does: What it does, for people.
         version: Raised when the same options give another result.
         depends: All that decides the result, beside other stages; plain values that JSON can hold.
@@ -54,12 +55,14 @@ class Record:
     """What is known of a stage.
 
     Attributes:
-        state: `running` is also what a killed process leaves behind.
-        hash: Of all that decided its result.
+        state: `running` is also what a killed process leaves behind; `outdated` waits to be done anew.
+        hash: Of all that decided its result; empty where that is no longer whole.
         depends: The same in the open, as dotted keys, to say what has changed.
         seconds: Spent on it, over all attempts.
         peak_mib: Largest memory of the process when it ended.
         error: Why it failed, in a sentence.
+        reads: Names of the stages whose results it read.
+        makes: Files and folders of the run that hold its result.
     """
 
     state: State
@@ -68,6 +71,8 @@ class Record:
     seconds: float = 0.0
     peak_mib: float = 0.0
     error: str = ""
+    reads: Sequence[str] = ()
+    makes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -107,17 +112,17 @@ def plan(stages: Sequence[Stage], out: Path, *, first: str | None = None, only: 
     Raises:
         UsageError: No such stage, or what it reads is not there.
     """
-    for name in (first, only):
-        if name is not None and name not in {stage.name for stage in stages}:
-            raise UsageError(f"This run has no stage '{name}'. {suggest(name, [stage.name for stage in stages])}")
+    for asked in (first, only):
+        if asked is not None and not any(_means(asked, stage) for stage in stages):
+            raise UsageError(f"This run has no stage '{asked}'. {suggest(asked, [stage.name for stage in stages])}")
     records, hashes = read_records(out), hashes_of(stages)
     anew: set[str] = set()
     steps: list[Step] = []
     for stage in stages:
         action, reason = _verdict(stage, out, records.get(stage.name), hashes[stage.name], anew)
-        if stage.name in (first, only) and action == "skip":
+        if action == "skip" and (_means(first, stage) or _means(only, stage)):
             action, reason = "run", "asked for"
-        if only not in (None, stage.name):
+        if only is not None and not _means(only, stage):
             action, reason = "skip", "not asked for"
         if action != "skip":
             anew.add(stage.name)
@@ -126,22 +131,22 @@ def plan(stages: Sequence[Stage], out: Path, *, first: str | None = None, only: 
     return steps
 
 
-def execute(steps: Iterable[Step], out: Path, say: Callable[[str], None]) -> None:
-    """Do what was planned, one process at a time; a stage that fails stops the run and is on record.
+def execute(steps: Sequence[Step], out: Path, say: Callable[[str], None]) -> None:
+    """Do what was planned; a stage that fails stops the run and is on record.
 
     Args:
         steps: From `plan`.
-        out: Folder of the run.
-        say: Is told what begins and how it ended.
+        out: Folder of the run, which the caller holds the lock of.
+        say: Is told what begins and what is skipped.
     """
-    with locked(out / "run.lock"):
-        for number, step in enumerate(steps := list(steps), 1):
-            title = f"[{number}/{len(steps)}] {step.stage.name}: {step.stage.does}"
-            if step.action == "skip":
-                say(f"{title}: skipped, {step.reason}")
-                continue
+    _outdate(steps, out)
+    for number, step in enumerate(steps, 1):
+        title = f"[{number}/{len(steps)}] {step.stage.name}: {step.stage.does}"
+        if step.action == "skip":
+            say(f"{title}: skipped, {step.reason}")
+        else:
             say(f"{title} ({step.reason})")
-            _do(step, out)
+            _do(step, out, {each.stage.name for each in steps})
 
 
 def read_records(out: Path) -> dict[str, Record]:
@@ -156,22 +161,24 @@ def read_records(out: Path) -> dict[str, Record]:
         raise BadFile(f"{path} is damaged: {error}. Remove it, and the run checks its stages anew.") from error
 
 
-def _verdict(stage: Stage, out: Path, record: Record | None, wanted: str, anew: set[str]) -> tuple[Action, str]:
-    depends_on_new = [name for name in stage.reads if name in anew]
+def _means(asked: str | None, stage: Stage) -> bool:
+    """Whether a name on the command line means a stage."""
+    return asked is not None and (stage.name == asked or stage.name.startswith(f"{asked}-"))
+
+
+def _verdict(stage: Stage, out: Path, record: Record | None, wanted: str, anew: Set[str]) -> tuple[Action, str]:
+    because = next((f"'{name}' is done anew" for name in stage.reads if name in anew), "")
     if record is None:
         return "run", "not done yet"
     if record.hash != wanted:
-        changed = differences(record.depends, stage.depends)
-        because = changed or (f"'{depends_on_new[0]}' is done anew" if depends_on_new else "what it reads has changed")
-        return "run", because
+        changed = differences(record.depends, flat(stage.depends))
+        return "run", changed or because or ("what it reads has changed" if record.hash else "it is outdated")
     if record.state != "done":
         return "resume", "it failed" if record.state == "failed" else "it was interrupted"
     missing = [name for name in stage.makes if not (out / name).exists()]
     if missing:
         return "resume", f"'{missing[0]}' is missing"
-    if depends_on_new:
-        return "run", f"'{depends_on_new[0]}' is done anew"
-    return "skip", "done"
+    return ("run", because) if because else ("skip", "done")
 
 
 def _check_inputs(steps: list[Step], out: Path, records: dict[str, Record], hashes: dict[str, str]) -> None:
@@ -188,34 +195,63 @@ def _check_inputs(steps: list[Step], out: Path, records: dict[str, Record], hash
                 )
 
 
-def _do(step: Step, out: Path) -> None:
-    stage, before = step.stage, read_records(out).get(step.stage.name)
-    if step.action == "run":
+def _outdate(steps: Sequence[Step], out: Path) -> None:
+    """Note which results no longer count before the first of them is touched, in case the process is killed."""
+    records = read_records(out)
+    for step in steps:
+        record = records.get(step.stage.name)
+        if step.action == "run" and record is not None:
+            records[step.stage.name] = replace(record, state="outdated", hash="")
+    if records:
+        _write(out, records)
+
+
+def _do(step: Step, out: Path, planned: Set[str]) -> None:
+    stage, records = step.stage, read_records(out)
+    before = records.get(stage.name)
+    if step.action == "run" and before is not None:  # without a record it is other commands' work, which it goes on with
+        _clear(stage, out, records, planned)
         before = None
-        for name in stage.makes:
-            _remove(out, name)
     spent = before.seconds if before else 0.0
-    record = Record("running", step.hash, flat(stage.depends), spent)
-    _write(out, stage.name, record)
+    record = Record("running", step.hash, flat(stage.depends), spent, reads=stage.reads, makes=stage.makes)
+    _write(out, records | {stage.name: record})
     start = time.monotonic()
     try:
         stage.run()
     except BaseException as error:
-        failed: State = "failed" if isinstance(error, QaclimsError) else "running"
-        message = str(error) if isinstance(error, QaclimsError) else type(error).__name__
-        _finish(out, stage.name, record, failed, time.monotonic() - start, message)
+        stopped = not isinstance(error, Exception) or getattr(error, "exit_code", 1) == INTERRUPTED
+        sentence = str(error) if isinstance(error, QaclimsError) else f"{type(error).__name__}: {error}"
+        failed = replace(record, state="running") if stopped else replace(record, state="failed", error=sentence)
+        _finish(out, stage.name, failed, start)
         raise
-    _finish(out, stage.name, record, "done", time.monotonic() - start, "")
+    _finish(out, stage.name, replace(record, state="done"), start)
 
 
-def _finish(out: Path, name: str, record: Record, state: State, seconds: float, error: str) -> None:
-    spent = round(record.seconds + seconds, 1)
-    _write(out, name, Record(state, record.hash, record.depends, spent, round(peak_mib(), 1), error))
+def _clear(stage: Stage, out: Path, records: dict[str, Record], planned: Set[str]) -> None:
+    """Remove the former result of a stage, and what stages made of it that are no part of this run any more."""
+    strays = _made_of(stage.name, records) - planned
+    for name in {*stage.makes, *(made for each in (stage.name, *strays) for made in records[each].makes)}:
+        _remove(out, name)
+    for each in strays:
+        del records[each]
 
 
-def _write(out: Path, name: str, record: Record) -> None:
-    records = read_records(out) | {name: record}
-    write_json(out / STAGES, {key: asdict(value) for key, value in records.items()})
+def _made_of(name: str, records: Mapping[str, Record]) -> set[str]:
+    """A stage, and all whose results were made from its own."""
+    found = {name}
+    while more := {other for other, record in records.items() if other not in found and found & set(record.reads)}:
+        found |= more
+    return found
+
+
+def _finish(out: Path, name: str, record: Record, start: float) -> None:
+    seconds = round(record.seconds + time.monotonic() - start, 1)
+    done = replace(record, seconds=seconds, peak_mib=round(peak_mib(), 1))
+    _write(out, read_records(out) | {name: done})
+
+
+def _write(out: Path, records: Mapping[str, Record]) -> None:
+    write_json(out / STAGES, {name: asdict(record) for name, record in records.items()})
 
 
 def peak_mib() -> float:
@@ -226,10 +262,15 @@ def peak_mib() -> float:
 
 
 def _remove(out: Path, name: str) -> None:
+    """Remove a result, and what was begun of it."""
     path = out / name
     if not path.resolve().is_relative_to(out.resolve()) or path.resolve() == out.resolve():
         raise QaclimsError(f"{path} lies outside the run {out}; it is left alone.")
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    for each in (path, *path.parent.glob(f"{glob.escape(path.name)}.*part")):
+        try:
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each)
+            else:
+                each.unlink(missing_ok=True)
+        except OSError as error:
+            raise QaclimsError(f"{each} cannot be removed: {error.strerror or error}. It has to be made anew.") from error

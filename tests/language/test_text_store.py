@@ -49,7 +49,7 @@ def test_encoding_together_equals_one_by_one(byte_judge: MakeJudge, texts: list[
 def test_batches_do_not_matter(byte_judge: MakeJudge, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"text {'x' * (n % 7)} {n}" for n in range(40)]
     whole = encode_texts(byte_judge(), texts, TEMPLATES)
-    monkeypatch.setitem(text_store.BATCH, "cpu", 7)
+    monkeypatch.setattr(text_store, "BATCH", 7)
     judge = byte_judge()
     assert torch.allclose(encode_texts(judge, texts, TEMPLATES), whole, atol=1e-6)
     assert max(map(len, judge.asked)) == 7

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from qaclims_path.assets import EMBEDDED, embedded_model
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.hub import load_pretrained, load_processor, loading, model_name, resolve, revision_of
 from qaclims_path.language.answerers.asking import batches, by_image, mean_log_probability, spoken, warn_of_cut
@@ -22,6 +23,7 @@ from qaclims_path.language.answerers.devices import choose
 from qaclims_path.types import Answer, Ask
 
 WHAT = "BLIP question answering model"
+CARD = "answerer_card.json"  # what a model folder may say about itself: a warning for everybody who uses it
 PACK = 64  # questions in one row; every token is compared with every other of its row
 LONGEST = 10  # tokens of an answer, as published
 
@@ -63,27 +65,29 @@ class BlipAnswerer:
         batch: int = 8,
         size: int | None = None,
     ) -> "BlipAnswerer":
-        """Load from a hub id or a folder; `size` 480 is as published, the default the model's own."""
+        """Load from a hub id, a folder, or `embedded`; `size` 480 is as published, the default the model's own."""
         from transformers import BlipForQuestionAnswering
 
         place, numbers = choose(device, dtype)
-        folder = resolve(model, revision=revision)
+        embedded = model == EMBEDDED
+        folder = resolve(str(embedded_model("answerer")) if embedded else model, revision=revision)
         _check_kind(model, folder)
         processor = load_processor(model, folder, WHAT)
         network = load_pretrained(BlipForQuestionAnswering, model, folder, WHAT, dtype=numbers).to(place)
         provenance = {
             "answerer": "blip",
-            "model": model_name(model),
+            "model": model if embedded else model_name(model),
             "revision": revision_of(folder),
             "pixels": str(size or network.config.vision_config.image_size),
             "dtype": str(numbers).removeprefix("torch."),
             "score": "mean log probability per token",
+            **_warning(model, folder),
         }
         return cls(network, processor, batch=batch, size=size, provenance=provenance)
 
     @property
     def provenance(self) -> Mapping[str, str]:
-        """Model, revision, size of the images, number format."""
+        """Model, revision, size of the images, number format, and the warning of a model that has one."""
         return self._provenance
 
     @torch.inference_mode()
@@ -200,3 +204,12 @@ def _check_kind(model: str, folder: Path) -> None:
         raise BadFile(
             f"{model} is a model of the type '{kind}', not a {WHAT}. Use the answerer 'chat' for models that converse."
         )
+
+
+def _warning(model: str, folder: Path) -> dict[str, str]:
+    """What everybody who uses the model should be told, where its card says something."""
+    path = folder / CARD
+    if not path.is_file():
+        return {}
+    with loading(model, WHAT):
+        return {"warning": str(json.loads(path.read_text(encoding="utf-8"))["warning"])}

@@ -56,6 +56,7 @@ class RetrievalAnswerer:
             "lexicon": f"{self.lexicon.name} {content}",
             "organ": self.organ or "any",
             "score": "cosine of image and term",
+            **({"warning": self.judge.card.warning} if self.judge.card.warning else {}),
         }
 
     @torch.inference_mode()

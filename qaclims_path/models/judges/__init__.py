@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qaclims_path.assets import EMBEDDED, embedded_model
 from qaclims_path.compute.regions import Fill, Mode
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.hub import HUB, LOCAL, SAFE_FILES, loading, model_name, resolve, revision_of
@@ -79,8 +80,8 @@ def load_judge(
 
     Args:
         id: `owner/name` or `hf-hub:owner/name` on the hub; `local-dir:PATH` or PATH of a folder; `ovseg:FILE`;
-            `open_clip:MODEL@TAG` or `open_clip:MODEL@FILE` for a model that open_clip knows by name; or `FAMILY:NAME`
-            of a plug-in.
+            `open_clip:MODEL@TAG` or `open_clip:MODEL@FILE` for a model that open_clip knows by name; `FAMILY:NAME` of
+            a plug-in; or `embedded`, the small one for phantoms that ships with the package.
         revision: Branch, tag or commit on the hub.
         device: `auto`, `cpu`, `cuda`, ...
         dtype: `auto` is bf16 on a GPU and fp32 elsewhere.
@@ -103,6 +104,9 @@ def load_judge(
 
 def _locate(model: str, revision: str | None) -> tuple[str, Source]:
     """The family of a judge, and where it lies."""
+    if model == EMBEDDED:
+        folder = _folder(str(embedded_model("judge")), revision)
+        return "open_clip", Source(EMBEDDED, EMBEDDED, folder, revision_of(folder, PICKLED))
     family, name = _split(model)
     if not _in_a_folder(family, name):
         if revision is not None:

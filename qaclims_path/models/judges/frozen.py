@@ -17,7 +17,8 @@ from qaclims_path.registry import suggest
 from qaclims_path.types import JudgeCard
 
 Dtype = Literal["auto", "fp32", "bf16", "fp16"]
-TEXTS_AT_ONCE = 256
+TEXTS_AT_ONCE = {"cpu": 24}  # few where padding short ones to the longest costs more than calls do
+TEXTS_ELSEWHERE = 256
 NAMED = 3  # texts written out in a warning
 SHOWN = 60  # letters of each
 
@@ -149,8 +150,9 @@ class FrozenJudge:
         self._warn_of_cut(list(unique), lengths)
         order = torch.argsort(lengths, stable=True)
         features = torch.empty(len(unique), self._card.width, device=self._device)
-        for start in range(0, len(order), TEXTS_AT_ONCE):
-            rows = order[start : start + TEXTS_AT_ONCE]
+        size = TEXTS_AT_ONCE.get(self._device.type, TEXTS_ELSEWHERE)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
             batch = tokens[rows, : int(lengths[rows].max())].to(self._device)
             with self._precision():
                 encoded = self._towers.text(batch)

@@ -25,10 +25,7 @@ def model_card(spec: Spec) -> str:
         f"Labels every pixel as one of {len(spec.channels)} classes. Encoder: {spec.encoder.source}.",
         _table(
             ("class", "name", "code", "colour"),
-            [
-                (each.name, each.display, each.code, "#{:02x}{:02x}{:02x}".format(*each.color))
-                for each in spec.channels
-            ],
+            [(each.name, each.display, each.code, "#{:02x}{:02x}{:02x}".format(*each.color)) for each in spec.channels],
         ),
         "## Data and licence",
         _bullets(

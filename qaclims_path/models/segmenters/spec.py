@@ -91,7 +91,8 @@ def read_spec(folder: Path) -> Spec:
             Channel(each["name"], each["display"], (*map(int, each["color"]),), int(each["code"]))  # type: ignore[arg-type]
             for each in found["channels"]
         )
-        encoder = Plan(**{key: tuple(each) if isinstance(each, list) else each for key, each in found["encoder"].items()})
+        plan: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found["encoder"].items()}
+        encoder = Plan(**plan)
         return Spec(
             str(found["architecture"]), encoder, channels, found["settings"], found["mpp"], dict(found["about"])
         )

@@ -15,7 +15,6 @@ from qaclims_path.data.card import IGNORE
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import load_protocol
-from qaclims_path.engine.guards import Interrupted
 from qaclims_path.errors import BadConfig, BadFile, NotRegistered, UsageError
 from qaclims_path.files.images import read_mask, write_mask
 from qaclims_path.files.tables import read_csv
@@ -103,9 +102,6 @@ def test_labels_can_be_learnt(train, tmp_path):
 def test_a_stopped_training_ends_as_an_undisturbed_one(train, tmp_path, quiet):
     longer = ["seg.train.epochs=2", "seg.train.lr=0.01"]
     train("bcss-wsss/cam", *longer, out=tmp_path / "whole")
-
-    def stop(*_):
-        raise Interrupted("asked")
 
     out = tmp_path / "stopped"
     running = replace(quiet, save_every=1)

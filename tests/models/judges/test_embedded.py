@@ -1,0 +1,52 @@
+"""The judge that ships with the package: it is there, says what it is, and knows phantom tissue it has never seen."""
+
+import numpy as np
+import pytest
+import torch
+
+from qaclims_path.assets import embedded_dir, embedded_model
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.listing import write_split
+from qaclims_path.data.phantoms.splits import EMBEDDED, HELD_OUT
+from qaclims_path.errors import QaclimsError, UsageError
+from qaclims_path.models.judges import load_judge
+from qaclims_path.recipes.judge_probe import probe_judge
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_it_says_what_it_is():
+    card = load_judge("embedded", device="cpu").card
+    assert (card.id, card.family, card.input_size, card.mpp) == ("embedded", "open_clip", 112, 1.0)
+    assert card.warning == EMBEDDED
+    assert "no mask" in card.trained_on
+
+
+def test_it_passes_a_small_exam_on_slides_held_out(tmp_path):
+    card = load_card("phantom")
+    write_split(card, tmp_path, "val", HELD_OUT.tiles(6, 8))
+    report = probe_judge(load_judge("embedded", device="cpu", fill="white"), card, tmp_path, split="val")
+    assert report.warning == EMBEDDED
+    assert report.images.balanced_accuracy > 0.8
+    assert report.regions.balanced_accuracy > 0.7
+    assert np.mean(report.regions.auc) > 0.85
+
+
+def test_both_models_are_small_enough_to_ship():
+    assert sum(path.stat().st_size for path in embedded_dir().rglob("*") if path.is_file()) < 25e6
+    for kind in ("judge", "answerer"):
+        assert EMBEDDED in (embedded_model(kind) / "README.md").read_text(encoding="utf-8")
+
+
+def test_it_has_no_revisions_and_may_be_missing(monkeypatch, tmp_path):
+    with pytest.raises(UsageError, match="no revision"):
+        load_judge("embedded", revision="main")
+    monkeypatch.setattr("qaclims_path.assets.PACKAGE", tmp_path)
+    with pytest.raises(QaclimsError, match="no embedded judge"):
+        load_judge("embedded")

@@ -1,0 +1,140 @@
+"""Slides whose work was interrupted: it goes on where it stopped, to the same bytes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qaclims_path.recipes.segment import segment
+from qaclims_path.recipes.segment_ahead import ReadingAhead, reading_ahead
+from qaclims_path.recipes.segment_model import SegmentModel
+from qaclims_path.recipes.segment_options import SegmentOptions
+from qaclims_path.recipes.segment_slide import process
+from qaclims_path.recipes.segment_task import SegmentInputs, collect
+from qaclims_path.slides.grid import make_grid
+from qaclims_path.slides.reader import open_slide
+from qaclims_path.slides.state import read_state
+from qaclims_path.slides.streaming import iter_tiles
+
+OPTIONS = SegmentOptions(size=64, precision="fp32")
+
+
+class Counting(SegmentModel):
+    """Counts batches, and gives up after some."""
+
+    batches, most = 0, 10**9
+
+    def of_tiles(self, factor=1.0):
+        predict = super().of_tiles(factor)
+
+        def counting(tiles):
+            self.batches += 1
+            if self.batches > self.most:
+                raise KeyboardInterrupt
+            return predict(tiles)
+
+        return counting
+
+
+@pytest.fixture(scope="module")
+def undisturbed(model, slides, tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed") / "maps"
+    segment(model, SegmentInputs((str(slides / "s1.tiff"),)), out, OPTIONS)
+    return contents(out)
+
+
+def contents(out):
+    files = {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    return {name: content for name, content in files.items() if name.startswith("slides/")}
+
+
+def begun(model, slides, out):
+    looks = Counting(model, OPTIONS, "cpu")
+    [task], _ = collect(SegmentInputs((str(slides / "s1.tiff"),)), out, OPTIONS)
+    return looks, task
+
+
+def test_it_goes_on_inside_a_slide(model, slides, undisturbed, tmp_path):
+    looks, task = begun(model, slides, tmp_path)
+    assert process(replace(task, out=tmp_path / "whole"), looks, 4).status == "done"
+    whole, looks.batches, looks.most = looks.batches, 0, round(0.9 * looks.batches)
+    with pytest.raises(KeyboardInterrupt):
+        process(task, looks, 4)
+    assert (tmp_path / "slides" / ".s1.part" / "band-00000.npz").exists()
+    assert not task.is_done()
+    looks.batches, looks.most = 0, whole
+    assert process(task, looks, 4).status == "done"
+    assert looks.batches < 0.5 * whole
+    assert contents(tmp_path) == undisturbed
+    assert task.is_done()
+    assert read_state(tmp_path, "s1").attempts == 2
+
+
+def test_a_finished_map_is_not_made_again(model, slides, undisturbed, tmp_path):
+    """Killed between the map and its outlines; the place of the overlay is taken, so that it cannot be written."""
+    looks, task = begun(model, slides, tmp_path)
+    taken = tmp_path / "slides" / "s1_overlay.png"
+    taken.mkdir(parents=True)
+    (taken / "x").write_text("")
+    assert process(task, looks, 4).status == "failed"
+    (taken / "x").unlink()
+    taken.rmdir()
+    looks.batches = 0
+    assert process(task, looks, 4).status == "done"
+    assert looks.batches == 0
+    assert contents(tmp_path) == undisturbed
+    task.result.unlink()
+    assert not task.is_done()
+    assert process(task, looks, 4).status == "done"
+    assert looks.batches > 0
+
+
+RUN = """
+import sys
+from pathlib import Path
+from qaclims_path.recipes.segment import segment
+from qaclims_path.recipes.segment_options import SegmentOptions
+from qaclims_path.recipes.segment_task import SegmentInputs
+
+model, slide, out, options = sys.argv[1:]
+segment(model, SegmentInputs((slide,)), Path(out), SegmentOptions.model_validate_json(options))
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_some_moment_and_run_again(model, slides, undisturbed, tmp_path):
+    script, out = tmp_path / "run.py", tmp_path / "maps"
+    given = SegmentInputs((str(slides / "s1.tiff"),))
+    script.write_text(RUN)
+    arguments = [sys.executable, script, model, slides / "s1.tiff", out, OPTIONS.model_dump_json()]
+    process = subprocess.Popen([str(each) for each in arguments], stderr=subprocess.DEVNULL)
+    until, part = time.monotonic() + 120, out / "slides" / ".s1.part" / "band-00000.npz"
+    while not part.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert segment(model, given, out, OPTIONS).complete
+    assert contents(out) == undisturbed
+
+
+def test_tiles_read_ahead_are_the_same(slides):
+    with open_slide(slides / "s0.tiff") as plain, reading_ahead(open_slide(slides / "s0.tiff"), 3) as slide:
+        grid = make_grid(plain.info, size=100, mpp=0.7, overlap=0.2, pad=True)
+        pairs = list(zip(iter_tiles(plain, grid), iter_tiles(slide, grid), strict=True))
+        assert len(pairs) == len(grid) > 20
+        assert all(np.array_equal(one, other) for (_, one), (_, other) in pairs)
+        assert slide.info == plain.info
+
+
+def test_a_slide_that_is_read_ahead_can_be_closed_at_any_time(slides):
+    slide = reading_ahead(open_slide(slides / "s0.tiff"), 2)
+    assert isinstance(slide.backend, ReadingAhead)
+    tiles = iter_tiles(slide, make_grid(slide.info, size=64, mpp=0.5))
+    next(tiles)
+    slide.close()
+    tiles.close()
