@@ -47,7 +47,7 @@ class Schedule:
     """
 
     see: int = 2000
-    say: int = 2500
+    say: int = 700
     images: int = 48
     asked: int = 8
     views: int = 3

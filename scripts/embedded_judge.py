@@ -99,6 +99,6 @@ def examine(card: Card, root: Path, folder: Path) -> dict[str, Any]:
 
 def _scores(trial: Trial) -> dict[str, Any]:
     auc = [None if value is None else round(value, 4) for value in trial.auc]
-    recalls = [round(row[c] / max(sum(row), 1), 4) for c, row in enumerate(trial.confusion)]
+    right = [f"{row[c]}/{sum(row)}" for c, row in enumerate(trial.confusion)]
     accuracy = None if trial.balanced_accuracy is None else round(trial.balanced_accuracy, 4)
-    return {"count": trial.count, "named": trial.named, "balanced_accuracy": accuracy, "recall": recalls, "auc": auc}
+    return {"count": trial.count, "named": trial.named, "balanced_accuracy": accuracy, "right": right, "auc": auc}

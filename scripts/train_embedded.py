@@ -1,8 +1,7 @@
 """Make the embedded models from nothing: a judge and an answerer for phantom tissue, trained on phantom slides.
 
 Both are deterministic on one machine (one thread, fixed seeds). What was painted or learnt half-way is kept in --work
-and used again by a second call. On two cores of a laptop the judge takes about a quarter of an hour, the answerer an
-hour.
+and used again by a second call. The judge takes some five minutes of one core, the answerer a quarter of an hour.
 
 Example:
     python scripts/train_embedded.py judge --work work
@@ -49,7 +48,7 @@ An open_clip model with a `test_resnet` image tower (112 px of 1 um) and a two-l
 - Held out: {count} tiles of other phantom slides, of stains that it has never seen ({slides}).
 - Made by `python scripts/train_embedded.py judge`, which is `qaclims judge train` on these tiles.
 
-| seen on the slides held out | named | balanced accuracy | recall {classes} | AUC |
+| seen on the slides held out | named | balanced accuracy | right of {classes} | AUC |
 |---|---|---|---|---|
 {rows}
 
@@ -57,7 +56,8 @@ An open_clip model with a `test_resnet` image tower (112 px of 1 um) and a two-l
 held-out` writes the tiles.
 
 Limits: it knows nothing but the four tissues of the phantoms, as painted by this version, at about 1 um per pixel.
-What it says of real tissue means nothing.
+Regions of tumor are its weak side: it takes many of them for lymphocytes or stroma. What it says of real tissue means
+nothing.
 """
 ANSWERER_PAGE = """# Embedded answerer
 
@@ -91,10 +91,7 @@ def judge(work: Path, out: Path) -> None:
     notes = make_judge(work / "judge", out, Amount())
     scores = notes["held_out"]
     trials = {name: value for name, value in scores.items() if isinstance(value, dict)}
-    rows = [
-        f"| {name} | {one['named']} | {one['balanced_accuracy']:.3f} | {_list(one['recall'])} | {_list(one['auc'])} |"
-        for name, one in trials.items()
-    ]
+    rows = [_row(name, one) for name, one in trials.items()]
     classes = ", ".join(load_card("phantom").names)
     facts = {**notes, "slides": scores["slides"], "count": trials["whole"]["count"], "classes": classes}
     write_text(out / "README.md", JUDGE_PAGE.format(rows="\n".join(rows), **facts))
@@ -148,8 +145,11 @@ def held_out(out: Path) -> None:
         write_split(card, temporary, "val", HELD_OUT.tiles(Amount.examined, Amount.each))
 
 
-def _list(values: list[float | None]) -> str:
-    return ", ".join("-" if value is None else f"{value:.2f}" for value in values)
+def _row(name: str, trial: dict[str, Any]) -> str:
+    """A line of the judge's table."""
+    auc = ", ".join("-" if value is None else f"{value:.2f}" for value in trial["auc"])
+    accuracy, right = f"{trial['balanced_accuracy']:.3f}", ", ".join(trial["right"])
+    return f"| {name} | {trial['named']} | {accuracy} | {right} | {auc} |"
 
 
 def main() -> None:

@@ -43,3 +43,10 @@ def test_the_wheel_is_what_is_imported(installed: Path) -> None:
     assert str(installed) in file
     assert "_assets" in configs
     assert list(Path(configs).glob("protocols/*.yaml"))
+
+
+def test_the_wheel_carries_the_embedded_models(installed: Path) -> None:
+    code = "from qaclims_path.assets import embedded_model as m; print(m('judge'), m('answerer'))"
+    for folder in map(Path, run(installed / "venv" / "bin" / "python", "-c", code, cwd=installed).split()):
+        assert str(installed) in str(folder)
+        assert all(path.stat().st_mode & 0o044 for path in folder.iterdir())  # everybody can read them

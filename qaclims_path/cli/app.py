@@ -8,6 +8,7 @@ import typer
 from qaclims_path import __version__
 from qaclims_path.cli.answerer import app as answerer_app
 from qaclims_path.cli.cams import cams
+from qaclims_path.cli.compare import compare
 from qaclims_path.cli.corpus import app as corpus_app
 from qaclims_path.cli.datasets import app as datasets_app
 from qaclims_path.cli.demo import demo
@@ -65,6 +66,7 @@ app.command()(predict)
 app.command()(evaluate)
 app.command()(run)
 app.command()(report)
+app.command()(compare)
 app.command()(export)
 app.command()(push)
 

@@ -5,15 +5,17 @@ from typing import Annotated, Literal
 
 import typer
 
+FINISHED_WITH_FAILURES = 3
+
 
 def run(
     config: Annotated[str, typer.Argument(help="A recipe such as bcss-wsss/qa-clims-path, or a YAML file.")],
     root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; what is done in it is not done again.")],
     corpus: Annotated[Path | None, typer.Option(help="Answers made before, instead of asking.")] = None,
-    first: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Do this stage and the later again.")] = (
-        None
-    ),
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="STAGE", help="Do this stage and what depends on it again.")
+    ] = (None),
     only: Annotated[str | None, typer.Option(metavar="STAGE", help="Do this stage alone.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and why, and do nothing.")] = False,
     devices: Annotated[int | None, typer.Option(min=1, help="Processes per machine; all GPUs if not given.")] = None,
@@ -37,8 +39,9 @@ def run(
     from qaclims_path.cli.show import console, print_json
     from qaclims_path.cli.show_run import plan_view, run_view
     from qaclims_path.engine.settings import RunSettings
-    from qaclims_path.recipes.run import Run, do_run, plan_run
+    from qaclims_path.recipes.run import do_run, plan_run
     from qaclims_path.recipes.run_options import load_run
+    from qaclims_path.recipes.run_steps import Run
 
     running = RunSettings(
         devices=devices or "auto",
@@ -55,3 +58,5 @@ def run(
         return
     report = do_run(work, first=first, only=only, say=lambda text: None if as_json else typer.echo(text, err=True))
     print_json(report) if as_json else console().print(run_view(report))
+    if report.missing:
+        raise typer.Exit(FINISHED_WITH_FAILURES)

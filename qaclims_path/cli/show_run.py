@@ -29,7 +29,8 @@ def run_view(report: "RunReport") -> Group:
         scores = entry["scores"]
         words = [str(entry[key]) for key in ("what", "split", "protocol", "gate")]
         table.add_row(*words, *(_percent(scores[key]) for key in ("miou", "mean_dice")))
-    return Group(table, Text(f"\nOpen {report.run}/report.html", overflow="fold"))
+    missing = [f"{report.missing} predictions are missing and count as wrong."] if report.missing else []
+    return Group(table, *missing, Text(f"\nOpen {report.run}/report.html", overflow="fold"))
 
 
 def _percent(share: float | None) -> str:

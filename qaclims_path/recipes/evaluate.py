@@ -27,6 +27,7 @@ from qaclims_path.report.evaluation import EvaluationReport, PublishedRow, write
 What = Literal["cams", "masks", "seg"]
 MadeWith = Literal["none", "oracle", "predicted"]
 SPOOLED_BYTES = 16_000_000
+PER_IMAGE, COUNTS = "per_image.csv", "counts.csv"
 
 
 def evaluate(
@@ -81,18 +82,19 @@ def evaluate(
     opened = open_gate(gate, rules, card, records)
     gate_name = check_made_with(opened.kind, made_with_gate, are_scores=found.are_scores)
     _check_sweep(rules, found, wanted=sweep)
-    with tempfile.SpooledTemporaryFile(SPOOLED_BYTES, mode="w+", encoding="utf-8", newline="") as per_image:
-        tally = Tally(card, rules, per_image, replicates=bootstrap, seed=seed, sweep=sweep)
+    with _spooled() as per_image, _spooled() as counts:
+        tally = Tally(card, rules, per_image, counts, replicates=bootstrap, seed=seed, sweep=sweep)
         load = Loader(card, rules, found, opened)
         for item in track(ahead(load, records), "scoring", len(records)):
             if item.problem is not None:
                 problems.add(item.problem.kind, str(item.problem))
             elif not problems:
-                tally.add(item.id, item.truth, item.prediction)
+                tally.add(item.id, item.truth, item.prediction, item.patient)
         problems.refuse()
         report = tally.finish(split, gate_name, what, _published(card, rules, split, gate_name, what))
         if out is not None:
-            _write_stream(per_image, Path(out) / "per_image.csv")
+            _write_stream(per_image, Path(out) / PER_IMAGE)
+            _write_stream(counts, Path(out) / COUNTS)
             write_report(report, Path(out))
     return report
 
@@ -102,6 +104,7 @@ class Item:
     """One image of the split, read: its truth, and a prediction, none (missing), or what is wrong with it."""
 
     id: str
+    patient: str | None
     truth: NDArray[np.uint8]
     prediction: Prediction | None = None
     problem: Unfit | None = None
@@ -121,13 +124,13 @@ class Loader:
         truth = truth_of(self.card, record)
         path = self.found.paths.get(record.id)
         if path is None:
-            return Item(record.id, truth)
+            return Item(record.id, record.patient, truth)
         allowed = self.gate.allowed(record, truth)
         try:
             prediction = read_prediction(path, self.card, self.rules, truth.shape, allowed)
         except Unfit as problem:
-            return Item(record.id, truth, problem=problem)
-        return Item(record.id, truth, prediction)
+            return Item(record.id, record.patient, truth, problem=problem)
+        return Item(record.id, record.patient, truth, prediction)
 
 
 def _rules(card: Card, name: str | None) -> Protocol:
@@ -171,6 +174,11 @@ def _published(card: Card, rules: Protocol, split: str, gate: str, what: str | N
     return tuple(
         PublishedRow(**{field.name: getattr(row, field.name) for field in fields(PublishedRow)}) for row in alike
     )
+
+
+def _spooled() -> "tempfile.SpooledTemporaryFile[str]":
+    """A table that grows, in memory while it is small."""
+    return tempfile.SpooledTemporaryFile(SPOOLED_BYTES, mode="w+", encoding="utf-8", newline="")
 
 
 def _write_stream(source: IO[str], path: Path) -> None:

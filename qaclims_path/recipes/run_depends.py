@@ -58,8 +58,7 @@ def corpus_depends(options: CorpusOptions, root: Path) -> Tree:
 
 
 def named(options: Options) -> Tree:
-    """Options with what lies on this disk named by its content, because paths are different elsewhere; the card, which
-    has a hash of its own, is left out."""
+    """Options without the card, which has a hash of its own; what lies on this disk is named by its content."""
     return _named(options.model_dump(mode="json", exclude={"dataset"}))
 
 
@@ -88,7 +87,7 @@ def _value(key: str, value: Any) -> Any:  # noqa: ANN401 - any option
 
 
 def _content(name: str) -> str:
-    """The content of a model of a folder, or of a file behind its family (`ovseg:FILE`) or architecture (`...@FILE`)."""
+    """The content of a file or folder, also behind a family (`ovseg:FILE`) or an architecture (`...@FILE`)."""
     if name not in WORDS and not name.startswith(HUB):
         for part in (name, name.partition(":")[2], name.rpartition("@")[2]):
             path = Path(part).expanduser()

@@ -136,7 +136,9 @@ def _corpus(section: Tree, cam: TrainCamOptions, path: Path) -> CorpusOptions:
             f"{path}: the words of '{cam.method}' are answers, so 'corpus.config' has to name who is asked."
         )
     settings = {"dataset": cam.dataset, "split": cam.split, **flat(own)}
-    found = load_corpus_options(str(section["config"]), [f"{key}={json.dumps(value)}" for key, value in settings.items()])
+    found = load_corpus_options(
+        str(section["config"]), [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    )
     if found.answerer.kind == "retrieval" and "judge" not in own:
         judge = {"id": cam.judge.id, "revision": cam.judge.revision}
         found = parse(CorpusOptions, {**found.model_dump(mode="json"), "judge": judge}, f"{path}, corpus")

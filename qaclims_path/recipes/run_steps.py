@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from qaclims_path.config import flat
 from qaclims_path.data.cards import load_card
@@ -75,17 +75,21 @@ def train_maps(run: Run) -> None:
 
 
 def make_maps(run: Run, split: str) -> None:
-    """Make the maps of a split: of the classes of its labels where it is trained on, or as published."""
-    section = run.options.cams
-    published = section.gate == "auto" and load_card(run.dataset).domain != "pathology"
-    present = split == run.options.cam.split or section.gate == "oracle" or published
+    """Make the maps of a split."""
     how = MapOptions(
-        classes="present" if present else "all",
-        scales=section.scales,
+        classes=classes_of(run, split),
+        scales=run.options.cams.scales,
         precision=run.running.precision,
         protocol=run.protocol,
     )
     make_cams(run.out, split, run.root, dataset=run.dataset, options=how)
+
+
+def classes_of(run: Run, split: str) -> Literal["present", "all"]:
+    """Which classes get a map: those of the image's label where it is trained on, or where that was published."""
+    gate = run.options.cams.gate
+    published = gate == "auto" and load_card(run.dataset).domain != "pathology"
+    return "present" if split == run.options.cam.split or gate == "oracle" or published else "all"
 
 
 def train_edges(run: Run) -> None:
@@ -127,7 +131,10 @@ def train_segmenter(run: Run) -> None:
     """Train the segmenter."""
     options = run.options.seg
     if _several(run.running):
-        own = {"seg.protocol": options.protocol, "seg.train.seed": options.train.seed}  # which a run says for its stages
+        own = {
+            "seg.protocol": options.protocol,
+            "seg.train.seed": options.train.seed,
+        }  # which a run says for its stages
         settings = [*run.options.settings, *(f"{key}={json.dumps(value)}" for key, value in own.items())]
         words = [run.options.recipe, "--out", str(run.out), *_hardware(run.running)]
         _train_elsewhere(run, "seg", words, settings)

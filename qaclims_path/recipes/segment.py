@@ -2,7 +2,7 @@
 
 The folder holds `cohort.csv` (a row per slide and image) and `segmentation.json` (model and options); per slide
 `slides/<slide>_classes.ome.tiff`, `slides/<slide>_confidence.ome.tiff`, `slides/<slide>.geojson` and
-`slides/<slide>_overlay.png`; per image `labels/<image>.png` and `confidence/<image>.png`; and `state/`.
+`slides/<slide>_overlay.jpg`; per image `labels/<image>.png` and `confidence/<image>.png`; and `state/`.
 """
 
 import multiprocessing

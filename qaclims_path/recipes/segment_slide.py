@@ -27,7 +27,7 @@ from qaclims_path.slides.tissue import TissueMask, tissue_mask
 from qaclims_path.types import TileGrid
 
 TISSUE_UM = 48.0  # a third of it is the coarsest pixel of the tissue mask
-OVERVIEW = 1600  # pixels of the overlay's longer side
+OVERVIEW, QUALITY = 1600, 90  # pixels of the overlay's longer side, and of its JPEG
 NO_TILES = "No tile holds enough tissue."
 Keep = Callable[[dict[str, Any]], None]
 
@@ -184,7 +184,7 @@ def _draw(task: SegmentTask, slide: Slide, made: SlideMap, model: SegmentModel) 
     write_regions(outlines, made, labels, tolerance_um=options.outline_um, min_area_um2=options.least_um2)
     shown = [replace(label, name=model.channels[label.code].display) for label in labels]
     picture = draw_overlay(slide.thumbnail(OVERVIEW), made, shown)
-    write_image(task.stem.with_name(f"{task.name}_overlay.png"), picture)
+    write_image(task.stem.with_name(f"{task.name}_overlay.jpg"), picture, quality=QUALITY)
 
 
 def _enlarged(mpp: tuple[float, float], model: SegmentModel, factor: float) -> str:

@@ -198,18 +198,18 @@ def _check_inputs(steps: list[Step], out: Path, records: dict[str, Record], hash
 def _outdate(steps: Sequence[Step], out: Path) -> None:
     """Note which results no longer count before the first of them is touched, in case the process is killed."""
     records = read_records(out)
-    for step in steps:
-        record = records.get(step.stage.name)
-        if step.action == "run" and record is not None:
-            records[step.stage.name] = replace(record, state="outdated", hash="")
-    if records:
-        _write(out, records)
+    anew = {step.stage.name for step in steps if step.action == "run"} & records.keys()
+    if anew:
+        old = {name: replace(records[name], state="outdated", hash="") for name in anew}
+        _write(out, records | old)
 
 
 def _do(step: Step, out: Path, planned: Set[str]) -> None:
     stage, records = step.stage, read_records(out)
     before = records.get(stage.name)
-    if step.action == "run" and before is not None:  # without a record it is other commands' work, which it goes on with
+    if (
+        step.action == "run" and before is not None
+    ):  # without a record it is other commands' work, which it goes on with
         _clear(stage, out, records, planned)
         before = None
     spent = before.seconds if before else 0.0
@@ -273,4 +273,6 @@ def _remove(out: Path, name: str) -> None:
             else:
                 each.unlink(missing_ok=True)
         except OSError as error:
-            raise QaclimsError(f"{each} cannot be removed: {error.strerror or error}. It has to be made anew.") from error
+            raise QaclimsError(
+                f"{each} cannot be removed: {error.strerror or error}. It has to be made anew."
+            ) from error

@@ -32,13 +32,23 @@ class Tally:
         card: Classes of the data set.
         rules: How they are scored.
         per_image: Gets one CSV row for every image.
+        counts: Gets one CSV row for every image and class that it has: pixels that are right, in the truth, predicted.
+            Any score of any choice of images follows from them, so runs can be compared image by image.
         replicates: Of the bootstrap; 0 for no intervals.
         seed: Of the bootstrap.
         sweep: Whether to score all thresholds.
     """
 
     def __init__(
-        self, card: Card, rules: Protocol, per_image: IO[str], *, replicates: int, seed: int, sweep: bool
+        self,
+        card: Card,
+        rules: Protocol,
+        per_image: IO[str],
+        counts: IO[str],
+        *,
+        replicates: int,
+        seed: int,
+        sweep: bool,
     ) -> None:
         classes = len(card.classes)
         self.card, self.rules = card, rules
@@ -53,15 +63,22 @@ class Tally:
         self._means = _RunningMeans()
         self._rows = csv.writer(per_image, lineterminator="\n")
         means = [field.name for field in fields(report.Means) if not field.name.endswith("_all")]
-        self._rows.writerow(["image", "missing", *means, *(f"iou {name}" for name in self.names)])
+        self._rows.writerow(["image", "patient", "missing", *means, *(f"iou {name}" for name in self.names)])
+        self._counts = csv.writer(counts, lineterminator="\n")
+        self._counts.writerow(["image", "class", "right", "truth", "predicted"])
 
-    def add(self, image: str, truth: NDArray[np.uint8], prediction: Prediction | None) -> None:
+    def add(
+        self, image: str, truth: NDArray[np.uint8], prediction: Prediction | None, patient: str | None = None
+    ) -> None:
         """Count one image; without a prediction every pixel is wrong."""
         labels = np.full_like(truth, NO_CLASS) if prediction is None else prediction.labels
         matrix = self.confusion.add(truth, labels)
         self.boundary.add(truth, labels)
+        counts = class_counts(matrix, self.rules.background)
+        found = zip(self.names, counts.tolist(), strict=True)
+        self._counts.writerows([image, name, *three] for name, three in found if any(three))
         if self.bootstrap is not None:
-            self.bootstrap.add(self.images, class_counts(matrix, self.rules.background))
+            self.bootstrap.add(self.images, counts)
         if self.sweep is not None:
             self._add_to_sweep(self.sweep, image, truth, prediction)
         scores = score(matrix, self.rules.background, self.headline)
@@ -70,7 +87,7 @@ class Tally:
         self.missing += prediction is None
         values = (scores.miou, scores.mean_dice, scores.fwiou, scores.pixel_accuracy, *scores.iou)
         missing = "yes" if prediction is None else "no"
-        self._rows.writerow([image, missing, *(cell(float(value)) for value in values)])
+        self._rows.writerow([image, patient or "", missing, *(cell(float(value)) for value in values)])
 
     def _add_to_sweep(self, sweep: Sweep, image: str, truth: NDArray[np.uint8], prediction: Prediction | None) -> None:
         if prediction is None:

@@ -29,7 +29,8 @@ SHIPPED = (
     "voc2012",
     "wsss4luad",
 )
-EXTENDED = tuple(sorted(str(path) for path in (HERE / "cards").glob("*.yaml")))
+OFFLINE = HERE.parent / "scripts" / "offline" / "cards"
+EXTENDED = tuple(sorted(str(path) for folder in (HERE / "cards", OFFLINE) for path in folder.glob("*.yaml")))
 EVERY = (*SHIPPED, *EXTENDED)
 load_card = cache(cards.load_card)  # cards are frozen, and read a thousand times here
 

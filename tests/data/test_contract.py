@@ -13,7 +13,9 @@ from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import MaskFile, classes_in, truth_of
 from qaclims_path.files.folders import list_files
 
-OWN = {path.stem: path for path in sorted((Path(__file__).parents[1] / "cards").glob("*.yaml"))}
+CHECKOUT = Path(__file__).parents[2]
+FOLDERS = CHECKOUT / "tests" / "cards", CHECKOUT / "scripts" / "offline" / "cards"
+OWN = {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.yaml"))}
 CARDS = {**card_paths(), **OWN}
 
 
@@ -126,7 +128,7 @@ REAL = [
     ("voc2012", "voc2012", {"train_aug": 250, "train": 250, "val": 120}),
     ("voc2012-animals", "voc2012", {"train_aug": 250, "val": 120}),
     ("coco-tiny", "coco-tiny", {"train": 32, "train_masks": 32, "val": 6}),
-    ("glas-patches", "glas", {"train": 842, "val": 31}),
+    ("glas-patches", "glas", {"train": 842, "val": 31, "supervised": 842}),
 ]
 
 

@@ -16,6 +16,7 @@ from qaclims_path.errors import DatasetProblem
 from qaclims_path.recipes.check import check, spaced
 
 CARDS = Path(__file__).resolve().parents[1] / "cards"
+OFFLINE = Path(__file__).resolve().parents[2] / "scripts" / "offline" / "cards"
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +159,7 @@ def test_a_patient_in_two_parts(root, card):
 
 
 def test_an_image_on_two_lists(tmp_path):
-    card = load_card(CARDS / "voc2012-animals.yaml")
+    card = load_card(OFFLINE / "voc2012-animals.yaml")
     root = tmp_path / "voc"
     write_fake(card, root, images=3)
     lists = root / "ImageSets" / "Segmentation"
@@ -370,9 +371,9 @@ def test_thousands_are_set_apart():
     [
         ("wsss4luad", "wsss4luad", {"partial: 564 of 10 091"}),
         ("voc2012", "voc2012", {"partial: 250 of 10 582", "partial: 250 of 1 464", "partial: 120 of 1 449"}),
-        (CARDS / "voc2012-animals.yaml", "voc2012", {"complete: 250", "complete: 120", "complete: 34"}),
+        (OFFLINE / "voc2012-animals.yaml", "voc2012", {"complete: 250", "complete: 120", "complete: 34"}),
         (CARDS / "coco-tiny.yaml", "coco-tiny", {"complete: 32", "complete: 6"}),
-        (CARDS / "glas-patches.yaml", "glas", {"complete: 842", "complete: 31"}),
+        (OFFLINE / "glas-patches.yaml", "glas", {"complete: 842", "complete: 31"}),
     ],
 )
 def test_real_data_pass(real_data, card, folder, summaries):

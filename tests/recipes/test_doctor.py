@@ -17,6 +17,9 @@ def test_a_machine_that_runs_the_tests_is_healthy() -> None:
     for reader in ("OpenSlide", "tiffslide", "direct TIFF"):
         assert seen["readers", reader].state == "ok"
     assert seen["data", "dataset cards"].detail.startswith(("1", "2"))
+    for model in ("judge", "answerer"):
+        assert seen["embedded models", model].state == "ok"
+        assert "not for tissue" in seen["embedded models", model].detail
 
 
 def test_what_is_missing_comes_with_a_command() -> None:

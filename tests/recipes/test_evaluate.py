@@ -107,7 +107,7 @@ def test_grey_png_and_tiff_score_the_same_as_palette_png(bcss, guesses, masks, t
 def test_files_are_written_and_agree(bcss, masks, tmp_path):
     report = evaluate(masks, CARD, bcss, "val", out=tmp_path / "out", what="seg", **OPTIONS)
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["confusion.csv", "metrics.json", "per_class.csv", "per_image.csv"]
+    assert names == ["confusion.csv", "counts.csv", "metrics.json", "per_class.csv", "per_image.csv"]
     (entry,) = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert entry == json.loads(json.dumps(report.entry()))
     for key in ("schema", "what", "dataset", "split", "protocol", "gate", "scores", "images", "missing", "absent"):
@@ -127,6 +127,14 @@ def test_files_are_written_and_agree(bcss, masks, tmp_path):
         rows = list(csv.DictReader(file))
     assert len(rows) == 4
     assert np.mean([float(row["miou"]) for row in rows]) == pytest.approx(report.per_image_means.miou, abs=1e-5)
+    assert {row["patient"] for row in rows} == {CARD.patient_of(row["image"]) for row in rows}
+    with (tmp_path / "out" / "counts.csv").open() as file:
+        found = list(csv.DictReader(file))
+    for index, name in enumerate(CARD.names):  # summed over images, they are what the matrix says
+        mine = [row for row in found if row["class"] == name]
+        right, truth, predicted = (sum(int(row[key]) for row in mine) for key in ("right", "truth", "predicted"))
+        scored = report.confusion[: len(CARD.names)]
+        assert (right, truth, predicted) == (scored[index, index], scored[index].sum(), scored[:, index].sum())
 
 
 def test_same_input_same_files(bcss, masks, tmp_path):
@@ -481,7 +489,7 @@ def test_foreground_is_reported_where_the_protocol_says_so(tmp_path):
 
 @pytest.mark.parametrize(("card", "place"), [("wsss4luad", "wsss4luad"), ("voc2012-animals", "voc2012")])
 def test_real_truth_scores_one_against_itself(real_data, tmp_path, checkout, card, place):
-    own = checkout / "tests" / "cards" / f"{card}.yaml"
+    own = checkout / "scripts" / "offline" / "cards" / f"{card}.yaml"
     card = load_card(own if own.exists() else card)
     for record in list_records(card, real_data / place, "val")[:20]:
         labels = truth_of(card, record)

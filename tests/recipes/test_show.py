@@ -8,7 +8,7 @@ from qaclims_path.errors import DatasetProblem, QaclimsError, UsageError
 from qaclims_path.files.images import image_size, read_image
 from qaclims_path.recipes.show import draw_sheet
 
-CARDS = Path(__file__).resolve().parents[1] / "cards"
+OFFLINE = Path(__file__).resolve().parents[2] / "scripts" / "offline" / "cards"
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_a_class_nobody_shows_says_so(real_data, tmp_path):
     assert (report.pictures["cat"], report.pictures["aeroplane"]) == (6, 0)
 
 
-@pytest.mark.parametrize("card", ["voc2012", "coco2014", "glas", "wsss4luad", CARDS / "voc2012-animals.yaml"])
+@pytest.mark.parametrize("card", ["voc2012", "coco2014", "glas", "wsss4luad", OFFLINE / "voc2012-animals.yaml"])
 def test_every_layout_can_be_drawn(tmp_path, card):
     card = load_card(card)
     write_fake(card, tmp_path / "data", images=2)

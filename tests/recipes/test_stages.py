@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
-from qaclims_path.files.lock import Locked, locked
 from qaclims_path.recipes.stages import Stage, execute, hashes_of, plan, read_records
 
 
@@ -117,26 +116,6 @@ def test_hashes_do_not_depend_on_order_of_keys_or_place(tmp_path):
     assert hashes_of([one]) != hashes_of([Stage("a", "", 2, one.depends, (), (), log.clear)])
 
 
-def test_two_runs_on_one_folder(tmp_path):
-    steps = plan(stages(tmp_path, []), tmp_path)
-    code = textwrap.dedent(f"""
-        import time
-        from pathlib import Path
-        from qaclims_path.files.lock import locked
-        with locked(Path({str(tmp_path / "run.lock")!r})):
-            print("held", flush=True)
-            time.sleep(60)
-        """)
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        with pytest.raises(Locked, match=str(holder.pid)):
-            execute(steps, tmp_path, print)
-        holder.kill()
-    with locked(tmp_path / "run.lock"):
-        pass
-
-
 def test_killed_in_the_middle_goes_on(tmp_path):
     script = tmp_path / "work.py"
     script.write_text(
@@ -178,9 +157,84 @@ def test_bad_records(tmp_path):
 
 def test_nothing_outside_the_run_is_removed(tmp_path):
     (tmp_path / "precious").write_text("keep")
-    out = tmp_path / "run"
-    for place in ("../precious", "."):
+    for number, place in enumerate(("../precious", ".")):
         stage = Stage("a", "", 1, {}, (), (place,), lambda: None)
+        out = tmp_path / f"run {number}"
+        execute(plan([stage], out), out, print)
         with pytest.raises(QaclimsError, match="outside"):
-            execute(plan([stage], out), out, print)
+            execute(plan([stage], out, first="a"), out, print)
     assert (tmp_path / "precious").exists()
+
+
+def test_what_lies_there_without_a_record_is_gone_on_with(tmp_path):
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps/hours-of-work").touch()
+    go(tmp_path, [])
+    assert (tmp_path / "maps/hours-of-work").exists()
+
+
+def test_what_was_begun_goes_with_the_result(tmp_path):
+    log: list[str] = []
+    go(tmp_path, log)
+    for name in ("maps.part", "maps.1-of-2.part", "mapsandmore", "mapsandmore.part"):
+        (tmp_path / name).touch()
+    go(tmp_path, log, first="maps")
+    assert not list(tmp_path.glob("maps.*"))
+    assert len(list(tmp_path.glob("mapsandmore*"))) == 2
+
+
+def test_killed_while_the_old_results_are_removed(tmp_path):
+    """Whatever was asked for before a kill stays to be done, even where options are as before."""
+    log: list[str] = []
+    go(tmp_path, log)
+    (tmp_path / "seg/part of it").touch()
+    steps = plan(stages(tmp_path, log), tmp_path, first="maps")
+
+    def killed(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(steps, tmp_path, killed)
+    assert [step.action for step in plan(stages(tmp_path, log), tmp_path)] == ["run"] * 3
+    assert plan(stages(tmp_path, log), tmp_path)[0].reason == "it is outdated"
+    go(tmp_path, log)
+    assert log == ["maps", "masks", "seg"]
+    assert not (tmp_path / "seg/part of it").exists()
+
+
+def test_being_stopped_is_no_failure(tmp_path):
+    class Stopped(QaclimsError):
+        exit_code = 130
+
+    for error, state in ((Stopped("saved"), "running"), (KeyboardInterrupt(), "running"), (ValueError("3"), "failed")):
+
+        def stop(error: BaseException = error) -> None:
+            raise error
+
+        stage = Stage("maps", "", 1, {}, (), ("maps",), stop)
+        with pytest.raises(type(error)):
+            execute(plan([stage], tmp_path), tmp_path, print)
+        assert read_records(tmp_path)["maps"].state == state
+    assert read_records(tmp_path)["maps"].error == "ValueError: 3"
+
+
+def test_stages_that_are_no_part_of_the_run_any_more_go_when_their_source_does(tmp_path):
+    log: list[str] = []
+    go(tmp_path, log)
+    short = stages(tmp_path, log)[:1]
+    execute(plan(short, tmp_path), tmp_path, print)
+    assert (tmp_path / "seg/result").exists()  # nothing was done anew, so it is as good as before
+    execute(plan(stages(tmp_path, log, maps=1)[:1], tmp_path), tmp_path, print)
+    assert list(read_records(tmp_path)) == ["maps"]
+    assert not (tmp_path / "masks").exists()
+    assert not (tmp_path / "seg").exists()
+
+
+def test_a_name_means_the_stages_of_all_splits(tmp_path):
+    log: list[str] = []
+    one = stages(tmp_path, log)[0]
+    both = [one, Stage("maps-val", "", 1, {}, (), ("maps-val",), lambda: log.append("maps-val"))]
+    execute(plan(both, tmp_path), tmp_path, print)
+    (tmp_path / "maps-val").touch()
+    for how, actions in (({"first": "maps"}, ["run", "run"]), ({"only": "maps-val"}, ["skip", "run"])):
+        assert [step.action for step in plan(both, tmp_path, **how)] == actions

@@ -10,7 +10,7 @@ from qaclims_path.errors import BadFile, DatasetProblem
 from qaclims_path.files.tables import read_csv
 from qaclims_path.recipes.stats import stats
 
-CARDS = Path(__file__).resolve().parents[1] / "cards"
+OFFLINE = Path(__file__).resolve().parents[2] / "scripts" / "offline" / "cards"
 
 
 def put(root, split, name, codes):
@@ -79,7 +79,7 @@ def test_a_split_that_trains_on_labels_has_no_pixels(tmp_path):
 
 
 def test_masks_of_a_split_that_trains_on_labels_are_never_opened(tmp_path):
-    card = load_card(CARDS / "voc2012-animals.yaml")
+    card = load_card(OFFLINE / "voc2012-animals.yaml")
     root = tmp_path / "voc"
     write_fake(card, root, images=3)
     (root / "ImageSets" / "Segmentation" / "train.txt").unlink()

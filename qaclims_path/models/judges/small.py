@@ -136,10 +136,10 @@ def _take(trunk: nn.Module, path: Path) -> None:
         raise BadFile(
             f"{path} cannot be read as safetensors: {error}. Give a file that timm's model was saved to."
         ) from error
-    own = trunk.state_dict()
+    own = {key: value for key, value in trunk.state_dict().items() if not key.endswith("num_batches_tracked")}
     missing = [key for key, value in own.items() if key not in weights or weights[key].shape != value.shape]
     if missing:
         raise BadFile(
             f"{path} lacks {len(missing)} of the image tower's weights, first {missing[0]}. Name its own --tower."
         )
-    trunk.load_state_dict({key: weights[key] for key in own})
+    trunk.load_state_dict({key: weights[key] for key in own}, strict=False)

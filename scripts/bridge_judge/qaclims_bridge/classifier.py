@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import mobilenet_v2
+from torchvision.models import mobilenet_v2  # type: ignore[import-untyped]
 
 from qaclims_path.errors import BadFile
 
@@ -44,7 +44,8 @@ def load_classifier(root: Path, name: str) -> nn.Module:
 def build_classifier() -> nn.Module:
     """The network with random weights."""
     with torch.random.fork_rng(devices=[]):
-        return mobilenet_v2(weights=None, num_classes=LABELS)
+        network: nn.Module = mobilenet_v2(weights=None, num_classes=LABELS)
+    return network
 
 
 def _pad_as_tensorflow(network: nn.Module) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,8 +84,8 @@ def read_features(root: Path) -> NamedFeatures:
                 rows.setdefault(plain(each), row)
         parts.append(features)
     first = len(parts[0])
-    for row, each in enumerate(_lvis(folder), first):
-        for synonym in each["synonyms"]:
+    for row, entry in enumerate(_lvis(folder), first):
+        for synonym in entry["synonyms"]:
             rows.setdefault(plain(str(synonym)), row)
     return NamedFeatures(rows, F.normalize(torch.cat(parts), dim=-1))
 
@@ -115,13 +116,13 @@ def known_or_refuse(texts: Iterable[str], known: Iterable[str], what: str) -> li
     return names
 
 
-def _lvis(folder: Path) -> list[dict[str, object]]:
+def _lvis(folder: Path) -> list[dict[str, Any]]:
     path = folder / "lvis_v1_train_cat_info.json"
     try:
-        found: list[dict[str, object]] = json.loads(path.read_text(encoding="utf-8"))
+        found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadFile(f"{path} cannot be read: {error}. Point QACLIMS_DATA to the folder with the features.") from error
-    return sorted(found, key=lambda each: int(str(each["id"])))
+    return sorted(found, key=lambda each: int(each["id"]))
 
 
 def _objects365(folder: Path) -> list[str]:

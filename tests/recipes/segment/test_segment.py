@@ -47,12 +47,12 @@ def test_every_slide_has_its_files(done, slides):
     out, report = done
     assert (report.worked, report.failed, report.complete) == (2, 0, True)
     wanted = {f"{s}{end}" for s in ("s0", "s1") for end in
-              ("_classes.ome.tiff", "_confidence.ome.tiff", ".geojson", "_overlay.png")}  # fmt: skip
+              ("_classes.ome.tiff", "_confidence.ome.tiff", ".geojson", "_overlay.jpg")}  # fmt: skip
     assert {path.name for path in (out / "slides").iterdir()} == wanted
     assert {path.name for path in out.iterdir()} == {"slides", "state", "cohort.csv", "segmentation.json"}
     assert sorted(path.rsplit("/", 1)[-1] for path in report.skipped) == ["s0.geojson", "s0_truth.tiff", "s1.geojson",
                                                                           "s1_truth.tiff"]  # fmt: skip
-    with Image.open(out / "slides" / "s1_overlay.png") as picture:
+    with Image.open(out / "slides" / "s1_overlay.jpg") as picture:
         assert picture.width == 768
         assert picture.height > 704  # the legend
 

@@ -78,7 +78,7 @@ def test_it_goes_on_inside_a_slide(model, slides, undisturbed, tmp_path):
 def test_a_finished_map_is_not_made_again(model, slides, undisturbed, tmp_path):
     """Killed between the map and its outlines; the place of the overlay is taken, so that it cannot be written."""
     looks, task = begun(model, slides, tmp_path)
-    taken = tmp_path / "slides" / "s1_overlay.png"
+    taken = tmp_path / "slides" / "s1_overlay.jpg"
     taken.mkdir(parents=True)
     (taken / "x").write_text("")
     assert process(task, looks, 4).status == "failed"

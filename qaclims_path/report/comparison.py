@@ -1,0 +1,143 @@
+"""The outcome of a comparison of runs, and the file it is written to."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from qaclims_path.data.card import Published
+from qaclims_path.files.tables import write_csv
+
+COLUMNS = ["dataset", "what", "split", "protocol", "gate", "row", "source", "seeds", "miou", "miou_std", "dice"]
+COLUMNS += ["dice_std", "against", "difference", "low", "high", "sources", "note"]
+
+
+@dataclass(frozen=True)
+class Key:
+    """Numbers are alike where all of this is; `what` is `cams`, `masks` or `seg`."""
+
+    dataset: str
+    what: str
+    split: str
+    protocol: str
+    gate: str
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Over seeds, as a share of 1, None where there is nothing to score; `std` divides by n - 1, None for one seed."""
+
+    mean: float | None
+    std: float | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of the mean IoU from that of another row, over the seeds that both have.
+
+    Attributes:
+        against: The other row.
+        mean: Share of 1; None where there is nothing to compare.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        seeds: That both have.
+        sources: Patients, or images where patients are not known.
+        why_not: Why there is no difference.
+    """
+
+    against: str
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    seeds: tuple[str, ...] = ()
+    sources: int = 0
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method with one set of options, over all its seeds; None for the difference of the baseline itself."""
+
+    label: str
+    runs: tuple[str, ...]
+    seeds: tuple[str, ...]
+    miou: Mean
+    dice: Mean
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is alike.
+
+    Attributes:
+        rows: Ours, in the order in which runs were given.
+        published: Results of others under the same protocol, gate and split; in percent, as printed.
+        notes: Sentences that belong beside the numbers.
+    """
+
+    key: Key
+    rows: tuple[Row, ...]
+    published: tuple[Published, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CompareReport:
+    """All tables."""
+
+    tables: tuple[Table, ...]
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Plain values that JSON can hold."""
+        return [
+            {
+                **asdict(table.key),
+                "rows": [asdict(row) for row in table.rows],
+                "published": [row.model_dump(mode="json") for row in table.published],
+                "notes": list(table.notes),
+            }
+            for table in self.tables
+        ]
+
+
+def write_comparison(report: CompareReport, out: Path) -> None:
+    """Write all rows of all tables, ours and published ones, as CSV; scores are shares of 1."""
+    write_csv(out, _rows(report), COLUMNS)
+
+
+def _rows(report: CompareReport) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for table in report.tables:
+        key, notes = asdict(table.key), " ".join(table.notes)
+        for row in table.rows:
+            apart = row.difference or Difference("")
+            rows.append(
+                {
+                    **key,
+                    "row": row.label,
+                    "source": "runs: " + " ".join(row.runs),
+                    "seeds": " ".join(row.seeds),
+                    "miou": row.miou.mean,
+                    "miou_std": row.miou.std,
+                    "dice": row.dice.mean,
+                    "dice_std": row.dice.std,
+                    "against": apart.against,
+                    "difference": apart.mean,
+                    "low": apart.low,
+                    "high": apart.high,
+                    "sources": apart.sources or None,
+                    "note": " ".join(filter(None, (apart.why_not, notes))),
+                }
+            )
+        rows += [{**key, **_published_row(each)} for each in table.published]
+    return rows
+
+
+def _published_row(row: Published) -> dict[str, Any]:
+    shares = {"miou": row.miou, "miou_std": row.miou_std, "dice": row.dice}
+    return {
+        "row": row.method,
+        "source": f"published: {row.source}",
+        "note": row.note,
+        **{name: None if value is None else value / 100 for name, value in shares.items()},
+    }

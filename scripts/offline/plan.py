@@ -1,0 +1,203 @@
+"""What is run: sets, rows, their recipes and settings, and about how long each takes."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.listing import list_records
+from qaclims_path.models.camnet import CamNet
+from qaclims_path.models.inference import Precision, ready
+from qaclims_path.recipes.run_options import RunOptions, load_run
+from qaclims_path.recipes.stages import STAGES
+
+HERE = Path(__file__).resolve().parent
+START, BASE = "start", "cam+"
+ROWS = (
+    START, "cam", BASE, "names", "shuffled", "clims", "qa-clims", "qa-clims-path", "control", "supervised",
+)  # fmt: skip
+WEIGHTS = "weights/mobilenetv2_100.imagenet.safetensors"
+QUICK = (
+    "train.epochs=1", "seg.train.epochs=1", "cams.scales=[1.0]", "masks.rounds=1", "augment.size=64",
+    "augment.long=[64,96]", "seg.augment.size=64", "train.batch=4", "seg.train.batch=4",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Set:
+    """One data set.
+
+    Attributes:
+        name: As it is called on the command line.
+        title: As it is called in tables.
+        folder: Below the data folder.
+        recipes: Folder of its recipes.
+        card: File of its card.
+        headline: Classes that means are over.
+        tissue: Whether a judge is trained for it; else the bridge judges.
+    """
+
+    name: str
+    title: str
+    folder: str
+    recipes: str
+    card: str
+    headline: tuple[str, ...]
+    tissue: bool
+
+
+SETS = {
+    each.name: each
+    for each in (
+        Set("wsss4luad", "WSSS4LUAD patches, tumor and stroma", "wsss4luad", "wsss4luad",
+            "wsss4luad-ceiling", ("tumor", "stroma"), tissue=True),
+        Set("glas", "GlaS patches", "glas", "glas",
+            "glas-patches", ("benign_gland", "malignant_gland", "background"), tissue=True),
+        Set("voc", "VOC 2012 animal subset", "voc2012", "voc-animals",
+            "voc2012-animals", ("cat", "cow", "dog", "horse", "person", "sheep", "background"), tissue=False),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the command line said.
+
+    Attributes:
+        data: Folder with the data sets and `weights/`.
+        out: Folder of everything that is made.
+        judge: Instead of those that can be had offline.
+        answerer: Kind, and a model where it needs one: `retrieval`, `blip`, `blip:ID`.
+        settings: For every row.
+        quick: Whether to only try whether everything runs.
+        precision: Of all trainings.
+    """
+
+    data: Path
+    out: Path
+    judge: str | None = None
+    answerer: str = "retrieval"
+    settings: tuple[str, ...] = ()
+    quick: bool = False
+    precision: Precision = "fp32"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: a row of a set with a seed."""
+
+    plan: Plan
+    of: Set
+    row: str
+    seed: int
+
+    @property
+    def out(self) -> Path:
+        """Folder of the run."""
+        return self.plan.out / self.of.name / self.row / f"seed{self.seed}"
+
+    @property
+    def root(self) -> Path:
+        """The data."""
+        return self.plan.data / self.of.folder
+
+    @property
+    def card(self) -> Path:
+        """File of the card."""
+        return HERE / "cards" / f"{self.of.card}.yaml"
+
+    @property
+    def start(self) -> Path:
+        """Folder of the maps that the row begins with."""
+        return Job(self.plan, self.of, START, self.seed).out / "cam"
+
+    @property
+    def judge_folder(self) -> Path:
+        """Where the judge of a tissue lies that is trained here."""
+        return self.plan.out / self.of.name / "judge"
+
+    def options(self) -> RunOptions:
+        """Recipe, with everything that the command line and the seed decide."""
+        return load_run(recipe_of(self.of, self.row), self._settings())
+
+    def _settings(self) -> list[str]:
+        plan = self.plan
+        found = [f"train.seed={self.seed}", f"seg.train.seed={self.seed}"]
+        found.append(f"network.weights={json.dumps(str(plan.data / WEIGHTS))}")
+        if self.row not in (START, "supervised"):
+            found.append(f"init.start={json.dumps(str(self.start))}")
+        judge = plan.judge or (str(self.judge_folder) if self.of.tissue else None)
+        if judge and self.row != "control":
+            found.append(f"judge.id={json.dumps(judge)}")
+        kind, _, model = plan.answerer.partition(":")
+        if kind != "retrieval":
+            asked = {"kind": kind, **({"model": model} if model else {})}
+            found += ["corpus.lexicon=none", f"corpus.answerer={json.dumps(asked)}"]
+        return [*found, *(QUICK if plan.quick else ()), *plan.settings]
+
+
+def recipe_of(of: Set, row: str) -> Path:
+    """The recipe of a row, by a path that is the same from every checkout's root."""
+    return (HERE / "recipes" / of.recipes / f"{row}.yaml").relative_to(HERE.parents[1])
+
+
+def rows_of(of: Set) -> list[str]:
+    """Rows that a set has a recipe for."""
+    return [row for row in ROWS if (HERE / "recipes" / of.recipes / f"{row}.yaml").is_file()]
+
+
+def spent(run: Path) -> tuple[float, float] | None:
+    """Seconds and the largest memory (MiB) of a run, None where it has not begun."""
+    path = run / STAGES
+    if not path.is_file():
+        return None
+    stages = json.loads(path.read_text(encoding="utf-8")).values()
+    return sum(each["seconds"] for each in stages), max((each["peak_mib"] for each in stages), default=0.0)
+
+
+def second_per_look(precision: Precision) -> float:
+    """Seconds that the backbone takes to look at one image of 224 px, measured now."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net = ready(CamNet("mobilenetv2_100", ("a", "b"), weights="none"), device, precision)
+    images = torch.rand(4, 3, 224, 224, device=device)
+    with torch.inference_mode():
+        net(images)
+        start = time.perf_counter()
+        for _ in range(3):
+            net(images).maps.sum().item()
+    return (time.perf_counter() - start) / 12
+
+
+def estimate(job: Job, look: float) -> float:
+    """About how many seconds a run takes: as long as its row took with another seed, else counted in looks.
+
+    A training step is three and a half looks, a segmenter's five; the judge looks at two regions of an image, with
+    gradients, at half the size; maps are made of images and their mirror images, refining is two looks of the image.
+    """
+    done = [spent(path) for path in job.out.parent.glob("seed*") if (path / "counts.npz").is_file()]
+    if known := [each[0] for each in done if each]:
+        return sum(known) / len(known)
+    options, card = job.options(), load_card(job.card)
+    sizes = {
+        split: [record.image for record in list_records(card, job.root, split)] for split in ("val", _split(options))
+    }
+    looks = {split: len(images) * _looks(images[0].size()) for split, images in sizes.items() if images}
+    learnt = len(sizes[_split(options)])
+    total = 5.0 * learnt * options.seg.train.epochs * (options.seg.augment.size / 224) ** 2 + 2 * looks.get("val", 0)
+    if not options.seg.truth:
+        with_judge = 4.0 if options.cam.losses["method"] != "cam" and job.row != BASE else 0.0
+        each = 3.5 * (options.cam.augment.size / 224) ** 2 + with_judge
+        total += learnt * options.cam.train.epochs * each
+        total += sum(looks.values()) * (2 + 2 * sum(scale**2 for scale in options.cams.scales))
+    return total * look
+
+
+def _split(options: RunOptions) -> str:
+    return options.seg.split if options.seg.truth else options.cam.split
+
+
+def _looks(size: tuple[int, int]) -> float:
+    return size[0] * size[1] / 224**2

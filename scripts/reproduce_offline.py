@@ -1,0 +1,157 @@
+"""Every row on the real sets that can be had offline, resumable, with controls, seeds and intervals.
+
+    python scripts/reproduce_offline.py --data DIR --out DIR
+    python scripts/reproduce_offline.py --data DIR --out DIR --sets voc --rows cam+ qa-clims --seeds 1 --dry-run
+    python scripts/reproduce_offline.py --data DIR --out DIR --judge hf-hub:wisdomik/QuiltNet-B-32 --sets wsss4luad glas
+
+Each row and seed is the folder of a `qaclims run`, OUT/<set>/<row>/seed<N>, so that what is done is not done again. All
+rows of a set and seed begin with the same plain maps (`start`), and share backbone, schedule, augmentation, refiner and
+segmenter. `control` has the groups of labels of the bridge's classifier as judge, without text. OUT/table.md is written
+after every run.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from offline.plan import HERE, ROWS, SETS, WEIGHTS, Job, Plan, estimate, rows_of, second_per_look
+from offline.table import collect, write_tables
+from offline.work import COUNTS, PROBE, do_job, do_judge
+
+from qaclims_path.errors import QaclimsError
+from qaclims_path.models.inference import Precision, fastest_precision
+
+SEEDS = 5
+
+
+def main() -> int:
+    """Parse, plan, run, and write the tables."""
+    options = _parser().parse_args()
+    plan = Plan(
+        data=options.data.resolve(),
+        out=options.out.resolve(),
+        judge=options.judge,
+        answerer=options.answerer,
+        settings=tuple(options.set),
+        quick=options.quick,
+        precision=options.precision or _precision(),
+    )
+    torch.set_num_threads(options.threads)
+    os.chdir(HERE.parents[1])  # recipes name their cards and words from here
+    os.environ["QACLIMS_DATA"] = str(plan.data)
+    try:
+        jobs = _jobs(plan, options.sets, options.rows, options.seeds)
+        _announce(plan, jobs)
+        if options.dry_run:
+            return 0
+        failed = _run(plan, jobs, options.threads)
+    except QaclimsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for name, why in failed.items():
+        print(f"failed: {name}: {why}", file=sys.stderr)
+    return 3 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with the data sets and weights/")
+    parser.add_argument("--out", type=Path, required=True, help="folder of everything that is made")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="how many, from 0")
+    parser.add_argument("--judge", help="instead of the bridge and of judges trained here, such as hf-hub:...")
+    parser.add_argument("--answerer", default="retrieval", help="retrieval, blip, or blip:MODEL")
+    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], help="what suits the machine where left out")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="a setting for every row")
+    parser.add_argument("--quick", action="store_true", help="one epoch of everything: does it run?")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be run and how long it takes")
+    return parser
+
+
+def _precision() -> Precision:
+    """The same for all runs; chosen by the hardware and not by a measurement, which could come out differently."""
+    return fastest_precision(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _jobs(plan: Plan, sets: list[str], rows: list[str], seeds: int) -> list[Job]:
+    """Seed by seed, so that every row has its first number early."""
+    if not (plan.data / WEIGHTS).is_file():
+        raise QaclimsError(f"{plan.data / WEIGHTS} is not there; all rows begin with it. Give the folder with --data.")
+    return [
+        Job(plan, SETS[name], row, seed)
+        for seed in range(seeds)
+        for name in sets
+        for row in rows_of(SETS[name])
+        if row in rows
+    ]
+
+
+def _announce(plan: Plan, jobs: list[Job]) -> None:
+    """Say what is to be done and about how long it takes."""
+    look, total = second_per_look(plan.precision), 0.0
+    print(f"{len(jobs)} runs in {plan.out}, {plan.precision}, {1000 * look:.0f} ms per look at 224 px")
+    for job in jobs:
+        seconds = 0.0 if (job.out / COUNTS).is_file() else estimate(job, look)
+        total += seconds
+        said = f"about {seconds / 60:.1f} min" if seconds else "done, will be checked"
+        print(f"  {job.of.name:10} {job.row:14} seed {job.seed}: {said}")
+    print(f"together about {total / 3600:.1f} h, and the judges of tissue before")
+
+
+def _judged(job: Job) -> bool:
+    """Whether the judge that was asked for is there and was probed."""
+    path = job.plan.out / job.of.name / PROBE
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("asked") == job.plan.judge
+
+
+def _run(plan: Plan, jobs: list[Job], threads: int) -> dict[str, str]:
+    """Do one job after the other, each in its own process; one that fails does not stop the others."""
+    failed: dict[str, str] = {}
+    look = second_per_look(plan.precision)
+    for number, job in enumerate(jobs, 1):
+        name = f"{job.of.name}/{job.row}/seed{job.seed}"
+        start, guess = time.monotonic(), estimate(job, look)
+        print(f"[{number}/{len(jobs)}] {name}: about {guess / 60:.1f} min", flush=True)
+        why = "" if _judged(job) else _apart(do_judge, Job(plan, job.of, "clims", job.seed), threads)
+        why = why or _apart(do_job, job, threads)
+        if why:
+            failed[name] = why
+            continue
+        print(f"    took {(time.monotonic() - start) / 60:.1f} min", flush=True)
+        write_tables(collect(plan, list(SETS)), plan)
+    if any((job.out / COUNTS).is_file() for job in jobs):
+        print(f"the table: {write_tables(collect(plan, list(SETS)), plan)}")
+    return failed
+
+
+def _apart(work: Callable[[Job, int], None], job: Job, threads: int) -> str:
+    """Do something in a process of its own; says why it failed, and nothing where it did not."""
+    context = multiprocessing.get_context("spawn")
+    answers = context.SimpleQueue()
+    process = context.Process(target=_answering, args=(work, job, threads, answers))
+    process.start()
+    process.join()
+    if not answers.empty():
+        return str(answers.get())
+    return "" if process.exitcode == 0 else f"the process ended with {process.exitcode}; was memory out?"
+
+
+def _answering(
+    work: Callable[[Job, int], None], job: Job, threads: int, answers: "multiprocessing.SimpleQueue[str]"
+) -> None:
+    try:
+        work(job, threads)
+    except QaclimsError as error:
+        answers.put(str(error))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,79 @@
+"""`qaclims run` and `qaclims compare` as commands."""
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from qaclims_path.cli.compare import compare
+from qaclims_path.cli.run import run
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.fake import write_fake
+from qaclims_path.errors import QaclimsError, UsageError
+
+app = typer.Typer()
+app.command()(run)
+app.command()(compare)
+TINY = ["network.backbone=test_resnet", "network.weights=none", "augment.size=32", "train.epochs=1", "train.batch=2"]
+SETTINGS = [word for setting in [*TINY, "evaluate.what=[cams]"] for word in ("--set", setting)]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "phantom"
+    write_fake(load_card("phantom"), folder, images=4)
+    return folder
+
+
+def qaclims(*arguments):
+    found = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(found.exception, QaclimsError):
+        raise found.exception
+    assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
+    return found.exit_code, found.stdout, found.stderr
+
+
+def started(root, out, *more):
+    hardware = ("--devices", "1", "--workers", "0", "--precision", "fp32")
+    return qaclims("run", "phantom/cam", "--root", root, "--out", out, *hardware, *SETTINGS, *more)
+
+
+def test_plan_run_and_compare(root, tmp_path):
+    code, said, _ = started(root, tmp_path / "run", "--dry-run", "--json")
+    assert code == 0
+    assert [step["stage"] for step in json.loads(said)] == ["cam", "cams", "cams-val", "evaluate", "report"]
+    assert not (tmp_path / "run").exists()
+    code, said, told = started(root, tmp_path / "run")
+    assert code == 0
+    assert "[1/5] cam: train the maps (not done yet)" in told
+    assert "report.html" in said
+    code, said, _ = started(root, tmp_path / "run", "--dry-run", "--from", "cams-val")
+    assert "asked for" in said
+    code, said, told = started(root, tmp_path / "run", "--json")
+    report = json.loads(said)
+    assert (code, report["done"], told) == (0, [], "")
+    started(root, tmp_path / "other", "--set", "augment.stain=0.1")
+
+    both = (tmp_path / "run", tmp_path / "other")
+    code, said, _ = qaclims("compare", *both, "--out", tmp_path / "table.csv", "--bootstrap", "50")
+    assert code == 0
+    assert "Activation maps of phantom, split val, protocol tissue, gate none" in said
+    assert "cam (augment.stain=0.0)" in " ".join(said.split())
+    assert (tmp_path / "table.csv").is_file()
+    _, said, _ = qaclims("compare", *both, "--json", "--against", "cam (augment.stain=0.1)")
+    (table,) = json.loads(said)
+    assert table["rows"][0]["miou"]["mean"] == report["metrics"][0]["scores"]["miou"]
+    assert table["rows"][1]["difference"] is None
+    with pytest.raises(UsageError, match="There is no row 'cam'"):
+        qaclims("compare", *both, "--against", "cam")
+
+
+def test_missing_predictions_are_an_exit_code(root, tmp_path):
+    started(root, tmp_path / "run")
+    path = tmp_path / "run/metrics.json"
+    entries = json.loads(path.read_text())
+    path.write_text(json.dumps([{**entries[0], "missing": 2}]))
+    code, said, _ = started(root, tmp_path / "run")
+    assert code == 3
+    assert "2 predictions are missing" in said
