@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qaclims_path.data import open_dataset as open_dataset
+    from qaclims_path.models.judges import load_judge as load_judge
     from qaclims_path.recipes.evaluate import evaluate as evaluate
+    from qaclims_path.recipes.segment import segment as segment
+    from qaclims_path.recipes.train_cam import train_cam as train_cam
     from qaclims_path.slides.reader import open_slide as open_slide
 
 __version__ = "0.1.0"
@@ -22,10 +25,13 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "open_dataset": "qaclims_path.data",
     "open_slide": "qaclims_path.slides.reader",
+    "load_judge": "qaclims_path.models.judges",
+    "train_cam": "qaclims_path.recipes.train_cam",
+    "segment": "qaclims_path.recipes.segment",
     "evaluate": "qaclims_path.recipes.evaluate",
 }
 
-__all__ = ["__version__", "evaluate", "open_dataset", "open_slide"]
+__all__ = ["__version__", "evaluate", "load_judge", "open_dataset", "open_slide", "segment", "train_cam"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the public name is

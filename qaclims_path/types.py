@@ -206,9 +206,7 @@ class Judge(Protocol):
         """B 3 H W in 0..1 to B 3 S S as the judge likes its pixels: resized and normalised."""
         ...
 
-    def encode_regions(
-        self, prepared: "Tensor", maps: "Tensor", owner: "Tensor", *, outside: bool = False
-    ) -> "Tensor":
+    def encode_regions(self, prepared: "Tensor", maps: "Tensor", owner: "Tensor", *, outside: bool = False) -> "Tensor":
         """P D unit vectors of P regions: maps P h w in 0..1, seen through image `owner[p]` of the prepared B 3 S S.
 
         With `outside` it is what the maps leave over, which is not the same as their complement in every mode.

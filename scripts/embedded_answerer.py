@@ -6,6 +6,7 @@ what they see can be kept, too, and learning to answer is cheap.
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ def build(words: list[str], seed: int) -> tuple[Any, Any]:
     with tempfile.TemporaryDirectory() as folder:
         (path := Path(folder) / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
         tokenizer = BertTokenizer(str(path), do_lower_case=True)
-    processor = BlipProcessor(BlipImageProcessor(size={"height": SIDE, "width": SIDE}), tokenizer)
+    make: Any = BlipProcessor  # shipped without types
+    processor = make(BlipImageProcessor(size={"height": SIDE, "width": SIDE}), tokenizer)
     return BlipForQuestionAnswering(config), processor
 
 
@@ -121,7 +123,7 @@ def learn_to_see(eyes: Eyes, tiles: Tiles, schedule: Schedule, colours: tuple[Te
         patches = torch.from_numpy(np.stack([patches for _, patches in views])).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             named, known = eyes.losses((pixels - mean) / std, patches, torch.from_numpy(tiles.facts[picks]).to(device))
-        (named + 2 * known).backward()
+        torch.autograd.backward(named + 2 * known)
         update(eyes, optimizer, rate)
         if step % TOLD == 0:
             print(f"seeing, step {step}: patches {named.item():.3f}, facts {known.item():.3f}", flush=True)
@@ -144,7 +146,7 @@ def learn_to_say(model: Any, processor: Any, tiles: Tiles, examiner: Examiner, s
         with torch.autocast(device.type, torch.bfloat16):
             states = blip._understand(shown, owners, [question for question, _ in quizzes])
             loss = saying_loss(model, processor, states, [answer for _, answer in quizzes])
-        loss.backward()
+        torch.autograd.backward(loss)
         update(texts, optimizer, rate)
         if step % TOLD == 0:
             print(f"answering, step {step}: {loss.item():.3f}", flush=True)
@@ -211,7 +213,9 @@ def exam(folder: Path, tiles: Tiles) -> dict[str, Any]:
         for code, name in enumerate(CLASSES):
             for question in examiner.questions:
                 text = question.about(examiner.called[name])
-                asks.append(Ask(str(i), lambda i=i: tiles.pixels[i], name, text, question.kind, question.topic))
+                asks.append(
+                    Ask(str(i), partial(tiles.pixels.__getitem__, i), name, text, question.kind, question.topic)
+                )
                 place = "there" if seen.shares[code] >= PRESENT else "absent"
                 keys.append((place, f"{question.kind}: {question.topic}", examiner.truth(seen, name, question)))
     right: dict[str, list[bool]] = {}

@@ -191,7 +191,9 @@ def commonest(codes: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """The code that most pixels of each side x side patch have."""
     rows, columns = codes.shape[0] // side, codes.shape[1] // side
     blocks = codes.reshape(rows, side, columns, side)
-    return np.argmax([(blocks == code).sum((1, 3)) for code in range(5)], axis=0).astype(np.uint8)
+    counts = np.array([(blocks == code).sum((1, 3)) for code in range(5)])
+    commonest_code: NDArray[np.uint8] = counts.argmax(axis=0).astype(np.uint8)
+    return commonest_code
 
 
 def vocabulary(examiner: Examiner, marks: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ Example:
     python scripts/train_embedded.py answerer --work work
     python scripts/train_embedded.py held-out --work work
     qaclims judge probe embedded --dataset phantom --root work/held-out --split val
+    qaclims answerer probe blip:embedded --dataset phantom --root work/held-out
 """
 
 import argparse
@@ -138,11 +139,15 @@ def again(work: Path, out: Path) -> None:
 
 
 def held_out(out: Path) -> None:
-    """Write tiles of the slides held out as the split `val`, for the probes of the command line."""
+    """Write tiles of the slides held out for the probes of the command line.
+
+    Both splits hold the same tiles: `val` has masks, for the judge, `train` labels in its names, for the answerer.
+    """
     card = load_card("phantom")
     with atomic_path(out) as temporary:
         temporary.mkdir(parents=True)
-        write_split(card, temporary, "val", HELD_OUT.tiles(Amount.examined, Amount.each))
+        for name in ("train", "val"):
+            write_split(card, temporary, name, HELD_OUT.tiles(Amount.examined, Amount.each))
 
 
 def _row(name: str, trial: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from qaclims_path.cli.masks import masks
 from qaclims_path.cli.predict import predict
 from qaclims_path.cli.report import report
 from qaclims_path.cli.run import run
+from qaclims_path.cli.segment import segment
 from qaclims_path.cli.slides import app as slides_app
 from qaclims_path.cli.train import app as train_app
 from qaclims_path.errors import QaclimsError
@@ -63,6 +64,7 @@ app.add_typer(train_app, name="train")
 app.command()(cams)
 app.command()(masks)
 app.command()(predict)
+app.command()(segment)
 app.command()(evaluate)
 app.command()(run)
 app.command()(report)

@@ -27,6 +27,7 @@ from qaclims_path.files.maps import ImageMaps, MapReader, MapWriter
 from qaclims_path.files.progress import track
 from qaclims_path.files.tables import write_csv
 from qaclims_path.models.camnet import WEIGHTS, CamNet, network_folder
+from qaclims_path.models.devices import device_of
 from qaclims_path.models.inference import Precision, fastest_precision, ready
 from qaclims_path.recipes.cams_pass import Choose, Failed, Loader, MapMaker, split_maps
 from qaclims_path.recipes.cams_score import draw_overlays, score_maps
@@ -126,7 +127,7 @@ def make_cams(
     card = load_card(dataset or _dataset_of(run))
     rules = load_protocol(options.protocol or card.protocols[0])
     records = list_records(card, root, split)
-    device = torch.device(_device(options.device))
+    device = device_of(options.device)
     precision = fastest_precision(device) if options.precision == "auto" else options.precision
     net = ready(CamNet.load(run, classes=card.names), device, precision)
     folder = out or run / "cams" / split
@@ -242,14 +243,6 @@ def _dataset_of(run: Path) -> str:
     name = read_yaml(path).get("dataset")
     if not isinstance(name, str):
         raise UsageError(f"{path} names no `dataset`. Say it with --dataset.")
-    return name
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("There is no GPU that torch can use here. Choose --device cpu.")
     return name
 
 

@@ -23,6 +23,7 @@ from qaclims_path.files.lock import locked
 from qaclims_path.files.maps import MapReader
 from qaclims_path.files.progress import track
 from qaclims_path.models.boundary import BoundaryNet
+from qaclims_path.models.devices import device_of
 from qaclims_path.models.refiners import Refiner, build_refiner
 from qaclims_path.recipes.evaluate import evaluate
 from qaclims_path.recipes.masks_crossfit import crossfitted
@@ -102,7 +103,7 @@ def make_masks(
     Example:
         >>> make_masks(Path("run"), "train", Path("BCSS-WSSS"), options=MaskOptions(refiner="par"))  # doctest: +SKIP
     """
-    place = torch.device(_device(device))
+    place = device_of(device)
     with MapReader(maps or run / "cams" / split) as reader:
         card = card_of(run, reader, dataset)
         rules = load_protocol(protocol or card.protocols[0])
@@ -242,11 +243,3 @@ def _scored(
         out=folder,
         what="masks",
     )
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("There is no GPU that torch can use here. Choose --device cpu.")
-    return name

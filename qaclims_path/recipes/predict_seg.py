@@ -26,6 +26,7 @@ from qaclims_path.files.images import write_mask
 from qaclims_path.files.lock import locked
 from qaclims_path.files.progress import track
 from qaclims_path.files.scores import write_scores
+from qaclims_path.models.devices import device_of
 from qaclims_path.models.inference import Precision, fastest_precision
 from qaclims_path.models.segmenters.predicting import Predictor, ready
 from qaclims_path.models.segmenters.segmenter import Segmenter, check_classes, find_segmenter
@@ -130,7 +131,7 @@ def predict_seg(
     check_classes(spec, card.names, model)
     rules = _rules(spec, card, protocol)
     records = list_records(card, root, split)
-    device = torch.device(_device(options.device))
+    device = device_of(options.device)
     precision = fastest_precision(device) if options.precision == "auto" else options.precision
     factor, notes = _factor(spec, card)
     folder = out or _place(model, place) / split
@@ -300,11 +301,3 @@ def _scored(folder: Path, card: Card, root: Path, split: str, rules: Protocol, *
         out=folder / SCORES,
         what="seg",
     )
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("There is no GPU that torch can use here. Choose --device cpu.")
-    return name

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.lock import locked
+from qaclims_path.models.devices import device_of
 from qaclims_path.recipes.segment_images import process_images
-from qaclims_path.recipes.segment_model import SegmentModel, device_of
+from qaclims_path.recipes.segment_model import SegmentModel
 from qaclims_path.recipes.segment_options import SegmentOptions, check_folder, mark_folder
 from qaclims_path.recipes.segment_report import SegmentReport, notes_on, row_of, write_cohort
 from qaclims_path.recipes.segment_slide import process

@@ -1,6 +1,7 @@
 """Labelling single images: a label PNG in the codes of the data set for each, and its confidence."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def process_images(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int
         these = {task.name: task for task in group}
         predict = model.of_images(factor)
         failed: list[Failed] = []
-        shown = track(ahead(_open, list(these.values())), "labelling images", len(these))
+        shown = track(ahead(partial(_open, model), list(these.values())), "labelling images", len(these))
         try:
             for items in batches(_good(shown, failed), limit):
                 found = predict(np.stack([item.scales[0] for item in items]))
@@ -100,9 +101,10 @@ def _good(items: Iterator[Loaded | Failed], failed: list[Failed]) -> Iterator[Lo
             yield item
 
 
-def _open(task: SegmentTask) -> Loaded | Failed:
+def _open(model: SegmentModel, task: SegmentTask) -> Loaded | Failed:
     """Open one image; what is wrong with it is noted, not raised."""
     try:
+        model.check_enlarged(task.entry.mpp or task.slide_mpp)
         pixels = read_image(Path(task.entry.path))
     except QaclimsError as error:
         return Failed(task.name, str(error))

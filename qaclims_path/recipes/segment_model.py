@@ -1,7 +1,6 @@
 """A segmenter as slides and images need it: the pixel size at which it looks, glass, names and codes of classes."""
 
 import hashlib
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from qaclims_path.compute.components import drop_specks
 from qaclims_path.compute.windows import GLASS_BRIGHT, GLASS_CHROMA
 from qaclims_path.errors import UsageError
+from qaclims_path.models.devices import device_of
 from qaclims_path.models.inference import Precision, fastest_precision
 from qaclims_path.models.segmenters.predicting import Predictor, ready
 from qaclims_path.models.segmenters.segmenter import Segmenter, find_segmenter
@@ -23,7 +23,7 @@ from qaclims_path.slides.grid import FINER
 from qaclims_path.slides.label_tiff import Label
 
 SAME_SCALE = 0.05  # pixel sizes of images that differ by less are taken as equal
-MOST_ENLARGED = 2.0  # beyond, nothing that the model has learnt to see is in the picture
+DOUBTFUL, MOST_ENLARGED = 2.0, 4.0  # beyond, nothing that the model has learnt to see is in the picture
 LEAST_SIDE = 32  # pixels of a tile
 OUTSIDE = 255  # code of what was not looked at
 WHITE = (255, 255, 255)
@@ -100,7 +100,16 @@ class SegmentModel:
         coarsest = max(mpp)
         if self.mpp >= FINER * coarsest:
             return self.mpp, 1.0
+        self.check_enlarged(coarsest)
         return coarsest, coarsest / self.mpp
+
+    def check_enlarged(self, mpp: float | None) -> None:
+        """Refuse a slide or image of so large pixels (in micrometres) that enlarging it would invent everything."""
+        if mpp is not None and self.mpp is not None and mpp > MOST_ENLARGED * self.mpp:
+            raise UsageError(
+                f"With {mpp:g} um per pixel it is too coarse for the model, which looks at {self.mpp:g}: enlarged "
+                f"{mpp / self.mpp:.3g} times it shows nothing that the model knows. Give a finer scan, or leave it out."
+            )
 
     def of_tiles(self, factor: float = 1.0) -> "TileScores":
         """Gives class probabilities of a slide's tiles, glass among the classes where it is hidden.
@@ -147,17 +156,3 @@ def glass_of(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     darkest = np.minimum(np.minimum(red, green), blue)
     glass = (brightest - darkest <= round(255 * GLASS_CHROMA)) & (brightest >= np.ceil(255 * GLASS_BRIGHT))
     return drop_specks(glass, LEAST_GLASS)
-
-
-@lru_cache
-def device_of(name: str) -> torch.device:
-    """The device of a name; `auto` is the first GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"There is no device '{name}'. Choose auto, cpu, cuda or cuda:0.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"torch cannot use the GPU '{name}' here. Choose --device cpu, or another GPU.")
-    return device

@@ -13,7 +13,7 @@ import torch
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.images import write_image
 from qaclims_path.recipes.segment_ahead import reading_ahead
-from qaclims_path.recipes.segment_model import LEAST_SIDE, MOST_ENLARGED, OUTSIDE, SegmentModel
+from qaclims_path.recipes.segment_model import DOUBTFUL, LEAST_SIDE, OUTSIDE, SegmentModel
 from qaclims_path.recipes.segment_task import SegmentTask
 from qaclims_path.recipes.tile_errors import OutOfSpace, known, no_space, sentence
 from qaclims_path.slides.export import write_regions
@@ -190,7 +190,7 @@ def _draw(task: SegmentTask, slide: Slide, made: SlideMap, model: SegmentModel) 
 def _enlarged(mpp: tuple[float, float], model: SegmentModel, factor: float) -> str:
     if factor == 1:
         return ""
-    doubt = " That is much: do not rely on the result." if factor > MOST_ENLARGED else ""
+    doubt = " That is much: do not rely on the result." if factor > DOUBTFUL else ""
     return (
         f"The slide has {max(mpp):g} um per pixel, coarser than the {model.mpp:g} that the model looks at: "
         f"its tiles were enlarged {factor:.3g} times.{doubt}"

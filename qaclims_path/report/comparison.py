@@ -7,7 +7,7 @@ from typing import Any
 from qaclims_path.data.card import Published
 from qaclims_path.files.tables import write_csv
 
-COLUMNS = ["dataset", "what", "split", "protocol", "gate", "row", "source", "seeds", "miou", "miou_std", "dice"]
+COLUMNS = ["dataset", "what", "split", "protocol", "gate", "method", "source", "seeds", "miou", "miou_std", "dice"]
 COLUMNS += ["dice_std", "against", "difference", "low", "high", "sources", "note"]
 
 
@@ -114,7 +114,7 @@ def _rows(report: CompareReport) -> list[dict[str, Any]]:
             rows.append(
                 {
                     **key,
-                    "row": row.label,
+                    "method": row.label,
                     "source": "runs: " + " ".join(row.runs),
                     "seeds": " ".join(row.seeds),
                     "miou": row.miou.mean,
@@ -136,7 +136,7 @@ def _rows(report: CompareReport) -> list[dict[str, Any]]:
 def _published_row(row: Published) -> dict[str, Any]:
     shares = {"miou": row.miou, "miou_std": row.miou_std, "dice": row.dice}
     return {
-        "row": row.method,
+        "method": row.method,
         "source": f"published: {row.source}",
         "note": row.note,
         **{name: None if value is None else value / 100 for name, value in shares.items()},

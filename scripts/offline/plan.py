@@ -19,6 +19,7 @@ START, BASE = "start", "cam+"
 ROWS = (
     START, "cam", BASE, "names", "shuffled", "clims", "qa-clims", "qa-clims-path", "control", "supervised",
 )  # fmt: skip
+WORDLESS = START, "cam", BASE, "supervised"  # rows that ask no judge
 WEIGHTS = "weights/mobilenetv2_100.imagenet.safetensors"
 QUICK = (
     "train.epochs=1", "seg.train.epochs=1", "cams.scales=[1.0]", "masks.rounds=1", "augment.size=64",

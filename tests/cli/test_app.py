@@ -20,7 +20,7 @@ def test_help_names_every_command() -> None:
 
 
 COMMANDS = (
-    *("doctor", "demo", "cams", "masks", "predict", "evaluate", "run", "report", "export", "push"),
+    *("doctor", "demo", "cams", "masks", "predict", "segment", "evaluate", "run", "report", "export", "push"),
     *(f"datasets {name}" for name in ("list", "show", "check", "stats", "fake", "init")),
     *(f"slides {name}" for name in ("info", "tile")),
     *(f"corpus {name}" for name in ("build", "import", "show", "stats", "diff")),

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from qaclims_path.compute.regions import Fill, Mode, make_backdrop, region_views
 from qaclims_path.errors import UsageError
+from qaclims_path.models.devices import device_of
 from qaclims_path.registry import suggest
 from qaclims_path.types import JudgeCard
 
@@ -81,7 +82,7 @@ class FrozenJudge:
         if published_pixels and fill == "white":
             raise UsageError("With published pixels the judge cannot know what white is. Fill with zero, mean or blur.")
         self.mode, self.fill, self.published_pixels = mode, fill, published_pixels
-        self._card, self._towers, self._device = towers.card, towers, pick_device(device)
+        self._card, self._towers, self._device = towers.card, towers, device_of(device)
         kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         kinds["auto"] = torch.bfloat16 if self._device.type == "cuda" else torch.float32
         self._dtype = kinds[dtype]
@@ -179,26 +180,6 @@ class FrozenJudge:
         if self._dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self._device.type, self._dtype)
-
-
-def pick_device(device: str) -> torch.device:
-    """A device by name; `auto` is the accelerator where there is one.
-
-    Example:
-        >>> pick_device("cpu")
-        device(type='cpu')
-    """
-    if device == "auto":
-        found = torch.accelerator.current_accelerator(check_available=True)
-        return found if found is not None else torch.device("cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(
-            f"The device '{device}' cannot be used here. Pass cpu or auto, or see `qaclims doctor`."
-        ) from error
-    return chosen
 
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:

@@ -196,7 +196,7 @@ def test_the_table_is_written(six, tmp_path):
     with (tmp_path / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
     ours = [row for row in rows if row["source"].startswith("runs:")]
-    assert [row["row"] for row in ours] == ["cam", "clims"]
+    assert [row["method"] for row in ours] == ["cam", "clims"]
     assert float(ours[1]["difference"]) == pytest.approx(report.tables[0].rows[1].difference.mean, abs=1e-6)
     assert len(rows) == 2 + len(report.tables[0].published)
     assert json.loads(json.dumps(report.as_json()))[0]["rows"][1]["label"] == "clims"

@@ -124,6 +124,13 @@ def test_model_and_slide_with_other_pixel_sizes(make_model, slides, tmp_path, mp
     assert row.mm2(*NAMES) == pytest.approx((codes < GLASS).sum() * row.map_mpp**2 / 1e6)
 
 
+def test_a_slide_that_is_far_too_coarse_is_refused(model, slides, tmp_path):
+    table = tmp_path / "list.csv"
+    table.write_text(f"slide,mpp\n{slides / 's0.tiff'},29\n")
+    report = segment(model, inputs(table), tmp_path / "out", OPTIONS)
+    assert "too coarse for the model, which looks at 0.5: enlarged 58 times" in report.rows[0].error
+
+
 def test_a_model_that_knows_background_decides_itself(make_model, slides, tmp_path):
     report = segment(make_model(background=True), inputs(slides / "s0.tiff"), tmp_path / "out", OPTIONS)
     assert report.classes == (*NAMES, "background")
@@ -239,7 +246,7 @@ def test_no_such_model_or_device(slides, tmp_path, model):
     (tmp_path / "run").mkdir()
     with pytest.raises(BadFile, match=r"holds no segmenter.*qaclims train seg"):
         segment(tmp_path / "run", inputs(slides), tmp_path / "out", OPTIONS)
-    with pytest.raises(UsageError, match=r"no device 'gpuu'"):
+    with pytest.raises(UsageError, match=r"device 'gpuu' cannot be used"):
         SegmentModel(model, OPTIONS, "gpuu")
     with pytest.raises(UsageError, match="part 3 of 2"):
         SegmentHow(shard=(3, 2))

@@ -87,6 +87,12 @@ def test_images_at_another_pixel_size_are_scaled_for_the_model(model, folder, pa
     assert report.notes == ()
 
 
+def test_images_that_are_far_too_coarse_are_refused(model, folder, tmp_path):
+    report = segment(model, SegmentInputs((str(folder),), slide_mpp=4.0), tmp_path / "out", OPTIONS)
+    assert report.failed == 4
+    assert all("too coarse" in row.error for row in report.rows)
+
+
 def test_images_larger_than_a_tile_are_looked_at_in_squares(model, tmp_path):
     pixels = paint_slide(9, (300, 260))[0]
     Image.fromarray(pixels).save(tmp_path / "large.jpg", quality=95)

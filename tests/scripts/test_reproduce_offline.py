@@ -1,0 +1,150 @@
+"""The script of all offline rows: its tables from counts made by hand, and the whole of it on a made-up data set."""
+
+import csv
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import timm
+from safetensors.torch import save_file
+
+from qaclims_path.data.cards import load_card
+from qaclims_path.recipes.fake import make_fake
+
+
+@pytest.fixture
+def scripts(checkout, monkeypatch):
+    monkeypatch.syspath_prepend(checkout / "scripts")
+    return checkout / "scripts"
+
+
+@pytest.fixture
+def results(scripts, tmp_path):
+    """Two rows with three seeds over 40 images of tumor, stroma and normal; one gets more of tumor right."""
+    from offline.plan import SETS, Job, Plan
+    from offline.table import Result
+
+    rng = np.random.default_rng(0)
+    shared = rng.integers(40, 60, (40, 3))
+
+    def result(row, seed, tumor):
+        counts = np.stack([shared, np.full_like(shared, 100), np.full_like(shared, 100)], axis=2)
+        counts[:, 0, 0] += tumor + seed
+        return Result(Job(Plan(tmp_path, tmp_path), SETS["wsss4luad"], row, seed), {"cams": counts, "seg": counts})
+
+    return [result("cam+", seed, 0) for seed in range(3)] + [result("qa-clims-path", seed, 20) for seed in range(3)]
+
+
+def test_a_gain_is_paired(results):
+    from offline.table import gain, miou
+
+    base, row = results[:3], results[3:]
+    point, low, high = gain(row, base, "cams")
+    of = base[0].job.of
+    both = [np.mean([miou(each.counts["cams"].sum(0), of) for each in side]) for side in (row, base)]
+    assert point == pytest.approx(both[0] - both[1])
+    assert 0 < low < point < high
+    assert high - low < 0.02  # images that are hard for one row are hard for the other
+    assert gain(row, [], "cams") is None
+
+
+def test_the_worst_class_is_named(results):
+    from offline.table import worst_class
+
+    base, row = results[:3], results[3:]
+    row[1].counts["cams"][:, 1, 0] -= 30
+    loss, name = worst_class(row, base)
+    assert loss < -0.2
+    assert name == "stroma, seed 1"
+
+
+def test_tables_are_written(results, tmp_path):
+    from offline.plan import Plan
+    from offline.table import write_tables
+
+    text = write_tables(results, Plan(tmp_path, tmp_path)).read_text()
+    assert "| qa-clims-path | 3 |" in text
+    assert "40 validation images" in text
+    runs = runs_in(tmp_path)
+    assert [(line["row"], line["seed"]) for line in runs][:2] == [("cam+", "0"), ("cam+", "1")]
+    assert float(runs[0]["cams_low"]) < float(runs[0]["cams"]) < float(runs[0]["cams_high"])
+    assert runs[0]["masks"] == ""
+
+
+def test_every_recipe_loads_and_differs_only_where_it_should(scripts, tmp_path, monkeypatch):
+    from offline.plan import SETS, Job, Plan, rows_of
+
+    monkeypatch.chdir(scripts.parent)
+    for of in SETS.values():
+        found = {row: Job(Plan(tmp_path, tmp_path), of, row, 0).options() for row in rows_of(of)}
+        assert {"start", "cam", "cam+", "names", "shuffled", "clims", "qa-clims", "qa-clims-path", "supervised"} <= {
+            *found
+        }
+        taught = [each for row, each in found.items() if row not in ("start", "supervised")]
+        for same in ("network", "augment", "train", "init"):
+            assert len({getattr(each.cam, same).model_dump_json() for each in taught}) == 1, same
+        every = [each for row, each in found.items() if row != "supervised"]
+        assert len({each.masks.model_dump_json() for each in every}) == 1
+        assert len({each.seg.train.model_dump_json() for each in found.values()}) == 1
+        assert [row for row, each in found.items() if each.seg.truth] == ["supervised"]
+
+
+@pytest.fixture
+def made_up(scripts, tmp_path):
+    card = load_card(scripts / "offline" / "cards" / "wsss4luad-ceiling.yaml")
+    make_fake(card, tmp_path / "data" / "wsss4luad", images=8)
+    (tmp_path / "data" / "weights").mkdir()
+    network = timm.create_model("mobilenetv2_100", pretrained=False, num_classes=0)
+    weights = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
+    save_file(weights, tmp_path / "data" / "weights" / "mobilenetv2_100.imagenet.safetensors")
+    return tmp_path
+
+
+def runs_in(folder):
+    with (folder / "runs.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def reproduce(scripts, place, *more):
+    command = [
+        sys.executable,
+        scripts / "reproduce_offline.py",
+        "--data",
+        "data",
+        "--out",
+        "out",
+        "--sets",
+        "wsss4luad",
+    ]
+    command += ["--seeds", "1", "--threads", "1", "--quick", *more]
+    return subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_the_whole_script_on_made_up_data(scripts, made_up):
+    rows = ["--rows", "qa-clims-path", "supervised"]
+    planned = reproduce(scripts, made_up, *rows, "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert planned.stdout.count("seed 0: about") == 2
+    assert not (made_up / "out").exists()
+    done = reproduce(scripts, made_up, *rows)
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = {line["row"]: line for line in runs_in(made_up / "out")}
+    assert set(runs) == {"qa-clims-path", "supervised"}
+    assert all(runs["qa-clims-path"][what] for what in ("cams", "masks", "seg", "seconds", "peak_mib"))
+    assert runs["supervised"]["cams"] == ""
+    text = (made_up / "out" / "table.md").read_text()
+    assert "Judge `judge`" in text
+    counts = made_up / "out" / "wsss4luad" / "supervised" / "seed0" / "counts.npz"
+    before = counts.stat().st_mtime_ns
+    again = reproduce(scripts, made_up, "--rows", "supervised")
+    assert again.returncode == 0, again.stderr
+    assert "not done yet" not in again.stdout
+    assert counts.stat().st_mtime_ns == before
+
+
+def test_missing_weights_are_named(scripts, tmp_path):
+    found = reproduce(scripts, tmp_path)
+    assert found.returncode == 2
+    assert "mobilenetv2_100.imagenet.safetensors is not there" in found.stderr
