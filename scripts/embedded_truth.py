@@ -169,7 +169,7 @@ def paint_tiles(split: PhantomSplit, patients: int, each: int, keep: Path) -> Ti
             painted["touching"].append(seen.touching)
             painted["details"].append([seen.details[kind] for kind in (*WHITE, "fold")])
         with atomic_path(keep) as temporary, temporary.open("wb") as file:
-            np.savez(file, **{name: np.stack(values) for name, values in painted.items()})
+            np.savez(file, allow_pickle=False, **{name: np.stack(values) for name, values in painted.items()})
     with np.load(keep) as kept:
         found = {name: kept[name] for name in kept.files}
     seen_all = [
