@@ -128,14 +128,13 @@ def _check_names(masks: MaskOptions, seg: TrainSegOptions) -> None:
             raise NotRegistered(f"There is no {registry.kind} '{name}'. {suggest(name, list(registry))}")
 
 
-def _corpus(section: Tree, cam: TrainCamOptions, path: Path) -> CorpusOptions | None:
-    """The corpus of a run: a configuration by name, what the recipe changes in it, and the run's own judge.
-
-    None where no configuration is named: the training then says that it needs `--corpus`.
-    """
+def _corpus(section: Tree, cam: TrainCamOptions, path: Path) -> CorpusOptions:
+    """The corpus of a run: a configuration by name, what the recipe changes in it, and the run's own judge."""
     own = {key: value for key, value in section.items() if key != "config"}
     if "config" not in section:
-        return None
+        raise BadConfig(
+            f"{path}: the words of '{cam.method}' are answers, so 'corpus.config' has to name who is asked."
+        )
     settings = {"dataset": cam.dataset, "split": cam.split, **flat(own)}
     found = load_corpus_options(
         str(section["config"]), [f"{key}={json.dumps(value)}" for key, value in settings.items()]

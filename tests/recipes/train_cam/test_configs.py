@@ -12,7 +12,8 @@ DATASETS = {"bcss-wsss", "luad-histoseg", "gcss", "wsss4luad", "glas", "voc2012"
 
 
 def test_every_data_set_has_every_method() -> None:
-    assert set(recipe_names()) == {f"{dataset}/{method}" for dataset in DATASETS for method in METHODS}
+    every = {f"{dataset}/{method}" for dataset in DATASETS for method in METHODS}
+    assert every - set(recipe_names()) == {"glas/shuffled"}  # whole images of GlaS have no answers to exchange
     assert {path.stem for path in (asset_dir("configs") / "methods").glob("*.yaml")} == METHODS
 
 
