@@ -38,11 +38,11 @@ for setting in "$@"; do
   settings+=(--set "$setting")
 done
 
+asked= run=
+trap 'asked=yes; kill -TERM ${run:-$!} 2>/dev/null || true' TERM # the signal goes to this shell
 qaclims run "$DATASET/$method" --root "$ROOT" --out "${OUT:-runs}/$DATASET/$method-$seed" --devices 1 \
   --workers "$((${SLURM_CPUS_PER_TASK:-2} - 1))" "${settings[@]}" &
 run=$!
-asked=
-trap 'asked=yes; kill -TERM "$run" 2>/dev/null || true' TERM # the signal goes to this shell
 code=0
 wait "$run" || code=$?
 if [ -n "$asked" ]; then # that woke the shell; the run may still be saving

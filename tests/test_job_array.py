@@ -10,7 +10,7 @@ import pytest
 QACLIMS = """#!/usr/bin/env bash
 echo "$@"
 trap 'sleep 0.2; echo saved; exit 130' TERM
-if [ -n "${SLOW:-}" ]; then echo begun; sleep 30 & wait; fi
+if [ -n "${SLOW:-}" ]; then echo begun; sleep 30 >/dev/null 2>&1 & wait; fi
 """
 SCONTROL = """#!/usr/bin/env bash
 echo "scontrol $@"
