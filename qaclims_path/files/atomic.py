@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +38,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         _remove(temporary)
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed processes left of `path` under temporary names; nobody may be writing it now."""
+    name = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.part{re.escape(path.suffix)}")
+    for other in path.parent.glob(".*.part*"):
+        if name.fullmatch(other.name):
+            _remove(other)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.ahead import ahead
-from qaclims_path.files.atomic import atomic_path
+from qaclims_path.files.atomic import atomic_path, sweep
 from qaclims_path.recipes.tile_errors import OutOfSpace, known, no_space, sentence
 from qaclims_path.recipes.tile_options import TileOptions
 from qaclims_path.slides.grid import make_grid
@@ -106,6 +106,9 @@ def process(task: SlideTask, tell: Tell) -> SlideState:
     before = read_state(task.out, task.name)
     state = SlideState(task.name, "running", task.fingerprint, (before.attempts if before else 0) + 1)
     _guarded(write_state, task.out, state)
+    if before and before.status == "running":
+        for path in _written(task):
+            sweep(path)
     try:
         if task.problem:
             with open_slide(task.entry.path, backend=task.options.backend):  # a damaged slide is the larger problem
@@ -126,8 +129,8 @@ def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
     Returns:
         What the summary says of it.
     """
-    out, name, options = task.out, task.name, task.options
-    manifest = out / "slides" / f"{name}.csv"
+    name, options = task.name, task.options
+    manifest, shapes, quality, stain, _ = _written(task)
     manifest.unlink(missing_ok=True)
     item = find_tiles(task)
     with item["slide"] as slide:
@@ -137,13 +140,13 @@ def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
         labels = _labels(task, item, len(grid))
         tiles = item.get("tiles")
         if tiles is not None and tiles.stain is not None:
-            save_fit(out / "stain" / f"{name}.json", tiles.stain)
+            save_fit(stain, tiles.stain)
         if options.write != "none":
             stream = tiles.stream(slide, 0, len(grid)) if tiles is not None else iter(())
             _write_tiles(task, stream, grid, tell)
-        write_tile_shapes(out / "geojson" / f"{name}.geojson", name, grid, labels, task.colors)
+        write_tile_shapes(shapes, name, grid, labels, task.colors)
         title = f"{name}: tiles of {scale_text(grid)}, {len(grid)} kept; green: tissue"
-        save_quality(out / "quality" / f"{name}.jpg", draw_quality(slide, mask, grid, title))
+        save_quality(quality, draw_quality(slide, mask, grid, title))
     write_slide_manifest(manifest, task.entry, grid, labels)
     tell(len(grid), len(grid))
     counts = {called: int(labels.present[:, k].sum()) for k, called in enumerate(labels.classes)}
@@ -151,6 +154,18 @@ def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
     notes = [note for note in (mask.note, none, *item.get("notes", ())) if note]
     about = {"bytes": slide_bytes(task.entry.path), "given_mpp": given_mpp(task)}
     return {"tiles": len(grid), "present": counts, "notes": notes, **about}
+
+
+def _written(task: SlideTask) -> tuple[Path, Path, Path, Path, Path]:
+    """Where a slide's manifest, shapes, quality picture, stain and tiles go."""
+    out, name = task.out, task.name
+    return (
+        out / "slides" / f"{name}.csv",
+        out / "geojson" / f"{name}.geojson",
+        out / "quality" / f"{name}.jpg",
+        out / "stain" / f"{name}.json",
+        out / "tiles" / name,
+    )
 
 
 def find_tiles(task: SlideTask) -> dict[str, Any]:
@@ -266,9 +281,8 @@ def _labels(task: SlideTask, item: dict[str, Any], count: int) -> TileLabels:
 
 def _write_tiles(task: SlideTask, tiles: Iterator[tuple[int, NDArray[np.uint8]]], grid: Any, tell: Tell) -> None:  # noqa: ANN401
     """All tiles of a slide into a folder that appears when it is complete."""
-    folder = task.out / "tiles" / task.name
-    for old in [folder, *folder.parent.glob(f".{folder.stem}.*.part{folder.suffix}")]:
-        shutil.rmtree(old, ignore_errors=True)
+    *_, folder = _written(task)
+    shutil.rmtree(folder, ignore_errors=True)
     kind = task.options.write
 
     def save(numbered: tuple[int, NDArray[np.uint8]]) -> int:

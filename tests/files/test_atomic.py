@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qaclims_path.errors import QaclimsError
-from qaclims_path.files.atomic import atomic_path, write_bytes, write_json, write_text
+from qaclims_path.files.atomic import atomic_path, sweep, write_bytes, write_json, write_text
 from qaclims_path.files.folders import list_files
 
 
@@ -119,3 +119,15 @@ def test_json_is_strict_and_readable(tmp_path: Path) -> None:
 def test_bytes_are_kept_as_they_are(tmp_path: Path) -> None:
     write_bytes(tmp_path / "a", b"\r\n\x00\xff")
     assert (tmp_path / "a").read_bytes() == b"\r\n\x00\xff"
+
+
+def test_sweeping_removes_what_was_left_of_this_file_only(tmp_path: Path) -> None:
+    for name in (".a.12.part.csv", ".a.7.12.part.csv", ".a.12.part.json", ".a.x.part.csv", "a.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / ".b.3.part").mkdir()
+    (tmp_path / ".b.3.part" / "tile.png").touch()
+    sweep(tmp_path / "a.csv")
+    sweep(tmp_path / "b")
+    sweep(tmp_path / "nowhere" / "a.csv")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {".a.7.12.part.csv", ".a.12.part.json", ".a.x.part.csv", "a.csv"}
