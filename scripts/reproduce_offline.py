@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from offline.phantom import paint
 from offline.plan import HERE, ROWS, SETS, WEIGHTS, WORDLESS, Job, Plan, estimate, rows_of, second_per_look
 from offline.table import collect, write_tables
 from offline.work import COUNTS, PROBE, do_job, do_judge
@@ -47,6 +48,8 @@ def main() -> int:
     os.environ["QACLIMS_DATA"] = str(plan.data)
     try:
         jobs = _jobs(plan, options.sets, options.rows, options.seeds)
+        for job in {job.root: job for job in jobs if job.of.painted}.values():
+            paint(job.card, job.root, quick=plan.quick)
         _announce(plan, jobs)
         if options.dry_run:
             return 0

@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -34,11 +35,12 @@ class Set:
     Attributes:
         name: As it is called on the command line.
         title: As it is called in tables.
-        folder: Below the data folder.
+        folder: Below the data folder, or where the script paints it.
         recipes: Folder of its recipes.
         card: File of its card.
         headline: Classes that means are over.
-        tissue: Whether a judge is trained for it; else the bridge judges.
+        judge: `trained` from its labels, or the one that its recipes name.
+        painted: Whether the script makes it.
     """
 
     name: str
@@ -47,18 +49,21 @@ class Set:
     recipes: str
     card: str
     headline: tuple[str, ...]
-    tissue: bool
+    judge: Literal["trained", "named"]
+    painted: bool = False
 
 
 SETS = {
     each.name: each
     for each in (
+        Set("phantom", "Phantom tiles of held-out slides; the judge has seen slides of the same generator", "data",
+            "phantom", "phantom-ceiling", ("tumor", "stroma", "lymphocyte", "necrosis"), judge="named", painted=True),
         Set("wsss4luad", "WSSS4LUAD patches, tumor and stroma", "wsss4luad", "wsss4luad",
-            "wsss4luad-ceiling", ("tumor", "stroma"), tissue=True),
+            "wsss4luad-ceiling", ("tumor", "stroma"), judge="trained"),
         Set("glas", "GlaS patches", "glas", "glas",
-            "glas-patches", ("benign_gland", "malignant_gland", "background"), tissue=True),
+            "glas-patches", ("benign_gland", "malignant_gland", "background"), judge="trained"),
         Set("voc", "VOC 2012 animal subset", "voc2012", "voc-animals",
-            "voc2012-animals", ("cat", "cow", "dog", "horse", "person", "sheep", "background"), tissue=False),
+            "voc2012-animals", ("cat", "cow", "dog", "horse", "person", "sheep", "background"), judge="named"),
     )
 }  # fmt: skip
 
@@ -103,7 +108,7 @@ class Job:
     @property
     def root(self) -> Path:
         """The data."""
-        return self.plan.data / self.of.folder
+        return (self.plan.out / self.of.name if self.of.painted else self.plan.data) / self.of.folder
 
     @property
     def card(self) -> Path:
@@ -130,7 +135,7 @@ class Job:
         found.append(f"network.weights={json.dumps(str(plan.data / WEIGHTS))}")
         if self.row not in (START, "supervised"):
             found.append(f"init.start={json.dumps(str(self.start))}")
-        judge = plan.judge or (str(self.judge_folder) if self.of.tissue else None)
+        judge = plan.judge or (str(self.judge_folder) if self.of.judge == "trained" else None)
         if judge and self.row != "control":
             found.append(f"judge.id={json.dumps(judge)}")
         kind, _, model = plan.answerer.partition(":")

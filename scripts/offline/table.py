@@ -136,7 +136,7 @@ def _line(result: Result) -> dict[str, object]:
             value = float(miou(result.counts[what].sum(0), job.of))
             low, high = np.nanquantile(replicates([result], what, [job.seed], one), ENDS)
         line |= {what: _short(value), f"{what}_low": _short(low), f"{what}_high": _short(high)}
-    counts = result.counts.get("cams", result.counts["seg"]).sum(0)
+    counts = next(iter(result.counts.values())).sum(0)
     line |= {f"iou {name}": _short(iou) for name, iou in zip(names_of(job.of), iou_of(counts), strict=True)}
     line["best_threshold_saw_truth"] = _short(_best(job))
     seconds, memory = spent(job.out) or (None, None)

@@ -52,7 +52,7 @@ def do_judge(job: Job, threads: int) -> None:
     """Make the judge of a tissue from image-level labels, and ask it about regions of the validation images."""
     prepare(threads)
     card, plan = load_card(job.card), job.plan
-    if not plan.judge and job.of.tissue:
+    if not plan.judge and job.of.judge == "trained":
         tree = read_yaml(HERE / "recipes" / job.of.recipes / "judge.yaml") | ({"epochs": 1} if plan.quick else {})
         options = parse(JudgeTrainOptions, tree, "judge.yaml")
         weights = plan.data / "weights" / f"{options.tower}.imagenet.safetensors"
@@ -92,9 +92,13 @@ def _count(job: Job) -> None:
     card = load_card(job.card)
     rules = load_protocol(card.protocols[0])
     records = list_records(card, job.root, SPLIT)
-    found = {"seg": job.out / "seg" / "predictions" / SPLIT}
-    if (job.out / "cams" / SPLIT).is_dir():
-        found |= {"cams": _labelled_maps(job, card, rules), "masks": job.out / "masks" / SPLIT / LABELS}
+    what, found = job.options().evaluate.what, {}
+    if "cams" in what:
+        found["cams"] = _labelled_maps(job, card, rules)
+    if "masks" in what:
+        found["masks"] = job.out / "masks" / SPLIT / LABELS
+    if "seg" in what:
+        found["seg"] = job.out / "seg" / "predictions" / SPLIT
     counts = {what: _counts(folder, card, rules, records) for what, folder in found.items()}
     names = np.array([record.id for record in records])
     with atomic_path(job.out / COUNTS) as temporary, temporary.open("wb") as file:
