@@ -15,8 +15,10 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -154,10 +156,18 @@ def _apart(work: Callable[[Job, int], None], job: Job, threads: int) -> str:
 def _answering(
     work: Callable[[Job, int], None], job: Job, threads: int, answers: "multiprocessing.SimpleQueue[str]"
 ) -> None:
+    threading.Thread(target=_follow, args=(multiprocessing.parent_process(),), daemon=True).start()
     try:
         work(job, threads)
     except QaclimsError as error:
         answers.put(str(error))
+
+
+def _follow(parent: BaseProcess | None) -> None:
+    """End with the parent even if that is killed."""
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 if __name__ == "__main__":

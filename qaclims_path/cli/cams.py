@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.errors import UsageError
-
-FINISHED_WITH_FAILURES = 3
+from qaclims_path.cli.running import FINISHED_WITH_FAILURES, Precision, UsePrecision, scales_of
 
 
 class Classes(StrEnum):
@@ -17,15 +15,6 @@ class Classes(StrEnum):
     present = "present"
     predicted = "predicted"
     all = "all"
-
-
-class Precision(StrEnum):
-    """Of the backbone."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
 
 
 def cams(
@@ -37,7 +26,7 @@ def cams(
         typer.Option(help="Maps of the classes present, of those that the network predicts for the image, or of all."),
     ] = Classes.present,
     scales: Annotated[str, typer.Option(help="Factors, each with its mirror image.")] = "1,0.5,1.5,2",
-    precision: Annotated[Precision, typer.Option(help="auto takes what the hardware is fastest at.")] = Precision.auto,
+    precision: UsePrecision = Precision.auto,
     batch: Annotated[int, typer.Option(min=1, help="Images of 224 px at a time; of larger ones fewer.")] = 16,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dataset: Annotated[str | None, typer.Option(help="Name or card of the data set; that of the run if not given.")] = (
@@ -61,7 +50,7 @@ def cams(
 
     options = MapOptions(
         classes=classes.value,
-        scales=_numbers(scales),
+        scales=scales_of(scales),
         precision=precision.value,
         batch=batch,
         device=device,
@@ -76,10 +65,3 @@ def cams(
         console().print(*cams_tables(report), sep="\n\n")
     if report.failed:
         raise typer.Exit(FINISHED_WITH_FAILURES)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--scales {text} should be numbers with commas between them, such as 0.5,1,1.5,2.") from error

@@ -1,4 +1,4 @@
-"""`qaclims demo`: see the package at work before bringing data of one's own."""
+"""`qaclims demo`: see the whole method at work before bringing data of one's own."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,22 +8,27 @@ import typer
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo writes.")] = Path("demo"),
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer tiles, for a first look.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the phantom tissue.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="The same in little: does it run?")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the painted tissue and of every training.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Make phantom slides and tiles, check them, and score a colour baseline on them.
+    """Paint slides, ask about them, train maps and segmenters with several methods, score them, segment a slide.
+
+    Nothing is downloaded. The same command again goes on where it stopped.
 
     Example: `qaclims demo --out demo --quick`
     """
-    from qaclims_path.cli.show import console, print_json
+    from qaclims_path.cli.show import print_json, print_parts
+    from qaclims_path.cli.show_compare import compare_parts
+    from qaclims_path.data.phantoms.splits import EMBEDDED
     from qaclims_path.recipes.demo import demo as run
-    from qaclims_path.report.demo import demo_page
+    from qaclims_path.recipes.demo_size import FULL, QUICK
+    from qaclims_path.report.demo import places_part
 
-    report = run(out, quick=quick, seed=seed)
+    report = run(out, size=QUICK if quick else FULL, seed=seed, say=lambda text: typer.echo(text, err=True))
     if as_json:
         print_json(report.as_json())
         return
-    shown = console()
-    for part in demo_page(report.data, report.predictions, report.metrics, report.scores):
-        shown.print(part)
+    print_parts(
+        [*compare_parts(report.comparison), *places_part(report.places, EMBEDDED, report.cpu_seconds, report.peak_mib)]
+    )

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
+from qaclims_path.cli.running import FINISHED_WITH_FAILURES
 from qaclims_path.errors import UsageError
-
-FINISHED_WITH_FAILURES = 3
 
 
 class What(StrEnum):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from qaclims_path.cli.train import Precision
+from qaclims_path.cli.running import Precision, TrainPrecision, run_settings
 from qaclims_path.cli.words import card_of
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def train(
     image_weights: Annotated[
         Path | None, typer.Option(help="Weights for the image tower to begin with (safetensors, timm's names).")
     ] = None,
-    precision: Annotated[Precision, typer.Option(help="auto measures which is faster.")] = Precision.auto,
+    precision: TrainPrecision = Precision.auto,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that load data.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -120,13 +120,12 @@ def train(
     """
     from qaclims_path.cli.show import print_json
     from qaclims_path.config import parse
-    from qaclims_path.engine.settings import RunSettings
     from qaclims_path.recipes.judge_train import JudgeTrainOptions, train_judge
 
     facts = card_of(dataset, card)
     given = {"epochs": epochs, "size": size, "tower": tower, "batch": batch, "lr": lr, "seed": seed}
     options = parse(JudgeTrainOptions, {key: value for key, value in given.items() if value is not None}, "judge train")
-    running = RunSettings(precision=precision.value, workers="auto" if workers is None else workers, quiet=as_json)
+    running = run_settings(quiet=as_json, precision=precision, workers=workers)
     report = train_judge(facts, root, out, options=options, split=split, image_weights=image_weights, running=running)
     if as_json:
         print_json(report)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-FINISHED_WITH_FAILURES = 3
+from qaclims_path.cli.running import FINISHED_WITH_FAILURES, Glass
 
 
 class Crf(StrEnum):
@@ -23,13 +23,6 @@ class Unary(StrEnum):
 
     labels = "labels"
     maps = "maps"
-
-
-class Glass(StrEnum):
-    """What becomes of white glass."""
-
-    protocol = "protocol"
-    keep = "keep"
 
 
 def masks(

@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.errors import UsageError
-
-FINISHED_WITH_FAILURES = 3
+from qaclims_path.cli.running import FINISHED_WITH_FAILURES, Precision, UsePrecision, scales_of
 
 
 class Write(StrEnum):
@@ -16,15 +14,6 @@ class Write(StrEnum):
 
     labels = "labels"
     scores = "scores"
-
-
-class Precision(StrEnum):
-    """Of the network."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
 
 
 def predict(
@@ -39,7 +28,7 @@ def predict(
         int | None, typer.Option(min=32, help="Look at larger images through half overlapping squares of this side.")
     ] = None,
     write: Annotated[Write, typer.Option(help="PNG label maps, or class scores as .npz.")] = Write.labels,
-    precision: Annotated[Precision, typer.Option(help="auto takes what the hardware is fastest at.")] = Precision.auto,
+    precision: UsePrecision = Precision.auto,
     batch: Annotated[int, typer.Option(min=1, help="Images of 224 px at a time; of larger ones fewer.")] = 16,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dataset: Annotated[str | None, typer.Option(help="Name or card; that of the model if not given.")] = None,
@@ -59,7 +48,7 @@ def predict(
 
     options = PredictOptions(
         write=write.value,
-        scales=_numbers(scales),
+        scales=scales_of(scales),
         flip=flip,
         window=window,
         precision=precision.value,
@@ -75,10 +64,3 @@ def predict(
         print_parts(predict_tables(report))
     if report.failed:
         raise typer.Exit(FINISHED_WITH_FAILURES)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--scales {text} should be numbers with commas between them, such as 0.75,1,1.25.") from error

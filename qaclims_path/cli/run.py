@@ -1,11 +1,19 @@
 """`qaclims run`: the whole recipe."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-FINISHED_WITH_FAILURES = 3
+from qaclims_path.cli.running import (
+    FINISHED_WITH_FAILURES,
+    Devices,
+    Nodes,
+    Precision,
+    TrainPrecision,
+    Workers,
+    run_settings,
+)
 
 
 def run(
@@ -18,12 +26,10 @@ def run(
     ] = (None),
     only: Annotated[str | None, typer.Option(metavar="STAGE", help="Do this stage alone.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and why, and do nothing.")] = False,
-    devices: Annotated[int | None, typer.Option(min=1, help="Processes per machine; all GPUs if not given.")] = None,
-    nodes: Annotated[int | None, typer.Option(min=1, help="Machines.")] = None,
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="auto measures which is faster.")
-    ] = "auto",
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that load data, per device.")] = None,
+    devices: Devices = None,
+    nodes: Nodes = None,
+    precision: TrainPrecision = Precision.auto,
+    workers: Workers = None,
     threads: Annotated[int, typer.Option(min=1, help="Images that the dense CRF works on at once.")] = 1,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override: train.epochs=5, masks.refiner=par, judge.id=FOLDER.")
@@ -38,18 +44,11 @@ def run(
     """
     from qaclims_path.cli.show import console, print_json
     from qaclims_path.cli.show_run import plan_view, run_view
-    from qaclims_path.engine.settings import RunSettings
     from qaclims_path.recipes.run import do_run, plan_run
     from qaclims_path.recipes.run_options import load_run
     from qaclims_path.recipes.run_steps import Run
 
-    running = RunSettings(
-        devices=devices or "auto",
-        nodes=nodes or "auto",
-        precision=precision,
-        workers="auto" if workers is None else workers,
-        quiet=as_json,
-    )
+    running = run_settings(quiet=as_json, devices=devices, nodes=nodes, precision=precision, workers=workers)
     work = Run(load_run(config, settings or ()), root, out, corpus, running, threads)
     if dry_run:
         steps = plan_run(work, first=first, only=only)

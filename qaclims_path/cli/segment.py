@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
+from qaclims_path.cli.running import FINISHED_WITH_FAILURES, Glass, Precision, UsePrecision
 from qaclims_path.cli.words import part_of
-
-FINISHED_WITH_FAILURES = 3
 
 
 class Kind(StrEnum):
@@ -17,22 +16,6 @@ class Kind(StrEnum):
     auto = "auto"
     slides = "slides"
     images = "images"
-
-
-class Glass(StrEnum):
-    """What becomes of white glass."""
-
-    protocol = "protocol"
-    keep = "keep"
-
-
-class Precision(StrEnum):
-    """Of the network."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
 
 
 def segment(
@@ -66,7 +49,7 @@ def segment(
     least_um2: Annotated[float, typer.Option(help="Smallest area and hole that is outlined.")] = 500.0,
     kind: Annotated[Kind, typer.Option(help="What inputs are; auto tells by the files.")] = Kind.auto,
     backend: Annotated[str, typer.Option(help="Reader of slides: auto, openslide, tiffslide, tiff.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="auto takes what the hardware is fastest at.")] = Precision.auto,
+    precision: UsePrecision = Precision.auto,
     batch: Annotated[int | None, typer.Option(min=1, help="Tiles at a time.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda; several as cuda:0,cuda:1 share the slides.")] = "auto",
     shard: Annotated[str, typer.Option(help="Do part i of n, as 2/8: for job arrays that share --out.")] = "1/1",

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 
@@ -26,3 +27,11 @@ def print_parts(parts: Iterable[RenderableType]) -> None:
     screen = console()
     for part in parts:
         screen.print(part, soft_wrap=isinstance(part, Text))
+
+
+def facts(title: str, rows: dict[str, str]) -> Table:
+    """A table of names and what there is to say of each."""
+    table = Table(title=title, show_header=False, title_justify="left")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table

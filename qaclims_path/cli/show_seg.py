@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.table import Table
 
-from qaclims_path.report.scores import score_tables
+from qaclims_path.cli.show import facts
+from qaclims_path.cli.show_split import split_parts
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from qaclims_path.recipes.export import ExportReport
     from qaclims_path.recipes.predict_seg import PredictReport
     from qaclims_path.recipes.train_seg import TrainSegReport
-
-SHOWN = 5
 
 
 def seg_table(report: "TrainSegReport") -> Group:
@@ -35,27 +34,11 @@ def seg_table(report: "TrainSegReport") -> Group:
 
 def predict_tables(report: "PredictReport") -> "list[RenderableType]":
     """What was labelled, what failed, and the scores."""
-    table = Table(title=f"Labels of {report.dataset}, split {report.split}", show_header=False, title_justify="left")
-    made = report.images - report.kept
-    rows = {
-        "images": f"{report.images}" + (f" ({report.kept} from an earlier command)" if report.kept else ""),
-        "precision": report.precision,
-        "time": f"{report.seconds:.1f} s" + (f", {made / report.seconds:.2f} images/s" if made else ""),
-        "folder": report.folder,
-    }
-    for name, value in rows.items():
-        table.add_row(name, value)
-    shown: list[RenderableType] = [table, *report.notes]
-    if report.failed:
-        some = [f"  {name}: {why}" for name, why in list(report.failed.items())[:SHOWN]]
-        more = [f"  and {len(report.failed) - SHOWN} more in index.json"] if len(report.failed) > SHOWN else []
-        shown.append("\n".join([f"{len(report.failed)} images have no labels:", *some, *more]))
-    return shown + (list(score_tables(report.scores)) if report.scores else [])
+    return split_parts(report, "labels", {"precision": report.precision}, {"folder": report.folder}, report.notes)
 
 
 def export_table(report: "ExportReport") -> Table:
     """What was given away."""
-    table = Table(title="Segmenter", show_header=False, title_justify="left")
     rows = {
         "format": report.format,
         "classes": ", ".join(report.classes),
@@ -63,6 +46,4 @@ def export_table(report: "ExportReport") -> Table:
         "scores on the card": str(report.scores) if report.scores else "none: score a split with `qaclims predict`",
         "place": report.place,
     }
-    for name, value in rows.items():
-        table.add_row(name, value)
-    return table
+    return facts("Segmenter", rows)

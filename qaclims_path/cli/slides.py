@@ -75,6 +75,9 @@ def tile(
     labels: Annotated[
         Path | None, typer.Option(help="QuPath GeoJSON, a folder with one per slide, or a CSV with slide,labels.")
     ] = None,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Draw the regions of --labels as masks of the validation and test tiles.")
+    ] = False,
     present_from: Annotated[float, typer.Option(help="Share of a tile from which a class is present.")] = 0.05,
     split_by: Annotated[str, typer.Option(help="What goes to one split as a whole: patient or slide.")] = "patient",
     split_shares: Annotated[str, typer.Option(help="Shares of training, validation and test.")] = "0.7,0.15,0.15",
@@ -112,6 +115,7 @@ def tile(
             "split_shares": _shares(split_shares),
             "write": write,
             "stain": stain,
+            "masks": masks,
             "backend": backend,
             "seed": seed,
         },

@@ -1,24 +1,15 @@
 """`qaclims train`: training, from a recipe."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from qaclims_path.cli.running import Devices, Nodes, Precision, SaveEvery, TrainPrecision, Workers, run_settings
 from qaclims_path.cli.train_boundary import boundary
 from qaclims_path.cli.train_seg import seg
 
 app = typer.Typer(no_args_is_help=True, help="Train activation maps and segmenters.")
-
-
-class Precision(StrEnum):
-    """Of the arithmetic."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
 
 
 @app.callback()
@@ -32,11 +23,11 @@ def cam(
     root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished run goes on.")],
     corpus: Annotated[Path | None, typer.Option(help="Answers, for methods that learn from them.")] = None,
-    devices: Annotated[int | None, typer.Option(min=1, help="Processes per machine; all GPUs if not given.")] = None,
-    nodes: Annotated[int | None, typer.Option(min=1, help="Machines.")] = None,
-    precision: Annotated[Precision, typer.Option(help="auto measures which is faster.")] = Precision.auto,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that load data, per device.")] = None,
-    save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0 is one per epoch.")] = 0,
+    devices: Devices = None,
+    nodes: Nodes = None,
+    precision: TrainPrecision = Precision.auto,
+    workers: Workers = None,
+    save_every: SaveEvery = 0,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override: train.epochs=5.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -46,17 +37,11 @@ def cam(
     """
     from qaclims_path.cli.show import console, print_json
     from qaclims_path.cli.show_training import training_table
-    from qaclims_path.engine.settings import RunSettings
     from qaclims_path.recipes.train_cam import train_cam
     from qaclims_path.recipes.train_cam_options import load_options
 
-    running = RunSettings(
-        devices=devices or "auto",
-        nodes=nodes or "auto",
-        precision=precision.value,
-        workers="auto" if workers is None else workers,
-        save_every=save_every,
-        quiet=as_json,
+    running = run_settings(
+        quiet=as_json, devices=devices, nodes=nodes, precision=precision, workers=workers, save_every=save_every
     )
     report = train_cam(load_options(config, settings or ()), root, out, corpus=corpus, running=running)
     if as_json:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from qaclims_path.cli.running import Devices, Workers, run_settings
+
 
 def boundary(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, with its maps in cams/SPLIT.")],
@@ -15,8 +17,8 @@ def boundary(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override: band=[0.1,0.35], backbone=resnet50, train.epochs=5.")
     ] = None,
-    devices: Annotated[int | None, typer.Option(min=1, help="Processes per machine; all GPUs if not given.")] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that load data, per device.")] = None,
+    devices: Devices = None,
+    workers: Workers = None,
     threads: Annotated[int, typer.Option(min=1, help="Images that the dense CRF works on at once.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -30,11 +32,10 @@ def boundary(
     from qaclims_path.cli.show import console, print_json
     from qaclims_path.cli.show_masks import boundary_table
     from qaclims_path.config import override, parse
-    from qaclims_path.engine.settings import RunSettings
     from qaclims_path.recipes.train_boundary import BoundaryOptions, train_boundary
 
     options = parse(BoundaryOptions, override({"split": split}, settings or ()), "options")
-    running = RunSettings(devices=devices or "auto", workers="auto" if workers is None else workers, quiet=as_json)
+    running = run_settings(quiet=as_json, devices=devices, workers=workers)
     report = train_boundary(run, root, options, dataset=dataset, protocol=protocol, running=running, threads=threads)
     if as_json:
         print_json(report)

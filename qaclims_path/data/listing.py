@@ -18,7 +18,7 @@ from qaclims_path.data.formats import (
 )
 from qaclims_path.data.formats.common import refuse
 from qaclims_path.data.record import Record
-from qaclims_path.errors import BadConfig, BadFile
+from qaclims_path.errors import BadConfig, BadFile, DatasetProblem
 
 
 def list_records(card: Card, root: Path, split: str) -> list[Record]:
@@ -46,6 +46,22 @@ def list_records(card: Card, root: Path, split: str) -> list[Record]:
     twice = [record.image.name for record in records if times[record.id] > 1]
     refuse(twice, "with the same name", "Names without suffix must differ, because predictions are matched by them")
     return records
+
+
+def choose_split(card: Card, root: Path, split: str | None) -> tuple[str, list[Record]]:
+    """The records of the split asked for, or of the first one that is there, those with masks before the others."""
+    best = sorted(card.splits, key=lambda name: card.splits[name].supervision == "labels")
+    reasons = []
+    for name in best if split is None else [split]:
+        try:
+            records = list_records(card, root, name)
+        except DatasetProblem as error:
+            reasons.append(str(error))
+            continue
+        if records:
+            return name, records
+    what = f"split of '{card.name}'" if split is None else f"image of '{split}'"
+    raise DatasetProblem(f"{root} holds no {what}. {' '.join(reasons[:1])}".rstrip())
 
 
 def write_split(card: Card, root: Path, split: str, items: Iterable[FakeItem]) -> None:

@@ -1,6 +1,5 @@
 """The loop: `fit` trains a task until its epochs are over, and can be killed and called again at any moment."""
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,10 +15,11 @@ from qaclims_path.engine.standing import check_same
 from qaclims_path.engine.task import Callback, Task
 from qaclims_path.engine.team import Team, launch
 from qaclims_path.engine.training import CHECKPOINTS, Training
-from qaclims_path.errors import BadFile
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.lock import locked
+from qaclims_path.files.objects import read_object
 
+WAY_OUT = "Choose another --out."
 WEIGHTS, BEST, RESULT, OPTIONS = "weights.safetensors", "best.safetensors", "result.json", "options.json"
 
 
@@ -111,10 +111,10 @@ def _begin(out: Path, options: TrainOptions, images: int) -> dict[str, Any] | No
     given = {**options.model_dump(mode="json"), "images": images}
     begun = (out / OPTIONS).is_file() and (Checkpoints(out / CHECKPOINTS).steps() or (out / RESULT).is_file())
     if begun:
-        check_same(_read(out / OPTIONS), given, out)
+        check_same(read_object(out / OPTIONS, WAY_OUT), given, out)
     else:
         write_json(out / OPTIONS, given)
-    return _read(out / RESULT) if (out / RESULT).is_file() else None
+    return read_object(out / RESULT, WAY_OUT) if (out / RESULT).is_file() else None
 
 
 def _finish(training: Training, facts: Mapping[str, Any]) -> None:
@@ -130,13 +130,3 @@ def _finish(training: Training, facts: Mapping[str, Any]) -> None:
 def _result(out: Path, facts: Mapping[str, Any]) -> FitResult:
     best = out / BEST if facts["best_value"] is not None else None
     return FitResult(weights=out / WEIGHTS, best=best, **facts)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path} cannot be read: {error}. Choose another --out.") from error
-    if not isinstance(found, dict):
-        raise BadFile(f"{path} is not of a training. Choose another --out.")
-    return found

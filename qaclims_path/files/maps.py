@@ -18,8 +18,10 @@ from safetensors.numpy import save_file
 
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.atomic import atomic_path, write_json
+from qaclims_path.files.objects import read_object
 
 SETTINGS, INDEX = "maps.json", "index.json"
+REMEDY = "Remove it, and make the maps again."
 ABOUT = "qaclims_path"
 SCHEMA = 1
 OPEN_FILES = 8  # a reader keeps the last few open, each costs a mapping and no memory
@@ -66,7 +68,7 @@ class MapWriter:
         wanted = {"schema": SCHEMA, "classes": list(classes), **json.loads(json.dumps(settings))}
         path = folder / SETTINGS
         if path.exists():
-            found = _read_json(path)
+            found = read_object(path, REMEDY)
             other = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
             if other:
                 raise UsageError(
@@ -135,7 +137,7 @@ class MapReader:
             problem = "are not finished. Run the same command again to go on" if begun else "do not exist"
             raise BadFile(f"The maps in {folder} {problem}.")
         self.folder = folder
-        settings, index = _read_json(folder / SETTINGS), _read_json(folder / INDEX)
+        settings, index = (read_object(folder / name, REMEDY) for name in (SETTINGS, INDEX))
         if settings.get("schema") != SCHEMA or not {"images", "failed"} <= index.keys():
             raise BadFile(f"{folder} was not written by this version (schema {SCHEMA}). Make the maps again.")
         self.classes: tuple[str, ...] = tuple(settings["classes"])
@@ -214,13 +216,3 @@ def _about(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         return about["images"], about["failed"]
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise BadFile(f"{path} is damaged: {error}. Remove it, and run the same command again.") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path} cannot be read: {error}. Remove it, and make the maps again.") from error
-    if not isinstance(found, dict):
-        raise BadFile(f"{path} should hold an object. Remove it, and make the maps again.")
-    return found

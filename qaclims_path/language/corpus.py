@@ -199,6 +199,8 @@ class CorpusWriter:
         if self._file is not None:
             with suppress(OSError):  # what was not written out is asked again
                 self._file.close()
+                if kind is not None and not self.part.stat().st_size:  # nothing was begun
+                    self.part.unlink()
             self._file = None
 
     def resume(self, groups: Iterable[Sequence[Key]]) -> int:

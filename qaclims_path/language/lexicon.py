@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from qaclims_path.assets import asset_dir
 from qaclims_path.config import Options, load_tree
-from qaclims_path.errors import BadConfig, NotRegistered
+from qaclims_path.errors import BadConfig
 from qaclims_path.language.lines import at, parse_lines
 from qaclims_path.language.questions import KINDS, Kind, Words
+from qaclims_path.language.shipped import find_yaml, shipped
 from qaclims_path.language.terms import ClassTerms, names_of
 from qaclims_path.language.words import key
 from qaclims_path.registry import suggest
@@ -141,7 +141,7 @@ class Lexicon(Options):
 
 def lexicon_names() -> list[str]:
     """Names of the lexicons that ship with the package."""
-    return sorted(path.stem for path in _folder().glob("*.yaml"))
+    return list(shipped("lexicons"))
 
 
 def load_lexicon(name_or_path: str) -> Lexicon:
@@ -169,16 +169,5 @@ def _fits(said_of: set[str], classes: set[str], kind: Kind | None) -> bool:
     return not said_of or bool(said_of & classes)
 
 
-def _folder() -> Path:
-    return asset_dir("configs") / "lexicons"
-
-
 def _find(name: str, base: Path) -> Path:
-    if name.endswith((".yaml", ".yml")):
-        return base / name
-    known = lexicon_names()
-    if name not in known:
-        raise NotRegistered(
-            f"There is no lexicon '{name}'. {suggest(name, known)} One of your own: the path of its YAML file."
-        )
-    return _folder() / f"{name}.yaml"
+    return find_yaml("lexicon", "lexicons", name, base)

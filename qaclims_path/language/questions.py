@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
-from qaclims_path.assets import asset_dir
 from qaclims_path.config import Options, load_tree, read_yaml
-from qaclims_path.errors import BadConfig, NotRegistered
+from qaclims_path.errors import BadConfig
 from qaclims_path.language.lines import Location, at, parse_lines
+from qaclims_path.language.shipped import find_yaml, shipped
 from qaclims_path.language.terms import ClassTerms, called, names_of
 from qaclims_path.registry import suggest
 
@@ -128,7 +128,7 @@ class Overlay(Options):
 
 def bank_names() -> list[str]:
     """Names of the banks that ship with the package."""
-    return sorted(path.stem for path in _folder().glob("*.yaml"))
+    return list(shipped("questions"))
 
 
 def load_bank(name_or_path: str, organ: str | None = None) -> QuestionBank:
@@ -199,16 +199,5 @@ def _known(text: str, questions: dict[str, Question], where: str) -> Question:
     return questions[text]
 
 
-def _folder() -> Path:
-    return asset_dir("configs") / "questions"
-
-
 def _find(name: str, base: Path) -> Path:
-    if name.endswith((".yaml", ".yml")):
-        return base / name
-    known = bank_names()
-    if name not in known:
-        raise NotRegistered(
-            f"There is no question bank '{name}'. {suggest(name, known)} One of your own: the path of its YAML file."
-        )
-    return _folder() / f"{name}.yaml"
+    return find_yaml("question bank", "questions", name, base)

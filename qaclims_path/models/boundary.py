@@ -4,19 +4,17 @@ Only its edge branch is built. The displacement branch tells instances of a clas
 """
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, cast
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.files.atomic import atomic_path, write_json
+from qaclims_path.files.atomic import write_json
 from qaclims_path.models.backbones import Backbone, Plan
-from qaclims_path.models.weights import read_weights
+from qaclims_path.models.saving import fill_network, plan_of, save_network
 
 SETTINGS, WEIGHTS = "boundary.json", "boundary.safetensors"
 SCHEMA = 1
@@ -90,12 +88,8 @@ class BoundaryNet(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write `boundary.safetensors` and, when that is complete, `boundary.json`."""
-        state = {key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()}
-        with atomic_path(folder / WEIGHTS) as temporary:
-            save_file(state, temporary, {"format": "pt"})
-        plan = asdict(self.backbone.plan)
-        plan["mean"], plan["std"] = self.backbone.mean.flatten().tolist(), self.backbone.std.flatten().tolist()
-        write_json(folder / SETTINGS, {"schema": SCHEMA, "backbone": plan, **self._settings})
+        save_network(folder / WEIGHTS, self)
+        write_json(folder / SETTINGS, {"schema": SCHEMA, "backbone": plan_of(self.backbone), **self._settings})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -114,11 +108,7 @@ class BoundaryNet(nn.Module):
         if schema != SCHEMA:
             raise BadFile(f"{path} has schema {schema}, but this version reads {SCHEMA}. Update qaclims_path.")
         net = cls(plan, stride=stride, dilated=dilated)
-        state = read_weights(folder / WEIGHTS)
-        wanted = net.state_dict()
-        if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in wanted.items()}:
-            raise BadFile(f"{folder / WEIGHTS} does not belong to {path}. Copy both from one run.")
-        net.load_state_dict(state)
+        fill_network(net, folder / WEIGHTS, folder / SETTINGS)
         return net.eval()
 
     def _features(self, images: Tensor) -> list[Tensor]:

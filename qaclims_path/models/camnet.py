@@ -2,19 +2,18 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.files.atomic import atomic_path, write_json
+from qaclims_path.files.atomic import write_json
 from qaclims_path.files.hub import HUB, LOCAL
 from qaclims_path.models.backbones import Backbone, Plan, plan_backbone
+from qaclims_path.models.saving import fill_network, plan_of, save_network
 from qaclims_path.models.weights import load_backbone, pretrained_weights, read_weights
 
 SETTINGS, WEIGHTS = "camnet.json", "camnet.safetensors"
@@ -117,14 +116,10 @@ class CamNet(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write `camnet.safetensors` and, when that is complete, `camnet.json` with the class names."""
-        state = {key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()}
-        with atomic_path(folder / WEIGHTS) as temporary:
-            save_file(state, temporary, {"format": "pt"})
-        plan = asdict(self.backbone.plan)
-        plan["mean"], plan["std"] = self.backbone.mean.flatten().tolist(), self.backbone.std.flatten().tolist()
+        save_network(folder / WEIGHTS, self)
         write_json(
             folder / SETTINGS,
-            {"schema": SCHEMA, "classes": list(self.classes), "backbone": plan, **self._settings},
+            {"schema": SCHEMA, "classes": list(self.classes), "backbone": plan_of(self.backbone), **self._settings},
         )
 
     @classmethod
@@ -144,11 +139,7 @@ class CamNet(nn.Module):
             )
         plan = Plan(**settings["backbone"])
         net = cls(plan, settings["classes"], stride=settings["stride"], dilated=settings["dilated"])
-        state = read_weights(place / WEIGHTS)
-        wanted = net.state_dict()
-        if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in wanted.items()}:
-            raise BadFile(f"{place / WEIGHTS} does not belong to {place / SETTINGS}. Copy both from one run.")
-        net.load_state_dict(state)
+        fill_network(net, place / WEIGHTS, place / SETTINGS)
         return net.eval()
 
     def _fill(self, weights: str | Path | None, name: str) -> list[str]:

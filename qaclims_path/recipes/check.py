@@ -207,7 +207,7 @@ def _extra_masks(card: Card, root: Path, listings: dict[str, Listing]) -> Iterat
         if folder is None or not own or not listings[name].records or list(folders.values()).count(folder) > 1:
             continue
         for mask in list_files(folder):
-            if folder / mask not in used:
+            if folder / mask not in used and not (folder / mask).is_dir():
                 yield f"{folder / mask} is the mask of no image. Fetch the image, or remove the mask."
 
 

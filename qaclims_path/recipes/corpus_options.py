@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from qaclims_path.assets import asset_dir
 from qaclims_path.config import Options, flat, load_tree, override, parse, read_yaml
-from qaclims_path.errors import BadConfig, UsageError
+from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_text
-from qaclims_path.registry import suggest
+from qaclims_path.language.shipped import find_yaml
 
 WAYS_OUT = "Choose another --out, or build with the same configuration as before."
 
@@ -146,11 +145,4 @@ def _begun(corpus: Path) -> bool:
 def _find(name: str, base: Path) -> Path:
     if name.endswith((".yaml", ".yml")) or "/" in name:
         return base / name
-    folder = asset_dir("configs") / "corpus"
-    known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    if name not in known:
-        raise BadConfig(
-            f"There is no corpus configuration '{name}'. {suggest(name, list(known))} A file of your own "
-            "is given by its path."
-        )
-    return known[name]
+    return find_yaml("corpus configuration", "corpus", name, base)

@@ -1,112 +1,259 @@
-"""The first thing a new user runs: a phantom data set made, checked and scored.
+"""The whole method on painted slides, from nothing and on any machine: what a new user runs first.
 
-Until the demo of the whole method is delivered, what is scored is a colour baseline, and the output says so.
+Slides are painted, tiled and labelled by their annotations; a question-answering model is asked about every tile; maps
+are trained with several methods, refined, and taught to a segmenter; all are scored on slides of other patients, and
+one of these is segmented as a whole. Each part is a command of the package, so an interrupted demo goes on where it
+stopped.
 """
 
-from dataclasses import asdict, dataclass
+import json
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import yaml
 
-from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
-from qaclims_path.data.listing import list_records
-from qaclims_path.data.record import Record
-from qaclims_path.errors import QaclimsError
-from qaclims_path.files.atomic import write_text
-from qaclims_path.files.images import write_mask
-from qaclims_path.files.progress import track
-from qaclims_path.recipes.check import CheckReport, check
-from qaclims_path.recipes.evaluate import evaluate
-from qaclims_path.recipes.fake import make_fake
-from qaclims_path.report.evaluation import EvaluationReport
+from qaclims_path.data.phantoms.slide import PhantomSpec
+from qaclims_path.data.phantoms.splits import DEMO
+from qaclims_path.data.phantoms.write import write_slide
+from qaclims_path.engine.loop import RESULT
+from qaclims_path.engine.settings import RunSettings
+from qaclims_path.errors import QaclimsError, UsageError
+from qaclims_path.files.atomic import write_json, write_text
+from qaclims_path.files.tables import write_csv
+from qaclims_path.recipes.compare import compare
+from qaclims_path.recipes.corpus_build import build_corpus
+from qaclims_path.recipes.demo_size import Size, settings_of
+from qaclims_path.recipes.report import SLIDES as SEGMENTED
+from qaclims_path.recipes.report import write_run_report
+from qaclims_path.recipes.run import do_run
+from qaclims_path.recipes.run_options import RunOptions, load_run
+from qaclims_path.recipes.run_steps import CORPUS, REPORT, Run
+from qaclims_path.recipes.segment import segment
+from qaclims_path.recipes.segment_task import SegmentInputs
+from qaclims_path.recipes.stages import peak_mib
+from qaclims_path.recipes.tile import TileInputs, tile
+from qaclims_path.recipes.tile_options import TileOptions
+from qaclims_path.report.comparison import CompareReport
 
-SMOOTHING_PX = 15
-MARKER = ".qaclims-demo"
+MARKER, LIST, CARD = "demo.json", "slides.csv", "card.yaml"
+START, BASE, BEST = "cam", "cam+", "qa-clims-path"
+MPP = 0.5
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo made and where it lies."""
+    """What the demo made, where it lies, and what it cost.
 
-    data: Path
-    predictions: Path
-    metrics: Path
-    check: CheckReport
-    scores: EvaluationReport
+    Attributes:
+        places: What lies where.
+        slide: The slide that was segmented as a whole.
+        comparison: Every method, scored on the slides of the held-out patients.
+        cpu_seconds: User and system time of this run, its workers included; an earlier, interrupted one not.
+        peak_mib: Largest memory.
+    """
+
+    places: dict[str, Path]
+    slide: str
+    comparison: CompareReport
+    cpu_seconds: float
+    peak_mib: float
 
     def as_json(self) -> dict[str, Any]:
         """Everything as JSON can hold it."""
-        places = {name: str(getattr(self, name)) for name in ("data", "predictions", "metrics")}
-        return {**places, "check": asdict(self.check), "scores": self.scores.as_json()}
+        places = {name: str(path) for name, path in self.places.items()}
+        return {**asdict(self), "places": places, "comparison": self.comparison.as_json()}
 
 
-def demo(out: Path, *, quick: bool = False, seed: int = 0) -> DemoReport:
-    """Make phantom tiles, check them, predict the validation split from colour alone, and score that.
+@dataclass
+class Demo:
+    """The steps, each of which does only what is not done yet.
+
+    Attributes:
+        out: Folder of everything.
+        size: How much of everything.
+        seed: Of tissue and training.
+        say: Is told what begins.
+    """
+
+    out: Path
+    size: Size
+    seed: int
+    say: Say
+    places: dict[str, Path] = field(default_factory=dict)
+
+    def steps(self) -> Iterator[tuple[str, float, Callable[[], object]]]:
+        """What each step does, its share of the whole in seconds of one processor, and itself."""
+        size = self.size
+        yield f"paint the slides of {size.taught + size.held_out} patients", 3 * size.pixels, self.paint
+        yield "cut and label tiles, with masks for the held-out patients", 6 * size.pixels, self.tile
+        yield "ask the answerer about every tile", 0.12 * size.tiles, self.ask
+        for row in size.rows:
+            yield f"{row}: maps, masks, segmenter, scores", size.seconds_of(row), partial(self.train, row)
+        yield "segment a whole slide", 8, self.segment
+
+    def paint(self) -> None:
+        """Slides with their annotations and truth, and a list of them that holds each patient's split."""
+        names = DEMO.patients(self.size.taught + self.size.held_out)
+        rows = []
+        for number, name in enumerate(names):
+            stain, split = DEMO.stains[number % len(DEMO.stains)], "train" if number < self.size.taught else "val"
+            spec = PhantomSpec(DEMO.seed + self.seed, self.size.side, self.size.side, MPP, name, stain)
+            rows.append({"slide": f"{name}.tiff", "patient": name, "split": split})
+            if not (self.slides / f"{name}.tiff").exists():
+                write_slide(self.slides, name, spec)
+        write_csv(self.slides / LIST, rows, ("slide", "patient", "split"))
+
+    def tile(self) -> None:
+        """A data set: image-level labels to learn from, masks to be scored against, words of the classes."""
+        size = self.size
+        options = TileOptions(mpp=MPP, size=size.tile, stride=size.stride, write="png", masks=True, seed=self.seed)
+        report = tile(TileInputs((str(self.slides / LIST),), labels=self.slides), self.tiles, options)
+        if report.failed or report.card is None:
+            raise QaclimsError(f"The slides in {self.slides} are damaged. Remove {self.out}, and run the demo again.")
+        tree = yaml.safe_load(Path(report.card).read_text(encoding="utf-8"))
+        known = {each.name: each for each in load_card("phantom").classes}
+        words = {"display", "synonyms", "prompts", "definition"}
+        tree["classes"] = [
+            {**each, **known[each["name"]].model_dump(mode="json", include=words)} for each in tree["classes"]
+        ]
+        write_text(self.card, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+
+    def ask(self) -> None:
+        """Answers about the tiles that are learnt from, shared by all rows."""
+        corpus = self.options(BEST).corpus
+        if corpus is not None:
+            build_corpus(corpus, self.tiles, self.corpus)
+
+    def train(self, row: str) -> None:
+        """A run of one method, and what it gives."""
+        options = self.options(row)
+        if row == START and self.start is None:  # its segmenter begins with its maps, as all others do
+            do_run(Run(options, self.tiles, self.runs / row, running=_running()), only="cam", say=self._say_less)
+            options = self.options(row)
+        corpus = self.corpus if options.corpus is not None else None
+        do_run(Run(options, self.tiles, self.runs / row, corpus, running=_running()), say=self._say_less)
+
+    def segment(self) -> None:
+        """The largest class map: one whole slide of a held-out patient, also in the report of its run."""
+        run = self.runs / BEST
+        segment(run, SegmentInputs((str(self.slides / f"{self.slide}.tiff"),)), run / SEGMENTED)
+        write_run_report(run, self.tiles)
+
+    def options(self, row: str) -> RunOptions:
+        """The recipe of a row for the phantom, in the demo's size."""
+        changed = settings_of(self.size, self.card, self.seed, start=self.start, first=row == START)
+        return load_run(f"phantom/{row}", changed)
+
+    @property
+    def start(self) -> Path | None:
+        """The plain maps that all rows begin with, once they are trained."""
+        folder = self.runs / START / "cam"
+        return folder if (folder / RESULT).is_file() else None
+
+    @property
+    def slides(self) -> Path:
+        """Painted slides."""
+        return self.out / "slides"
+
+    @property
+    def tiles(self) -> Path:
+        """The data set."""
+        return self.out / "tiles"
+
+    @property
+    def card(self) -> Path:
+        """Its card, with words."""
+        return self.out / CARD
+
+    @property
+    def corpus(self) -> Path:
+        """Answers."""
+        return self.out / CORPUS
+
+    @property
+    def runs(self) -> Path:
+        """A folder for each row."""
+        return self.out / "runs"
+
+    @property
+    def slide(self) -> str:
+        """The first held-out patient's."""
+        return DEMO.patients(self.size.taught + 1)[-1]
+
+    def _say_less(self, line: str) -> None:
+        if "skipped" not in line:  # what an earlier demo did, or a part of it
+            self.say(f"  {line}")
+
+
+def demo(out: Path, *, size: Size, seed: int = 0, say: Say = lambda _: None) -> DemoReport:
+    """Do all of it, or what an interrupted demo left.
 
     Args:
-        out: Folder for everything the demo writes; data made by an earlier demo with the same options is used again.
-        quick: Fewer tiles.
-        seed: Of the phantom.
+        out: Folder for everything the demo writes.
+        size: How much of everything; `FULL` or `QUICK`.
+        seed: Of the tissue and of every training.
+        say: Is told what begins, and about how long the rest takes.
     """
-    card = load_card("phantom")
-    data, predictions, metrics = out / "data", out / "predictions", out / "scores"
-    _make_data(card, data, out / MARKER, quick=quick, seed=seed)
-    checked = check(card, data)
-    if not checked.passed:
-        raise QaclimsError(f"The phantom data in {data} is damaged. Remove {out} and run the demo again.")
-    colors = class_colors(card, list_records(card, data, "train"))
-    for record in track(list_records(card, data, "val"), "predicting from colour"):
-        labels = nearest_color(record.image.pixels(), colors)
-        write_mask(predictions / f"{record.id}.png", card.encode(labels), card.code_palette)
-    scores = evaluate(predictions, card, data, "val", out=metrics, what="masks", made_with_gate="none")
-    return DemoReport(data, predictions, metrics, checked, scores)
+    out = out.absolute()
+    _mark(out, {"size": size.name, "seed": seed})
+    work, before = Demo(out, size, seed, say), _cpu_seconds()
+    _do(list(work.steps()), say)
+    runs = [work.runs / row for row in size.rows]
+    places = {
+        "slides": work.slides,
+        "tiles": work.tiles,
+        "answers": work.corpus,
+        "runs": work.runs,
+        "page": work.runs / BEST / REPORT,
+        "segmented": work.runs / BEST / SEGMENTED,
+        "scores": out / "scores.csv",
+    }
+    against = BASE if BASE in size.rows else START
+    table = compare(runs, against=against, out=places["scores"])
+    return DemoReport(places, work.slide, table, _cpu_seconds() - before, peak_mib())
 
 
-def _make_data(card: Card, data: Path, marker: Path, *, quick: bool, seed: int) -> None:
-    """Make the data once; another demo's data in the same place is not mixed with."""
-    options = f"seed {seed}, {'quick' if quick else 'full'}\n"
-    if not data.exists():
-        make_fake(card, data, images=24 if quick else 96, seed=seed, slides=1, slide_size=2048 if quick else 8192)
-        write_text(marker, options)
-    elif not marker.is_file() or marker.read_text(encoding="utf-8") != options:
-        raise QaclimsError(f"{data} was made with other options. Choose another --out, or remove that folder.")
+def _do(steps: Sequence[tuple[str, float, Callable[[], object]]], say: Say) -> None:
+    """One step after the other; the time left is foretold from what the steps so far took against what they should."""
+    begun, done, whole = time.monotonic(), 0.0, sum(share for _, share, _ in steps)
+    for number, (does, share, work) in enumerate(steps, 1):
+        spent = time.monotonic() - begun
+        pace = spent / done if spent > 1 and done else 1.0
+        left = pace * (whole - done)
+        say(f"[{number}/{len(steps)}] {does} (about {max(1, round(left / 60))} min left)")
+        work()
+        done += share
 
 
-def class_colors(card: Card, records: list[Record]) -> NDArray[np.float64]:
-    """Mean colour (C 3) of the tissue in training tiles that hold a class; no mask is read.
+def _running() -> RunSettings:
+    import torch
 
-    A tile with k classes counts 1 / k² for each: the fewer there are, the more its colour says about them.
-    """
-    sums = np.zeros((len(card.classes), 3))
-    weights = np.zeros(len(card.classes))
-    for record in track(records, "learning colours"):
-        tissue = _tissue(record.image.pixels())
-        held = list(record.present or ())
-        if len(tissue) and held:
-            sums[held] += tissue.mean(axis=0) / len(held) ** 2
-            weights[held] += 1 / len(held) ** 2
-    if (weights == 0).any():
-        missing = ", ".join(np.array(card.names)[weights == 0])
-        raise QaclimsError(f"No training tile holds {missing}, so its colour cannot be learnt. Make more tiles.")
-    return sums / weights[:, None]
+    return RunSettings(precision="bf16" if torch.cuda.is_available() else "fp32", loggers=("csv",), workers=0)
 
 
-def nearest_color(image: NDArray[np.uint8], colors: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Label every pixel (H W 3) with the class whose mean colour is nearest to that of its surroundings."""
-    from scipy.ndimage import uniform_filter
+def _mark(out: Path, made_with: dict[str, object]) -> None:
+    """Note what the folder is made with; another demo's, or somebody's data, is not mixed with."""
+    marker = out / MARKER
+    if not marker.is_file():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UsageError(f"{out} exists and is not the folder of a demo. Choose another --out.")
+        write_json(marker, made_with)
+        return
+    try:
+        found = json.loads(marker.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{marker} cannot be read: {error}. Choose another --out, or remove {out}.") from error
+    if found != made_with:
+        raise UsageError(f"{out} holds a demo with other options ({found}). Choose another --out, or remove it.")
 
-    smooth = uniform_filter(image.astype(np.float32), size=(SMOOTHING_PX, SMOOTHING_PX, 1))
-    distance = ((smooth[:, :, None] - colors.astype(np.float32)) ** 2).sum(axis=-1)
-    labels: NDArray[np.uint8] = distance.argmin(axis=-1).astype(np.uint8)
-    return labels
 
-
-def _tissue(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The coloured pixels (N 3) of H W 3; glass is nearly grey and bright."""
-    pixels = image.reshape(-1, 3)
-    chroma = pixels.max(axis=1) - pixels.min(axis=1)
-    colored: NDArray[np.uint8] = pixels[chroma > 20]
-    return colored
+def _cpu_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)

@@ -1,12 +1,12 @@
 """Giving a trained segmenter away: a folder or a page like those of the hub, or a MONAI bundle."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.errors import UsageError
+from qaclims_path.files.objects import read_objects
 from qaclims_path.models.segmenters.bundle import write_bundle
 from qaclims_path.models.segmenters.segmenter import Segmenter, find_segmenter
 from qaclims_path.models.segmenters.spec import WEIGHTS
@@ -14,6 +14,7 @@ from qaclims_path.recipes.predict_seg import PREDICTIONS, SCORES
 
 Format = Literal["monai", "hub"]
 METRICS = "metrics.json"
+AGAIN = "Remove it, and evaluate again."
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def scores_of(run: Path, place: Path) -> list[dict[str, Any]]:
     beside = sorted((place / PREDICTIONS).glob(f"*/{SCORES}/{METRICS}"))
     found: dict[tuple[object, ...], dict[str, Any]] = {}
     for path in [run / METRICS, *beside]:
-        for entry in _entries(path) if path.is_file() else []:
+        for entry in read_objects(path, AGAIN) if path.is_file() else []:
             if entry.get("what") == "seg":
                 key = tuple(entry.get(name) for name in ("dataset", "split", "protocol", "gate"))
                 found.setdefault(key, _short(entry))
@@ -102,16 +103,6 @@ def _short(entry: Mapping[str, Any]) -> dict[str, Any]:
         "mean_dice": means.get("mean_dice"),
         "per_class": {name: row.get("iou") for name, row in (entry.get("per_class") or {}).items()},
     }
-
-
-def _entries(path: Path) -> list[dict[str, Any]]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path} cannot be read: {error}. Remove it, and evaluate again.") from error
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise BadFile(f"{path} should be a list of evaluations. Remove it, and evaluate again.")
-    return found
 
 
 def _report(kind: str, place: str, segmenter: Segmenter, source: Path) -> ExportReport:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from qaclims_path.compute.ranking import balanced_accuracy, named_confusion, roc_auc
 from qaclims_path.data.card import Card
 from qaclims_path.data.dataset import to_tensor
-from qaclims_path.data.listing import list_records
+from qaclims_path.data.listing import choose_split
 from qaclims_path.data.record import Record, load_record
 from qaclims_path.errors import BadFile, DatasetProblem
 from qaclims_path.files.progress import track
@@ -129,25 +129,6 @@ def probe_judge(
         skipped=len(looked.problems),
         unreadable=tuple(looked.problems[:SHOWN]),
     )
-
-
-def choose_split(card: Card, root: Path, split: str | None) -> tuple[str, list[Record]]:
-    """The records of the split asked for, or of the first one that is there, those with masks before the others."""
-    reasons = []
-    names = (
-        [split]
-        if split is not None
-        else sorted(card.splits, key=lambda name: card.splits[name].supervision == "labels")
-    )
-    for name in names:
-        try:
-            records = list_records(card, root, name)
-        except DatasetProblem as error:
-            reasons.append(str(error))
-            continue
-        if records:
-            return name, records
-    raise DatasetProblem(f"{root} holds no image of {split or 'any split'}. {' '.join(reasons[:1])}".rstrip())
 
 
 def class_features(judge: FrozenJudge, card: Card, bank: QuestionBank) -> Tensor:

@@ -1,6 +1,5 @@
 """From stored maps to masks: refined, written for scoring and for training, resumed when stopped."""
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import GateKind, Protocol, load_protocol
 from qaclims_path.data.record import Record
-from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.lock import locked
 from qaclims_path.files.maps import MapReader
@@ -25,6 +24,7 @@ from qaclims_path.files.progress import track
 from qaclims_path.models.boundary import BoundaryNet
 from qaclims_path.models.devices import device_of
 from qaclims_path.models.refiners import Refiner, build_refiner
+from qaclims_path.recipes.begin import INDEX, begin
 from qaclims_path.recipes.evaluate import evaluate
 from qaclims_path.recipes.masks_crossfit import crossfitted
 from qaclims_path.recipes.masks_options import MaskOptions, glass_of, protocol_threshold, refine_settings
@@ -32,7 +32,7 @@ from qaclims_path.recipes.masks_pass import MaskWriter, Opener, refine_images, t
 from qaclims_path.recipes.pseudo import LABELS
 from qaclims_path.report.evaluation import EvaluationReport
 
-SETTINGS, INDEX, BOUNDARY = "masks.json", "index.json", "boundary"
+SETTINGS, BOUNDARY = "masks.json", "boundary"
 NOTHING = "it has no class, and the data set has no background, so there is nothing to label"
 
 
@@ -112,7 +112,7 @@ def make_masks(
         start = time.perf_counter()
         with locked(folder / ".lock"):
             thresholds = _thresholds(options, reader, card, rules, records)
-            _begin(folder, _settings(options, reader, rules))
+            begin(folder / SETTINGS, _settings(options, reader, rules), "masks", "*/.*.part.png")
             writer = MaskWriter(folder, card, glass_of(options, card, rules), options.least)
             edges = BoundaryNet.load(run / BOUNDARY).to(place).edges if options.refiner == "irn" else None
 
@@ -192,27 +192,6 @@ def _settings(options: MaskOptions, reader: MapReader, rules: Protocol) -> dict[
         "protocol": rules.name,
         "maps": reader.settings,
     }
-
-
-def _begin(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Note how masks are made, or refuse to add to others."""
-    path = folder / SETTINGS
-    wanted = json.loads(json.dumps(settings))
-    if path.exists():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BadFile(f"{path} cannot be read: {error}. Remove {folder}, and make the masks again.") from error
-        other = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
-        if other:
-            raise UsageError(
-                f"{folder} holds masks made with another {', '.join(other)}. Remove it, or choose another --out."
-            )
-    else:
-        write_json(path, wanted)
-    (folder / INDEX).unlink(missing_ok=True)
-    for left_over in folder.glob("*/.*.part.png"):  # of a process that was killed
-        left_over.unlink()
 
 
 def card_of(run: Path, reader: MapReader, dataset: str | Path | Card | None) -> Card:

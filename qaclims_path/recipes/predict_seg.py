@@ -1,9 +1,8 @@
 """Labelling the images of a split with a trained segmenter, resumed when stopped, ready to be scored."""
 
 import hashlib
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +18,7 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import Protocol, load_protocol
 from qaclims_path.data.record import Record
-from qaclims_path.errors import BadFile, QaclimsError, UsageError
+from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.images import write_mask
@@ -31,13 +30,14 @@ from qaclims_path.models.inference import Precision, fastest_precision
 from qaclims_path.models.segmenters.predicting import Predictor, ready
 from qaclims_path.models.segmenters.segmenter import Segmenter, check_classes, find_segmenter
 from qaclims_path.models.segmenters.spec import WEIGHTS, Spec, read_spec
+from qaclims_path.recipes.begin import INDEX, begin
 from qaclims_path.recipes.cams_pass import Failed, Loaded, Loader, batches
 from qaclims_path.recipes.evaluate import evaluate
 from qaclims_path.recipes.train_seg import CONFIG
 from qaclims_path.report.evaluation import EvaluationReport
 from qaclims_path.slides.grid import MPP_OF_1X
 
-SETTINGS, INDEX, SCORES, PREDICTIONS = "predictions.json", "index.json", "scores", "predictions"
+SETTINGS, SCORES, PREDICTIONS = "predictions.json", "scores", "predictions"
 SAME_SCALE = 0.05  # pixel sizes that differ by less are taken as equal
 
 
@@ -136,7 +136,7 @@ def predict_seg(
     factor, notes = _factor(spec, card)
     folder = out or _place(model, place) / split
     with locked(folder / ".lock"):
-        _begin(folder, _settings(options, place, card, split, precision, factor))
+        begin(folder / SETTINGS, _settings(options, place, card, split, precision, factor), "predictions", ".*.part.*")
         segmenter = ready(Segmenter.from_pretrained(place), device, precision)
         scales = tuple(scale * factor for scale in options.scales)
         predict = Predictor(segmenter, scales=scales, flip=options.flip, window=options.window)
@@ -267,26 +267,6 @@ def _settings(
         "split": split,
         "model": weights,
     }
-
-
-def _begin(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Note how predictions are made, or refuse to add to others."""
-    path, wanted = folder / SETTINGS, json.loads(json.dumps(settings))
-    (folder / INDEX).unlink(missing_ok=True)
-    for left_over in folder.glob(".*.part.*"):  # of a process that was killed
-        left_over.unlink()
-    if not path.exists():
-        write_json(path, wanted)
-        return
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path} cannot be read: {error}. Remove {folder}, and make the predictions again.") from error
-    other = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
-    if other:
-        raise UsageError(
-            f"{folder} holds predictions made with another {', '.join(other)}. Remove it, or choose another --out."
-        )
 
 
 def _scored(folder: Path, card: Card, root: Path, split: str, rules: Protocol, *, missing: bool) -> EvaluationReport:

@@ -12,8 +12,9 @@ from qaclims_path.config import flat
 from qaclims_path.data.cards import load_card
 from qaclims_path.engine.guards import Interrupted
 from qaclims_path.engine.settings import RunSettings
-from qaclims_path.errors import BadFile, QaclimsError
+from qaclims_path.errors import QaclimsError
 from qaclims_path.files.atomic import write_json
+from qaclims_path.files.objects import read_objects
 from qaclims_path.recipes.cams import MapOptions, make_cams
 from qaclims_path.recipes.corpus_build import build_corpus
 from qaclims_path.recipes.masks import make_masks
@@ -160,14 +161,7 @@ def gather_scores(run: Run) -> None:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The entries of a `metrics.json`."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise BadFile(f"{path} cannot be read: {reason}. Make what it scores again, with --from.") from error
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise BadFile(f"{path} should be a list of evaluations. Make what it scores again, with --from.")
-    return found
+    return read_objects(path, "Make what it scores again, with --from.")
 
 
 def _several(running: RunSettings) -> bool:

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from qaclims_path.config import Options, differences
-from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json
+from qaclims_path.files.objects import read_object
 
 MARK = "segmentation.json"
 WAYS_OUT = "Choose another --out, or give the same model and options as before."
@@ -58,12 +59,7 @@ def check_folder(out: Path, made_with: Mapping[str, Any]) -> None:
         if strange is not None:
             raise UsageError(f"{out} holds '{strange}', which `qaclims segment` did not write. Choose another --out.")
         return
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path} cannot be read: {error}. {WAYS_OUT}") from error
-    if not isinstance(before, dict):
-        raise BadFile(f"{path} does not hold the settings of label maps. {WAYS_OUT}")
+    before = read_object(path, WAYS_OUT)
     changed = differences(before, json.loads(json.dumps(made_with)))
     if changed:
         raise UsageError(f"{out} was made with other settings: {changed}. {WAYS_OUT}")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from qaclims_path.data.card import Card
-from qaclims_path.data.listing import list_records
+from qaclims_path.data.listing import choose_split
 from qaclims_path.data.record import Record, load_record
-from qaclims_path.errors import DatasetProblem, QaclimsError
+from qaclims_path.errors import QaclimsError
 from qaclims_path.files.images import write_image
 from qaclims_path.files.progress import track
 from qaclims_path.report.contact_sheet import Example, Row, contact_sheet, example
@@ -43,7 +43,7 @@ def draw_sheet(card: Card, root: Path, png: Path, *, split: str | None = None, s
     """
     if png.suffix.lower() != ".png":
         raise QaclimsError(f"{png} should end in .png, which is what is written.")
-    split, records = _records(card, root, split)
+    split, records = choose_split(card, root, split)
     shuffled = random.Random(seed).sample(records, len(records))  # noqa: S311 - a choice of pictures
     found = _examples(card, shuffled)
     rows = [
@@ -54,22 +54,6 @@ def draw_sheet(card: Card, root: Path, png: Path, *, split: str | None = None, s
     write_image(png, np.asarray(contact_sheet(card.title, remark, rows, columns=PER_CLASS)))
     drawn = {name: len(found[index]) for index, name in enumerate(card.names)}
     return SheetReport(card.name, split, len(records), str(png), drawn)
-
-
-def _records(card: Card, root: Path, split: str | None) -> tuple[str, list[Record]]:
-    """The records of the split asked for, or of the best one that is there."""
-    if split is not None:
-        return split, list_records(card, root, split)
-    reasons = []
-    for name in sorted(card.splits, key=lambda name: card.splits[name].supervision == "labels"):
-        try:
-            records = list_records(card, root, name)
-        except DatasetProblem as error:
-            reasons.append(str(error))
-            continue
-        if records:
-            return name, records
-    raise DatasetProblem(f"{root} holds no split of '{card.name}'. {' '.join(reasons[:1])}".rstrip())
 
 
 def _examples(card: Card, records: list[Record]) -> dict[int, list[Example]]:

@@ -1,7 +1,7 @@
 """From slides to a tiled folder that is a data set: resumed after any stop, one bad slide never stops the others.
 
 The folder holds `manifest.csv` (all tiles), `slides.csv` (the slides), `card.yaml`, `summary.md`; per slide
-`slides/<slide>.csv`, `quality/<slide>.jpg`, `geojson/<slide>.geojson`, `stain/`, `tiles/` and `state/`.
+`slides/<slide>.csv`, `quality/<slide>.jpg`, `geojson/<slide>.geojson`, `stain/`, `tiles/`, `masks/` and `state/`.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from qaclims_path.recipes.tile_report import (
     write_card,
     write_summary,
 )
-from qaclims_path.recipes.tile_slide import Plan, SlideTask, foretell, slide_bytes
+from qaclims_path.recipes.tile_slide import Plan, SlideTask, foretell, slide_bytes, written
 from qaclims_path.slides.manifest import merge
 from qaclims_path.slides.slide_list import SlideEntry, SlideList, collect_slides, read_rows
 from qaclims_path.slides.splits import with_splits
@@ -94,7 +94,7 @@ def tile(inputs: TileInputs, out: Path, options: TileOptions, how: How | None = 
     how = how or How()
     out = out.absolute()
     found = collect_slides(inputs.slides, leave_out=out)
-    labels = plan_labels(found.slides, inputs.labels)
+    labels = plan_labels(found.slides, inputs.labels, masks=options.masks)
     if labels.classes:
         make_card(out.name, options, labels, {"train": 1})  # names that no card can hold are refused now
     check_folder(out, options)
@@ -122,7 +122,8 @@ def plan(inputs: TileInputs, out: Path, options: TileOptions, how: How | None = 
     out = out.absolute()
     check_folder(out, options)
     found = collect_slides(inputs.slides, leave_out=out)
-    tasks = _tasks(inputs, _dealt(found, out, options), out, options, plan_labels(found.slides, inputs.labels))
+    labels = plan_labels(found.slides, inputs.labels, masks=options.masks)
+    tasks = _tasks(inputs, _dealt(found, out, options), out, options, labels)
     mine = [task for task in tasks[how.shard[0] - 1 :: how.shard[1]] if not _is_done(task)]
     return [foretell(task) for task in track(mine, "looking at slides")]
 
@@ -163,17 +164,30 @@ def _tasks(
             roi=rois.get(entry.name),
             tissue=inputs.tissue,
             slide_mpp=inputs.slide_mpp,
-            problem=labels.missing.get(entry.name) or no_roi.get(entry.name) or "",
+            problem=labels.missing.get(entry.name) or no_roi.get(entry.name) or _undrawn(entry, options, labels),
         )
         for entry in entries
     ]
     return [replace(task, fingerprint=_fingerprint(task)) for task in tasks]
 
 
+def _undrawn(entry: SlideEntry, options: TileOptions, labels: LabelPlan) -> str:
+    """Why a slide cannot get the masks that its split has; empty where it can, or needs none."""
+    if not options.masked(entry.split) or entry.name in labels.regions:
+        return ""
+    return (
+        f"Only its classes are named, but with --masks the slides for '{entry.split}' need drawn regions. Name a "
+        "GeoJSON in the column 'labels' of the slide list, or put the slide into the split 'train'."
+    )
+
+
 def _fingerprint(task: SlideTask) -> str:
     """Of all that decides what is written for a slide, but where it lies: a folder of slides may be moved."""
     entry = {key: value for key, value in asdict(task.entry).items() if key not in ("path", "labels")}
-    known = [task.options.model_dump(mode="json"), entry, task.classes, task.colors, task.present, task.problem]
+    options = task.options.model_dump(
+        mode="json", exclude=None if task.options.masks else {"masks"}
+    )  # as it was before
+    known = [options, entry, task.classes, task.colors, task.present, task.problem]
     files = [place for place in (task.regions, task.roi) if place]
     if task.options.tissue == "file":
         place = Path(task.tissue)
@@ -196,7 +210,8 @@ def _is_done(task: SlideTask) -> bool:
     if state.result.get("given_mpp") not in (None, task.slide_mpp):
         return False
     same_slide = slide_bytes(task.entry.path) in (None, state.result.get("bytes"))  # None: gone since, and not needed
-    return same_slide and (task.out / "slides" / f"{task.name}.csv").is_file()
+    manifest, *_, masks = written(task)
+    return same_slide and manifest.is_file() and (masks.is_dir() or not task.has_masks)
 
 
 def _write_list(out: Path, tasks: Sequence[SlideTask]) -> None:

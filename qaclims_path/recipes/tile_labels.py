@@ -35,14 +35,25 @@ class LabelPlan:
     missing: dict[str, str] = field(default_factory=dict)
 
 
-def plan_labels(slides: Sequence[SlideEntry], source: Path | None) -> LabelPlan:
+def plan_labels(slides: Sequence[SlideEntry], source: Path | None, *, masks: bool = False) -> LabelPlan:
     """Find the labels of all slides, and the classes there are.
 
     Args:
         slides: All of the list.
         source: A GeoJSON (of the only slide), a folder with one GeoJSON per slide, or a CSV with the classes of whole
             slides; None takes the column `labels` of the slide list, if it has one.
+        masks: Whether masks are wanted, which only regions can give.
     """
+    found = _plan(slides, source)
+    if masks and not found.regions:
+        raise UsageError(
+            "--masks draws the regions of annotated slides, but no slide has any. Give --labels a GeoJSON or a folder "
+            "with one per slide, or leave --masks out."
+        )
+    return found
+
+
+def _plan(slides: Sequence[SlideEntry], source: Path | None) -> LabelPlan:
     own = [slide for slide in slides if slide.labels]
     if source is None:
         return _from_column(slides) if own else LabelPlan()

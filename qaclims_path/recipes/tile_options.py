@@ -12,6 +12,7 @@ from qaclims_path.files.atomic import write_json
 from qaclims_path.slides.slide_list import TILED
 
 Share = Annotated[float, Field(ge=0, le=1)]
+BACKGROUND = (255, 255, 255)  # colour of what nobody drew, in masks
 WAYS_OUT = "Choose another --out, or give the same options as before."
 
 
@@ -31,6 +32,7 @@ class TileOptions(Options):
         split_shares: Of training, validation and test.
         write: Format of written tiles.
         stain: How the stain is normalised.
+        masks: Whether the drawn regions of validation and test tiles are written as masks.
         backend: Which reader opens the slides.
         seed: Of the splits and the stain fits.
     """
@@ -47,6 +49,7 @@ class TileOptions(Options):
     split_shares: tuple[Share, Share, Share] = (0.7, 0.15, 0.15)
     write: Literal["none", "jpeg", "png", "webp"] = "none"
     stain: Literal["none", "macenko", "reinhard"] = "none"
+    masks: bool = False
     backend: str = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -55,6 +58,10 @@ class TileOptions(Options):
         if abs(sum(self.split_shares) - 1) > 1e-6:
             raise ValueError(f"the shares of the splits add up to {sum(self.split_shares):g}, not to 1")
         return self
+
+    def masked(self, split: str) -> bool:
+        """Whether tiles of a split get masks; those for training need their labels only."""
+        return self.masks and split != "train"
 
 
 def check_folder(out: Path, options: TileOptions) -> None:
@@ -65,7 +72,11 @@ def check_folder(out: Path, options: TileOptions) -> None:
         if strange is not None:
             raise UsageError(f"{out} holds '{strange}', which is not the result of a tiling. Choose another --out.")
         return
-    before, now = _read(path), options.model_dump(mode="json")
+    usual = {key: field.default for key, field in TileOptions.model_fields.items() if not field.is_required()}
+    before, now = (
+        {**usual, **_read(path)},
+        options.model_dump(mode="json"),
+    )  # a missing option is younger than the folder
     changed = [
         f"--{key.replace('_', '-')} was {before.get(key)}, now {now.get(key)}"
         for key in (*now, *(set(before) - set(now)))

@@ -12,7 +12,7 @@ from qaclims_path.config import parse
 from qaclims_path.data.card import Card
 from qaclims_path.files.atomic import write_json, write_text
 from qaclims_path.recipes.tile_labels import LabelPlan
-from qaclims_path.recipes.tile_options import TileOptions
+from qaclims_path.recipes.tile_options import BACKGROUND, TileOptions
 from qaclims_path.slides.slide_list import SPLITS
 
 MANIFEST = "manifest.csv"
@@ -88,13 +88,13 @@ def make_card(name: str, options: TileOptions, labels: LabelPlan, splits: dict[s
         "classes": [
             {"name": called, "color": list(color)} for called, color in zip(labels.classes, labels.colors, strict=True)
         ],
-        "background": {"display": "background", "color": [255, 255, 255]},
+        "background": {"display": "background", "color": list(BACKGROUND)},
         "codes": {
             "0": "background",
             **{str(code): called for code, called in enumerate(labels.classes, start=1)},
             "255": "ignore",
         },
-        "splits": {split: _split(split, count) for split, count in splits.items()},
+        "splits": {split: _split(split, count, masks=options.masked(split)) for split, count in splits.items()},
         "protocols": ["tissue"],
         "licence": "Private; not to be passed on.",
         "citation": "None; unpublished.",
@@ -118,15 +118,13 @@ def write_summary(out: Path, report: TileReport, options: TileOptions) -> None:
     write_text(out / "summary.md", _markdown(report, options))
 
 
-def _split(split: str, count: int) -> dict[str, Any]:
-    return {
-        "part": split,
-        "supervision": "labels",
-        "images": [MANIFEST],
-        "labels_from": "table",
-        "labels": [MANIFEST],
-        "count": count,
-    }
+def _split(split: str, count: int, *, masks: bool) -> dict[str, Any]:
+    known = (
+        {"supervision": "masks", "images": [MANIFEST], "masks": ["masks"], "labels_from": "masks"}
+        if masks
+        else {"supervision": "labels", "images": [MANIFEST], "labels_from": "table", "labels": [MANIFEST]}
+    )
+    return {"part": split, **known, "count": count}
 
 
 def _markdown(report: TileReport, options: TileOptions) -> str:

@@ -11,26 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qaclims_path.errors import QaclimsError
-from qaclims_path.files.ahead import ahead
-from qaclims_path.files.atomic import atomic_path, sweep
+from qaclims_path.files.atomic import sweep
 from qaclims_path.recipes.tile_errors import OutOfSpace, known, no_space, sentence
-from qaclims_path.recipes.tile_options import TileOptions
+from qaclims_path.recipes.tile_options import BACKGROUND, TileOptions
+from qaclims_path.recipes.tile_write import Tell, encoded, write_masks, write_tiles
 from qaclims_path.slides.grid import make_grid
 from qaclims_path.slides.manifest import TileLabels, write_slide_manifest
+from qaclims_path.slides.masks import draw_regions
 from qaclims_path.slides.quality import draw_quality, save_quality, scale_text, write_tile_shapes
 from qaclims_path.slides.reader import open_slide
 from qaclims_path.slides.region import best_level
+from qaclims_path.slides.regions import SlideRegions
 from qaclims_path.slides.slide_list import SlideEntry
 from qaclims_path.slides.stain import save_fit
 from qaclims_path.slides.state import SlideState, read_state, write_state
 from qaclims_path.slides.tissue import TissueOptions
+from qaclims_path.types import TileGrid
 
-SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
-QUALITY = 90
-EVERY = 32  # tiles between two reports of progress
 SAMPLED = 4  # tiles encoded to foretell the size of all
 ROW_BYTES = 400  # of a tile in the manifest and in the GeoJSON, roughly
-Tell = Callable[[int, int], None]  # tiles done, of how many
+MASK_BYTES = 1200  # of a mask, roughly
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,11 @@ class SlideTask:
         """Of the slide."""
         return self.entry.name
 
+    @property
+    def has_masks(self) -> bool:
+        """Whether its tiles get masks."""
+        return self.regions is not None and self.options.masked(self.entry.split)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -107,7 +112,7 @@ def process(task: SlideTask, tell: Tell) -> SlideState:
     state = SlideState(task.name, "running", task.fingerprint, (before.attempts if before else 0) + 1)
     _guarded(write_state, task.out, state)
     if before and before.status == "running":
-        for path in _written(task):
+        for path in written(task):
             sweep(path)
     try:
         if task.problem:
@@ -130,8 +135,9 @@ def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
         What the summary says of it.
     """
     name, options = task.name, task.options
-    manifest, shapes, quality, stain, _ = _written(task)
+    manifest, shapes, quality, stain, tiles_folder, masks_folder = written(task)
     manifest.unlink(missing_ok=True)
+    shutil.rmtree(masks_folder, ignore_errors=True)  # it may have been for validation, and be for training now
     item = find_tiles(task)
     with item["slide"] as slide:
         grid, mask = item["grid"], item["tissue"]
@@ -143,7 +149,10 @@ def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
             save_fit(stain, tiles.stain)
         if options.write != "none":
             stream = tiles.stream(slide, 0, len(grid)) if tiles is not None else iter(())
-            _write_tiles(task, stream, grid, tell)
+            write_tiles(tiles_folder, stream, grid, options.write, threads=task.threads, tell=tell)
+        if task.has_masks:
+            masks = _masks(item["drawn"], grid) if len(grid) else iter(())
+            write_masks(masks_folder, masks, grid, _palette(task), threads=task.threads, tell=tell)
         write_tile_shapes(shapes, name, grid, labels, task.colors)
         title = f"{name}: tiles of {scale_text(grid)}, {len(grid)} kept; green: tissue"
         save_quality(quality, draw_quality(slide, mask, grid, title))
@@ -156,8 +165,8 @@ def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
     return {"tiles": len(grid), "present": counts, "notes": notes, **about}
 
 
-def _written(task: SlideTask) -> tuple[Path, Path, Path, Path, Path]:
-    """Where a slide's manifest, shapes, quality picture, stain and tiles go."""
+def written(task: SlideTask) -> tuple[Path, Path, Path, Path, Path, Path]:
+    """Where a slide's manifest, shapes, quality picture, stain, tiles and masks go."""
     out, name = task.out, task.name
     return (
         out / "slides" / f"{name}.csv",
@@ -165,6 +174,7 @@ def _written(task: SlideTask) -> tuple[Path, Path, Path, Path, Path]:
         out / "quality" / f"{name}.jpg",
         out / "stain" / f"{name}.json",
         out / "tiles" / name,
+        out / "masks" / name,
     )
 
 
@@ -228,7 +238,7 @@ def _plan(task: SlideTask, slide: Any, grid: Any) -> Plan:  # noqa: ANN401
     some = np.linspace(0, len(grid) - 1, min(SAMPLED, len(grid)) if options.write != "none" else 0).astype(int)
     pixels = (slide.read(grid.x[i], grid.y[i], grid.size, grid.size, grid.mpp) for i in some)
     sizes = [len(encoded(tile, options.write)) for tile in pixels]
-    each = ROW_BYTES + (sum(sizes) // len(sizes) if sizes else 0)
+    each = ROW_BYTES + task.has_masks * MASK_BYTES + (sum(sizes) // len(sizes) if sizes else 0)
     return Plan(
         task.name,
         task.entry.path,
@@ -239,21 +249,6 @@ def _plan(task: SlideTask, slide: Any, grid: Any) -> Plan:  # noqa: ANN401
         tiles=len(grid),
         bytes=each * len(grid),
     )
-
-
-def encoded(tile: NDArray[np.uint8], kind: str) -> bytes:
-    """A tile as a file: JPEG of quality 90 with full colour resolution, PNG, or WebP of quality 90."""
-    import imagecodecs
-
-    if kind == "jpeg":
-        return bytes(
-            imagecodecs.jpeg8_encode(
-                tile, level=QUALITY, colorspace="rgb", outcolorspace="ycbcr", subsampling="444", optimize=False
-            )
-        )
-    if kind == "png":
-        return bytes(imagecodecs.png_encode(tile, level=3))
-    return bytes(imagecodecs.webp_encode(tile, level=QUALITY, lossless=False))
 
 
 def _reading(task: SlideTask) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -279,23 +274,15 @@ def _labels(task: SlideTask, item: dict[str, Any], count: int) -> TileLabels:
     return TileLabels(task.classes, present)
 
 
-def _write_tiles(task: SlideTask, tiles: Iterator[tuple[int, NDArray[np.uint8]]], grid: Any, tell: Tell) -> None:  # noqa: ANN401
-    """All tiles of a slide into a folder that appears when it is complete."""
-    *_, folder = _written(task)
-    shutil.rmtree(folder, ignore_errors=True)
-    kind = task.options.write
+def _masks(regions: SlideRegions, grid: TileGrid) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The mask of every tile, with its number."""
+    for number, (x, y) in enumerate(zip(grid.x.tolist(), grid.y.tolist(), strict=True)):
+        yield number, draw_regions(regions, x, y, grid.width0, grid.height0, grid.size)
 
-    def save(numbered: tuple[int, NDArray[np.uint8]]) -> int:
-        number, pixels = numbered
-        file = temporary / f"{grid.x[number]}_{grid.y[number]}.{SUFFIX[kind]}"
-        file.write_bytes(encoded(pixels, kind))
-        return number
 
-    with atomic_path(folder) as temporary:
-        temporary.mkdir()
-        for number in ahead(save, tiles, threads=task.threads):
-            if number % EVERY == 0:
-                tell(number, len(grid))
+def _palette(task: SlideTask) -> list[int]:
+    """Colours of the codes that `draw_regions` gives, flat."""
+    return [channel for color in (BACKGROUND, *task.colors) for channel in color]
 
 
 def _guarded(write: Callable[[Path, SlideState], None], out: Path, state: SlideState) -> None:

@@ -15,7 +15,6 @@ from qaclims_path.data.card import Card
 from qaclims_path.data.dataset import SegmentationDataset, collate
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import load_protocol
-from qaclims_path.data.transforms import augmentation
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.settings import RunSettings, TrainOptions
 from qaclims_path.engine.task import Batch, Moment
@@ -24,12 +23,12 @@ from qaclims_path.errors import UsageError
 from qaclims_path.files.maps import MapReader
 from qaclims_path.models.boundary import STRIDE, BoundaryNet
 from qaclims_path.models.camnet import CamNet, read_settings
+from qaclims_path.recipes.augment import augment
 from qaclims_path.recipes.masks import BOUNDARY, card_of, make_masks
 from qaclims_path.recipes.masks_options import MaskOptions, protocol_threshold
 from qaclims_path.recipes.pseudo import pseudo_card, pseudo_records
 
 CAM = "cam"
-GLASS, DAY = 1.0, 0.45  # brightness of padding: white beside tissue, grey beside photographs
 
 
 class BoundaryOptions(Options):
@@ -131,10 +130,7 @@ def train_boundary(
     labels = folder / "labels"
     ignored = team.led(lambda: _make_labels(run, root, labels, options, card, protocol, threads))
     records = pseudo_records(list_records(card, root, options.split), labels)
-    tissue = card.domain == "pathology"
-    transform = augmentation(
-        options.size, options.train.seed, rotate=tissue, zoom=options.zoom, fill=GLASS if tissue else DAY
-    )
+    transform = augment(options.size, options.train.seed, tissue=card.domain == "pathology", zoom=options.zoom)
     data = SegmentationDataset(pseudo_card(card), records, transform=transform)
     task = BoundaryTask(_network(run, options, card), card.background_index, options.radius)
     result = fit(task, data, options.train, folder / "training", team=team, collate=collate)

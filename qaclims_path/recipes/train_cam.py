@@ -14,7 +14,6 @@ from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import SegmentationDataset, Transform, collate, open_dataset
 from qaclims_path.data.published import published_augmentation
-from qaclims_path.data.transforms import augmentation
 from qaclims_path.engine.environment import environment
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.seeds import kept_random, seed_all
@@ -27,6 +26,7 @@ from qaclims_path.models.camnet import CamNet, read_settings
 from qaclims_path.models.judges import load_judge
 from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.models.methods import build_method
+from qaclims_path.recipes.augment import augment
 from qaclims_path.recipes.train_cam_options import SECTIONS, AugmentOptions, JudgeOptions, TrainCamOptions
 from qaclims_path.recipes.train_cam_pictures import MapPictures
 from qaclims_path.recipes.train_cam_task import CamTask
@@ -37,8 +37,6 @@ CONFIG, ENVIRONMENT, CAM, INIT = "config.yaml", "environment.json", "cam", "init
 CORNERS = "published", "mask-prompt"  # modes of regions that follow the released code
 LOST = 0.01  # share of the image below which a class that is there has been lost
 NETWORK = 4  # stream of random numbers, beside those of the engine
-DAY = 0.45  # mean brightness of photographs
-GLASS = 1.0
 
 
 @dataclass(frozen=True)
@@ -223,15 +221,7 @@ def _data(options: TrainCamOptions, place: _Place, network: CamNet) -> Segmentat
 def _transform(options: AugmentOptions, seed: int, colour: tuple[float, ...]) -> Transform:
     if options.style == "published":
         return published_augmentation(options.size, seed, options.long, colour)
-    tissue = options.style == "tissue"
-    return augmentation(
-        options.size,
-        seed,
-        rotate=tissue,
-        zoom=options.zoom,
-        jitter=options.stain,
-        fill=GLASS if tissue else DAY,
-    )
+    return augment(options.size, seed, tissue=options.style == "tissue", zoom=options.zoom, jitter=options.stain)
 
 
 def _teacher(options: TrainCamOptions, place: _Place) -> Teacher:

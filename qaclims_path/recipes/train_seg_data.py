@@ -1,6 +1,5 @@
 """Images with the labels that a segmenter learns: pseudo masks and their confidence, or the true masks."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +17,17 @@ from torch.utils.data import Dataset
 from qaclims_path.data.card import IGNORE, Card
 from qaclims_path.data.dataset import to_tensor
 from qaclims_path.data.record import MaskFile, Record, load_record
-from qaclims_path.data.transforms import augmentation
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.images import image_size, read_mask
+from qaclims_path.files.objects import read_object
 from qaclims_path.files.progress import track
-from qaclims_path.recipes.masks import INDEX, SETTINGS
+from qaclims_path.recipes.augment import augment
+from qaclims_path.recipes.begin import INDEX
+from qaclims_path.recipes.masks import SETTINGS
 from qaclims_path.recipes.pseudo import CONFIDENCE, pseudo_records
 from qaclims_path.recipes.train_seg_options import SegAugmentOptions
 
-GLASS, DAY = 1.0, 0.45  # brightness of padding: white beside tissue, grey beside photographs
 SHOWN = 5
 BLUR, NOISE = (0.25, 1.0), 0.03
 SURE = 255
@@ -114,14 +114,7 @@ def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def strong_augmentation(options: SegAugmentOptions, domain: str, seed: int) -> Compose:
     """Turn, zoom, crop and colour image and mask in step; blur and noise for the image alone."""
     tissue = domain == "pathology" if options.style == "auto" else options.style == "tissue"
-    first = augmentation(
-        options.size,
-        seed,
-        rotate=tissue,
-        zoom=options.zoom,
-        jitter=options.stain,
-        fill=GLASS if tissue else DAY,
-    )
+    first = augment(options.size, seed, tissue=tissue, zoom=options.zoom, jitter=options.stain)
     blur = RandGaussianSmoothd("image", sigma_x=BLUR, sigma_y=BLUR, prob=options.blur)
     noise = RandGaussianNoised("image", prob=options.noise, std=NOISE)
     plain = EnsureTyped("image", track_meta=False)
@@ -184,19 +177,13 @@ def pseudo_masks(
 
 def _settings(folder: Path) -> dict[str, Any]:
     """How the masks were made, if they are finished."""
-    try:
-        found = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        finished = (folder / INDEX).is_file()
-    except FileNotFoundError as error:
+    if not (folder / SETTINGS).is_file():
         raise BadFile(
             f"There are no masks in {folder}. Make them with `qaclims masks`, or learn from true masks with "
             "--set seg.truth=true."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise BadFile(
-            f"{folder / SETTINGS} cannot be read: {error}. Remove {folder}, and make the masks again."
-        ) from error
-    if not isinstance(found, dict) or not finished:
+        )
+    found = read_object(folder / SETTINGS, f"Remove {folder}, and make the masks again.")
+    if not (folder / INDEX).is_file():
         raise BadFile(f"The masks in {folder} are not finished. Run the same `qaclims masks` command again to go on.")
     return found
 

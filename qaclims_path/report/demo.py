@@ -1,39 +1,51 @@
 """What the demo made, and what to do next."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import RenderableType
 from rich.markup import escape
 
-from qaclims_path.report.evaluation import EvaluationReport
-from qaclims_path.report.scores import score_tables
+TOLD = {
+    "slides": "Painted slides with truth and annotations, for QuPath",
+    "tiles": "Tiles with labels (a data set)",
+    "answers": "What the answerer said about each tile",
+    "runs": "One folder per method: maps, masks, segmenter, scores",
+    "page": "The report of qa-clims-path, a page to open",
+    "segmented": "A whole slide, segmented: class map, GeoJSON, overlay, areas",
+    "scores": "All scores",
+}
 
-BASELINE = (
-    "[bold]A colour baseline on phantom tissue[/]: every pixel gets the class whose mean colour, learnt from "
-    "image-level labels, is nearest. It is not the method of this package, which comes with the trainer; it shows what "
-    "colour alone is worth here."
-)
 
+def places_part(places: Mapping[str, Path], embedded: str, cpu_seconds: float, peak_mib: float) -> list[RenderableType]:
+    """Where everything lies, what it cost, and the next commands.
 
-def demo_page(data: Path, predictions: Path, metrics: Path, scores: EvaluationReport) -> list[RenderableType]:
-    """The score of the colour baseline, where everything lies, and the next commands."""
-    folder = shlex.quote(str(data))
+    Args:
+        places: By the names of `TOLD`.
+        embedded: What has to be said of the models that come with the package.
+        cpu_seconds: User and system time.
+        peak_mib: Largest memory.
+    """
+    page, answers, slides = (shlex.quote(str(places[name])) for name in ("page", "answers", "slides"))
+    told = (
+        f"Judge and answerer: [bold]{escape(embedded)}[/]. The numbers say that the method runs, and how its parts "
+        "compare on slides of the generator that its judge has learnt from; they say nothing about tissue."
+    )
+    train = "qaclims run bcss-wsss/qa-clims-path --root tiles --out run --set dataset=tiles/card.yaml"
     commands = (
-        f"qaclims datasets stats phantom --root {folder}",
-        f"qaclims datasets show phantom --root {folder} --split val --png phantom-val.png",
-        "qaclims datasets list",
-        "qaclims datasets init --classes tumor,stroma,other --name mine --out mine.yaml",
+        f"qaclims corpus show {answers} --html answers.html",
+        f"qaclims slides info {slides}/DM0001.tiff",
+        "qaclims slides tile YOUR-SLIDES --out tiles --mpp 0.5 --size 224 --labels YOUR-ANNOTATIONS --masks",
+        "qaclims datasets check --card tiles/card.yaml --root tiles",
+        f"{train} --set judge.id=hf-hub:wisdomik/QuiltNet-B-32",
     )
     return [
-        BASELINE,
+        told,
         "",
-        *score_tables(scores),
+        *(f"{escape(what)}:  {escape(str(places[name]))}" for name, what in TOLD.items()),
         "",
-        f"Data (checked), with a whole slide and its truth for QuPath:  {escape(str(data))}",
-        f"Predictions:  {escape(str(predictions))}",
-        f"Scores as JSON and CSV:  {escape(str(metrics))}",
-        "",
-        "Next:",
+        f"This took {cpu_seconds / 60:.1f} minutes of processor time (user and system) and {peak_mib:.0f} MiB.",
+        f"Open {escape(page)} in a browser, and the slides and GeoJSON files in QuPath. Next:",
         *(f"  {escape(command)}" for command in commands),
     ]

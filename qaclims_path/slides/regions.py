@@ -5,6 +5,7 @@ Coordinates are level 0 pixels. Regions of one class that overlap count once; re
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,18 @@ class SlideRegions:
     classes: tuple[str, ...]
     shapes: tuple[Any, ...]
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def smallest_first(self) -> tuple[int, ...]:
+        """Indices of the classes, that with the least area first."""
+        return tuple(int(k) for k in np.argsort(shapely.area(self.shapes), kind="stable"))
+
+    @cached_property
+    def polygons(self) -> tuple[NDArray[np.object_], NDArray[np.int64], shapely.STRtree]:
+        """All polygons, ready to be asked about, the class of each, and a tree that finds them by place."""
+        polygons, classes = shapely.get_parts(self.shapes, return_index=True)
+        shapely.prepare(polygons)
+        return polygons, classes, shapely.STRtree(polygons)
 
 
 def read_regions(path: Path, info: SlideInfo, classes: Sequence[str] | None = None) -> SlideRegions:

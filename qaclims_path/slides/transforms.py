@@ -156,6 +156,7 @@ class RegionLabelsd(MapTransform):
         tiles_key: str = "tiles",
         shares_key: str = "shares",
         notes_key: str = "notes",
+        drawn_key: str = "drawn",
     ) -> None:
         super().__init__(keys)
         self.classes = tuple(classes)
@@ -164,14 +165,15 @@ class RegionLabelsd(MapTransform):
         self.tiles_key = tiles_key
         self.shares_key = shares_key
         self.notes_key = notes_key
+        self.drawn_key = drawn_key
 
     def __call__(self, data: Item) -> dict[Hashable, Any]:
-        """Give the tiles their labels, and add the shares (N C) and what was odd about the regions."""
+        """Give the tiles their labels, and add the shares (N C), the regions, and what was odd about them."""
         item = dict(data)
         for key in self.key_iterator(item):
             tiles, path = item[self.tiles_key], Path(item[self.regions_key])
             regions = read_regions(path, item[key].info, self.classes)
             shares = region_shares(regions, tiles.grid)
-            item[self.shares_key], item[self.notes_key] = shares, regions.notes
+            item[self.shares_key], item[self.notes_key], item[self.drawn_key] = shares, regions.notes, regions
             item[self.tiles_key] = replace(tiles, present=present_in(shares, self.present_from))
         return item

@@ -62,6 +62,16 @@ def test_tile(slides, tmp_path):
     assert len(rows) == 1 + sum(report["tiles"].values())
 
 
+def test_tile_with_masks(slides, tmp_path):
+    common = [slides, "--out", tmp_path / "tiles", "--mpp", "0.5", "--size", "128", "--masks"]
+    with pytest.raises(QaclimsError, match="--masks draws the regions") as raised:
+        qaclims("tile", *common)
+    assert raised.value.exit_code == 2
+    assert qaclims("tile", *common, "--labels", slides)[0] == 0
+    assert "supervision: masks" in (tmp_path / "tiles" / "card.yaml").read_text()
+    assert list((tmp_path / "tiles" / "masks").glob("s?/*.png"))
+
+
 def test_exit_codes(slides, tmp_path):
     folder = tmp_path / "slides"
     shutil.copytree(slides, folder)

@@ -1,7 +1,7 @@
 """Cleaning: what comes of an answer, what is dropped, and what the released code does instead."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qaclims_path.data.cards import load_card
@@ -60,12 +60,19 @@ def test_lemmas_are_singulars(text: str, lemma: str) -> None:
     assert lemmas(text) == lemma
 
 
-@given(st.text(max_size=60))
-def test_plain_lemmas_are_stable_and_hold_nothing_unprintable(text: str) -> None:
-    once = plain(text)
+WORDS = st.sampled_from(["the", "A", "Nuclei", "spindle-shaped", "mitoses", "leaves", "-", "x--", "<b>", "(TILs)"])
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text(max_size=60) | st.lists(WORDS, max_size=6).map(" ".join))
+def test_plain_texts_are_printable_and_keys_have_their_words(text: str) -> None:
+    """A hyphen parts words; a lemma begins as its word does, and is one word."""
+    once, found = plain(text), key(text)
     assert once.isprintable()
     assert once == " ".join(once.split())
-    assert "-" not in key(text)
+    assert "-" not in found
+    assert found == " ".join(found.split())
+    assert [word[0] for word in found.split()] == [word[0] for word in once.replace("-", " ").split()]
 
 
 def test_words_are_found_whole() -> None:

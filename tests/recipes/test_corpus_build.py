@@ -247,6 +247,15 @@ def test_what_is_missing_is_said(root, tmp_path):
         How(shard=(3, 2))
 
 
+def test_a_judge_that_cannot_be_loaded_leaves_nothing_behind(root, tmp_path):
+    (tmp_path / "judge").mkdir()
+    options = load_corpus_options("wsss4luad", [f"judge.id={tmp_path / 'judge'}"])
+    for shard in ((1, 1), (1, 2)):
+        with pytest.raises(BadFile, match="no safetensors weights"):
+            build_corpus(options, root, tmp_path / "out" / "corpus.jsonl", How(shard))
+    assert not list((tmp_path / "out").glob("[!.]*"))
+
+
 def test_published_cleaning_keeps_every_text_at_its_question():
     assert published_texts(["grass", "dog", "grass", "", "tree"], "dog", "background") == ["grass", "", "", "", "tree"]
     assert published_texts(["poodle", "dog"], "dog", "foreground") == ["poodle dog", "dog"]

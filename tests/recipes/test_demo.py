@@ -1,54 +1,77 @@
-"""The demo makes, checks and scores a phantom data set, and can be run again."""
+"""The demo on the smallest slides that hold all its steps; CI runs `qaclims demo --quick` itself."""
 
+import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from qaclims_path.errors import QaclimsError
-from qaclims_path.recipes.demo import demo, nearest_color
+from qaclims_path.errors import UsageError
+from qaclims_path.recipes.demo import DemoReport, demo
+from qaclims_path.recipes.demo_size import FULL, QUICK, Size, settings_of
+
+TINY = Size("tiny", taught=2, held_out=1, side=896, stride=224, start=1, maps=1, seg=1, rows=("cam", "qa-clims-path"))
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo") / "demo"
-    demo(folder, quick=True)
-    return folder
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoReport, list[str]]:
+    said: list[str] = []
+    return demo(tmp_path_factory.mktemp("demo") / "demo", size=TINY, say=said.append), said
 
 
-def test_a_second_demo_uses_the_data_again_and_gives_the_same_scores(out: Path) -> None:
-    before = (out / "scores" / "metrics.json").read_bytes()
-    made = (out / "data").stat().st_mtime_ns
-    report = demo(out, quick=True)
-    assert (out / "data").stat().st_mtime_ns == made
-    assert (out / "scores" / "metrics.json").read_bytes() == before
-    assert report.check.passed
-    assert report.as_json()["scores"]["dataset"] == "phantom"
+@pytest.mark.slow
+def test_everything_is_made_and_scored(made: tuple[DemoReport, list[str]]) -> None:
+    report, said = made
+    assert all(place.exists() for place in report.places.values())
+    assert [table.key.what for table in report.comparison.tables] == ["cams", "masks", "seg"]
+    for table in report.comparison.tables:
+        assert [row.label for row in table.rows] == ["cam", "qa-clims-path"]
+        assert all(row.miou.mean is not None and 0 < row.miou.mean < 1 for row in table.rows)
+    assert (report.places["segmented"] / "slides" / f"{report.slide}_overlay.jpg").exists()
+    assert report.slide in report.places["page"].read_text(encoding="utf-8")  # the slide is in the report
+    assert report.cpu_seconds > 1
+    assert json.loads(json.dumps(report.as_json()))["slide"] == report.slide
+    assert [line for line in said if line.startswith("[")][-1].startswith("[6/6] segment a whole slide")
+    assert all("min left" in line for line in said if line.startswith("["))
 
 
-def test_colour_alone_is_better_than_nothing_and_far_from_solved(out: Path) -> None:
-    miou = demo(out, quick=True).scores.scores.miou
-    assert 0.1 < miou < 0.7
+@pytest.mark.slow
+def test_held_out_patients_are_not_learnt_from(made: tuple[DemoReport, list[str]]) -> None:
+    report, _ = made
+    asked = report.places["answers"].read_text(encoding="utf-8")
+    assert "DM0001" in asked
+    assert report.slide not in asked
 
 
-def test_other_options_in_the_same_place_are_refused(out: Path) -> None:
-    with pytest.raises(QaclimsError, match="other options"):
-        demo(out, quick=True, seed=1)
+@pytest.mark.slow
+def test_a_second_demo_does_nothing_twice_and_gives_the_same_scores(made: tuple[DemoReport, list[str]]) -> None:
+    report, _ = made
+    out = report.places["slides"].parent
+    weights = out / "runs" / "qa-clims-path" / "cam" / "weights.safetensors"
+    before = (report.places["scores"].read_bytes(), weights.stat().st_mtime_ns)
+    said: list[str] = []
+    again = demo(out, size=TINY, say=said.append)
+    assert (again.places["scores"].read_bytes(), weights.stat().st_mtime_ns) == before
+    assert not [line for line in said if line.startswith("  ")]  # no stage was begun
 
 
-def test_damaged_data_is_not_scored(out: Path, tmp_path: Path) -> None:
-    import shutil
+def test_other_options_and_other_folders_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "data.txt").touch()
+    with pytest.raises(UsageError, match="not the folder of a demo"):
+        demo(tmp_path / "mine", size=QUICK)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "demo.json").write_text('{"size": "quick", "seed": 1}')
+    with pytest.raises(UsageError, match="other options"):
+        demo(tmp_path / "other", size=QUICK)
+    (tmp_path / "other" / "demo.json").write_text("{")
+    with pytest.raises(UsageError, match="cannot be read"):
+        demo(tmp_path / "other", size=QUICK)
 
-    copy = tmp_path / "demo"
-    shutil.copytree(out, copy)
-    image = next((copy / "data" / "val").rglob("*.png"))
-    image.write_bytes(image.read_bytes()[:100])
-    with pytest.raises(QaclimsError, match="damaged"):
-        demo(copy, quick=True)
 
-
-def test_nearest_color_against_its_slow_twin() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
-    image[:] = image.mean(axis=(0, 1)).astype(np.uint8)  # constant, so that smoothing changes nothing
-    colors = np.array([[0.0, 0, 0], image[0, 0] + 1.0, [255, 255, 255]])
-    assert (nearest_color(image, colors) == 1).all()
+def test_all_rows_begin_alike_and_train_equally_long(tmp_path: Path) -> None:
+    settings = {row: settings_of(FULL, Path("card.yaml"), 0, start=tmp_path, first=False) for row in FULL.rows[1:]}
+    assert len({tuple(each) for each in settings.values()}) == 1
+    assert f'init.start="{tmp_path}"' in settings["cam+"]
+    first = settings_of(FULL, Path("card.yaml"), 0, start=tmp_path, first=True)
+    assert not [each for each in first if each.startswith("init")]
+    assert QUICK.tiles < FULL.tiles

@@ -1,7 +1,7 @@
 """A folder that `qaclims slides tile` wrote: pixels from its written tiles, or from the slides on the fly.
 
 `manifest.csv` lists the tiles with their labels, `slides.csv` where the slides lie (relative to itself or absolute),
-`tiling.json` how the tiles are read.
+`tiling.json` how the tiles are read; `masks` holds a folder per slide where a split of the card has masks.
 """
 
 import json
@@ -14,8 +14,8 @@ import numpy as np
 
 from qaclims_path.data.card import Card
 from qaclims_path.data.formats import FORMATS, FakeItem, Format
-from qaclims_path.data.formats.common import SHOWN, present_in
-from qaclims_path.data.record import ImageFile, ImageSource, Record
+from qaclims_path.data.formats.common import SHOWN, SplitFiles, present_in, write_codes
+from qaclims_path.data.record import ImageFile, ImageSource, MaskFile, Record
 from qaclims_path.errors import BadFile, DatasetProblem
 from qaclims_path.files.atomic import atomic_path, write_json
 from qaclims_path.files.folders import inside
@@ -31,7 +31,7 @@ FAKE_MPP = 0.5
 
 def list_split(card: Card, root: Path, name: str) -> list[Record]:
     """Records of a split, in the order of the manifest."""
-    card.split(name)
+    split = card.split(name)
     for file in (MANIFEST, SLIDES, TILED):
         if not (root / file).is_file():
             raise DatasetProblem(
@@ -39,20 +39,40 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
                 f"tile --out {root}` again, until it says that it is done."
             )
     how = _options(root / TILED)
-    rows = [row for row in read_tiles(root / MANIFEST, card.names) if row.split == card.split(name).part]
+    rows = [row for row in read_tiles(root / MANIFEST, card.names) if row.split == split.part]
     slides = read_rows(root / SLIDES)
     written = how.get("write") in SUFFIXES
     if not written:
         _check_slides(root, slides, rows)
+    masks = _masks_folder(card, root, name, rows) if split.supervision == "masks" else None
     return [
         Record(
             id=row.tile,
             image=_written(root, row, how) if written else _on_slide(root, row, slides[row.slide], how),
-            present=row.present,
+            present=None if split.labels_from == "masks" else row.present,
+            mask=None if masks is None else MaskFile(_mask_path(masks, row.slide, row.x, row.y)),
             patient=row.patient,
         )
         for row in rows
     ]
+
+
+def _masks_folder(card: Card, root: Path, name: str, rows: list[TileRow]) -> Path:
+    """Where the masks of a split lie, which has those of every slide."""
+    folder = SplitFiles(card, root, name).find("the masks", card.split(name).masks)
+    slides = list(dict.fromkeys(row.slide for row in rows))
+    gone = [slide for slide in slides if not inside(folder, slide, root / MANIFEST).is_dir()]
+    if gone:
+        more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
+        raise DatasetProblem(
+            f"{folder} has no masks of {', '.join(gone[:SHOWN])}{more}. Run `qaclims slides tile` with --masks and "
+            f"--out {root} again: only these slides are done anew."
+        )
+    return folder
+
+
+def _mask_path(folder: Path, slide: str, x: int, y: int) -> Path:
+    return folder / slide / f"{x}_{y}.png"
 
 
 def _written(root: Path, row: TileRow, how: dict[str, Any]) -> ImageSource:
@@ -110,6 +130,8 @@ def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) ->
         for item in found:
             canvas[item.y : item.y + side, item.x : item.x + side] = item.image
             rows.append(_fake_row(card, name, slide, item))
+            for folder in card.split(name).masks[:1]:
+                write_codes(_mask_path(root / folder, slide, item.x, item.y), card.encode(item.labels), card)
         place = root / "fake-slides" / f"{slide}.tiff"
         per_cm = 10_000 / FAKE_MPP
         with atomic_path(place) as temporary:

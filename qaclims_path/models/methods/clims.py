@@ -9,14 +9,7 @@ from torch import Tensor
 
 from qaclims_path.compute import losses
 from qaclims_path.models.methods import METHODS
-from qaclims_path.models.methods.seen import (
-    Pairs,
-    Seen,
-    cosines,
-    mean_over_images,
-    mean_over_pairs,
-    sum_over_pairs,
-)
+from qaclims_path.models.methods.seen import Pairs, Seen, cosines, mean_over_pairs, published_map_losses, sum_over_pairs
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -56,11 +49,7 @@ class Clims:
 
     def map_losses(self, seen: Seen) -> dict[str, Tensor]:
         """Area, and classification where it has a weight."""
-        out = {"area": self.area * mean_over_images(losses.area(seen.activations), seen)}
-        if self.classification:
-            told = losses.classification(seen.scores, seen.present)
-            out["classification"] = self.classification * mean_over_images(told, seen)
-        return out
+        return published_map_losses(seen, area=self.area, classification=self.classification)
 
     def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:
         """The three published losses between regions and texts."""

@@ -11,13 +11,7 @@ from qaclims_path.compute import losses
 from qaclims_path.compute.segments import owners
 from qaclims_path.compute.texts import mixed_texts
 from qaclims_path.models.methods import METHODS
-from qaclims_path.models.methods.seen import (
-    Pairs,
-    Seen,
-    cosines,
-    mean_over_images,
-    sum_over_pairs,
-)
+from qaclims_path.models.methods.seen import Pairs, Seen, cosines, published_map_losses, sum_over_pairs
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -57,11 +51,7 @@ class QaClims:
 
     def map_losses(self, seen: Seen) -> dict[str, Tensor]:
         """Area, and classification where it has a weight."""
-        out = {"area": self.area * mean_over_images(losses.area(seen.activations), seen)}
-        if self.classification:
-            told = losses.classification(seen.scores, seen.present)
-            out["classification"] = self.classification * mean_over_images(told, seen)
-        return out
+        return published_map_losses(seen, area=self.area, classification=self.classification)
 
     def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:
         """The two published contrasts."""

@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from qaclims_path.compute import losses
 from qaclims_path.types import PairTexts
 
 
@@ -77,6 +78,15 @@ class Method(Protocol):
     def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:
         """Named and weighted losses between regions and texts; over parts of a batch they add up."""
         ...
+
+
+def published_map_losses(seen: Seen, *, area: float, classification: float) -> dict[str, Tensor]:
+    """Area, and classification where it has a weight: the losses of both published methods that need no judge."""
+    out = {"area": area * mean_over_images(losses.area(seen.activations), seen)}
+    if classification:
+        told = losses.classification(seen.scores, seen.present)
+        out["classification"] = classification * mean_over_images(told, seen)
+    return out
 
 
 def mean_over_images(value: Tensor, seen: Seen) -> Tensor:

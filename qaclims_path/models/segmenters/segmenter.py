@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.files.atomic import atomic_path, write_json, write_text
+from qaclims_path.errors import UsageError
+from qaclims_path.files.atomic import write_json, write_text
 from qaclims_path.files.hub import resolve
+from qaclims_path.models.saving import fill_network, save_network
 from qaclims_path.models.segmenters import build_network
 from qaclims_path.models.segmenters.encoders import fill_encoder, pixels_of
 from qaclims_path.models.segmenters.hub import upload
 from qaclims_path.models.segmenters.model_card import model_card
 from qaclims_path.models.segmenters.spec import CARD, SETTINGS, WEIGHTS, Spec, read_spec
-from qaclims_path.models.weights import read_weights
 
 PLACE = "seg"  # in the folder of a run
 FILES = (SETTINGS, WEIGHTS, CARD)
@@ -106,9 +105,7 @@ class Segmenter(nn.Module):
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `model.safetensors`, `README.md` (the model card) and, when these are complete, `config.json`."""
         place = Path(folder)
-        state = {key: value.detach().cpu().contiguous() for key, value in self.network.state_dict().items()}
-        with atomic_path(place / WEIGHTS) as temporary:
-            save_file(state, temporary, {"format": "pt"})
+        save_network(place / WEIGHTS, self.network)
         write_text(place / CARD, model_card(self.spec))
         write_json(place / SETTINGS, self.spec.as_json())
 
@@ -127,10 +124,7 @@ class Segmenter(nn.Module):
         spec = read_spec(folder)
         check_classes(spec, classes, model)
         segmenter = cls(spec)
-        state, wanted = read_weights(folder / WEIGHTS), segmenter.network.state_dict()
-        if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in wanted.items()}:
-            raise BadFile(f"{folder / WEIGHTS} does not belong to {folder / SETTINGS}. Copy both from one place.")
-        segmenter.network.load_state_dict(state)
+        fill_network(segmenter.network, folder / WEIGHTS, folder / SETTINGS)
         return segmenter.eval()
 
     def push_to_hub(

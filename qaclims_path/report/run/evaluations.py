@@ -1,6 +1,5 @@
 """Evaluations read back from `metrics.json` and the tables beside it."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from qaclims_path.data.protocol import load_protocol
 from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.files.objects import read_objects
 from qaclims_path.files.tables import read_csv
 from qaclims_path.report import evaluation as found
 from qaclims_path.report.evaluation import EvaluationReport
@@ -63,12 +63,7 @@ def _order(one: Evaluated) -> tuple[int, int, str]:
 
 
 def _entries(path: Path) -> list[Entry]:
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path} cannot be read: {error}. Remove it, and evaluate again.") from error
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise BadFile(f"{path} should be a list of evaluations. Remove it, and evaluate again.")
+    entries = read_objects(path, "Remove it, and evaluate again.")
     return [entry for entry in entries if entry.get("schema") == found.SCHEMA]
 
 

@@ -32,21 +32,26 @@ def instances_in(folder: Path) -> dict[str, list[Path]]:
     return series
 
 
-def instance_of(folder: Path) -> str:
-    """A file of the one slide in a folder; readers find the others that belong to it.
+def slide_in(folder: Path) -> list[Path]:
+    """The files of the one slide in a folder.
 
     Raises:
-        BadFile: The folder holds no DICOM file, or those of several slides.
+        BadFile: The folder holds no DICOM file, those of several slides, or one that does not say what it is of.
     """
     series = instances_in(folder)
     if not series:
         raise BadFile(f"{folder} holds no DICOM files, so it is no slide. Name the slides in it one by one.")
+    if len(series) > 1 and "" in series:
+        raise BadFile(
+            f"{series[''][0]} does not say which slide it is of, as when a copy was cut off. Copy it again, or take it "
+            "out of the folder."
+        )
     if len(series) > 1:
         examples = ", ".join(files[0].name for files in list(series.values())[:3])
         raise BadFile(
             f"{folder} holds {len(series)} DICOM series; name a file of the one you mean, such as {examples}."
         )
-    return str(next(iter(series.values()))[0])
+    return next(iter(series.values()))
 
 
 class DicomBackend:
@@ -106,10 +111,13 @@ def open_with_wsidicom(path: str) -> DicomBackend:
         wsidicom = import_module("wsidicom")  # an extra: absent from most installations, and from type checks
     except ImportError as error:
         raise MissingExtra('it needs wsidicom. Install it: pip install "qaclims_path[dicom]"') from error
-    file = Path(instance_of(Path(path)) if Path(path).is_dir() else path)
-    siblings = next((files for files in instances_in(file.parent).values() if file in files), [file])
+    file = Path(path)
+    if file.is_dir():
+        files = slide_in(file)
+    else:
+        files = next((files for files in instances_in(file.parent).values() if file in files), [file])
     try:
-        return DicomBackend(wsidicom.WsiDicom.open(siblings), path)
+        return DicomBackend(wsidicom.WsiDicom.open(files), path)
     except Exception as error:  # pydicom and wsidicom raise anything on damaged files
         raise NotMine(f"wsidicom says '{error}'") from error
 

@@ -59,16 +59,17 @@ def open_with_openslide(path: str) -> OpenSlideBackend:
     """Open a file, or a folder of DICOM instances of one slide."""
     import openslide
 
-    from qaclims_path.slides.readers.dicom import instance_of
+    from qaclims_path.slides.readers.dicom import slide_in
 
-    file = instance_of(Path(path)) if Path(path).is_dir() else path
-    try:
-        slide = openslide.OpenSlide(file)
-    except openslide.OpenSlideUnsupportedFormatError as error:
-        raise NotMine("OpenSlide knows no such format") from error
-    except openslide.OpenSlideError as error:
-        raise NotMine(f"OpenSlide says {_brief(error, str(file))}") from error
-    return OpenSlideBackend(slide, path)
+    refusals = []
+    for file in slide_in(Path(path)) if Path(path).is_dir() else [path]:  # of a damaged one, others may know the rest
+        try:
+            return OpenSlideBackend(openslide.OpenSlide(file), path)
+        except openslide.OpenSlideUnsupportedFormatError as error:
+            raise NotMine("OpenSlide knows no such format") from error
+        except openslide.OpenSlideError as error:
+            refusals.append(_brief(error, str(file)))
+    raise NotMine(f"OpenSlide says {refusals[0]}")
 
 
 def info_of(slide: Any, path: str, backend: str) -> SlideInfo:  # noqa: ANN401 - an OpenSlide, or what looks like one

@@ -9,6 +9,7 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import open_dataset
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
+from qaclims_path.data.record import classes_in, truth_of
 from qaclims_path.errors import BadFile, DatasetProblem
 from qaclims_path.recipes.check import check
 
@@ -95,3 +96,64 @@ def test_damaged_books(card, root):
     (root / "tiling.json").write_text("[]")
     with pytest.raises(BadFile, match="does not hold the options"):
         list_records(card, root, "train")
+
+
+@pytest.fixture
+def masked(checkout, tmp_path):
+    """A card whose split val has masks, and a folder of it."""
+    card = load_card(checkout / "tests" / "cards" / "tiles-masks.yaml")
+    write_fake(card, tmp_path / "masked", images=5)
+    return card, tmp_path / "masked"
+
+
+def test_masks_lie_in_a_folder_per_slide(masked):
+    card, root = masked
+    records = list_records(card, root, "val")
+    assert all(record.present is None for record in records)
+    for record in records:
+        slide, x, y = record.id.rsplit("_", 2)
+        assert record.mask.path == root / "masks" / slide / f"{x}_{y}.png"
+    assert len({record.mask.path.parent for record in records}) == 3
+    assert all(record.mask is None and record.present for record in list_records(card, root, "train"))
+
+
+def test_a_split_may_have_masks_and_labels(masked):
+    card, root = masked
+    both = card.split("val").model_copy(update={"labels_from": "table"})
+    for record in list_records(card.model_copy(update={"splits": {"val": both}}), root, "val"):
+        assert record.present == classes_in(card, truth_of(card, record))
+
+
+def test_mask_folders_that_are_missing(masked):
+    card, root = masked
+    (root / "masks" / "slide-0004").rename(root / "masks" / "elsewhere")
+    with pytest.raises(DatasetProblem, match=r"has no masks of slide-0004\. Run `qaclims slides tile` with --masks"):
+        list_records(card, root, "val")
+    assert [group.kind for group in check(card, root).problems] == ["masks"]
+    (root / "masks").rename(root / "gone")
+    with pytest.raises(DatasetProblem, match=r"has no 'masks' \(the masks of the split 'val'"):
+        list_records(card, root, "val")
+    assert list_records(card, root, "train")
+
+
+def test_folders_of_masks_are_not_taken_for_masks(masked):
+    """A slide may be called like a picture."""
+    card, root = masked
+    for place in (root / "masks", root / "fake-slides"):
+        (found,) = place.glob("slide-0004*")
+        found.rename(place / "a.tiff")
+    for table in ("manifest.csv", "slides.csv"):
+        text = (root / table).read_text().replace("fake-slides/slide-0004.tiff", "fake-slides/a.tiff")
+        (root / table).write_text(text.replace("slide-0004", "a.tiff"))
+    assert "a.tiff" in {record.mask.path.parent.name for record in list_records(card, root, "val")}
+    assert check(card, root).passed
+
+
+def test_masks_that_lead_out_of_the_folder(masked):
+    card, root = masked
+    for table in ("manifest.csv", "slides.csv"):
+        (root / table).write_text((root / table).read_text().replace(",slide-0004,", ",../../etc,"))
+    how = json.loads((root / "tiling.json").read_text())
+    (root / "tiling.json").write_text(json.dumps({**how, "write": "png"}))
+    with pytest.raises(BadFile, match="leads out of"):
+        list_records(card, root, "val")

@@ -1,13 +1,13 @@
 """Runs with masks but without a network, and trainings of a few steps with tiny encoders."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from qaclims_path.data.cards import load_card
-from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
 from qaclims_path.engine.settings import RunSettings
 from qaclims_path.files.maps import ImageMaps, MapWriter
@@ -16,9 +16,6 @@ from qaclims_path.recipes.masks_options import MaskOptions
 from qaclims_path.recipes.train_seg import TrainSegReport, train_seg
 from qaclims_path.recipes.train_seg_options import load_seg_options
 
-QUIET = RunSettings(
-    devices=1, accelerator="cpu", precision="fp32", workers=0, quiet=True, loggers=("csv",), log_every=1
-)
 TINY = [
     "seg.network.encoder=test_resnet",
     "seg.network.weights=none",
@@ -30,23 +27,10 @@ TINY = [
 Train = Callable[..., TrainSegReport]
 
 
-@pytest.fixture
-def quiet() -> RunSettings:
-    return QUIET
-
-
 @pytest.fixture(scope="session")
-def fake(tmp_path_factory) -> Callable[[str], Path]:
-    """The folder of a made-up data set by its name, made once."""
-    made: dict[str, Path] = {}
-
-    def make(name: str) -> Path:
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp("data") / name
-            write_fake(load_card(name), made[name], images=4)
-        return made[name]
-
-    return make
+def quiet(quiet) -> RunSettings:
+    """With a log."""
+    return replace(quiet, loggers=("csv",))
 
 
 @pytest.fixture(scope="session")
@@ -78,11 +62,11 @@ def pseudo(tmp_path_factory, fake) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def train(tmp_path, fake, pseudo) -> Train:
+def train(tmp_path, fake, pseudo, quiet) -> Train:
     """Train a recipe for two steps; more settings, masks and another folder can be given."""
 
     def run(
-        recipe: str, *settings: str, out: Path | None = None, running: RunSettings = QUIET, **given
+        recipe: str, *settings: str, out: Path | None = None, running: RunSettings = quiet, **given
     ) -> TrainSegReport:
         options = load_seg_options(recipe, [*TINY, *settings])
         root = given.pop("root", None) or fake(options.dataset)

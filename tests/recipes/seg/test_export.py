@@ -71,7 +71,7 @@ def test_what_is_there_stays_and_what_is_damaged_is_said(run, tmp_path):
     with pytest.raises(UsageError, match="is no folder"):
         export(tmp_path / "nowhere", tmp_path / "out")
     (run / "metrics.json").write_text("{}")
-    with pytest.raises(BadFile, match="list of evaluations"):
+    with pytest.raises(BadFile, match="list of objects"):
         export(run, tmp_path / "out")
     (run / "metrics.json").write_text("[")
     with pytest.raises(BadFile, match="cannot be read"):

@@ -26,16 +26,13 @@ FP32 = PredictOptions(precision="fp32", device="cpu")
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, fake):
+def trained(tmp_path_factory, fake, quiet):
     """A run whose segmenter has been trained on true masks for a step or two."""
-    from qaclims_path.engine.settings import RunSettings
-
     settings = ["network.encoder=test_resnet", "network.weights=none", "network.architecture=unet", "augment.size=32"]
     more = ["train.epochs=4", "train.batch=2", "truth=true", "split=val", "train.lr=0.01"]
     options = load_seg_options("bcss-wsss/cam", [f"seg.{each}" for each in (*settings, *more)])
-    running = RunSettings(devices=1, accelerator="cpu", precision="fp32", workers=0, quiet=True, loggers=())
     run = tmp_path_factory.mktemp("trained") / "run"
-    train_seg(options, fake("bcss-wsss"), run, running=running)
+    train_seg(options, fake("bcss-wsss"), run, running=quiet)
     return run
 
 

@@ -1,0 +1,72 @@
+"""Options of the commands that train or use networks, and how such a command runs."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qaclims_path.errors import UsageError
+
+if TYPE_CHECKING:
+    from qaclims_path.engine.settings import RunSettings
+
+FINISHED_WITH_FAILURES = 3
+
+
+class Precision(StrEnum):
+    """Of the arithmetic."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class Glass(StrEnum):
+    """What becomes of white glass."""
+
+    protocol = "protocol"
+    keep = "keep"
+
+
+Devices = Annotated[int | None, typer.Option(min=1, help="Processes per machine; all GPUs if not given.")]
+Nodes = Annotated[int | None, typer.Option(min=1, help="Machines.")]
+TrainPrecision = Annotated[Precision, typer.Option(help="auto measures which is faster.")]
+UsePrecision = Annotated[Precision, typer.Option(help="auto takes what the hardware is fastest at.")]
+Workers = Annotated[int | None, typer.Option(min=0, help="Processes that load data, per device.")]
+SaveEvery = Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0 is one per epoch.")]
+
+
+def run_settings(
+    *,
+    quiet: bool,
+    devices: int | None = None,
+    nodes: int | None = None,
+    precision: Precision = Precision.auto,
+    workers: int | None = None,
+    save_every: int = 0,
+) -> "RunSettings":
+    """How a training runs, from options; what is not given is found out."""
+    from qaclims_path.engine.settings import RunSettings
+
+    return RunSettings(
+        devices=devices or "auto",
+        nodes=nodes or "auto",
+        precision=precision.value,
+        workers="auto" if workers is None else workers,
+        save_every=save_every,
+        quiet=quiet,
+    )
+
+
+def scales_of(text: str) -> tuple[float, ...]:
+    """Factors at which images are looked at.
+
+    Example:
+        >>> scales_of("0.5,1")
+        (0.5, 1.0)
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--scales {text} should be numbers with commas between them, such as 0.5,1,1.5,2.") from error

@@ -1,0 +1,81 @@
+"""How much the demo does: all of it in a quarter of an hour of one processor, or the same in little."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+BACKBONE = "mobilenetv2_050"  # learns from nothing, and quickly so without a GPU
+ROWS = ("cam", "cam+", "clims", "qa-clims", "qa-clims-path")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much.
+
+    Attributes:
+        name: As it is noted in the folder.
+        taught: Patients, and slides, to learn from.
+        held_out: Patients, and slides, to be scored on.
+        side: Of a slide in pixels.
+        stride: From one tile to the next, in pixels.
+        start: Epochs of the maps that the other methods begin with.
+        maps: Epochs of every other method.
+        seg: Epochs of the segmenters.
+        tile: Side of a tile in pixels.
+        rows: Methods.
+    """
+
+    name: str
+    taught: int
+    held_out: int
+    side: int
+    stride: int
+    start: int
+    maps: int
+    seg: int
+    tile: int = 224
+    rows: tuple[str, ...] = ROWS
+
+    @property
+    def pixels(self) -> float:
+        """Megapixels of all slides."""
+        return (self.taught + self.held_out) * self.side**2 / 1e6
+
+    @property
+    def tiles(self) -> float:
+        """About how many are learnt from."""
+        return self.taught * ((self.side - self.tile) // self.stride + 1) ** 2
+
+    def seconds_of(self, row: str) -> float:
+        """About how long a row takes one processor, to foretell what is left."""
+        epochs = self.start * 0.03 if row == "cam" else self.maps * (0.03 if row == "cam+" else 0.06)
+        return self.tiles * (epochs + self.seg * 0.05 + 0.2) + 10
+
+
+FULL = Size("full", taught=8, held_out=4, side=2240, stride=448, start=12, maps=6, seg=8)
+QUICK = Size("quick", taught=3, held_out=1, side=1344, stride=224, start=3, maps=1, seg=1)
+
+
+def settings_of(size: Size, card: Path, seed: int, *, start: Path | None, first: bool) -> list[str]:
+    """What the demo changes in the recipes of the phantom: data, a smaller network, and how long it is trained.
+
+    Args:
+        size: How much.
+        card: Of the tiles.
+        seed: Of the training.
+        start: The plain maps that all rows begin with, and all segmenters; None where these are still to be trained.
+        first: Whether these are the very maps of the row.
+    """
+    changed: dict[str, object] = {
+        "dataset": str(card),
+        "network.backbone": BACKBONE,
+        "augment.size": size.tile,
+        "train.epochs": size.start if first else size.maps,
+        "train.seed": seed,
+        "seg.augment.size": size.tile,
+        "seg.train.epochs": size.seg,
+    }
+    if start is not None:
+        changed |= {"seg.network.encoder": BACKBONE, "seg.network.weights": str(start)}
+        changed |= {} if first else {"init.start": str(start)}
+    return [f"{key}={json.dumps(value)}" for key, value in changed.items()]
