@@ -26,6 +26,8 @@ from qaclims_path.engine.settings import RunSettings
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.atomic import write_json, write_text
 from qaclims_path.files.tables import write_csv
+from qaclims_path.models.devices import device_of
+from qaclims_path.models.inference import fastest_precision
 from qaclims_path.recipes.compare import compare
 from qaclims_path.recipes.corpus_build import build_corpus
 from qaclims_path.recipes.demo_size import Size, settings_of
@@ -233,9 +235,7 @@ def _do(steps: Sequence[tuple[str, float, Callable[[], object]]], say: Say) -> N
 
 
 def _running() -> RunSettings:
-    import torch
-
-    return RunSettings(precision="bf16" if torch.cuda.is_available() else "fp32", loggers=("csv",), workers=0)
+    return RunSettings(precision=fastest_precision(device_of("auto")), loggers=("csv",), workers=0)
 
 
 def _mark(out: Path, made_with: dict[str, object]) -> None:

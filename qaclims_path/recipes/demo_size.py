@@ -4,7 +4,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-BACKBONE = "mobilenetv2_050"  # learns from nothing, and quickly so without a GPU
+from qaclims_path.assets import EMBEDDED_WEIGHTS, embedded_model
+
+BACKBONE = "test_resnet"  # that of the embedded judge, whose weights all rows begin with
+DECODER = {"decoder_channels": [64, 48, 32, 24, 16]}
 ROWS = ("cam", "cam+", "clims", "qa-clims", "qa-clims-path")
 
 
@@ -69,11 +72,14 @@ def settings_of(size: Size, card: Path, seed: int, *, start: Path | None, first:
     changed: dict[str, object] = {
         "dataset": str(card),
         "network.backbone": BACKBONE,
+        "network.weights": str(embedded_model("judge") / EMBEDDED_WEIGHTS["judge"]),
         "augment.size": size.tile,
         "train.epochs": size.start if first else size.maps,
         "train.seed": seed,
         "seg.augment.size": size.tile,
         "seg.train.epochs": size.seg,
+        "seg.network.settings": DECODER,
+        "masks.refiner": "par",
     }
     if start is not None:
         changed |= {"seg.network.encoder": BACKBONE, "seg.network.weights": str(start)}
