@@ -1,14 +1,14 @@
 """What decides the tiles of a folder, as it is written beside them."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from qaclims_path.config import Options
-from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json
+from qaclims_path.files.objects import read_object
 from qaclims_path.slides.slide_list import TILED
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -74,7 +74,7 @@ def check_folder(out: Path, options: TileOptions) -> None:
         return
     usual = {key: field.default for key, field in TileOptions.model_fields.items() if not field.is_required()}
     before, now = (
-        {**usual, **_read(path)},
+        {**usual, **read_object(path, WAYS_OUT)},
         options.model_dump(mode="json"),
     )  # a missing option is younger than the folder
     changed = [
@@ -90,13 +90,3 @@ def mark_folder(out: Path, options: TileOptions) -> None:
     """Write down which options a folder is made with."""
     if not (out / TILED).exists():
         write_json(out / TILED, options.model_dump(mode="json"))
-
-
-def _read(path: Path) -> dict[str, object]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path} cannot be read: {error}. {WAYS_OUT}") from error
-    if not isinstance(found, dict):
-        raise BadFile(f"{path} does not hold the options of a tiling. {WAYS_OUT}")
-    return found

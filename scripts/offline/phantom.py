@@ -9,7 +9,7 @@ from qaclims_path.data.phantoms.tiles import phantom_tiles
 from qaclims_path.files.atomic import atomic_path
 from qaclims_path.files.progress import track
 
-PATIENTS = {"train": 30, "val": 10}
+PATIENTS = {"train": 20, "val": 10}
 TILES = 8  # of a patient
 QUICK = {"train": 1, "val": 1}
 

@@ -4,7 +4,6 @@
 `tiling.json` how the tiles are read; `masks` holds a folder per slide where a split of the card has masks.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +18,7 @@ from qaclims_path.data.record import ImageFile, ImageSource, MaskFile, Record
 from qaclims_path.errors import BadFile, DatasetProblem
 from qaclims_path.files.atomic import atomic_path, write_json
 from qaclims_path.files.folders import inside
+from qaclims_path.files.objects import read_object
 from qaclims_path.files.tables import read_csv, write_csv
 from qaclims_path.slides.manifest import PRESENT, SHARE, TileRow, columns_of, read_tiles, tile_id
 from qaclims_path.slides.slide_list import TILED, SlideEntry, read_rows
@@ -38,7 +38,7 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
                 f"{root} has no {file}, so it is not a folder of tiles, or an unfinished one. Run `qaclims slides "
                 f"tile --out {root}` again, until it says that it is done."
             )
-    how = _options(root / TILED)
+    how = read_object(root / TILED, "Tile the slides again.")
     rows = [row for row in read_tiles(root / MANIFEST, card.names) if row.split == split.part]
     slides = read_rows(root / SLIDES)
     written = how.get("write") in SUFFIXES
@@ -100,16 +100,6 @@ def _check_slides(root: Path, slides: dict[str, SlideEntry], rows: list[TileRow]
             f"the column 'slide' of {root / SLIDES}, or run `qaclims slides tile` on their new folder with the same "
             f"options and --out {root}: nothing is tiled twice. Tiles written with --write need no slides."
         )
-
-
-def _options(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path} cannot be read: {error}. Tile the slides again.") from error
-    if not isinstance(found, dict):
-        raise BadFile(f"{path} does not hold the options of a tiling. Tile the slides again.")
-    return found
 
 
 def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) -> None:

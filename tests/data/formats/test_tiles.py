@@ -94,7 +94,7 @@ def test_damaged_books(card, root):
     with pytest.raises(BadFile, match=r"tiling\.json cannot be read"):
         list_records(card, root, "train")
     (root / "tiling.json").write_text("[]")
-    with pytest.raises(BadFile, match="does not hold the options"):
+    with pytest.raises(BadFile, match="should hold an object"):
         list_records(card, root, "train")
 
 
