@@ -93,9 +93,9 @@ class Demo:
     def steps(self) -> Iterator[tuple[str, float, Callable[[], object]]]:
         """What each step does, its share of the whole in seconds of one processor, and itself."""
         size = self.size
-        yield f"paint the slides of {size.taught + size.held_out} patients", 3 * size.pixels, self.paint
-        yield "cut and label tiles, with masks for the held-out patients", 6 * size.pixels, self.tile
-        yield "ask the answerer about every tile", 0.12 * size.tiles, self.ask
+        yield f"paint the slides of {size.taught + size.held_out} patients", 0.1 * size.pixels, self.paint
+        yield "cut and label tiles, with masks for the held-out patients", 0.2 * size.pixels + 10, self.tile
+        yield "ask the answerer about every tile", 0.2 * size.tiles, self.ask
         for row in size.rows:
             yield f"{row}: maps, masks, segmenter, scores", size.seconds_of(row), partial(self.train, row)
         yield "segment a whole slide", 8, self.segment
@@ -122,6 +122,7 @@ class Demo:
         tree = yaml.safe_load(Path(report.card).read_text(encoding="utf-8"))
         known = {each.name: each for each in load_card("phantom").classes}
         words = {"display", "synonyms", "prompts", "definition"}
+        tree |= {"name": "demo", "title": "Painted slides of the demo"}
         tree["classes"] = [
             {**each, **known[each["name"]].model_dump(mode="json", include=words)} for each in tree["classes"]
         ]

@@ -51,12 +51,12 @@ class Size:
 
     def seconds_of(self, row: str) -> float:
         """About how long a row takes one processor, to foretell what is left."""
-        epochs = self.start * 0.03 if row == "cam" else self.maps * (0.03 if row == "cam+" else 0.06)
-        return self.tiles * (epochs + self.seg * 0.05 + 0.2) + 10
+        taught = self.start if row == "cam" else self.maps * (1 if row == "cam+" else 2)
+        return 15 + self.tiles * (0.2 + 0.02 * taught + 0.05 * self.seg)
 
 
-FULL = Size("full", taught=8, held_out=4, side=2240, stride=448, start=12, maps=6, seg=8)
-QUICK = Size("quick", taught=3, held_out=1, side=1344, stride=224, start=3, maps=1, seg=1)
+FULL = Size("full", taught=8, held_out=4, side=2240, stride=448, start=12, maps=6, seg=14)
+QUICK = Size("quick", taught=3, held_out=1, side=1344, stride=224, start=6, maps=2, seg=3)
 
 
 def settings_of(size: Size, card: Path, seed: int, *, start: Path | None, first: bool) -> list[str]:
