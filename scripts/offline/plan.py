@@ -136,7 +136,7 @@ class Job:
         if self.row not in (START, "supervised"):
             found.append(f"init.start={json.dumps(str(self.start))}")
         judge = plan.judge or (str(self.judge_folder) if self.of.judge == "trained" else None)
-        if judge and self.row != "control":
+        if judge and self.row not in (*WORDLESS, "control"):  # no other row is to wait for it
             found.append(f"judge.id={json.dumps(judge)}")
         kind, _, model = plan.answerer.partition(":")
         if kind != "retrieval":
