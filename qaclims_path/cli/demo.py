@@ -9,6 +9,9 @@ import typer
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo writes.")] = Path("demo"),
     quick: Annotated[bool, typer.Option("--quick", help="The same in little: does it run?")] = False,
+    controls: Annotated[
+        bool, typer.Option("--controls", help="Rows that tell what words are worth, too: names, shuffled, supervised.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the painted tissue and of every training.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -18,14 +21,19 @@ def demo(
 
     Example: `qaclims demo --out demo --quick`
     """
+    from dataclasses import replace
+
     from qaclims_path.cli.show import print_json, print_parts
     from qaclims_path.cli.show_compare import compare_parts
     from qaclims_path.data.phantoms.splits import EMBEDDED
     from qaclims_path.recipes.demo import demo as run
-    from qaclims_path.recipes.demo_size import FULL, QUICK
+    from qaclims_path.recipes.demo_size import CONTROLS, FULL, QUICK
     from qaclims_path.report.demo import places_part
 
-    report = run(out, size=QUICK if quick else FULL, seed=seed, say=lambda text: typer.echo(text, err=True))
+    size = QUICK if quick else FULL
+    if controls:
+        size = replace(size, rows=(*size.rows, *CONTROLS))
+    report = run(out, size=size, seed=seed, say=lambda text: typer.echo(text, err=True))
     if as_json:
         print_json(report.as_json())
         return

@@ -30,7 +30,7 @@ from qaclims_path.models.devices import device_of
 from qaclims_path.models.inference import fastest_precision
 from qaclims_path.recipes.compare import compare
 from qaclims_path.recipes.corpus_build import build_corpus
-from qaclims_path.recipes.demo_size import Size, settings_of
+from qaclims_path.recipes.demo_size import SUPERVISED, Size, settings_of
 from qaclims_path.recipes.report import SLIDES as SEGMENTED
 from qaclims_path.recipes.report import write_run_report
 from qaclims_path.recipes.run import do_run
@@ -43,9 +43,11 @@ from qaclims_path.recipes.tile import TileInputs, tile
 from qaclims_path.recipes.tile_options import TileOptions
 from qaclims_path.report.comparison import CompareReport
 
-MARKER, LIST, CARD = "demo.json", "slides.csv", "card.yaml"
+MARKER = "demo.json"
 START, BASE, BEST = "cam", "cam+", "qa-clims-path"
+TRUTH = ("split=test", "seg.split=test", "seg.truth=true", f"seg.method={SUPERVISED}", "evaluate.what=[seg]")
 MPP = 0.5
+EARLY = 0.1  # share of the work before which its pace says nothing
 Say = Callable[[str], None]
 
 
@@ -94,29 +96,34 @@ class Demo:
         """What each step does, its share of the whole in seconds of one processor, and itself."""
         size = self.size
         yield f"paint the slides of {size.taught + size.held_out} patients", 0.1 * size.pixels, self.paint
-        yield "cut and label tiles, with masks for the held-out patients", 0.2 * size.pixels + 10, self.tile
-        yield "ask the answerer about every tile", 0.2 * size.tiles, self.ask
+        yield "cut and label tiles, with masks for the held-out patients", 0.1 * size.pixels, self.tile
+        yield "ask the answerer about every tile", 0.1 * size.tiles, self.ask
         for row in size.rows:
             yield f"{row}: maps, masks, segmenter, scores", size.seconds_of(row), partial(self.train, row)
         yield "segment a whole slide", 8, self.segment
 
     def paint(self) -> None:
-        """Slides with their annotations and truth, and a list of them that holds each patient's split."""
+        """Slides with their annotations and truth, and lists of them that hold each patient's split."""
         names = DEMO.patients(self.size.taught + self.size.held_out)
-        rows = []
         for number, name in enumerate(names):
-            stain, split = DEMO.stains[number % len(DEMO.stains)], "train" if number < self.size.taught else "val"
-            spec = PhantomSpec(DEMO.seed + self.seed, self.size.side, self.size.side, MPP, name, stain)
-            rows.append({"slide": f"{name}.tiff", "patient": name, "split": split})
+            stain, side = DEMO.stains[number % len(DEMO.stains)], self.size.side
             if not (self.slides / f"{name}.tiff").exists():
-                write_slide(self.slides, name, spec)
-        write_csv(self.slides / LIST, rows, ("slide", "patient", "split"))
+                write_slide(self.slides, name, PhantomSpec(DEMO.seed + self.seed, side, side, MPP, name, stain))
+        for folder, split in ((self.tiles, "train"), (self.truth, "test")):  # only there have those to learn from masks
+            splits = [split] * self.size.taught + ["val"] * self.size.held_out
+            rows = [{"slide": f"{n}.tiff", "patient": n, "split": part} for n, part in zip(names, splits, strict=True)]
+            write_csv(self.slides / f"{folder.name}.csv", rows, ("slide", "patient", "split"))
 
     def tile(self) -> None:
-        """A data set: image-level labels to learn from, masks to be scored against, words of the classes."""
+        """Data sets: image-level labels to learn from, masks to be scored against, words of the classes."""
+        self._tile(self.tiles)
+        if SUPERVISED in self.size.rows:
+            self._tile(self.truth)
+
+    def _tile(self, folder: Path) -> None:
         size = self.size
         options = TileOptions(mpp=MPP, size=size.tile, stride=size.stride, write="png", masks=True, seed=self.seed)
-        report = tile(TileInputs((str(self.slides / LIST),), labels=self.slides), self.tiles, options)
+        report = tile(TileInputs((str(self.slides / f"{folder.name}.csv"),), labels=self.slides), folder, options)
         if report.failed or report.card is None:
             raise QaclimsError(f"The slides in {self.slides} are damaged. Remove {self.out}, and run the demo again.")
         tree = yaml.safe_load(Path(report.card).read_text(encoding="utf-8"))
@@ -126,7 +133,7 @@ class Demo:
         tree["classes"] = [
             {**each, **known[each["name"]].model_dump(mode="json", include=words)} for each in tree["classes"]
         ]
-        write_text(self.card, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+        write_text(self._card(folder), yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
 
     def ask(self) -> None:
         """Answers about the tiles that are learnt from, shared by all rows."""
@@ -136,12 +143,16 @@ class Demo:
 
     def train(self, row: str) -> None:
         """A run of one method, and what it gives."""
-        options = self.options(row)
         if row == START and self.start is None:  # its segmenter begins with its maps, as all others do
-            do_run(Run(options, self.tiles, self.runs / row, running=_running()), only="cam", say=self._say_less)
-            options = self.options(row)
+            self._run(row, only="cam")
+        self._run(row)
+
+    def _run(self, row: str, *, only: str | None = None) -> None:
+        options = self.options(row)
+        data = self.truth if row == SUPERVISED else self.tiles
         corpus = self.corpus if options.corpus is not None else None
-        do_run(Run(options, self.tiles, self.runs / row, corpus, running=_running()), say=self._say_less)
+        running = RunSettings(precision=fastest_precision(device_of("auto")), loggers=("csv",), workers=0)
+        do_run(Run(options, data, self.runs / row, corpus, running=running), only=only, say=self._say_less)
 
     def segment(self) -> None:
         """The largest class map: one whole slide of a held-out patient, also in the report of its run."""
@@ -151,7 +162,11 @@ class Demo:
 
     def options(self, row: str) -> RunOptions:
         """The recipe of a row for the phantom, in the demo's size."""
-        changed = settings_of(self.size, self.card, self.seed, start=self.start, first=row == START)
+        first = row == START
+        if row == SUPERVISED:
+            changed = settings_of(self.size, self._card(self.truth), self.seed, start=self.start, first=False)
+            return load_run(f"phantom/{START}", [*changed, *TRUTH])
+        changed = settings_of(self.size, self._card(self.tiles), self.seed, start=self.start, first=first)
         return load_run(f"phantom/{row}", changed)
 
     @property
@@ -171,9 +186,13 @@ class Demo:
         return self.out / "tiles"
 
     @property
-    def card(self) -> Path:
-        """Its card, with words."""
-        return self.out / CARD
+    def truth(self) -> Path:
+        """The same tiles, all of them with masks: for the supervised control, and for nothing else."""
+        return self.out / "truth"
+
+    def _card(self, folder: Path) -> Path:
+        """With words."""
+        return self.out / f"{folder.name}.yaml"
 
     @property
     def corpus(self) -> Path:
@@ -200,7 +219,7 @@ def demo(out: Path, *, size: Size, seed: int = 0, say: Say = lambda _: None) -> 
 
     Args:
         out: Folder for everything the demo writes.
-        size: How much of everything; `FULL` or `QUICK`.
+        size: How much of everything; `FULL` or `QUICK`, maybe with `CONTROLS` among the rows.
         seed: Of the tissue and of every training.
         say: Is told what begins, and about how long the rest takes.
     """
@@ -228,15 +247,11 @@ def _do(steps: Sequence[tuple[str, float, Callable[[], object]]], say: Say) -> N
     begun, done, whole = time.monotonic(), 0.0, sum(share for _, share, _ in steps)
     for number, (does, share, work) in enumerate(steps, 1):
         spent = time.monotonic() - begun
-        pace = spent / done if spent > 1 and done else 1.0
+        pace = spent / done if done > EARLY * whole else 1.0
         left = pace * (whole - done)
         say(f"[{number}/{len(steps)}] {does} (about {max(1, round(left / 60))} min left)")
         work()
         done += share
-
-
-def _running() -> RunSettings:
-    return RunSettings(precision=fastest_precision(device_of("auto")), loggers=("csv",), workers=0)
 
 
 def _mark(out: Path, made_with: dict[str, object]) -> None:

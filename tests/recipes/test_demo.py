@@ -9,7 +9,17 @@ from qaclims_path.errors import UsageError
 from qaclims_path.recipes.demo import DemoReport, demo
 from qaclims_path.recipes.demo_size import FULL, QUICK, Size, settings_of
 
-TINY = Size("tiny", taught=2, held_out=1, side=896, stride=224, start=1, maps=1, seg=1, rows=("cam", "qa-clims-path"))
+TINY = Size(
+    "tiny",
+    taught=2,
+    held_out=1,
+    side=896,
+    stride=224,
+    start=1,
+    maps=1,
+    seg=1,
+    rows=("cam", "qa-clims-path", "supervised"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +34,14 @@ def test_everything_is_made_and_scored(made: tuple[DemoReport, list[str]]) -> No
     assert all(place.exists() for place in report.places.values())
     assert [table.key.what for table in report.comparison.tables] == ["cams", "masks", "seg"]
     for table in report.comparison.tables:
-        assert [row.label for row in table.rows] == ["cam", "qa-clims-path"]
+        assert [row.label for row in table.rows][:2] == ["cam", "qa-clims-path"]
         assert all(row.miou.mean is not None and 0 < row.miou.mean < 1 for row in table.rows)
+    assert report.comparison.tables[-1].rows[-1].label == "supervised"  # a segmenter alone
     assert (report.places["segmented"] / "slides" / f"{report.slide}_overlay.jpg").exists()
     assert report.slide in report.places["page"].read_text(encoding="utf-8")  # the slide is in the report
     assert report.cpu_seconds > 1
     assert json.loads(json.dumps(report.as_json()))["slide"] == report.slide
-    assert [line for line in said if line.startswith("[")][-1].startswith("[6/6] segment a whole slide")
+    assert [line for line in said if line.startswith("[")][-1].startswith("[7/7] segment a whole slide")
     assert all("min left" in line for line in said if line.startswith("["))
 
 
