@@ -21,6 +21,8 @@ ROWS = (
     START, "cam", BASE, "names", "shuffled", "clims", "qa-clims", "qa-clims-path", "control", "supervised",
 )  # fmt: skip
 WORDLESS = START, "cam", BASE, "supervised"  # rows that ask no judge
+PLAIN = START, "cam", "supervised"  # rows of the method cam, which settings about words are not for
+OF_WORDS = "losses.", "words.", "judge.", "corpus."
 WEIGHTS = "weights/mobilenetv2_100.imagenet.safetensors"
 QUICK = (
     "train.epochs=1", "seg.train.epochs=1", "cams.scales=[1.0]", "masks.rounds=1", "augment.size=64",
@@ -142,7 +144,8 @@ class Job:
         if kind != "retrieval":
             asked = {"kind": kind, **({"model": model} if model else {})}
             found += ["corpus.lexicon=none", f"corpus.answerer={json.dumps(asked)}"]
-        return [*found, *(QUICK if plan.quick else ()), *plan.settings]
+        more = [each for each in plan.settings if self.row not in PLAIN or not each.startswith(OF_WORDS)]
+        return [*found, *(QUICK if plan.quick else ()), *more]
 
 
 def recipe_of(of: Set, row: str) -> Path:

@@ -90,6 +90,18 @@ def test_every_recipe_loads_and_differs_only_where_it_should(scripts, tmp_path, 
         assert [row for row, each in found.items() if each.seg.truth] == ["supervised"]
 
 
+def test_settings_about_words_are_for_rows_with_words(scripts, tmp_path, monkeypatch):
+    from offline.plan import SETS, Job, Plan, rows_of
+
+    monkeypatch.chdir(scripts.parent)
+    plan = Plan(tmp_path, tmp_path, settings=("losses.classification=0.7", "judge.glass=show", "train.epochs=2"))
+    for row in rows_of(SETS["wsss4luad"]):
+        found = Job(plan, SETS["wsss4luad"], row, 0).options().cam
+        assert found.train.epochs == 2
+        changed = found.losses.get("classification") == 0.7
+        assert changed == (row not in ("start", "cam", "supervised")), row
+
+
 @pytest.fixture
 def made_up(scripts, tmp_path):
     card = load_card(scripts / "offline" / "cards" / "wsss4luad-ceiling.yaml")
