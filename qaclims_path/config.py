@@ -3,6 +3,7 @@
 Imports: errors, registry (for suggestions).
 """
 
+import json
 import os
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
@@ -150,6 +151,17 @@ def flat(tree: Mapping[str, Any], above: str = "") -> Tree:
     for key, value in tree.items():
         out |= flat(value, f"{above}{key}.") if isinstance(value, Mapping) and value else {f"{above}{key}": value}
     return out
+
+
+def settings_of(values: Mapping[str, Any]) -> list[str]:
+    """Values by dotted key as `override` reads them.
+
+    Example:
+        >>> settings_of({"judge.id": "/models/ä", "train.epochs": 2})
+        ['judge.id="/models/ä"', 'train.epochs=2']
+    """
+    # in ASCII, JSON writes an emoji as two halves, which YAML does not put together
+    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], most: int = 3) -> str:

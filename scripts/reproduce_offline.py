@@ -1,4 +1,4 @@
-"""Every row on the real sets that can be had offline, resumable, with controls, seeds and intervals.
+"""Every row on painted tissue and on the real sets that can be had offline: resumable, with controls and intervals.
 
     python scripts/reproduce_offline.py --data DIR --out DIR
     python scripts/reproduce_offline.py --data DIR --out DIR --sets voc --rows cam+ qa-clims --seeds 1 --dry-run
@@ -50,11 +50,11 @@ def main() -> int:
     os.environ["QACLIMS_DATA"] = str(plan.data)
     try:
         jobs = _jobs(plan, options.sets, options.rows, options.seeds)
-        for job in {job.root: job for job in jobs if job.of.painted}.values():
-            paint(job.card, job.root, quick=plan.quick)
         _announce(plan, jobs)
         if options.dry_run:
             return 0
+        for job in {job.root: job for job in jobs if job.of.painted}.values():
+            paint(job.card, job.root, quick=plan.quick)
         failed = _run(plan, jobs, options.threads)
     except QaclimsError as error:
         print(f"error: {error}", file=sys.stderr)

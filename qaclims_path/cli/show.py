@@ -30,8 +30,8 @@ def print_parts(parts: Iterable[RenderableType]) -> None:
 
 
 def facts(title: str, rows: dict[str, str]) -> Table:
-    """A table of names and what there is to say of each."""
-    table = Table(title=title, show_header=False, title_justify="left")
+    """A table of names and what there is to say of each, word for word: brackets are no markup."""
+    table = Table(title=Text(title, "table.title"), show_header=False, title_justify="left")
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(Text(name), Text(value))
     return table

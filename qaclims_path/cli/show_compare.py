@@ -35,7 +35,8 @@ def _table(compared: "Compared") -> Table:
     table.add_column("Dice %", justify="right", no_wrap=True)
     against = next((row.difference.against for row in compared.rows if row.difference), "")
     if against:
-        table.add_column(Text(f"mIoU against {against}, 95 %"), justify="right")
+        level = ", 95 %" if any(row.difference and row.difference.low is not None for row in compared.rows) else ""
+        table.add_column(Text(f"mIoU against {against}{level}"), justify="right")
     for row in compared.rows:
         cells: list[Text | str] = [Text(row.label), str(len(row.seeds)), _over_seeds(row.miou), _over_seeds(row.dice)]
         table.add_row(*cells, *([_difference(row.difference)] if against else []))

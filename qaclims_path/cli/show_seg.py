@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from qaclims_path.cli.show import facts
 from qaclims_path.cli.show_split import split_parts
@@ -19,17 +20,17 @@ if TYPE_CHECKING:
 def seg_table(report: "TrainSegReport") -> Group:
     """Losses of the last epoch, and what it was trained on."""
     title = f"{report.architecture} on {report.images} images, {report.epochs} epochs"
-    table = Table("last epoch", "mean", title=title)
+    table = Table("last epoch", "mean", title=Text(title, "table.title"))
     table.columns[1].justify = "right"
     for name, value in report.losses.items():
-        table.add_row(name, f"{value:.4f}")
+        table.add_row(Text(name), f"{value:.4f}")
     remarks = [report.labels, *report.notes]
     if report.left_out:
         remarks.append(f"{report.left_out} images of the split have no mask.")
     if report.best is not None:
         remarks.append(f"Best mIoU on the split that was validated on: {report.best:.1%}.")
     remarks.append(f"{report.images_per_s:.1f} images/s in {report.precision}. The segmenter is in {report.folder}.")
-    return Group(table, *remarks)
+    return Group(table, *map(Text, remarks))
 
 
 def predict_tables(report: "PredictReport") -> "list[RenderableType]":

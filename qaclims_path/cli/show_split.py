@@ -23,13 +23,15 @@ def split_parts(
     notes: tuple[str, ...] = (),
 ) -> "list[RenderableType]":
     """What was made, with rows of its own and where it lies, what failed, and the scores."""
+    from rich.text import Text
+
     new = report.images - report.kept
     images = f"{report.images}" + (f" ({report.kept} from an earlier command)" if report.kept else "")
     time = f"{report.seconds:.1f} s" + (f", {new / report.seconds:.2f} images/s" if new else "")
     title = f"{made.capitalize()} of {report.dataset}, split {report.split}"
-    shown: list[RenderableType] = [facts(title, {"images": images, **rows, "time": time, **place}), *notes]
+    shown: list[RenderableType] = [facts(title, {"images": images, **rows, "time": time, **place}), *map(Text, notes)]
     if report.failed:
         some = [f"  {name}: {why}" for name, why in list(report.failed.items())[:SHOWN]]
         more = [f"  and {len(report.failed) - SHOWN} more in index.json"] if len(report.failed) > SHOWN else []
-        shown.append("\n".join([f"{len(report.failed)} images have no {made}:", *some, *more]))
+        shown.append(Text("\n".join([f"{len(report.failed)} images have no {made}:", *some, *more])))
     return shown + (list(score_tables(report.scores)) if report.scores else [])

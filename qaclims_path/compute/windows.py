@@ -60,6 +60,18 @@ def window(values: Tensor, side: int, step: int, fill: float) -> Tensor:
     return F.pad(cut, (before, behind, up, down), value=fill) if up + down + before + behind else cut
 
 
+def turned(values: Tensor, step: int) -> Tensor:
+    """Turn or mirror squares (... S S), in one of eight ways that come evenly with the steps.
+
+    A network can prefer what lies at the top to what lies at the bottom, and maps would follow it there; when it is
+    shown everything from all sides, such preferences cancel out.
+    """
+    way = corner(7, step, ALONG)
+    axes = [axis for axis, bit in ((-1, 1), (-2, 2)) if way & bit]
+    flipped = values.flip(axes) if axes else values
+    return flipped.transpose(-1, -2) if way & 4 else flipped
+
+
 def centred(vectors: Tensor, mean: Tensor) -> Tensor:
     """Unit vectors without what they have in common: where all cosines are near one, differences show."""
     return F.normalize(vectors - mean.to(vectors.dtype), dim=-1)

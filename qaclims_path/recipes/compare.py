@@ -86,7 +86,9 @@ class _Comparison:
             said.append(f"Nothing is compared here, because '{base}' is not in this table.")
         rows = [self._row(label, base) for label in self.rows]
         sources = max((row.difference.sources for row in rows if row.difference), default=0)
-        if 0 < sources < MANY_IMAGES:
+        if sources == 1:
+            said.append("There are no intervals: all images are of one source, and a bootstrap draws from several.")
+        elif 0 < sources < MANY_IMAGES:
             said.append(f"The intervals are rough: {sources} sources of images are few for a bootstrap.")
         return Table(self.key, tuple(rows), _published(self.key), tuple(said))
 
@@ -117,10 +119,13 @@ class _Comparison:
         if len(names) > 1:
             counts = " against ".join(str(len(sources)) for sources, _ in drawn[0])
             return Difference(base, why_not=f"other images were scored ({counts} sources)")
-        low, high = difference_interval([one for (_, one), _ in drawn], [other for _, (_, other) in drawn], self.seed)
         apart = mean(one.miou - other.miou for one, other in pairs)
         seeds = tuple(map(_in_words, shared))
-        return Difference(base, _number(apart), _number(low), _number(high), seeds, len(next(iter(names))))
+        sources = len(next(iter(names)))
+        if sources < 2:  # every draw would be the same one
+            return Difference(base, _number(apart), seeds=seeds, sources=sources)
+        low, high = difference_interval([one for (_, one), _ in drawn], [other for _, (_, other) in drawn], self.seed)
+        return Difference(base, _number(apart), _number(low), _number(high), seeds, sources)
 
     def _draw(self, scored: Scored) -> tuple[tuple[str, ...], Floats]:
         """Names of the sources of images, and mean IoU on drawn ones; counted once."""

@@ -6,7 +6,6 @@ one of these is segmented as a whole. Each part is a command of the package, so 
 stopped.
 """
 
-import json
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,37 +16,41 @@ from typing import Any
 
 import yaml
 
+from qaclims_path.config import read_yaml
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.phantoms.slide import PhantomSpec
 from qaclims_path.data.phantoms.splits import DEMO
 from qaclims_path.data.phantoms.write import write_slide
-from qaclims_path.engine.loop import RESULT
 from qaclims_path.engine.settings import RunSettings
-from qaclims_path.errors import QaclimsError, UsageError
-from qaclims_path.files.atomic import write_json, write_text
+from qaclims_path.errors import QaclimsError
+from qaclims_path.files.atomic import write_text
+from qaclims_path.files.objects import read_object
 from qaclims_path.files.tables import write_csv
 from qaclims_path.models.devices import device_of
 from qaclims_path.models.inference import fastest_precision
+from qaclims_path.recipes.begin import INDEX
 from qaclims_path.recipes.compare import compare
 from qaclims_path.recipes.corpus_build import build_corpus
-from qaclims_path.recipes.demo_size import SUPERVISED, Size, settings_of
+from qaclims_path.recipes.demo_size import CONTROLS, ROWS, SUPERVISED, Size, mark_folder, settings_for
 from qaclims_path.recipes.report import SLIDES as SEGMENTED
 from qaclims_path.recipes.report import write_run_report
-from qaclims_path.recipes.run import do_run
+from qaclims_path.recipes.run import RunReport, do_run
 from qaclims_path.recipes.run_options import RunOptions, load_run
 from qaclims_path.recipes.run_steps import CORPUS, REPORT, Run
 from qaclims_path.recipes.segment import segment
+from qaclims_path.recipes.segment_report import CohortRow
 from qaclims_path.recipes.segment_task import SegmentInputs
-from qaclims_path.recipes.stages import peak_mib
+from qaclims_path.recipes.stages import peak_mib, read_records
 from qaclims_path.recipes.tile import TileInputs, tile
 from qaclims_path.recipes.tile_options import TileOptions
+from qaclims_path.recipes.tile_report import SlideLine
 from qaclims_path.report.comparison import CompareReport
 
-MARKER = "demo.json"
 START, BASE, BEST = "cam", "cam+", "qa-clims-path"
 TRUTH = ("split=test", "seg.split=test", "seg.truth=true", f"seg.method={SUPERVISED}", "evaluate.what=[seg]")
 MPP = 0.5
 EARLY = 0.1  # share of the work before which its pace says nothing
+SKIPPED = 0.1  # share of the time of a step below which it was done before
 Say = Callable[[str], None]
 
 
@@ -124,9 +127,8 @@ class Demo:
         size = self.size
         options = TileOptions(mpp=MPP, size=size.tile, stride=size.stride, write="png", masks=True, seed=self.seed)
         report = tile(TileInputs((str(self.slides / f"{folder.name}.csv"),), labels=self.slides), folder, options)
-        if report.failed or report.card is None:
-            raise QaclimsError(f"The slides in {self.slides} are damaged. Remove {self.out}, and run the demo again.")
-        tree = yaml.safe_load(Path(report.card).read_text(encoding="utf-8"))
+        self._check_slides(report.slides)
+        tree = read_yaml(folder / "card.yaml")
         known = {each.name: each for each in load_card("phantom").classes}
         words = {"display", "synonyms", "prompts", "definition"}
         tree |= {"name": "demo", "title": "Painted slides of the demo"}
@@ -138,8 +140,14 @@ class Demo:
     def ask(self) -> None:
         """Answers about the tiles that are learnt from, shared by all rows."""
         corpus = self.options(BEST).corpus
-        if corpus is not None:
-            build_corpus(corpus, self.tiles, self.corpus)
+        if corpus is None:
+            return
+        report = build_corpus(corpus, self.tiles, self.corpus)
+        if report.failures:
+            raise QaclimsError(
+                f"{report.failed} of {report.images} tiles could not be asked about, first {report.failures[0]} "
+                f"Remove {self.tiles} and {self.corpus}, and run the demo again: it makes them anew."
+            )
 
     def train(self, row: str) -> None:
         """A run of one method, and what it gives."""
@@ -152,28 +160,29 @@ class Demo:
         data = self.truth if row == SUPERVISED else self.tiles
         corpus = self.corpus if options.corpus is not None else None
         running = RunSettings(precision=fastest_precision(device_of("auto")), loggers=("csv",), workers=0)
-        do_run(Run(options, data, self.runs / row, corpus, running=running), only=only, say=self._say_less)
+        run = Run(options, data, self.runs / row, corpus, running=running)
+        _check_scored(do_run(run, only=only, say=self._say_less), data)
 
     def segment(self) -> None:
         """The largest class map: one whole slide of a held-out patient, also in the report of its run."""
         run = self.runs / BEST
-        segment(run, SegmentInputs((str(self.slides / f"{self.slide}.tiff"),)), run / SEGMENTED)
-        write_run_report(run, self.tiles)
+        report = segment(run, SegmentInputs((str(self.slides / f"{self.slide}.tiff"),)), run / SEGMENTED)
+        self._check_slides(report.rows)
+        write_run_report(run, self.tiles, corpus=self.corpus)
 
     def options(self, row: str) -> RunOptions:
         """The recipe of a row for the phantom, in the demo's size."""
         first = row == START
         if row == SUPERVISED:
-            changed = settings_of(self.size, self._card(self.truth), self.seed, start=self.start, first=False)
+            changed = settings_for(self.size, self._card(self.truth), self.seed, start=self.start, first=False)
             return load_run(f"phantom/{START}", [*changed, *TRUTH])
-        changed = settings_of(self.size, self._card(self.tiles), self.seed, start=self.start, first=first)
+        changed = settings_for(self.size, self._card(self.tiles), self.seed, start=self.start, first=first)
         return load_run(f"phantom/{row}", changed)
 
     @property
     def start(self) -> Path | None:
         """The plain maps that all rows begin with, once they are trained."""
-        folder = self.runs / START / "cam"
-        return folder if (folder / RESULT).is_file() else None
+        return self.runs / START / "cam" if _is_done(self.runs / START, "cam") else None
 
     @property
     def slides(self) -> Path:
@@ -209,6 +218,14 @@ class Demo:
         """The first held-out patient's."""
         return DEMO.patients(self.size.taught + 1)[-1]
 
+    def _check_slides(self, lines: Sequence[SlideLine] | Sequence[CohortRow]) -> None:
+        for line in lines:
+            if line.status == "failed":
+                raise QaclimsError(
+                    f"The slide {line.path} failed: {line.error} If it is damaged, remove {self.slides / line.name}*, "
+                    "and run the demo again: it paints that slide anew."
+                )
+
     def _say_less(self, line: str) -> None:
         if "skipped" not in line:  # what an earlier demo did, or a part of it
             self.say(f"  {line}")
@@ -224,10 +241,10 @@ def demo(out: Path, *, size: Size, seed: int = 0, say: Say = lambda _: None) -> 
         say: Is told what begins, and about how long the rest takes.
     """
     out = out.absolute()
-    _mark(out, {"size": size.name, "seed": seed})
+    mark_folder(out, size, seed)
     work, before = Demo(out, size, seed, say), _cpu_seconds()
     _do(list(work.steps()), say)
-    runs = [work.runs / row for row in size.rows]
+    rows = [row for row in (*ROWS, *CONTROLS) if _is_done(work.runs / row, "evaluate")]  # of earlier demos, too
     places = {
         "slides": work.slides,
         "tiles": work.tiles,
@@ -237,37 +254,39 @@ def demo(out: Path, *, size: Size, seed: int = 0, say: Say = lambda _: None) -> 
         "segmented": work.runs / BEST / SEGMENTED,
         "scores": out / "scores.csv",
     }
-    against = BASE if BASE in size.rows else START
-    table = compare(runs, against=against, out=places["scores"])
+    against = BASE if BASE in rows else START
+    table = compare([work.runs / row for row in rows], against=against, out=places["scores"])
     return DemoReport(places, work.slide, table, _cpu_seconds() - before, peak_mib())
 
 
 def _do(steps: Sequence[tuple[str, float, Callable[[], object]]], say: Say) -> None:
     """One step after the other; the time left is foretold from what the steps so far took against what they should."""
-    begun, done, whole = time.monotonic(), 0.0, sum(share for _, share, _ in steps)
+    left = whole = sum(share for _, share, _ in steps)
+    spent = done = 0.0
     for number, (does, share, work) in enumerate(steps, 1):
-        spent = time.monotonic() - begun
         pace = spent / done if done > EARLY * whole else 1.0
-        left = pace * (whole - done)
-        say(f"[{number}/{len(steps)}] {does} (about {max(1, round(left / 60))} min left)")
+        say(f"[{number}/{len(steps)}] {does} (about {max(1, round(pace * left / 60))} min left)")
+        begun = time.monotonic()
         work()
-        done += share
+        took = time.monotonic() - begun
+        left -= share
+        if took > SKIPPED * share:
+            spent, done = spent + took, done + share
 
 
-def _mark(out: Path, made_with: dict[str, object]) -> None:
-    """Note what the folder is made with; another demo's, or somebody's data, is not mixed with."""
-    marker = out / MARKER
-    if not marker.is_file():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UsageError(f"{out} exists and is not the folder of a demo. Choose another --out.")
-        write_json(marker, made_with)
+def _check_scored(report: RunReport, data: Path) -> None:
+    """Refuse scores of images that have no prediction; the demo's own tiles all have one."""
+    if not report.missing:
         return
-    try:
-        found = json.loads(marker.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{marker} cannot be read: {error}. Choose another --out, or remove {out}.") from error
-    if found != made_with:
-        raise UsageError(f"{out} holds a demo with other options ({found}). Choose another --out, or remove it.")
+    run, remedy = Path(report.run), f"Remove {data} and {report.run}, and run the demo again: it makes them anew."
+    known = [read_object(index, remedy).get("failed", {}) for index in sorted(run.rglob(INDEX))]
+    first = next((f"{image}: {why}" for failed in known for image, why in failed.items()), f"see {run / REPORT}.")
+    raise QaclimsError(f"{report.missing} images have no prediction in {run}, first {first} {remedy}")
+
+
+def _is_done(run: Path, stage: str) -> bool:
+    record = read_records(run).get(stage)
+    return record is not None and record.state == "done"
 
 
 def _cpu_seconds() -> float:

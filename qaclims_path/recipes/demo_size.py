@@ -1,16 +1,21 @@
 """How much the demo does: all of it in a quarter of an hour of one processor, or the same in little."""
 
-import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from qaclims_path.assets import EMBEDDED_WEIGHTS, embedded_model
+from qaclims_path.config import settings_of
+from qaclims_path.errors import UsageError
+from qaclims_path.files.atomic import write_json
+from qaclims_path.files.objects import read_object
 
+MARKER, FORMAT = "demo.json", 1
 BACKBONE = "test_resnet"  # that of the embedded judge, whose weights all rows begin with
 DECODER = {"decoder_channels": [64, 48, 32, 24, 16]}
 ROWS = ("cam", "cam+", "clims", "qa-clims", "qa-clims-path")
 SUPERVISED = "supervised"  # a segmenter that has the true masks
 CONTROLS = ("names", "shuffled", SUPERVISED)
+TISSUE = 0.7  # share of the tiles of a slide that are not glass
 
 
 @dataclass(frozen=True)
@@ -49,21 +54,19 @@ class Size:
     @property
     def tiles(self) -> float:
         """About how many are learnt from."""
-        return self.taught * ((self.side - self.tile) // self.stride + 1) ** 2
+        return TISSUE * self.taught * ((self.side - self.tile) // self.stride + 1) ** 2
 
     def seconds_of(self, row: str) -> float:
         """About how long a row takes one processor, to foretell what is left."""
-        if row == SUPERVISED:
-            return 10 + self.tiles * 0.05 * self.seg
-        taught = self.start if row == "cam" else self.maps * (1 if row == "cam+" else 2)
-        return 15 + self.tiles * (0.2 + 0.02 * taught + 0.05 * self.seg)
+        taught = {"cam": self.start, SUPERVISED: 0}.get(row, self.maps)
+        return 5 + self.tiles * (0.06 + 0.035 * taught + 0.04 * self.seg)
 
 
 FULL = Size("full", taught=8, held_out=4, side=2240, stride=448, start=12, maps=6, seg=14)
 QUICK = Size("quick", taught=3, held_out=1, side=1344, stride=224, start=6, maps=2, seg=3)
 
 
-def settings_of(size: Size, card: Path, seed: int, *, start: Path | None, first: bool) -> list[str]:
+def settings_for(size: Size, card: Path, seed: int, *, start: Path | None, first: bool) -> list[str]:
     """What the demo changes in the recipes of the phantom: data, a smaller network, and how long it is trained.
 
     Args:
@@ -88,4 +91,27 @@ def settings_of(size: Size, card: Path, seed: int, *, start: Path | None, first:
     if start is not None:
         changed |= {"seg.network.encoder": BACKBONE, "seg.network.weights": str(start)}
         changed |= {} if first else {"init.start": str(start)}
-    return [f"{key}={json.dumps(value)}" for key, value in changed.items()]
+    return settings_of(changed)
+
+
+def mark_folder(out: Path, size: Size, seed: int) -> None:
+    """Note what the folder is made with; another demo's, or somebody's data, is not mixed with."""
+    marker, about = out / MARKER, asdict(size)
+    del about["rows"]  # more of them may be added later
+    made_with = {"format": FORMAT, "seed": seed, **about}
+    try:
+        begun = marker.is_file()
+        if not begun and out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UsageError(f"{out} exists and is not the folder of a demo. Choose another --out.")
+    except OSError as error:
+        raise UsageError(f"{out} cannot be used: {error.strerror or error}. Choose another --out.") from error
+    if not begun:
+        write_json(marker, made_with)
+        return
+    found = read_object(marker, f"Choose another --out, or remove {out}.")
+    if found != made_with:
+        quick = "with" if found.get("name") == QUICK.name else "without"
+        alike = all(found.get(key) == made_with[key] for key in ("name", "seed"))
+        told = f"{quick} --quick and with --seed {found.get('seed')}"
+        told = "by another version of the demo" if alike or found.get("format") != FORMAT else told
+        raise UsageError(f"{out} was made {told}. Choose another --out, or remove it.")

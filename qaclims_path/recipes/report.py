@@ -1,6 +1,7 @@
 """The page of a run: whatever its stages have left behind so far, in one file."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from qaclims_path.config import Tree, flat, read_yaml
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
-from qaclims_path.files.atomic import write_text
+from qaclims_path.files.atomic import write_bytes, write_text
 from qaclims_path.files.images import read_image
 from qaclims_path.files.tables import read_csv
 from qaclims_path.language.corpus import printable
@@ -29,6 +30,7 @@ from qaclims_path.report.run.page import Facts, Legend, PlainTable, RunPage, Sli
 from qaclims_path.report.run.scored import scored
 
 PAGE, CONFIG, ENVIRONMENT, CORPUS, SLIDES = "report.html", "config.yaml", "environment.json", "corpus.jsonl", "slides"
+ELSEWHERE = "corpus.path"  # where the answers lie, if they are not the run's own
 OWN_STAGE = "report"
 MOST_SLIDES, SLIDE_SIDE = 6, 1000
 MOST_ROWS, MOST_COLUMNS = 60, 14
@@ -75,18 +77,21 @@ class ReportMade:
     missing: dict[str, str]
 
 
-def write_run_report(run: Path, root: Path | None = None) -> ReportMade:
+def write_run_report(run: Path, root: Path | None = None, *, corpus: Path | None = None) -> ReportMade:
     """Write `report.html` into the folder of a run; what is not there yet is left out, and the page says so.
 
     Args:
         run: Folder of the run.
         root: The data as its publisher lays it out, for the pictures.
+        corpus: Answers that were made before; it is noted in the run where they lie. None takes what the run has.
 
     Example:
         >>> write_run_report(Path("runs/bcss"), Path("BCSS-WSSS")).missing  # doctest: +SKIP
         {'slides': 'No slide was segmented into this run: ...'}
     """
     _check(run)
+    if corpus is not None:
+        write_bytes(run / ELSEWHERE, os.fsencode(corpus.absolute()))
     page = _gathered(run, root)
     html = run_page(page)
     write_text(run / PAGE, html)
@@ -188,9 +193,11 @@ class _Language:
 
 
 def _corpus(run: Path, root: Path | None, card: Card | None) -> _Language | None:
-    path = run / CORPUS
+    path, note = run / CORPUS, run / ELSEWHERE
     if not path.is_file():
-        return None
+        if not note.is_file():
+            return None
+        path = Path(os.fsdecode(note.read_bytes()))
     few = card is not None and len(card.classes) <= MANY_CLASSES
     report = show_corpus(path, terms=TERMS, examples=2 if few else 1)
     made = read_yaml(config_path(path)) if config_path(path).exists() else {}

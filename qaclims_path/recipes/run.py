@@ -201,7 +201,7 @@ def _name(run: Run, what: str, split: str) -> str:
 
 
 def _report(run: Run) -> None:
-    write_run_report(run.out, run.root)
+    write_run_report(run.out, run.root, corpus=run.corpus)
 
 
 def _note(run: Run) -> None:

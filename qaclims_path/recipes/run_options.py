@@ -1,6 +1,5 @@
 """Options of a whole run: one recipe file, whose sections belong to its stages."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from qaclims_path.config import Options, Tree, flat, merge, parse
+from qaclims_path.config import Options, Tree, flat, merge, parse, settings_of
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.models.refiners import REFINERS
 from qaclims_path.models.segmenters import known_segmenters
@@ -136,9 +135,7 @@ def _corpus(section: Tree, cam: TrainCamOptions, path: Path) -> CorpusOptions:
             f"{path}: the words of '{cam.method}' are answers, so 'corpus.config' has to name who is asked."
         )
     settings = {"dataset": cam.dataset, "split": cam.split, **flat(own)}
-    found = load_corpus_options(
-        str(section["config"]), [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    )
+    found = load_corpus_options(str(section["config"]), settings_of(settings))
     if found.answerer.kind == "retrieval" and "judge" not in own:
         judge = {"id": cam.judge.id, "revision": cam.judge.revision}
         found = parse(CorpusOptions, {**found.model_dump(mode="json"), "judge": judge}, f"{path}, corpus")

@@ -1,6 +1,5 @@
 """What the stages of a run do: each calls the recipe of its step with the run's options, and can be called again."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from qaclims_path.config import flat
+from qaclims_path.config import flat, settings_of
 from qaclims_path.data.cards import load_card
 from qaclims_path.engine.guards import Interrupted
 from qaclims_path.engine.settings import RunSettings
@@ -101,7 +100,7 @@ def train_edges(run: Run) -> None:
     if _several(run.running):
         words = [str(run.out), "--split", options.split, "--dataset", run.dataset, "--protocol", run.protocol]
         devices = [] if run.running.devices == "auto" else ["--devices", str(run.running.devices)]
-        settings = [f"{key}={json.dumps(value)}" for key, value in flat(options.model_dump(mode="json")).items()]
+        settings = settings_of(flat(options.model_dump(mode="json")))
         _train_elsewhere(run, "boundary", [*words, *devices, "--threads", str(run.threads)], settings)
     else:
         train_boundary(
@@ -136,7 +135,7 @@ def train_segmenter(run: Run) -> None:
             "seg.protocol": options.protocol,
             "seg.train.seed": options.train.seed,
         }  # which a run says for its stages
-        settings = [*run.options.settings, *(f"{key}={json.dumps(value)}" for key, value in own.items())]
+        settings = [*run.options.settings, *settings_of(own)]
         words = [run.options.recipe, "--out", str(run.out), *_hardware(run.running)]
         _train_elsewhere(run, "seg", words, settings)
     else:

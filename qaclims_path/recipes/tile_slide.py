@@ -19,8 +19,8 @@ from qaclims_path.slides.grid import make_grid
 from qaclims_path.slides.manifest import TileLabels, write_slide_manifest
 from qaclims_path.slides.masks import draw_regions
 from qaclims_path.slides.quality import draw_quality, save_quality, scale_text, write_tile_shapes
-from qaclims_path.slides.reader import open_slide
-from qaclims_path.slides.region import best_level
+from qaclims_path.slides.reader import Slide, open_slide
+from qaclims_path.slides.region import best_level, extent
 from qaclims_path.slides.regions import SlideRegions
 from qaclims_path.slides.slide_list import SlideEntry
 from qaclims_path.slides.stain import save_fit
@@ -151,7 +151,7 @@ def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
             stream = tiles.stream(slide, 0, len(grid)) if tiles is not None else iter(())
             write_tiles(tiles_folder, stream, grid, options.write, threads=task.threads, tell=tell)
         if task.has_masks:
-            masks = _masks(item["drawn"], grid) if len(grid) else iter(())
+            masks = _masks(slide, item["drawn"], grid) if len(grid) else iter(())
             write_masks(masks_folder, masks, grid, _palette(task), threads=task.threads, tell=tell)
         write_tile_shapes(shapes, name, grid, labels, task.colors)
         title = f"{name}: tiles of {scale_text(grid)}, {len(grid)} kept; green: tissue"
@@ -274,10 +274,11 @@ def _labels(task: SlideTask, item: dict[str, Any], count: int) -> TileLabels:
     return TileLabels(task.classes, present)
 
 
-def _masks(regions: SlideRegions, grid: TileGrid) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The mask of every tile, with its number."""
+def _masks(slide: Slide, regions: SlideRegions, grid: TileGrid) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The mask of every tile, with its number, on the pixels that are read."""
+    size, step = (grid.size, grid.size), slide.steps(grid.mpp)
     for number, (x, y) in enumerate(zip(grid.x.tolist(), grid.y.tolist(), strict=True)):
-        yield number, draw_regions(regions, x, y, grid.width0, grid.height0, grid.size)
+        yield number, draw_regions(regions, *extent(slide.info.levels, x, y, size, step), grid.size)
 
 
 def _palette(task: SlideTask) -> list[int]:

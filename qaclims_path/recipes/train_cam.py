@@ -249,6 +249,7 @@ def _teacher(options: TrainCamOptions, place: _Place) -> Teacher:
         words,
         space=space,
         pixels=_window(asked, judge, place.card),
+        turned=asked.turned,
         corners=asked.published_pixels or asked.mode in CORNERS,
         chunk=asked.chunk,
     )

@@ -67,6 +67,8 @@ class JudgeOptions(Options):
         glass: `hide` leaves white glass out of regions, areas and pooling.
         scale: `fit` shows whole images; `own` a window at the pixel size that the judge was trained at; `auto` that
             where both pixel sizes are known.
+        turned: Whether it is shown every step's regions from another of eight sides, because tissue has no up and down;
+            without it, maps follow a judge that likes one half of a picture better.
         centred: Whether what all texts (and all images) have in common is taken away from their vectors.
         chunk: Pairs that it looks at at once; fewer need less memory, and gradients stay exact.
     """
@@ -79,6 +81,7 @@ class JudgeOptions(Options):
     published_pixels: bool = False
     glass: Literal["show", "hide"] = "show"
     scale: Literal["fit", "own", "auto"] = "fit"
+    turned: bool = False
     centred: bool = False
     chunk: Annotated[int, Field(ge=1)] = 64
 

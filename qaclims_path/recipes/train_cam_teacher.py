@@ -8,7 +8,7 @@ from torch import Tensor
 
 from qaclims_path.compute.chunks import in_chunks
 from qaclims_path.compute.regions import enlarge
-from qaclims_path.compute.windows import WHITE, centred, mean_vector, window
+from qaclims_path.compute.windows import WHITE, centred, mean_vector, turned, window
 from qaclims_path.engine.task import Moment
 from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.models.methods.seen import Method, Pairs, cosines, part_of, per_class
@@ -66,6 +66,7 @@ class Teacher:
         words: All texts.
         space: What to take away from vectors, if anything.
         pixels: Side, in pixels of the image, of the window that the judge is shown; None shows whole images.
+        turned: Whether the judge is shown every step's regions from another side; tissue has no up and down.
         corners: Whether maps are enlarged with their corners aligned, as the published code does.
         chunk: Pairs at once.
     """
@@ -77,11 +78,12 @@ class Teacher:
         *,
         space: Space | None = None,
         pixels: int | None = None,
+        turned: bool = False,
         corners: bool = False,
         chunk: int = 64,
     ) -> None:
         self.judge, self.space, self.chunk = judge, space, chunk
-        self.pixels, self.corners = pixels, corners
+        self.pixels, self.turned, self.corners = pixels, turned, corners
         self._seen: tuple[Tensor, Tensor] | None = None
         classes = replace(words.classes, features=self._moved(words.classes.features))
         background = words.background if words.background is None else self._moved(words.background)
@@ -96,12 +98,13 @@ class Teacher:
         image, label = scene.present.nonzero(as_tuple=True)
         pairs = list(zip((scene.ids[i] for i in image.tolist()), label.tolist(), strict=True))
         texts = self._texts(pairs)
-        prepared = self._prepared(scene, moment.step)
+        prepared = self._turned(self._prepared(scene, moment.step), moment.step)
 
         def term(activations: Tensor, rows: slice) -> Mapping[str, Tensor]:
             owner, of = image[rows], label[rows]
             maps = self._cut(activations[owner, of].float(), moment.step, scene.images.shape[-2:])
             maps = enlarge(maps, prepared.shape[-1], corners=self.corners)  # once for both sides of it
+            maps = self._turned(maps, moment.step)
             foreground = self._centred(self.judge.encode_regions(prepared, maps, owner))
             background = self._centred(self.judge.encode_regions(prepared, maps, owner, outside=True))
             some = part_of(texts, rows)
@@ -133,6 +136,9 @@ class Teacher:
             return prepared
         tissue = self._cut(scene.tissue, step, scene.images.shape[-2:])
         return prepared * enlarge(tissue, prepared.shape[-1])[:, None].to(prepared.dtype)
+
+    def _turned(self, values: Tensor, step: int) -> Tensor:
+        return turned(values, step) if self.turned else values
 
     def _cut(self, maps: Tensor, step: int, size: torch.Size) -> Tensor:
         """N h w, the part of the maps that lies in the window."""

@@ -37,7 +37,7 @@ class Difference:
     Attributes:
         against: The other row.
         mean: Share of 1; None where there is nothing to compare.
-        low: Lower end of its 95 % interval.
+        low: Lower end of its 95 % interval; None where images are of one source only.
         high: Upper end.
         seeds: That both have.
         sources: Patients, or images where patients are not known.

@@ -4,8 +4,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import RenderableType
-from rich.markup import escape
+from rich.text import Text
 
 TOLD = {
     "slides": "Painted slides with truth and annotations, for QuPath",
@@ -18,7 +17,7 @@ TOLD = {
 }
 
 
-def places_part(places: Mapping[str, Path], embedded: str, cpu_seconds: float, peak_mib: float) -> list[RenderableType]:
+def places_part(places: Mapping[str, Path], embedded: str, cpu_seconds: float, peak_mib: float) -> list[Text]:
     """Where everything lies, what it cost, and the next commands.
 
     Args:
@@ -29,8 +28,9 @@ def places_part(places: Mapping[str, Path], embedded: str, cpu_seconds: float, p
     """
     page, answers, slides = (shlex.quote(str(places[name])) for name in ("page", "answers", "slides"))
     told = (
-        f"Judge and answerer: [bold]{escape(embedded)}[/]. The numbers say that the method runs, and how its parts "
-        "compare on slides of the generator that its judge has learnt from; they say nothing about tissue."
+        ". The numbers say that the method runs, and how its parts compare on slides of the generator that its judge "
+        "has learnt from; they say nothing about tissue. The networks of all rows begin with the weights of the "
+        "judge's own image tower."
     )
     train = "qaclims run bcss-wsss/qa-clims-path --root tiles --out run --set dataset=tiles/card.yaml"
     commands = (
@@ -40,12 +40,12 @@ def places_part(places: Mapping[str, Path], embedded: str, cpu_seconds: float, p
         "qaclims datasets check --card tiles/card.yaml --root tiles",
         f"{train} --set judge.id=hf-hub:wisdomik/QuiltNet-B-32",
     )
-    return [
-        told,
+    lines = (
         "",
-        *(f"{escape(what)}:  {escape(str(places[name]))}" for name, what in TOLD.items()),
+        *(f"{what}:  {places[name]}" for name, what in TOLD.items()),
         "",
         f"This took {cpu_seconds / 60:.1f} minutes of processor time (user and system) and {peak_mib:.0f} MiB.",
-        f"Open {escape(page)} in a browser, and the slides and GeoJSON files in QuPath. Next:",
-        *(f"  {escape(command)}" for command in commands),
-    ]
+        f"Open {page} in a browser, and the slides and GeoJSON files in QuPath. Next:",
+        *(f"  {command}" for command in commands),
+    )
+    return [Text.assemble("Judge and answerer: ", (embedded, "bold"), told), *map(Text, lines)]

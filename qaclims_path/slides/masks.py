@@ -12,7 +12,9 @@ HALF = 0.5 - EQUAL
 Polygons = NDArray[np.object_]
 
 
-def draw_regions(regions: SlideRegions, x: int, y: int, width0: int, height0: int, size: int) -> NDArray[np.uint8]:
+def draw_regions(
+    regions: SlideRegions, x: float, y: float, width0: float, height0: float, size: int
+) -> NDArray[np.uint8]:
     """Codes of the regions in a tile (size, size): k + 1 for class k, 0 where nothing is drawn.
 
     A pixel counts as drawn where regions cover at least half of it. It gets the class that covers most of it; where
@@ -20,10 +22,10 @@ def draw_regions(regions: SlideRegions, x: int, y: int, width0: int, height0: in
 
     Args:
         regions: Of the slide.
-        x: Left edge of the tile in level 0 pixels.
-        y: Top edge of the tile in level 0 pixels.
-        width0: Width of the tile in level 0 pixels.
-        height0: Height of the tile in level 0 pixels.
+        x: Left edge of what the tile shows, in level 0 pixels; all four as `region.extent` gives them.
+        y: Top edge, in level 0 pixels.
+        width0: Width of what it shows, in level 0 pixels.
+        height0: Height of what it shows, in level 0 pixels.
         size: Width and height of the tile in its own pixels.
 
     Example:

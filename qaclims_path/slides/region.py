@@ -82,6 +82,24 @@ def locate(levels: tuple[Level, ...], x0: float, y0: float, size: tuple[int, int
     return Place(number, x, y, width, height, box)
 
 
+def extent(
+    levels: tuple[Level, ...], x0: float, y0: float, size: tuple[int, int], step: tuple[float, float]
+) -> tuple[float, float, float, float]:
+    """What a tile shows of the slide in level 0 pixels: left, top, width, height; arguments as above.
+
+    A tile that is read as it is shows a little more or less than was asked for, where sizes only count as equal.
+
+    Example:
+        >>> extent((Level(4000, 4000, 1.0),), 10, 20, (1000, 1000), (0.996, 0.996))
+        (10.0, 20.0, 1000.0, 1000.0)
+    """
+    place = locate(levels, x0, y0, size, step)
+    if place.box is not None:
+        return x0, y0, size[0] * step[0], size[1] * step[1]
+    downsample = levels[place.level].downsample
+    return place.x * downsample, place.y * downsample, place.width * downsample, place.height * downsample
+
+
 def resample(pixels: Pixels, box: tuple[float, float, float, float], size: tuple[int, int]) -> Pixels:
     """Shrink (or enlarge) a box of pixels to width and height.
 

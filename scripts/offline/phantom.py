@@ -6,20 +6,39 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import write_split
 from qaclims_path.data.phantoms.splits import DEMO
 from qaclims_path.data.phantoms.tiles import phantom_tiles
-from qaclims_path.files.atomic import atomic_path
+from qaclims_path.errors import UsageError
+from qaclims_path.files.atomic import atomic_path, write_json
+from qaclims_path.files.objects import read_object
 from qaclims_path.files.progress import track
 
 PATIENTS = {"train": 20, "val": 10}
 TILES = 8  # of a patient
 QUICK = {"train": 1, "val": 1}
+MARK = "painted.json"
+
+
+def tiles_of(split: str, *, quick: bool) -> int:
+    """How many tiles of 224 px a split has; those that are trained on lie there with their masks, too."""
+    return (QUICK if quick else PATIENTS)["train" if split == "supervised" else split] * TILES
 
 
 def paint(card: Path, root: Path, *, quick: bool) -> None:
-    """Paint training and validation tiles; those that are trained on lie there with their masks, too."""
+    """Paint training and validation tiles, unless they are there.
+
+    Args:
+        card: File of the card.
+        root: Folder of the tiles, beside the runs on them.
+        quick: Whether few will do.
+
+    Raises:
+        UsageError: Other tiles are there.
+    """
+    counts = QUICK if quick else PATIENTS
+    mark = {"seed": DEMO.seed, "stains": [*DEMO.stains], "patients": counts, "tiles of each": TILES}
     if root.exists():
+        _check(root, mark)
         return
-    found, counts = load_card(card), QUICK if quick else PATIENTS
-    names = iter(DEMO.patients(sum(counts.values())))
+    found, names = load_card(card), iter(DEMO.patients(sum(counts.values())))
     with atomic_path(root) as temporary:
         temporary.mkdir()
         for split, count in counts.items():
@@ -28,3 +47,13 @@ def paint(card: Path, root: Path, *, quick: bool) -> None:
             items = list(track(made, f"painting {split}", total=count * TILES))
             for part in (split, *(("supervised",) if split == "train" else ())):
                 write_split(found, temporary, part, items)
+        write_json(temporary / MARK, mark)
+
+
+def _check(root: Path, mark: dict[str, object]) -> None:
+    """Runs on other tiles would be taken for runs on these."""
+    remedy = f"Choose another --out, or remove {root.parent} with its runs."
+    painted = read_object(root / MARK, remedy)
+    if other := [key for key, value in mark.items() if painted.get(key) != value]:
+        was, now = ({key: each.get(key) for key in other} for each in (painted, mark))
+        raise UsageError(f"{root} was painted with {was}, and now {now} is asked for. {remedy}")

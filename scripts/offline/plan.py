@@ -8,6 +8,8 @@ from typing import Literal
 
 import torch
 
+from offline.phantom import tiles_of
+from qaclims_path.config import settings_of
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.models.camnet import CamNet
@@ -133,19 +135,19 @@ class Job:
 
     def _settings(self) -> list[str]:
         plan = self.plan
-        found = [f"train.seed={self.seed}", f"seg.train.seed={self.seed}"]
-        found.append(f"network.weights={json.dumps(str(plan.data / WEIGHTS))}")
+        found: dict[str, object] = {"train.seed": self.seed, "seg.train.seed": self.seed}
+        found["network.weights"] = str(plan.data / WEIGHTS)
         if self.row not in (START, "supervised"):
-            found.append(f"init.start={json.dumps(str(self.start))}")
+            found["init.start"] = str(self.start)
         judge = plan.judge or (str(self.judge_folder) if self.of.judge == "trained" else None)
         if judge and self.row not in (*WORDLESS, "control"):  # no other row is to wait for it
-            found.append(f"judge.id={json.dumps(judge)}")
+            found["judge.id"] = judge
         kind, _, model = plan.answerer.partition(":")
         if kind != "retrieval":
-            asked = {"kind": kind, **({"model": model} if model else {})}
-            found += ["corpus.lexicon=none", f"corpus.answerer={json.dumps(asked)}"]
+            found["corpus.lexicon"] = "none"
+            found["corpus.answerer"] = {"kind": kind, **({"model": model} if model else {})}
         more = [each for each in plan.settings if self.row not in PLAIN or not each.startswith(OF_WORDS)]
-        return [*found, *(QUICK if plan.quick else ()), *more]
+        return [*settings_of(found), *(QUICK if plan.quick else ()), *more]
 
 
 def recipe_of(of: Set, row: str) -> Path:
@@ -189,13 +191,11 @@ def estimate(job: Job, look: float) -> float:
     done = [spent(path) for path in job.out.parent.glob("seed*") if (path / "counts.npz").is_file()]
     if known := [each[0] for each in done if each]:
         return sum(known) / len(known)
-    options, card = job.options(), load_card(job.card)
-    sizes = {
-        split: [record.image for record in list_records(card, job.root, split)] for split in ("val", _split(options))
-    }
-    looks = {split: len(images) * _looks(images[0].size()) for split, images in sizes.items() if images}
-    learnt = len(sizes[_split(options)])
-    total = 5.0 * learnt * options.seg.train.epochs * (options.seg.augment.size / 224) ** 2 + 2 * looks.get("val", 0)
+    options = job.options()
+    images = {split: _images(job, split) for split in ("val", _split(options))}
+    looks = {split: count * each for split, (count, each) in images.items()}
+    learnt = images[_split(options)][0]
+    total = 5.0 * learnt * options.seg.train.epochs * (options.seg.augment.size / 224) ** 2 + 2 * looks["val"]
     if not options.seg.truth:
         with_judge = 4.0 if options.cam.losses["method"] != "cam" and job.row != BASE else 0.0
         each = 3.5 * (options.cam.augment.size / 224) ** 2 + with_judge
@@ -206,6 +206,14 @@ def estimate(job: Job, look: float) -> float:
 
 def _split(options: RunOptions) -> str:
     return options.seg.split if options.seg.truth else options.cam.split
+
+
+def _images(job: Job, split: str) -> tuple[int, float]:
+    """How many images a split has, and how many looks each of them is; painted ones may still have to be painted."""
+    if job.of.painted:
+        return tiles_of(split, quick=job.plan.quick), 1.0
+    records = list_records(load_card(job.card), job.root, split)
+    return len(records), _looks(records[0].image.size()) if records else 0.0
 
 
 def _looks(size: tuple[int, int]) -> float:

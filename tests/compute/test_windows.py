@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from qaclims_path.compute.windows import centred, mean_vector, pooled, tissue_share, window
+from qaclims_path.compute.windows import centred, mean_vector, pooled, tissue_share, turned, window
 
 
 def test_glass_is_no_tissue_and_ink_is_dark() -> None:
@@ -40,3 +40,15 @@ def test_centred_vectors_tell_apart_what_was_bunched() -> None:
     apart = centred(vectors, mean_vector(vectors))
     assert apart[0] @ apart[1] < -0.95
     assert mean_vector(vectors[:1]).tolist() == [0, 0, 0]
+
+
+def test_turning_comes_evenly_in_eight_ways_and_alike_for_images_and_maps() -> None:
+    square = torch.arange(9.0).reshape(1, 3, 3)
+    seen = [turned(square, step) for step in range(800)]
+    ways = {tuple(each.flatten().tolist()) for each in seen}
+    assert len(ways) == 8
+    counts = [sum(tuple(each.flatten().tolist()) == way for each in seen) for way in ways]
+    assert min(counts) >= 95
+    assert all(sorted(each.flatten().tolist()) == list(range(9)) for each in seen)
+    stack = torch.rand(2, 3, 4, 4)
+    assert all(torch.equal(turned(stack, step)[:, 1], turned(stack[:, 1], step)) for step in range(20))

@@ -115,6 +115,37 @@ def test_masks_agree_with_the_truth(tiled, slides):
     assert extra < 0.05 * total
 
 
+def agreement(report, slides, slide):
+    """Share of a slide's known pixels that its masks have right, where tiles are read as they are."""
+    card = load_card(report.card)
+    table = np.array([NAMES.index(name) for name in TRUTH_NAMES] + [card.background_index] * 252, np.uint8)
+    truth = table[tifffile.imread(slides / f"{slide}_truth.tiff", key=0)]
+    right = total = 0
+    for record in list_records(card, Path(report.out), SPLITS[slide]):
+        found, x, y = truth_of(card, record), record.image.x, record.image.y
+        wanted = truth[y : y + len(found), x : x + len(found)]
+        known = wanted < card.background_index
+        right, total = right + (found == wanted)[known].sum(), total + known.sum()
+    assert total > 100_000
+    return right / total
+
+
+def test_masks_lie_on_the_pixels_where_sizes_only_count_as_equal(slides, tmp_path):
+    """Tiles of 0.5 um on a slide of 0.5021 um are read as they are, and not 2 pixels less of them."""
+    reports = {}
+    for mpp in (0.5, 0.5021):
+        table = tmp_path / f"{mpp}.csv"
+        rows = [f"{slides}/{name}.tiff,{name},{split},{mpp}" for name, split in SPLITS.items()]
+        table.write_text("\n".join(["slide,patient,split,mpp", *rows]) + "\n")
+        options = TileOptions(mpp=0.5, size=384, stride=384, min_tissue=0, masks=True)
+        reports[mpp] = tile(TileInputs((str(table),), labels=slides), tmp_path / str(mpp), options)
+    first = [masks_of(Path(report.out))["masks/s1/0_0.png"] for report in reports.values()]
+    assert first[0] == first[1]
+    assert len(masks_of(Path(reports[0.5021].out))) == 8
+    equal, other = (agreement(report, slides, "s1") for report in reports.values())
+    assert other == pytest.approx(equal, abs=2e-4)
+
+
 def test_masks_agree_with_the_shares_of_the_manifest(tiled):
     card, out = load_card(tiled.card), Path(tiled.out)
     rows = {row["tile"]: row for row in read_csv(out / "manifest.csv")}

@@ -10,6 +10,8 @@ import timm
 from safetensors.torch import save_file
 
 from qaclims_path.data.cards import load_card
+from qaclims_path.data.listing import list_records
+from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.recipes.fake import make_fake
 
 
@@ -102,6 +104,34 @@ def test_settings_about_words_are_for_rows_with_words(scripts, tmp_path, monkeyp
         assert changed == (row not in ("start", "cam", "supervised")), row
 
 
+def test_folders_may_be_called_anything(scripts, tmp_path, monkeypatch):
+    from offline.plan import SETS, Job, Plan
+
+    monkeypatch.chdir(scripts.parent)
+    place = tmp_path / 'x "🔬" ä'
+    found = Job(Plan(place, place), SETS["wsss4luad"], "qa-clims", 0).options()
+    assert found.cam.network.weights.startswith(f"{place}/")
+    assert found.cam.judge.id == found.corpus.judge.id == str(place / "wsss4luad" / "judge")
+
+
+def test_painted_tiles_are_as_many_as_estimated_and_never_taken_for_others(scripts, tmp_path):
+    from offline.phantom import MARK, PATIENTS, TILES, paint, tiles_of
+
+    card, root = scripts / "offline" / "cards" / "phantom-ceiling.yaml", tmp_path / "phantom" / "data"
+    paint(card, root, quick=True)
+    for split in ("train", "val", "supervised"):
+        assert len(list_records(load_card(card), root, split)) == tiles_of(split, quick=True)
+    assert tiles_of("supervised", quick=False) == PATIENTS["train"] * TILES
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    paint(card, root, quick=True)
+    with pytest.raises(UsageError, match=r"painted with .*'train': 1.* and now .*'train': 20.* Choose another --out"):
+        paint(card, root, quick=False)
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+    (root / MARK).unlink()
+    with pytest.raises(BadFile, match=r"cannot be read.* Choose another --out, or remove .*phantom with its runs"):
+        paint(card, root, quick=True)
+
+
 @pytest.fixture
 def made_up(scripts, tmp_path):
     card = load_card(scripts / "offline" / "cards" / "wsss4luad-ceiling.yaml")
@@ -154,6 +184,13 @@ def test_the_whole_script_on_made_up_data(scripts, made_up):
     assert again.returncode == 0, again.stderr
     assert "not done yet" not in again.stdout
     assert counts.stat().st_mtime_ns == before
+
+
+def test_a_dry_run_paints_nothing(scripts, made_up):
+    planned = reproduce(scripts, made_up, "--sets", "phantom", "--rows", "cam", "supervised", "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert planned.stdout.count("seed 0: about") == 2
+    assert not (made_up / "out").exists()
 
 
 def test_missing_weights_are_named(scripts, tmp_path):

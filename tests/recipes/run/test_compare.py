@@ -94,6 +94,23 @@ def test_differences_are_paired(six):
     assert compare(six, replicates=200) == compare(six, replicates=200)
 
 
+def test_one_source_gives_no_interval(six, tmp_path):
+    for name, run in zip("ab", (six[0], six[3]), strict=True):
+        shutil.copytree(run, tmp_path / name)
+        path = tmp_path / name / "masks/test/per_image.csv"
+        with path.open() as file:
+            rows = list(csv.DictReader(file))
+        with path.open("w") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows({**row, "patient": "same"} for row in rows)
+    (table,) = compare([tmp_path / "a", tmp_path / "b"]).tables
+    apart = table.rows[1].difference
+    assert apart.mean == pytest.approx(score(six[3]) - score(six[0]))
+    assert (apart.low, apart.high, apart.sources) == (None, None, 1)
+    assert any("There are no intervals" in note for note in table.notes)
+
+
 def test_only_seeds_that_both_have_are_compared(six):
     (table,) = compare([six[0], six[1], six[4], six[5]]).tables
     assert table.rows[1].difference.seeds == ("1",)
