@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from qaclims_path.recipes.train_cam import TrainCamReport
@@ -12,9 +13,8 @@ if TYPE_CHECKING:
 def training_table(report: "TrainCamReport") -> Group:
     """Losses of the last epoch, what classes cover, and what to worry about."""
     judge = f", judge {report.judge}" if report.judge else ""
-    table = Table(
-        "last epoch", "mean", title=f"{report.method} on {report.images} images, {report.epochs} epochs{judge}"
-    )
+    title = f"{report.method} on {report.images} images, {report.epochs} epochs{judge}"
+    table = Table("last epoch", "mean", title=Text(title, style="table.title"))
     table.columns[1].justify = "right"
     for name, value in report.losses.items():
         table.add_row(name, f"{value:.4f}")
@@ -24,4 +24,4 @@ def training_table(report: "TrainCamReport") -> Group:
             f"Lost: {', '.join(report.lost)} cover hardly anything where they are present. Raise losses.classification "
             "or losses.floor, or lower the weights of language."
         )
-    return Group(table, *remarks)
+    return Group(table, *map(Text, remarks))

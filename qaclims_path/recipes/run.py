@@ -19,7 +19,7 @@ from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_text
 from qaclims_path.files.lock import locked
 from qaclims_path.recipes import run_steps as do
-from qaclims_path.recipes.report import write_run_report
+from qaclims_path.recipes.report import ELSEWHERE, write_run_report
 from qaclims_path.recipes.run_depends import (
     content_of,
     corpus_depends,
@@ -201,6 +201,8 @@ def _name(run: Run, what: str, split: str) -> str:
 
 
 def _report(run: Run) -> None:
+    if run.corpus is None:
+        (run.out / ELSEWHERE).unlink(missing_ok=True)  # noted by a run with other options
     write_run_report(run.out, run.root, corpus=run.corpus)
 
 
