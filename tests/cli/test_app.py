@@ -70,11 +70,18 @@ def test_a_reader_that_stops_early_is_not_an_error(tmp_path: Path) -> None:
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "qaclims_path", "datasets", "fake", "phantom", "--out", "out"]
-    process = subprocess.Popen([*command, "--images", "2000"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs in the background inherits deafness
+    try:
+        process = subprocess.Popen([*command, "--images", "2000"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     while not list(tmp_path.rglob("*.png")) and process.poll() is None:  # it has begun to write
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "go on" in said
     assert "Traceback" not in said
