@@ -9,7 +9,7 @@ stopped.
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,6 @@ class Demo:
     size: Size
     seed: int
     say: Say
-    places: dict[str, Path] = field(default_factory=dict)
 
     def steps(self) -> Iterator[tuple[str, float, Callable[[], object]]]:
         """What each step does, its share of the whole in seconds of one processor, and itself."""
