@@ -1,4 +1,4 @@
-"""The one restricted reader of `.npy` files: numbers and arrays, and containers of them; nothing can be executed.
+"""The one restricted reader of the `.npy` format: numbers and arrays, and containers of them; nothing can be executed.
 
 Published label tables and answer files are pickles inside `.npy`. They are rebuilt here with Python's own unpickler in
 pure Python, in which every name that a pickle may call is answered with a stand-in of ours, and anything else refused.
@@ -8,9 +8,11 @@ import io
 import math
 import pickle
 import re
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -19,6 +21,47 @@ from qaclims_path.errors import BadFile
 
 MAX_BYTES = 2_000_000_000
 NUMERIC = "biuf"
+
+# NumPy parses a header as Python text, and Python 3.11's parser counts its depth for all threads together: now and then
+# two of them at once end in "AST constructor recursion depth mismatch".
+_ONE_PARSER = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an array's header promises."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes follow the header."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_header(stream: IO[bytes]) -> Header:
+    """Read up to the first byte of the array; a ValueError says that this is no `.npy`."""
+    try:
+        version = npy_format.read_magic(stream)
+        read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+        with _ONE_PARSER:
+            header = Header(*read(stream))
+    except Exception as error:  # a damaged header can raise anything
+        raise ValueError("not a NumPy array (or a damaged one)") from error
+    if any(side < 0 for side in header.shape):
+        raise ValueError(f"it promises an array of shape {header.shape}")
+    return header
+
+
+def read_values(stream: IO[bytes], header: Header) -> np.ndarray[Any, Any]:
+    """The plain values behind a header, read-only; a ValueError says that there are more or fewer than promised."""
+    content = stream.read(header.bytes + 1)
+    if len(content) != header.bytes:
+        found = "more" if len(content) > header.bytes else f"{len(content)}"
+        raise ValueError(f"it promises {header.bytes} bytes of numbers and holds {found}")
+    return np.ndarray(header.shape, header.dtype, content, order="F" if header.fortran else "C")
 
 
 def read_npy(path: Path) -> Any:  # noqa: ANN401 - whatever plain data the file holds
@@ -35,31 +78,18 @@ def read_npy(path: Path) -> Any:  # noqa: ANN401 - whatever plain data the file 
     except OSError as error:
         raise BadFile(f"{path} cannot be read: {error.strerror or error}.") from error
     stream = io.BytesIO(content)
-    shape, dtype = _header(path, stream)
-    rest = len(content) - stream.tell()
-    if dtype.kind == "O":
-        return _unpickled(path, stream)
-    if dtype.kind not in NUMERIC:
-        raise BadFile(f"{path} holds {dtype} values; only numbers are read.")
-    if math.prod(shape) * dtype.itemsize != rest:
-        raise BadFile(
-            f"{path} promises {math.prod(shape) * dtype.itemsize} bytes of numbers and holds {rest}: it is damaged or "
-            "was not copied to the end. Fetch it again."
-        )
-    stream.seek(0)
-    return np.load(stream, allow_pickle=False)
-
-
-def _header(path: Path, stream: io.BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
     try:
-        version = npy_format.read_magic(stream)
-        read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-        shape, _, dtype = read(stream)
-    except Exception as error:  # NumPy parses the header as Python text: a damaged one can raise anything
-        raise BadFile(f"{path} is not a NumPy .npy file (or is damaged). Fetch it again.") from error
-    if any(side < 0 for side in shape):
-        raise BadFile(f"{path} is damaged: it promises an array of shape {shape}.")
-    return shape, dtype
+        header = read_header(stream)
+    except ValueError as error:
+        raise BadFile(f"{path} is not a NumPy .npy file: {error}. Fetch it again.") from error
+    if header.dtype.kind == "O":
+        return _unpickled(path, stream)
+    if header.dtype.kind not in NUMERIC:
+        raise BadFile(f"{path} holds {header.dtype} values; only numbers are read.")
+    try:
+        return read_values(stream, header).copy()
+    except ValueError as error:
+        raise BadFile(f"{path} is damaged or was not copied to the end: {error}. Fetch it again.") from error
 
 
 def _unpickled(path: Path, stream: io.BytesIO) -> Any:  # noqa: ANN401

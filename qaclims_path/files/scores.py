@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from qaclims_path.errors import BadFile
 from qaclims_path.files.atomic import atomic_path
 from qaclims_path.files.images import check_pixels
+from qaclims_path.files.npy import read_header, read_values
 
 MAX_SCORES = 500_000_000  # numbers after resizing; 81 maps of 2 400 pixels squared
 MAX_NAMES_BYTES = 1_000_000
@@ -81,17 +81,14 @@ def _array(path: Path, archive: zipfile.ZipFile, name: str, kinds: str, most_byt
     if f"{name}.npy" not in archive.namelist():
         raise BadFile(f"{path} holds no array `{name}`; it needs `scores` (K, height, width) and `classes` (K names).")
     with archive.open(f"{name}.npy") as file:
-        major, _ = npy.read_magic(file)
-        read_header = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
-        shape, _, dtype = read_header(file)
-    if dtype.kind not in kinds.replace("e", "f") or ("e" in kinds and dtype.itemsize > 4):
-        wanted = {"ef": "float16 or float32", "U": "text", "iu": "whole numbers"}[kinds]
-        raise BadFile(f"{path}: `{name}` holds {dtype} values, but should hold {wanted}.")
-    if int(np.prod(shape, dtype=np.float64)) * dtype.itemsize > most_bytes:
-        raise BadFile(f"{path}: `{name}` says it has the shape {shape}, more than is read in one piece.")
-    with archive.open(f"{name}.npy") as file:
-        array: NDArray[np.generic] = npy.read_array(file, allow_pickle=False)
-    return array
+        header = read_header(file)
+        dtype = header.dtype
+        if dtype.kind not in kinds.replace("e", "f") or ("e" in kinds and dtype.itemsize > 4):
+            wanted = {"ef": "float16 or float32", "U": "text", "iu": "whole numbers"}[kinds]
+            raise BadFile(f"{path}: `{name}` holds {dtype} values, but should hold {wanted}.")
+        if header.bytes > most_bytes:
+            raise BadFile(f"{path}: `{name}` says it has the shape {header.shape}, more than is read in one piece.")
+        return read_values(file, header)
 
 
 def _checked(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from qaclims_path.errors import BadFile
 from qaclims_path.files.atomic import atomic_path, write_text
+from qaclims_path.files.npy import read_header, read_values
 from qaclims_path.slides.stitch import BAND, Band
 
 Layer = Literal["codes", "confidence"]
@@ -86,10 +87,9 @@ class BandParts:
 
     def _read(self, number: int, name: str) -> NDArray[Any]:
         try:
-            with self._path(number).open("rb") as file, np.load(file) as part:
-                array: NDArray[Any] = part[name]
+            with ZipFile(self._path(number)) as part, part.open(f"{name}.npy") as file:
+                return read_values(file, read_header(file))
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise BadFile(
                 f"{self._path(number)} is damaged: {error}. Delete the folder {self.folder} and run again."
             ) from error
-        return array

@@ -2,10 +2,13 @@
 
 import builtins
 import contextlib
+import gc
 import io
 import os
 import pickle
 import struct
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qaclims_path.errors import BadFile
-from qaclims_path.files.npy import read_npy
+from qaclims_path.files.npy import read_header, read_npy
 
 
 def save(path, value, protocol=None):
@@ -230,3 +233,32 @@ def test_text_missing_and_nested_files(tmp_path):
         read_npy(raw(tmp_path / "deep.npy", deep.getvalue()))
     with pytest.raises(BadFile, match="nested too deeply"):
         read_npy(raw(tmp_path / "circle.npy", b"\x80\x02]q\x00h\x00a."))
+
+
+def test_threads_may_read_headers_side_by_side():
+    """Python 3.11's parser fails when a collection lets another thread in; NumPy's own reader fails here every time."""
+
+    class Busy:
+        def __init__(self):
+            self.me = self
+
+        def __del__(self):
+            sum(range(200))
+
+    stream = io.BytesIO()
+    np.save(stream, np.zeros((2, 3)))
+
+    def read(times):
+        for _ in range(times):
+            Busy()
+            assert read_header(io.BytesIO(stream.getvalue())).shape == (2, 3)
+
+    before, switching = gc.get_threshold(), sys.getswitchinterval()
+    gc.set_threshold(50, 5, 5)
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(read, [5000, 5000]))
+    finally:
+        gc.set_threshold(*before)
+        sys.setswitchinterval(switching)
