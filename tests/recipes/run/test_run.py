@@ -1,5 +1,6 @@
 """Whole runs: what is redone and what is not, killed and resumed, refused before hours are lost."""
 
+import contextlib
 import json
 import os
 import random
@@ -259,7 +260,8 @@ def test_killed_at_random_moments_ends_as_undisturbed(root, tiny, tmp_path):
     settings = [*tiny, "train.epochs=2", "seg.train.epochs=2", "masks.refiner=par"]
     command = [sys.executable, script, root, *settings]
     dice = random.Random(0)
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as often:
+    single = {**os.environ, "OMP_NUM_THREADS": "1"}  # or a busy machine takes long
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=single) as often:
         assert often.stdin is not None
         assert often.stdout is not None
 
@@ -271,16 +273,22 @@ def test_killed_at_random_moments_ends_as_undisturbed(root, tiny, tmp_path):
         begun = time.monotonic()
         start(tmp_path / "whole")
         assert often.stdout.readline() == "0\n"
-        whole = time.monotonic() - begun
-        killed = 0
-        for _ in range(7):
-            process = start(tmp_path / "killed")
-            time.sleep(dice.uniform(0.02, 0.5) * whole)
-            os.kill(process, signal.SIGKILL)
-            killed += often.stdout.readline() == f"{-signal.SIGKILL}\n"
-        start(tmp_path / "killed")
-        assert often.stdout.readline() == "0\n"
+        longest = (time.monotonic() - begun) / 2
+        killed, folder = 0, tmp_path / "killed"
+        while True:
+            process = start(folder)
+            if killed < 10:
+                time.sleep(dice.uniform(0.04, 1) * longest)
+                with contextlib.suppress(ProcessLookupError):  # it may be done
+                    os.kill(process, signal.SIGKILL)
+            ended = int(often.stdout.readline())
+            if ended == -signal.SIGKILL:
+                killed += 1
+                continue
+            assert ended == 0
+            assert (folder / "metrics.json").read_bytes() == (tmp_path / "whole" / "metrics.json").read_bytes()
+            if killed == 10:
+                break
+            shutil.rmtree(folder)  # from the beginning again, and sooner: the machine is quicker than at first
+            longest /= 2
         often.stdin.close()
-    assert killed >= 3
-    one, other = (tmp_path / name / "metrics.json" for name in ("whole", "killed"))
-    assert one.read_bytes() == other.read_bytes()
