@@ -29,7 +29,7 @@ from qaclims_path.recipes.run_depends import (
     named,
     rules_of,
 )
-from qaclims_path.recipes.run_options import FROM_ANSWERS
+from qaclims_path.recipes.run_options import FROM_ANSWERS, RunOptions
 from qaclims_path.recipes.run_steps import CONFIG, CORPUS, METRICS, REPORT, Run, read_metrics
 from qaclims_path.recipes.stages import STAGES, Stage, Step, execute, plan
 from qaclims_path.recipes.train_cam_options import SECTIONS
@@ -104,7 +104,7 @@ def stages_of(run: Run) -> list[Stage]:
     _check(run, card)
     what = options.evaluate.what
     about = _About(run, card)
-    pseudo = "masks" in what or ("seg" in what and not options.seg.truth)
+    pseudo = _needs_masks(options)
     stages: list[Stage] = []
     if "cams" in what or pseudo:
         stages += _map_stages(run, about)
@@ -119,6 +119,12 @@ def stages_of(run: Run) -> list[Stage]:
         Stage("evaluate", "gather the scores", 1, order, scored, (METRICS,), partial(do.gather_scores, run)),
         Stage("report", "write the page", 1, {}, ("evaluate",), (REPORT,), lambda: _report(run)),
     ]
+
+
+def _needs_masks(options: RunOptions) -> bool:
+    """Whether maps are refined: to be scored, or to teach a segmenter."""
+    what = options.evaluate.what
+    return "masks" in what or ("seg" in what and not options.seg.truth)
 
 
 class _About:
@@ -153,7 +159,8 @@ def _map_stages(run: Run, about: _About) -> list[Stage]:
     reads = tuple(stage.name for stage in stages)
     stages.append(Stage("cam", "train the maps", 1, depends, reads, made, partial(do.train_maps, run)))
     shown = {"cams", "masks"} & set(options.evaluate.what)
-    for split in dict.fromkeys((taught, *(options.evaluate.splits if shown else ()))):
+    refined = (taught,) if _needs_masks(options) else ()
+    for split in dict.fromkeys((*refined, *(options.evaluate.splits if shown else ()))):
         how = {"scales": list(options.cams.scales), "classes": do.classes_of(run, split)}
         depends = {"cams": how, **about(split), **about.scored(split)}
         name, work = _name(run, "cams", split), partial(do.make_maps, run, split)

@@ -150,14 +150,14 @@ def test_language_from_questions_to_page(make, judge, tmp_path):
     settings = [f"judge.id={judge}", "train.epochs=2", "evaluate.what=[cams]"]
     run = make(tmp_path / "run", *settings, recipe="phantom/qa-clims-path")
     report = do_run(run)
-    assert report.done == ("corpus", "cam", "cams", "cams-val", *LAST)
+    assert report.done == ("corpus", "cam", "cams-val", *LAST)
     assert (run.out / "init/cam/camnet.safetensors").is_file()
     assert len((run.out / "corpus.jsonl").read_text().splitlines()) >= 4
     assert do_run(run).done == ()
     other = make(tmp_path / "run", *settings, "corpus.sharing.fallback=3", recipe="phantom/qa-clims-path")
-    assert redone(other) == ("corpus", "cam", "cams", "cams-val", *LAST)
+    assert redone(other) == ("corpus", "cam", "cams-val", *LAST)
     given = replace(run, corpus=run.out / "corpus.jsonl", out=tmp_path / "other")
-    assert [stage.name for stage in stages_of(given)] == ["cam", "cams", "cams-val", *LAST]
+    assert [stage.name for stage in stages_of(given)] == ["cam", "cams-val", *LAST]
     with pytest.raises(BadFile, match="cannot be read"):
         stages_of(replace(given, corpus=tmp_path / "none.jsonl"))
 
@@ -237,7 +237,7 @@ def test_what_is_no_part_of_the_run_any_more_goes_with_its_source(copied, make):
     do_run(make(copied, "evaluate.what=[cams]"))
     assert (copied / "seg/model.safetensors").is_file()
     report = do_run(make(copied, "evaluate.what=[cams]", "train.lr=0.5"))
-    assert report.done == ("cam", "cams", "cams-val", *LAST)
+    assert report.done == ("cam", "cams-val", *LAST)
     assert not (copied / "seg").exists()
     assert not list((copied / "masks").iterdir())
 
