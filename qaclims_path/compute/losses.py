@@ -4,12 +4,15 @@ One value per pair (an image and a class present in it) wherever pairs can be to
 between the published sums and means. A pair's negatives are ragged: one vector of cosines and the owner of each.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from qaclims_path.compute.segments import counts, precise, segment_logsumexp
 
+NOTHING = 1e-6  # what an area has at least, before a logarithm
 LEAST = 1e-4  # cosines are kept this far from 0 and 1 before a logarithm, as published
 
 
@@ -80,7 +83,10 @@ def area(activations: Tensor) -> Tensor:
 
 
 def area_floor(activations: Tensor, present: Tensor, floor: float) -> Tensor:
-    """How far each present class's area is below a floor, as a share of the floor: 0 above it, 1 where all is lost.
+    """How far each present class's area is below a floor, as the logarithm of their ratio: 0 above it.
+
+    A map that has gone dark is pulled up as hard as one that is about to: the slope of its sigmoid is as small as the
+    area, and cancels.
 
     Args:
         activations: B C h w in 0..1.
@@ -90,7 +96,8 @@ def area_floor(activations: Tensor, present: Tensor, floor: float) -> Tensor:
     Returns:
         P.
     """
-    return F.relu(1 - precise(activations).mean((-2, -1))[present] / floor)
+    area = precise(activations).mean((-2, -1))[present]
+    return F.relu(math.log(floor) - (area + NOTHING).log())
 
 
 def classification(scores: Tensor, present: Tensor) -> Tensor:

@@ -130,7 +130,17 @@ def test_area_floor_asks_only_for_classes_that_are_there() -> None:
     maps = torch.zeros(1, 3, 2, 2)
     maps[0, 0] = 0.5
     present = torch.tensor([[True, True, False]])
-    assert losses.area_floor(maps, present, 0.1).tolist() == [0, 1]
+    above, lost = losses.area_floor(maps, present, 0.1).tolist()
+    assert above == 0
+    assert lost > 10
+
+
+@pytest.mark.parametrize("logit", [-3.0, -10.0])
+def test_a_dark_map_is_pulled_up_as_hard_as_a_dim_one(logit: float) -> None:
+    logits = torch.full((1, 1, 4, 4), logit, requires_grad=True)
+    losses.area_floor(logits.sigmoid(), torch.tensor([[True]]), 0.2).sum().backward()
+    assert logits.grad is not None
+    assert float(logits.grad.sum()) == pytest.approx(-1, abs=0.06)
 
 
 def test_extreme_cosines_are_taken() -> None:

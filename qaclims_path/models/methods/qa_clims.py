@@ -11,7 +11,7 @@ from qaclims_path.compute import losses
 from qaclims_path.compute.segments import owners
 from qaclims_path.compute.texts import mixed_texts
 from qaclims_path.models.methods import METHODS
-from qaclims_path.models.methods.seen import Pairs, Seen, cosines, published_map_losses, sum_over_pairs
+from qaclims_path.models.methods.seen import Pairs, Seen, cosines, floor_loss, published_map_losses, sum_over_pairs
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -25,7 +25,9 @@ class QaClims:
         foreground: Weight of the foreground contrast (sum over pairs).
         background: Weight of the background contrast (sum over pairs).
         area: Weight of the mean activation.
-        classification: Weight of the classification loss; not in the published method.
+        classification: Weight of the classification loss; not in the published method, as the floor.
+        floor: Weight of the penalty for a present class whose area falls below `floor_area`.
+        floor_area: Share of the image.
         temperature: What cosines are divided by.
         label_share: Share of the class's name in its text; the rest is the mean of the answers.
         shift: Subtracted from the maps before the sigmoid.
@@ -36,6 +38,8 @@ class QaClims:
     background: Weight = 8.0
     area: Weight = 0.2
     classification: Weight = 0.0
+    floor: Weight = 0.0
+    floor_area: Annotated[float, Field(gt=0, lt=1)] = 0.1
     temperature: Annotated[float, Field(gt=0)] = 0.7
     label_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     shift: float = 0.0
@@ -50,8 +54,9 @@ class QaClims:
         return torch.sigmoid(logits - self.shift)
 
     def map_losses(self, seen: Seen) -> dict[str, Tensor]:
-        """Area, and classification where it has a weight."""
-        return published_map_losses(seen, area=self.area, classification=self.classification)
+        """Area, and classification and floor where they have a weight."""
+        found = published_map_losses(seen, area=self.area, classification=self.classification)
+        return found | floor_loss(seen, self.floor, self.floor_area)
 
     def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:
         """The two published contrasts."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from qaclims_path.compute import losses
 from qaclims_path.compute.segments import owners, segment_softmean
 from qaclims_path.models.methods import METHODS
-from qaclims_path.models.methods.seen import Pairs, Seen, cosines, mean_over_images, mean_over_pairs
+from qaclims_path.models.methods.seen import Pairs, Seen, cosines, floor_loss, mean_over_images, mean_over_pairs
 from qaclims_path.types import PairTexts
 
 Weight = Annotated[float, Field(ge=0)]
@@ -80,10 +80,7 @@ class QaClimsPath:
         out = {"classification": self.classification * mean_over_images(told, seen)}
         if self.area:
             out["area"] = self.area * mean_over_images(losses.area(seen.activations), seen)
-        if self.floor:
-            lost = losses.area_floor(seen.activations, seen.present, self.floor_area)
-            out["floor"] = self.floor * mean_over_pairs(lost, seen.pairs)
-        return out
+        return out | floor_loss(seen, self.floor, self.floor_area)
 
     def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:
         """The two contrasts, with the weight that language has by now."""

@@ -89,6 +89,13 @@ def published_map_losses(seen: Seen, *, area: float, classification: float) -> d
     return out
 
 
+def floor_loss(seen: Seen, weight: float, floor: float) -> dict[str, Tensor]:
+    """The penalty for present classes that lose their area, where it has a weight."""
+    if not weight:
+        return {}
+    return {"floor": weight * mean_over_pairs(losses.area_floor(seen.activations, seen.present, floor), seen.pairs)}
+
+
 def mean_over_images(value: Tensor, seen: Seen) -> Tensor:
     """A mean over the images here as its share of the mean over all processes."""
     return value * (len(seen.present) / seen.images)
