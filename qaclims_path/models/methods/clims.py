@@ -9,7 +9,15 @@ from torch import Tensor
 
 from qaclims_path.compute import losses
 from qaclims_path.models.methods import METHODS
-from qaclims_path.models.methods.seen import Pairs, Seen, cosines, mean_over_pairs, published_map_losses, sum_over_pairs
+from qaclims_path.models.methods.seen import (
+    Pairs,
+    Seen,
+    cosines,
+    floor_loss,
+    mean_over_pairs,
+    published_map_losses,
+    sum_over_pairs,
+)
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -24,7 +32,9 @@ class Clims:
         background_text: Weight of the background's mismatch with the name (mean over pairs).
         background_words: Weight of the foreground's mismatch with the words (sum over pairs and words).
         area: Weight of the mean activation.
-        classification: Weight of the classification loss; not in the published method.
+        classification: Weight of the classification loss; not in the published method, as the floor.
+        floor: Weight of the penalty for a present class whose area falls below `floor_area`.
+        floor_area: Share of the image.
         word_threshold: Smaller cosines with background words are let alone.
         shift: Subtracted from the maps before the sigmoid.
         reference_batch: Batch that the weight of the sum was chosen for; null for plain sums, as published.
@@ -35,6 +45,8 @@ class Clims:
     background_words: Weight = 1.0
     area: Weight = 0.2
     classification: Weight = 0.0
+    floor: Weight = 0.0
+    floor_area: Annotated[float, Field(gt=0, lt=1)] = 0.1
     word_threshold: float = 0.26
     shift: float = 0.0
     reference_batch: Annotated[float, Field(gt=0)] | None = 16.0
@@ -48,8 +60,9 @@ class Clims:
         return torch.sigmoid(logits - self.shift)
 
     def map_losses(self, seen: Seen) -> dict[str, Tensor]:
-        """Area, and classification where it has a weight."""
-        return published_map_losses(seen, area=self.area, classification=self.classification)
+        """Area, and classification and floor where they have a weight."""
+        found = published_map_losses(seen, area=self.area, classification=self.classification)
+        return found | floor_loss(seen, self.floor, self.floor_area)
 
     def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:
         """The three published losses between regions and texts."""
