@@ -19,6 +19,7 @@ from qaclims_path.recipes.stages import STAGES
 
 HERE = Path(__file__).resolve().parent
 START, BASE = "start", "cam+"
+CONTROLS = "names", "shuffled", "control"  # what a gain of words has to survive
 ROWS = (
     START, "cam", BASE, "names", "shuffled", "clims", "qa-clims", "qa-clims-path", "control", "supervised",
 )  # fmt: skip
@@ -44,6 +45,7 @@ class Set:
         card: File of its card.
         headline: Classes that means are over.
         judge: `trained` from its labels, or the one that its recipes name.
+        method: The row that the controls belong to.
         painted: Whether the script makes it.
     """
 
@@ -54,6 +56,7 @@ class Set:
     card: str
     headline: tuple[str, ...]
     judge: Literal["trained", "named"]
+    method: str = "qa-clims-path"
     painted: bool = False
 
 
@@ -67,7 +70,8 @@ SETS = {
         Set("glas", "GlaS patches", "glas", "glas",
             "glas-patches", ("benign_gland", "malignant_gland", "background"), judge="trained"),
         Set("voc", "VOC 2012 animal subset", "voc2012", "voc-animals",
-            "voc2012-animals", ("cat", "cow", "dog", "horse", "person", "sheep", "background"), judge="named"),
+            "voc2012-animals", ("cat", "cow", "dog", "horse", "person", "sheep", "background"), judge="named",
+            method="qa-clims"),
     )
 }  # fmt: skip
 

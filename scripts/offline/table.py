@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.plan import BASE, SETS, Job, Plan, Set, rows_of, spent
+from offline.plan import BASE, CONTROLS, SETS, Job, Plan, Set, rows_of, spent
 from offline.work import COUNTS, PROBE, names_of
 from qaclims_path.compute.bootstrap import image_weights
 from qaclims_path.compute.scores import iou_of, mean_of
@@ -194,8 +194,23 @@ def _markdown(rows: Sequence[Mapping[str, Any]], results: Sequence[Result], plan
             time = f"{float(row['seconds']) / 60:.1f}" if row["seconds"] else ""
             memory = f"{float(row['peak_mib']):.0f}" if row["peak_mib"] else ""
             lines.append(f"| {row['row']} | {row['seeds']} | {' | '.join(cells)} | {worst} | {time} | {memory} |")
-        parts.append("\n".join(lines))
+        parts.append("\n".join([*lines, *_controlled(of, results)]))
     return "\n\n".join(parts) + "\n"
+
+
+def _controlled(of: Set, results: Sequence[Result]) -> list[str]:
+    """What is left of the method's gain when each of its controls takes the place of the base."""
+    mine, told = _of(results, of, of.method), []
+    for what in WHATS:
+        found = {control: gain(mine, _of(results, of, control), what) for control in CONTROLS}
+        each = [f"{_apart(more)} over `{control}`" for control, more in found.items() if more]
+        told += [f"{TITLES[what]} {', '.join(each)}"] if each else []
+    return ["", f"`{of.method}` against its controls: {'; '.join(told)}."] if told else []
+
+
+def _apart(found: Sequence[float]) -> str:
+    more, least, most = (100 * value for value in found)
+    return f"{more:+.1f} [{least:+.1f}, {most:+.1f}]"
 
 
 def _cell(row: Mapping[str, Any], what: str) -> str:
@@ -204,8 +219,7 @@ def _cell(row: Mapping[str, Any], what: str) -> str:
     value, low, high = (100 * float(row[key]) for key in (what, f"{what}_low", f"{what}_high"))
     text = f"{value:.1f} [{low:.1f}, {high:.1f}]"
     if row[f"{what}_gain"]:
-        more, least, most = (100 * float(row[f"{what}_gain{end}"]) for end in ("", "_low", "_high"))
-        text += f" ({more:+.1f} [{least:+.1f}, {most:+.1f}])"
+        text += f" ({_apart([float(row[f'{what}_gain{end}']) for end in ('', '_low', '_high')])})"
     return text
 
 

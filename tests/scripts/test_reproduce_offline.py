@@ -3,6 +3,7 @@
 import csv
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,6 +73,16 @@ def test_tables_are_written(results, tmp_path):
     assert [(line["row"], line["seed"]) for line in runs][:2] == [("cam+", "0"), ("cam+", "1")]
     assert float(runs[0]["cams_low"]) < float(runs[0]["cams"]) < float(runs[0]["cams_high"])
     assert runs[0]["masks"] == ""
+
+
+def test_a_gain_has_to_survive_the_controls(results, tmp_path):
+    from offline.plan import Plan
+    from offline.table import write_tables
+
+    assert "against its controls" not in write_tables(results, Plan(tmp_path, tmp_path)).read_text()
+    alike = [replace(each, job=replace(each.job, row="shuffled")) for each in results[3:]]
+    text = write_tables([*results, *alike], Plan(tmp_path, tmp_path)).read_text()
+    assert "`qa-clims-path` against its controls: CAM +0.0 [+0.0, +0.0] over `shuffled`; segmenter +0.0" in text
 
 
 def test_every_recipe_loads_and_differs_only_where_it_should(scripts, tmp_path, monkeypatch):
