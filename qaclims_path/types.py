@@ -125,6 +125,7 @@ class Ask:
         question: The words, with the class already in them.
         kind: Whether it asks what the class looks like or what is around it.
         topic: Group of the question in its bank, such as `cells`; retrieval looks up terms by it.
+        names: All that the class is called, for answerers that look it up; its label alone where empty.
     """
 
     image: str
@@ -133,6 +134,7 @@ class Ask:
     question: str
     kind: Literal["foreground", "background"]
     topic: str = ""
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from qaclims_path.language.terms import ClassTerms, names_of
 from qaclims_path.language.words import key
 from qaclims_path.registry import suggest
 
+Named = ClassTerms | str | tuple[str, ...]  # a class of a card, a name of it, or all its names
+
 
 class Term(Options):
     """One canonical term.
@@ -88,7 +90,7 @@ class Lexicon(Options):
         topic: str | None = None,
         organ: str | None = None,
         kind: Kind | None = None,
-        label: ClassTerms | str | None = None,
+        label: Named | None = None,
     ) -> list[str]:
         """Terms that may answer a question, in the order of the file.
 
@@ -114,14 +116,14 @@ class Lexicon(Options):
             and (label is None or _fits(set(entry.classes), classes, kind))
         ]
 
-    def classes_of(self, label: ClassTerms | str) -> set[str]:
+    def classes_of(self, label: Named) -> set[str]:
         """Classes of the lexicon that a class of a card is: by one of its names, else by what its names are terms of.
 
         Example:
             >>> load_lexicon("histology").classes_of("carcinoma")
             {'tumor'}
         """
-        names = (label,) if isinstance(label, str) else names_of(label)
+        names = (label,) if isinstance(label, str) else label if isinstance(label, tuple) else names_of(label)
         lower = {name.lower() for name in names}
         found = {known for name in lower for known in self.classes.get(name, ())} or (lower & self._classes)
         return found or {known for name in names if (term := self.find(name)) for known in term.classes[:1]}

@@ -21,7 +21,7 @@ from qaclims_path.files.progress import track
 from qaclims_path.language.answerers import load_answerer
 from qaclims_path.language.lexicon import load_lexicon
 from qaclims_path.language.questions import Question, load_bank
-from qaclims_path.language.terms import called
+from qaclims_path.language.terms import called, names_of
 from qaclims_path.recipes.answerer_naming import Heard, ProbeRow, Words, rows
 from qaclims_path.types import Answerer, Ask
 
@@ -183,7 +183,8 @@ def _asks(
         info = words.card.classes[label]
         for question in words.bank.questions:
             text = question.about(called(info))
-            yield Ask(record.id, read, info.name, text, question.kind, question.topic), (question, present, label)
+            ask = Ask(record.id, read, info.name, text, question.kind, question.topic, names_of(info))
+            yield ask, (question, present, label)
 
 
 def _opened(group: Sequence[Record], unread: dict[str, str]) -> Iterator[tuple[Record, NDArray[np.uint8]]]:

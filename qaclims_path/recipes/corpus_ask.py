@@ -15,7 +15,7 @@ from qaclims_path.errors import QaclimsError
 from qaclims_path.language.cleaning import drop_unlike
 from qaclims_path.language.corpus import Entry, Said, printable
 from qaclims_path.language.questions import KINDS, Kind
-from qaclims_path.language.terms import called
+from qaclims_path.language.terms import called, names_of
 from qaclims_path.recipes.corpus_clean import Cleaner
 from qaclims_path.recipes.corpus_plan import Plan
 from qaclims_path.recipes.corpus_similarity import Similarity
@@ -91,7 +91,8 @@ class Asker:
             for kind in KINDS:
                 for question in self.plan.bank.of_kind(kind):
                     words = question.about(called(info))
-                    yield Ask(record.id, partial(_same, pixels), info.name, words, kind, question.topic)
+                    read = partial(_same, pixels)
+                    yield Ask(record.id, read, info.name, words, kind, question.topic, names_of(info))
 
     def _answered(self, asks: Sequence[Ask]) -> list[tuple[Ask, Answer]]:
         answers = self.answerer.answer(asks) if asks else []

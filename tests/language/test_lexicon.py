@@ -82,6 +82,8 @@ def test_cards_and_lexicon_agree_on_what_phrases_are_about() -> None:
         ("Carcinoma", {"tumor"}),
         ("smooth-muscle-necrosis", {"muscle", "necrosis"}),
         ("desmoplastic-stroma", {"stroma"}),
+        ("Malignant gland", {"tumor", "gland"}),
+        (("benign gland", "normal gland", "gland"), {"gland"}),
         ("something else", set()),
     ],
 )

@@ -95,7 +95,7 @@ class RetrievalAnswerer:
         return answers
 
     def _candidates(self, ask: Ask) -> list[str]:
-        label = ask.label or None
+        label = ask.names or ask.label or None
         found = self.lexicon.terms(ask.topic or None, self.organ, ask.kind, label)
         return found or self.lexicon.terms(None, self.organ, ask.kind, label)
 

@@ -56,9 +56,9 @@ def lexicon():
     )
 
 
-def ask(colour, label="tumor", kind="foreground", topic="stain", side=12):
+def ask(colour, label="tumor", kind="foreground", topic="stain", side=12, names=()):
     pixels = np.broadcast_to((np.array(COLOURS[colour]) * 255).astype(np.uint8), (side, side + 1, 3))
-    return Ask(colour, lambda: pixels, label, "what is it?", kind, topic)
+    return Ask(colour, lambda: pixels, label, "what is it?", kind, topic, names)
 
 
 def made(lexicon, judge=None, **options):
@@ -81,6 +81,15 @@ def test_every_image_class_and_kind_counts_for_itself(lexicon):
 def test_terms_of_other_organs_are_left_out(lexicon):
     texts = [answer.text for answer in made(lexicon, organ="breast").answer([ask("violet")] * 3)]
     assert texts == ["blue nuclei", "pink matrix", ""]
+
+
+def test_a_class_is_looked_up_by_all_its_names(lexicon):
+    """A card's `invasive_front` with the synonym `tumor` is answered like tumor, not like something unheard of."""
+    as_tumor = [answer.text for answer in made(lexicon).answer([ask("red")] * 3)]
+    by_label = [answer.text for answer in made(lexicon).answer([ask("red", label="invasive_front")] * 3)]
+    names = ("invasive front", "invasive_front", "tumor")
+    by_names = [answer.text for answer in made(lexicon).answer([ask("red", label="invasive_front", names=names)] * 3)]
+    assert by_names == as_tumor != by_label
 
 
 def test_a_topic_without_terms_is_answered_from_all(lexicon):
