@@ -44,7 +44,8 @@ class Set:
         recipes: Folder of its recipes.
         card: File of its card.
         headline: Classes that means are over.
-        judge: `trained` from its labels, or the one that its recipes name.
+        judge: `trained` from image-level labels, or the one that its recipes name.
+        taught: File of the card of what its judge learns from, where that is more than the set itself.
         method: The row that the controls belong to.
         painted: Whether the script makes it.
     """
@@ -56,6 +57,7 @@ class Set:
     card: str
     headline: tuple[str, ...]
     judge: Literal["trained", "named"]
+    taught: str = ""
     method: str = "qa-clims-path"
     painted: bool = False
 
@@ -68,7 +70,7 @@ SETS = {
         Set("wsss4luad", "WSSS4LUAD patches, tumor and stroma", "wsss4luad", "wsss4luad",
             "wsss4luad-ceiling", ("tumor", "stroma"), judge="trained"),
         Set("glas", "GlaS patches", "glas", "glas",
-            "glas-patches", ("benign_gland", "malignant_gland", "background"), judge="trained"),
+            "glas-patches", ("benign_gland", "malignant_gland", "background"), judge="trained", taught="glands"),
         Set("voc", "VOC 2012 animal subset", "voc2012", "voc-animals",
             "voc2012-animals", ("cat", "cow", "dog", "horse", "person", "sheep", "background"), judge="named",
             method="qa-clims"),
@@ -122,6 +124,13 @@ class Job:
     def card(self) -> Path:
         """File of the card."""
         return HERE / "cards" / f"{self.of.card}.yaml"
+
+    @property
+    def lesson(self) -> tuple[Path, Path]:
+        """What the judge learns from: file of its card, and the data."""
+        if not self.of.taught:
+            return self.card, self.root
+        return HERE / "cards" / f"{self.of.taught}.yaml", self.plan.out / self.of.name / "lesson"
 
     @property
     def start(self) -> Path:

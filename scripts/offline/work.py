@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from offline.glands import gather
 from offline.plan import HERE, START, Job, Set
 from qaclims_path.compute.confusion import confusion_matrix
 from qaclims_path.compute.scores import class_counts
@@ -58,8 +59,13 @@ def do_judge(job: Job, threads: int) -> None:
         weights = plan.data / "weights" / f"{options.tower}.imagenet.safetensors"
         start = weights if weights.is_file() else None
         running = RunSettings(precision=plan.precision, loggers=("csv",))
-        folder = job.judge_folder
-        train_judge(card, job.root, folder, options=options, split="train", image_weights=start, running=running)
+        taught, root = job.lesson
+        if job.of.taught:
+            gather(taught.parent, plan.data, root)
+        lesson = load_card(taught)
+        train_judge(
+            lesson, root, job.judge_folder, options=options, split="train", image_weights=start, running=running
+        )
     judge = load_judge(str(job.options().cam.judge.id))
     found = probe_judge(judge, card, job.root, split=SPLIT)
     regions = found.regions
