@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 from offline.phantom import paint
+from offline.pictures import draw_pictures
 from offline.plan import HERE, ROWS, SETS, WEIGHTS, WORDLESS, Job, Plan, estimate, rows_of, second_per_look
 from offline.table import collect, write_tables
 from offline.work import COUNTS, PROBE, do_job, do_judge
@@ -137,7 +138,9 @@ def _run(plan: Plan, jobs: list[Job], threads: int) -> dict[str, str]:
         print(f"    took {(time.monotonic() - start) / 60:.1f} min", flush=True)
         write_tables(collect(plan, list(SETS)), plan)
     if any((job.out / COUNTS).is_file() for job in jobs):
-        print(f"the table: {write_tables(collect(plan, list(SETS)), plan)}")
+        results = collect(plan, list(SETS))
+        draw_pictures(results, plan)
+        print(f"the table: {write_tables(results, plan)}")
     return failed
 
 

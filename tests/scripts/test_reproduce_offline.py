@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import timm
+from PIL import Image
 from safetensors.torch import save_file
 
 from qaclims_path.data.cards import load_card
@@ -84,6 +85,20 @@ def test_a_gain_has_to_survive_the_controls(results, tmp_path):
     alike = [replace(each, job=replace(each.job, row="shuffled")) for each in results[3:]]
     text = write_tables([*results, *alike], Plan(tmp_path, tmp_path)).read_text()
     assert "`qa-clims-path` against its controls: CAM +0.0 [+0.0, +0.0] over `shuffled`; segmenter +0.0" in text
+
+
+def test_gains_of_images_are_the_differences_of_their_scores(results):
+    from offline.pictures import gains
+    from offline.table import miou
+
+    base, mine = results[0], results[3]
+    more = gains(base, mine)
+    of = base.job.of
+    assert more.shape == (40,)
+    alone = [float(miou(each, of)) for each in (base.counts["cams"][7], mine.counts["cams"][7])]
+    assert more[7] == pytest.approx(alone[1] - alone[0])
+    mine.counts["cams"][3] = 0  # nothing there, nothing found
+    assert gains(base, mine)[3] == 0
 
 
 def test_every_recipe_loads_and_differs_only_where_it_should(scripts, tmp_path, monkeypatch):
@@ -205,15 +220,17 @@ def reproduce(scripts, place, *more):
 
 @pytest.mark.slow
 def test_the_whole_script_on_made_up_data(scripts, made_up):
-    rows = ["--rows", "qa-clims-path", "supervised"]
+    rows = ["--rows", "cam+", "qa-clims-path", "supervised"]
     planned = reproduce(scripts, made_up, *rows, "--dry-run")
     assert planned.returncode == 0, planned.stderr
-    assert planned.stdout.count("seed 0: about") == 2
+    assert planned.stdout.count("seed 0: about") == 3
     assert not (made_up / "out").exists()
     done = reproduce(scripts, made_up, *rows)
     assert done.returncode == 0, done.stdout + done.stderr
     runs = {line["row"]: line for line in runs_in(made_up / "out")}
-    assert set(runs) == {"qa-clims-path", "supervised"}
+    assert set(runs) == {"cam+", "qa-clims-path", "supervised"}
+    with Image.open(made_up / "out" / "wsss4luad" / "gains.png") as sheet:
+        assert np.asarray(sheet).std() > 10
     assert all(runs["qa-clims-path"][what] for what in ("cams", "masks", "seg", "seconds", "peak_mib"))
     assert runs["supervised"]["cams"] == ""
     text = (made_up / "out" / "table.md").read_text()
