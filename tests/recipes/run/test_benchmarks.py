@@ -1,0 +1,43 @@
+"""The commands of docs/benchmarks.md, run as they stand there on made-up data of the same layout with tiny networks."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from qaclims_path.cli.app import app
+
+ROOT = Path(__file__).resolve().parents[3]
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FOLDERS = {"BCSS-WSSS": "bcss-wsss", "LUAD-HistoSeg": "luad-histoseg", "VOC2012": "voc2012", "COCO2014": "coco2014"}
+TINY = (
+    "network.backbone=test_resnet", "network.weights=none", "augment.size=32", "augment.long=[40,48]",
+    "train.epochs=1", "train.batch=2", "train.accumulate=1", "init.train={epochs: 1, batch: 2}",
+    "cams.scales=[1.0]", "evaluate.scales=[1.0]", "boundary.train={epochs: 1, batch: 2}",
+    "seg.network={encoder: test_resnet, weights: none, architecture: unet}", "seg.augment.size=32",
+    "seg.train.epochs=1", "seg.train.batch=2", "corpus.answerer={kind: retrieval}",
+)  # fmt: skip
+
+
+def blocks() -> list[str]:
+    return BLOCK.findall((ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", blocks(), ids=lambda block: block.split()[2])
+def test_the_commands_work(block: str, judge: Path, fake, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for line in block.splitlines():
+        _, *words = [str(judge) if word.startswith("hf-hub:") else word for word in shlex.split(line)]
+        for place, word in enumerate(words):
+            if word.startswith("/data/"):
+                words[place] = str(fake(FOLDERS[word.removeprefix("/data/")]))
+        if words[0] == "run":
+            lexicon = "natural" if words[1].startswith(("voc", "coco")) else "histology"
+            settings = (*TINY, f"judge.id={judge}", f"corpus.lexicon={lexicon}")
+            words += ["--precision", "fp32", *(part for setting in settings for part in ("--set", setting))]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, f"{line}\n{done.output[-3000:]}\n{done.exception!r}"
+    assert not (tmp_path / "runs").exists() or list(tmp_path.glob("runs/*/*/report.html"))
