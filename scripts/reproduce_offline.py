@@ -139,8 +139,9 @@ def _run(plan: Plan, jobs: list[Job], threads: int) -> dict[str, str]:
         write_tables(collect(plan, list(SETS)), plan)
     if any((job.out / COUNTS).is_file() for job in jobs):
         results = collect(plan, list(SETS))
-        draw_pictures(results, plan)
         print(f"the table: {write_tables(results, plan)}")
+        asked = {job.of.name for job in jobs}  # the data of other sets may not be at hand
+        draw_pictures([each for each in results if each.job.of.name in asked], plan)
     return failed
 
 

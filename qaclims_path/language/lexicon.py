@@ -123,7 +123,9 @@ class Lexicon(Options):
             >>> load_lexicon("histology").classes_of("carcinoma")
             {'tumor'}
         """
-        names = (label,) if isinstance(label, str) else label if isinstance(label, tuple) else names_of(label)
+        if isinstance(label, str):
+            label = (label,)
+        names = label if isinstance(label, tuple) else names_of(label)
         lower = {name.lower() for name in names}
         found = {known for name in lower for known in self.classes.get(name, ())} or (lower & self._classes)
         return found or {known for name in names if (term := self.find(name)) for known in term.classes[:1]}

@@ -12,7 +12,7 @@ from qaclims_path.data.card import IGNORE, Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import MaskFile, Record, load_record
-from qaclims_path.files.atomic import atomic_path
+from qaclims_path.files.images import write_image
 
 SHOWN = 4  # largest gains, and as many of the largest losses
 SIDE, GAP, TITLE = 200, 8, 22
@@ -25,9 +25,7 @@ def draw_pictures(results: Sequence[Result], plan: Plan) -> None:
     for of in {each.job.of.name: each.job.of for each in results}.values():
         pair = _pair(results, of)
         if pair:
-            sheet = _sheet(*pair)
-            with atomic_path(plan.out / of.name / "gains.png") as temporary:
-                sheet.save(temporary, "PNG")
+            write_image(plan.out / of.name / "gains.png", np.asarray(_sheet(*pair)))
 
 
 def gains(base: Result, mine: Result) -> NDArray[np.float64]:
