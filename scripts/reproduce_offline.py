@@ -2,6 +2,7 @@
 
     python scripts/reproduce_offline.py --data DIR --out DIR
     python scripts/reproduce_offline.py --data DIR --out DIR --sets voc --rows cam+ qa-clims --seeds 1 --dry-run
+    python scripts/reproduce_offline.py --data DIR --out DIR --sets wsss4luad --ablate --set evaluate.what=[cams]
     python scripts/reproduce_offline.py --data DIR --out DIR --judge hf-hub:wisdomik/QuiltNet-B-32 --sets wsss4luad glas
 
 Each row and seed is the folder of a `qaclims run`, OUT/<set>/<row>/seed<N>, so that what is done is not done again. All
@@ -24,7 +25,21 @@ from pathlib import Path
 import torch
 from offline.phantom import paint
 from offline.pictures import draw_pictures
-from offline.plan import HERE, ROWS, SETS, WEIGHTS, WORDLESS, Job, Plan, estimate, rows_of, second_per_look
+from offline.plan import (
+    ABLATED,
+    ABLATION,
+    HERE,
+    ROWS,
+    SETS,
+    WEIGHTS,
+    WORDLESS,
+    Job,
+    Plan,
+    changes_nothing,
+    estimate,
+    rows_of,
+    second_per_look,
+)
 from offline.table import collect, write_tables
 from offline.work import COUNTS, PROBE, do_job, do_judge
 
@@ -50,7 +65,8 @@ def main() -> int:
     os.chdir(HERE.parents[1])  # recipes name their cards and words from here
     os.environ["QACLIMS_DATA"] = str(plan.data)
     try:
-        jobs = _jobs(plan, options.sets, options.rows, options.seeds)
+        rows = [ABLATED, *ABLATION] if options.ablate else options.rows
+        jobs = _jobs(plan, options.sets, rows, options.seeds)
         _announce(plan, jobs)
         if options.dry_run:
             return 0
@@ -70,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder with the data sets and weights/")
     parser.add_argument("--out", type=Path, required=True, help="folder of everything that is made")
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=[*ROWS, *ABLATION])
+    parser.add_argument("--ablate", action="store_true", help="qa-clims-path, and without each of its parts")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how many, from 0")
     parser.add_argument("--judge", help="instead of the bridge and of judges trained here, such as hf-hub:...")
     parser.add_argument("--answerer", default="retrieval", help="retrieval, blip, or blip:MODEL")
@@ -95,8 +112,8 @@ def _jobs(plan: Plan, sets: list[str], rows: list[str], seeds: int) -> list[Job]
         Job(plan, SETS[name], row, seed)
         for seed in range(seeds)
         for name in sets
-        for row in rows_of(SETS[name])
-        if row in rows
+        for row in (*rows_of(SETS[name]), *ABLATION)
+        if row in rows and not changes_nothing(Job(plan, SETS[name], row, seed))
     ]
 
 

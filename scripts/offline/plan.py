@@ -2,14 +2,14 @@
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from offline.phantom import tiles_of
-from qaclims_path.config import settings_of
+from qaclims_path.config import read_yaml, settings_of
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.models.camnet import CamNet
@@ -23,6 +23,8 @@ CONTROLS = "names", "shuffled", "control"  # what a gain of words has to survive
 ROWS = (
     START, "cam", BASE, "names", "shuffled", "clims", "qa-clims", "qa-clims-path", "control", "supervised",
 )  # fmt: skip
+ABLATED = "qa-clims-path"
+ABLATION: dict[str, list[str]] = read_yaml(HERE / "ablation.yaml")  # rows that change one part of it, and how
 WORDLESS = START, "cam", BASE, "supervised"  # rows that ask no judge
 PLAIN = START, "cam", "supervised"  # rows of the method cam, which settings about words are not for
 OF_WORDS = "losses.", "words.", "judge.", "corpus."
@@ -160,17 +162,23 @@ class Job:
             found["corpus.lexicon"] = "none"
             found["corpus.answerer"] = {"kind": kind, **({"model": model} if model else {})}
         more = [each for each in plan.settings if self.row not in PLAIN or not each.startswith(OF_WORDS)]
-        return [*settings_of(found), *(QUICK if plan.quick else ()), *more]
+        return [*settings_of(found), *(QUICK if plan.quick else ()), *ABLATION.get(self.row, ()), *more]
 
 
 def recipe_of(of: Set, row: str) -> Path:
     """The recipe of a row, by a path that is the same from every checkout's root."""
-    return (HERE / "recipes" / of.recipes / f"{row}.yaml").relative_to(HERE.parents[1])
+    name = ABLATED if row in ABLATION else row
+    return (HERE / "recipes" / of.recipes / f"{name}.yaml").relative_to(HERE.parents[1])
 
 
 def rows_of(of: Set) -> list[str]:
     """Rows that a set has a recipe for."""
     return [row for row in ROWS if (HERE / "recipes" / of.recipes / f"{row}.yaml").is_file()]
+
+
+def changes_nothing(job: Job) -> bool:
+    """Whether a row of the ablation asks for what the set's recipe has anyway."""
+    return job.row in ABLATION and job.options().cam == replace(job, row=ABLATED).options().cam
 
 
 def spent(run: Path) -> tuple[float, float] | None:

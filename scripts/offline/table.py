@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.plan import BASE, CONTROLS, SETS, Job, Plan, Set, rows_of, spent
+from offline.plan import ABLATED, ABLATION, BASE, CONTROLS, SETS, Job, Plan, Set, rows_of, spent
 from offline.work import COUNTS, PROBE, names_of
 from qaclims_path.compute.bootstrap import image_weights
 from qaclims_path.compute.scores import iou_of, mean_of
@@ -41,7 +41,7 @@ def collect(plan: Plan, sets: Iterable[str]) -> list[Result]:
     """All runs that are finished."""
     found = []
     for of in (SETS[name] for name in sets):
-        for row in rows_of(of):
+        for row in (*rows_of(of), *ABLATION):
             for path in sorted((plan.out / of.name / row).glob(f"seed*/{COUNTS}")):
                 seed = int(path.parent.name.removeprefix("seed"))
                 with np.load(path, allow_pickle=False) as file:
@@ -53,7 +53,8 @@ def collect(plan: Plan, sets: Iterable[str]) -> list[Result]:
 def write_tables(results: Sequence[Result], plan: Plan) -> Path:
     """Write `runs.csv`, `rows.csv` and `table.md`, and say where the last is."""
     lines = [_line(each) for each in results]
-    rows = [_row(of, row, results) for of in SETS.values() for row in rows_of(of) if _of(results, of, row)]
+    every = ((of, row) for of in SETS.values() for row in (*rows_of(of), *ABLATION))
+    rows = [_row(of, row, results) for of, row in every if _of(results, of, row)]
     write_text(plan.out / "runs.csv", _csv(lines))
     write_text(plan.out / "rows.csv", _csv(rows))
     write_text(plan.out / "table.md", _markdown(rows, results, plan))
@@ -152,7 +153,8 @@ def _best(job: Job) -> float | None:
 
 
 def _row(of: Set, row: str, results: Sequence[Result]) -> dict[str, object]:
-    mine, base = _of(results, of, row), _of(results, of, BASE)
+    against = ABLATED if row in ABLATION else BASE
+    mine, base = _of(results, of, row), _of(results, of, against)
     line: dict[str, object] = {"set": of.name, "row": row, "seeds": len(mine)}
     for what in WHATS:
         having = [each for each in mine if what in each.counts]
@@ -164,10 +166,10 @@ def _row(of: Set, row: str, results: Sequence[Result]) -> dict[str, object]:
             found = np.nanquantile(replicates(having, what, [each.job.seed for each in having], draws), ENDS)
             ends = (float(found[0]), float(found[1]))
         line |= {f"{what}_low": _short(ends and ends[0]), f"{what}_high": _short(ends and ends[1])}
-        more = gain(mine, base, what) if row != BASE else None
+        more = gain(mine, base, what) if row != against else None
         names = (f"{what}_gain", f"{what}_gain_low", f"{what}_gain_high")
         line |= dict(zip(names, map(_short, more or (None, None, None)), strict=True))
-    worst = worst_class(mine, base) if row != BASE else None
+    worst = worst_class(mine, base) if row != against else None
     times = [each for each in (spent(result.job.out) for result in mine) if each]
     return {
         **line,
@@ -185,17 +187,26 @@ def _markdown(rows: Sequence[Mapping[str, Any]], results: Sequence[Result], plan
         if not mine:
             continue
         images = next(len(next(iter(each.counts.values()))) for each in results if each.job.of.name == of.name)
-        lines = [f"## {of.title}, {images} validation images", "", _judge(plan, of), ""]
-        lines += ["| row | seeds | " + " | ".join(TITLES[what] for what in WHATS) + " | worst class | min | MiB |"]
-        lines += ["|---|---|" + "---|" * (len(WHATS) + 3)]
-        for row in mine:
-            cells = [_cell(row, what) for what in WHATS]
-            worst = f"{100 * float(row['worst_class']):+.1f} ({row['worst_class_name']})" if row["worst_class"] else ""
-            time = f"{float(row['seconds']) / 60:.1f}" if row["seconds"] else ""
-            memory = f"{float(row['peak_mib']):.0f}" if row["peak_mib"] else ""
-            lines.append(f"| {row['row']} | {row['seeds']} | {' | '.join(cells)} | {worst} | {time} | {memory} |")
-        parts.append("\n".join([*lines, *_controlled(of, results)]))
+        title = f"## {of.title}, {images} validation images"
+        main = _table([row for row in mine if row["row"] not in ABLATION])
+        parts.append("\n".join([title, "", _judge(plan, of), "", *main, *_controlled(of, results)]))
+        changed = [row for row in mine if row["row"] in ABLATION]
+        if changed:
+            parts.append("\n".join([f"Parts of `{ABLATED}`; gains are over all of it.", "", *_table(changed)]))
     return "\n\n".join(parts) + "\n"
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = ["| row | seeds | " + " | ".join(TITLES[what] for what in WHATS) + " | worst class | min | MiB |"]
+    lines += ["|---|---|" + "---|" * (len(WHATS) + 3)]
+    for row in rows:
+        cells = [_cell(row, what) for what in WHATS]
+        worst = f"{100 * float(row['worst_class']):+.1f} ({row['worst_class_name']})" if row["worst_class"] else ""
+        time = f"{float(row['seconds']) / 60:.1f}" if row["seconds"] else ""
+        memory = f"{float(row['peak_mib']):.0f}" if row["peak_mib"] else ""
+        name = f"`{ABLATION[row['row']][0]}`" if row["row"] in ABLATION else row["row"]
+        lines.append(f"| {name} | {row['seeds']} | {' | '.join(cells)} | {worst} | {time} | {memory} |")
+    return lines
 
 
 def _controlled(of: Set, results: Sequence[Result]) -> list[str]:

@@ -119,6 +119,37 @@ def test_every_recipe_loads_and_differs_only_where_it_should(scripts, tmp_path, 
         assert [row for row, each in found.items() if each.seg.truth] == ["supervised"]
 
 
+def test_the_ablation_changes_one_thing_at_a_time(scripts, tmp_path, monkeypatch):
+    from offline.plan import ABLATION, SETS, Job, Plan, changes_nothing
+
+    monkeypatch.chdir(scripts.parent)
+    plan, of = Plan(tmp_path, tmp_path), SETS["wsss4luad"]
+    whole = Job(plan, of, "qa-clims-path", 0).options().cam.model_dump()
+    alike = set()
+    for row in ABLATION:
+        job = Job(plan, of, row, 0)
+        found = job.options().cam.model_dump()
+        apart = [key for section in ("losses", "judge", "augment") for key in found[section]
+                 if found[section][key] != whole[section][key]]  # fmt: skip
+        assert len(apart) == (0 if changes_nothing(job) else 1), row
+        assert found["train"] == whole["train"]
+        alike |= {row} if changes_nothing(job) else set()
+    assert alike == {"glass-shown"}
+
+
+def test_parts_are_compared_with_the_whole(results, tmp_path):
+    from offline.plan import Plan
+    from offline.table import write_tables
+
+    less = [replace(each, job=replace(each.job, row="no-floor")) for each in results[:3]]
+    text = write_tables([*results, *less], Plan(tmp_path, tmp_path)).read_text()
+    main, _, parts = text.partition("Parts of `qa-clims-path`")
+    assert "no-floor" not in main
+    assert "losses.floor" not in main
+    (line,) = (line for line in parts.splitlines() if line.startswith("| `losses.floor=0` | 3 |"))
+    assert "(-" in line
+
+
 def test_settings_about_words_are_for_rows_with_words(scripts, tmp_path, monkeypatch):
     from offline.plan import SETS, Job, Plan, rows_of
 
