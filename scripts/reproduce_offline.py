@@ -87,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of everything that is made")
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=[*ROWS, *ABLATION])
-    parser.add_argument("--ablate", action="store_true", help="qa-clims-path, and without each of its parts")
+    parser.add_argument(
+        "--ablate", action="store_true", help="instead of --rows: qa-clims-path, whole and with one part changed"
+    )
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how many, from 0")
     parser.add_argument("--judge", help="instead of the bridge and of judges trained here, such as hf-hub:...")
     parser.add_argument("--answerer", default="retrieval", help="retrieval, blip, or blip:MODEL")

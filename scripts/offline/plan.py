@@ -24,7 +24,7 @@ ROWS = (
     START, "cam", BASE, "names", "shuffled", "clims", "qa-clims", "qa-clims-path", "control", "supervised",
 )  # fmt: skip
 ABLATED = "qa-clims-path"
-ABLATION: dict[str, list[str]] = read_yaml(HERE / "ablation.yaml")  # rows that change one part of it, and how
+ABLATION: dict[str, str] = read_yaml(HERE / "ablation.yaml")  # rows that change one part of it, and how
 WORDLESS = START, "cam", BASE, "supervised"  # rows that ask no judge
 PLAIN = START, "cam", "supervised"  # rows of the method cam, which settings about words are not for
 OF_WORDS = "losses.", "words.", "judge.", "corpus."
@@ -162,7 +162,8 @@ class Job:
             found["corpus.lexicon"] = "none"
             found["corpus.answerer"] = {"kind": kind, **({"model": model} if model else {})}
         more = [each for each in plan.settings if self.row not in PLAIN or not each.startswith(OF_WORDS)]
-        return [*settings_of(found), *(QUICK if plan.quick else ()), *ABLATION.get(self.row, ()), *more]
+        part = [ABLATION[self.row]] if self.row in ABLATION else []
+        return [*settings_of(found), *(QUICK if plan.quick else ()), *part, *more]
 
 
 def recipe_of(of: Set, row: str) -> Path:

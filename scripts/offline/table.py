@@ -204,7 +204,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         worst = f"{100 * float(row['worst_class']):+.1f} ({row['worst_class_name']})" if row["worst_class"] else ""
         time = f"{float(row['seconds']) / 60:.1f}" if row["seconds"] else ""
         memory = f"{float(row['peak_mib']):.0f}" if row["peak_mib"] else ""
-        name = f"`{ABLATION[row['row']][0]}`" if row["row"] in ABLATION else row["row"]
+        name = f"`{ABLATION[row['row']]}`" if row["row"] in ABLATION else row["row"]
         lines.append(f"| {name} | {row['seeds']} | {' | '.join(cells)} | {worst} | {time} | {memory} |")
     return lines
 
