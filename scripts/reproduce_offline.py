@@ -12,7 +12,6 @@ after every run.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import sys
@@ -23,12 +22,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
+from offline.marks import check_mark
 from offline.phantom import paint
 from offline.pictures import draw_pictures
 from offline.plan import (
     ABLATED,
     ABLATION,
     HERE,
+    RETRIEVAL,
     ROWS,
     SETS,
     WEIGHTS,
@@ -43,10 +44,12 @@ from offline.plan import (
 from offline.table import collect, write_tables
 from offline.work import COUNTS, PROBE, do_job, do_judge
 
-from qaclims_path.errors import QaclimsError
+from qaclims_path.errors import QaclimsError, UsageError
+from qaclims_path.files.atomic import write_json
 from qaclims_path.models.inference import Precision, fastest_precision
 
 SEEDS = 5
+MARK = "plan.json"
 
 
 def main() -> int:
@@ -55,7 +58,7 @@ def main() -> int:
     plan = Plan(
         data=options.data.resolve(),
         out=options.out.resolve(),
-        judge=options.judge,
+        judge=_found(options.judge),
         answerer=options.answerer,
         settings=tuple(options.set),
         quick=options.quick,
@@ -70,6 +73,7 @@ def main() -> int:
         _announce(plan, jobs)
         if options.dry_run:
             return 0
+        _remember(plan)
         for job in {job.root: job for job in jobs if job.of.painted}.values():
             paint(job.card, job.root, quick=plan.quick)
         failed = _run(plan, jobs, options.threads)
@@ -92,13 +96,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how many, from 0")
     parser.add_argument("--judge", help="instead of the bridge and of judges trained here, such as hf-hub:...")
-    parser.add_argument("--answerer", default="retrieval", help="retrieval, blip, or blip:MODEL")
+    parser.add_argument("--answerer", default=RETRIEVAL, help="retrieval, blip, or blip:MODEL")
     parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], help="what suits the machine where left out")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="a setting for every row")
     parser.add_argument("--quick", action="store_true", help="one epoch of everything: does it run?")
     parser.add_argument("--dry-run", action="store_true", help="say what would be run and how long it takes")
     return parser
+
+
+def _found(judge: str | None) -> str | None:
+    """A judge in a folder, wherever this is run from later; an id of a hub as it is."""
+    return str(Path(judge).resolve()) if judge and Path(judge).exists() else judge
+
+
+def _remember(plan: Plan) -> None:
+    """Refuse to put runs of different judges, answerers or lengths into one table."""
+    path = plan.out / MARK
+    mark = {key: getattr(plan, key) for key in ("judge", "answerer", "quick", "precision")}
+    if path.exists():
+        check_mark(path, mark, "Ask for the same as before, or choose another --out.")
+    else:
+        plan.out.mkdir(parents=True, exist_ok=True)
+        write_json(path, mark)
 
 
 def _precision() -> Precision:
@@ -110,6 +130,11 @@ def _jobs(plan: Plan, sets: list[str], rows: list[str], seeds: int) -> list[Job]
     """Seed by seed, so that every row has its first number early."""
     if not (plan.data / WEIGHTS).is_file():
         raise QaclimsError(f"{plan.data / WEIGHTS} is not there; all rows begin with it. Give the folder with --data.")
+    if plan.answerer.partition(":")[0] != RETRIEVAL and not plan.judge and any(SETS[n].judge == "bridge" for n in sets):
+        raise UsageError(
+            f"The judge of photographs here knows the names of things, and no other word that '{plan.answerer}' may "
+            "answer with. Name one with --judge, or leave voc out with --sets."
+        )
     return [
         Job(plan, SETS[name], row, seed)
         for seed in range(seeds)
@@ -132,9 +157,8 @@ def _announce(plan: Plan, jobs: list[Job]) -> None:
 
 
 def _judged(job: Job) -> bool:
-    """Whether the judge that was asked for is there and was probed."""
-    path = job.plan.out / job.of.name / PROBE
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("asked") == job.plan.judge
+    """Whether the judge is there and was probed."""
+    return (job.plan.out / job.of.name / PROBE).is_file()
 
 
 def _run(plan: Plan, jobs: list[Job], threads: int) -> dict[str, str]:

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 GLASS_CHROMA = 16 / 255  # glass is grey: its channels differ by less than faint eosin's do
 GLASS_BRIGHT = 0.7  # and bright, which pigment and black ink are not
 WHITE = 1.0
-ALONG, ACROSS = 0.7548776662466927, 0.5698402909980532  # steps that fill a square evenly without being drawn
+# Steps that fill a range evenly without being drawn; one for each choice, so that every place is seen from all sides.
+DOWN, ACROSS, TURN = 0.8191725133961645, 0.5698402909980532, 0.7548776662466927
 
 
 def tissue_share(images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -53,7 +54,7 @@ def window(values: Tensor, side: int, step: int, fill: float) -> Tensor:
         fill: Value of what the picture does not cover.
     """
     height, width = values.shape[-2:]
-    top, left = corner(max(height - side, 0), step, ALONG), corner(max(width - side, 0), step, ACROSS)
+    top, left = corner(max(height - side, 0), step, DOWN), corner(max(width - side, 0), step, ACROSS)
     cut = values[..., top : top + side, left : left + side]
     up, before = (max(side - length, 0) // 2 for length in (height, width))
     down, behind = side - cut.shape[-2] - up, side - cut.shape[-1] - before
@@ -66,7 +67,7 @@ def turned(values: Tensor, step: int) -> Tensor:
     A network can prefer what lies at the top to what lies at the bottom, and maps would follow it there; when it is
     shown everything from all sides, such preferences cancel out.
     """
-    way = corner(7, step, ALONG)
+    way = corner(7, step, TURN)
     axes = [axis for axis, bit in ((-1, 1), (-2, 2)) if way & bit]
     flipped = values.flip(axes) if axes else values
     return flipped.transpose(-1, -2) if way & 4 else flipped

@@ -1,5 +1,6 @@
 """From stored maps to masks: refined, written for scoring and for training, resumed when stopped."""
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from qaclims_path.files.atomic import write_json
 from qaclims_path.files.lock import locked
 from qaclims_path.files.maps import MapReader
 from qaclims_path.files.progress import track
-from qaclims_path.models.boundary import BoundaryNet
+from qaclims_path.models.boundary import WEIGHTS, BoundaryNet
 from qaclims_path.models.devices import device_of
 from qaclims_path.models.refiners import Refiner, build_refiner
 from qaclims_path.recipes.begin import INDEX, begin
@@ -112,9 +113,10 @@ def make_masks(
         start = time.perf_counter()
         with locked(folder / ".lock"):
             thresholds = _thresholds(options, reader, card, rules, records)
-            begin(folder / SETTINGS, _settings(options, reader, rules), "masks", "*/.*.part.png")
-            writer = MaskWriter(folder, card, glass_of(options, card, rules), options.least)
             edges = BoundaryNet.load(run / BOUNDARY).to(place).edges if options.refiner == "irn" else None
+            network = _content(run / BOUNDARY / WEIGHTS) if edges else {}
+            begin(folder / SETTINGS, {**_settings(options, reader, rules), **network}, "masks", "*/.*.part.png")
+            writer = MaskWriter(folder, card, glass_of(options, card, rules), options.least)
 
             def refiner(threshold: float | None) -> Refiner:
                 return build_refiner(options.refiner, refine_settings(options, card, threshold, threads, edges))
@@ -186,12 +188,18 @@ def _thresholds(
 
 
 def _settings(options: MaskOptions, reader: MapReader, rules: Protocol) -> dict[str, Any]:
-    """All that the masks depend on."""
+    """All that the masks depend on, beside a boundary network."""
     return {
         **options.model_dump(mode="json", exclude={"batch"}),
         "protocol": rules.name,
         "maps": reader.settings,
     }
+
+
+def _content(weights: Path) -> dict[str, str]:
+    """Of a network that was trained anew, masks are made anew."""
+    with weights.open("rb") as file:
+        return {"boundary network": hashlib.file_digest(file, "sha256").hexdigest()[:16]}
 
 
 def card_of(run: Path, reader: MapReader, dataset: str | Path | Card | None) -> Card:

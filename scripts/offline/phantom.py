@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
+from offline.marks import check_mark
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import write_split
 from qaclims_path.data.phantoms.splits import DEMO
 from qaclims_path.data.phantoms.tiles import phantom_tiles
-from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import atomic_path, write_json
-from qaclims_path.files.objects import read_object
 from qaclims_path.files.progress import track
 
 PATIENTS = {"train": 20, "val": 10}
@@ -36,7 +35,7 @@ def paint(card: Path, root: Path, *, quick: bool) -> None:
     counts = QUICK if quick else PATIENTS
     mark = {"seed": DEMO.seed, "stains": [*DEMO.stains], "patients": counts, "tiles of each": TILES}
     if root.exists():
-        _check(root, mark)
+        check_mark(root / MARK, mark, f"Choose another --out, or remove {root.parent} with its runs.")
         return
     found, names = load_card(card), iter(DEMO.patients(sum(counts.values())))
     with atomic_path(root) as temporary:
@@ -48,12 +47,3 @@ def paint(card: Path, root: Path, *, quick: bool) -> None:
             for part in (split, *(("supervised",) if split == "train" else ())):
                 write_split(found, temporary, part, items)
         write_json(temporary / MARK, mark)
-
-
-def _check(root: Path, mark: dict[str, object]) -> None:
-    """Runs on other tiles would be taken for runs on these."""
-    remedy = f"Choose another --out, or remove {root.parent} with its runs."
-    painted = read_object(root / MARK, remedy)
-    if other := [key for key, value in mark.items() if painted.get(key) != value]:
-        was, now = ({key: each.get(key) for key in other} for each in (painted, mark))
-        raise UsageError(f"{root} was painted with {was}, and now {now} is asked for. {remedy}")

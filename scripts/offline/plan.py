@@ -19,15 +19,17 @@ from qaclims_path.recipes.stages import STAGES
 
 HERE = Path(__file__).resolve().parent
 START, BASE = "start", "cam+"
-CONTROLS = "names", "shuffled", "control"  # what a gain of words has to survive
+CONTROLS = "silent", "names", "shuffled", "control"  # what a gain of words has to survive
 ROWS = (
-    START, "cam", BASE, "names", "shuffled", "clims", "qa-clims", "qa-clims-path", "control", "supervised",
+    START, "cam", BASE, "silent", "names", "shuffled", "clims", "qa-clims", "qa-clims-path", "control", "supervised",
 )  # fmt: skip
 ABLATED = "qa-clims-path"
 ABLATION: dict[str, str] = read_yaml(HERE / "ablation.yaml")  # rows that change one part of it, and how
-WORDLESS = START, "cam", BASE, "supervised"  # rows that ask no judge
+WORDLESS = START, "cam", BASE, "silent", "supervised"  # rows that ask no judge
 PLAIN = START, "cam", "supervised"  # rows of the method cam, which settings about words are not for
 OF_WORDS = "losses.", "words.", "judge.", "corpus."
+RETRIEVAL = "retrieval"
+MODELS = {"blip": "Salesforce/blip-vqa-base"}  # of answerers that have none of their own
 WEIGHTS = "weights/mobilenetv2_100.imagenet.safetensors"
 QUICK = (
     "train.epochs=1", "seg.train.epochs=1", "cams.scales=[1.0]", "masks.rounds=1", "augment.size=64",
@@ -46,7 +48,7 @@ class Set:
         recipes: Folder of its recipes.
         card: File of its card.
         headline: Classes that means are over.
-        judge: `trained` from image-level labels, or the one that its recipes name.
+        judge: `trained` here from image-level labels, or that of its recipes: `embedded`, or the `bridge`.
         taught: File of the card of what its judge learns from, where that is more than the set itself.
         method: The row that the controls belong to.
         painted: Whether the script makes it.
@@ -58,7 +60,7 @@ class Set:
     recipes: str
     card: str
     headline: tuple[str, ...]
-    judge: Literal["trained", "named"]
+    judge: Literal["trained", "embedded", "bridge"]
     taught: str = ""
     method: str = "qa-clims-path"
     painted: bool = False
@@ -68,13 +70,14 @@ SETS = {
     each.name: each
     for each in (
         Set("phantom", "Phantom tiles of held-out slides; the judge has seen slides of the same generator", "data",
-            "phantom", "phantom-ceiling", ("tumor", "stroma", "lymphocyte", "necrosis"), judge="named", painted=True),
+            "phantom", "phantom-ceiling", ("tumor", "stroma", "lymphocyte", "necrosis"), judge="embedded",
+            painted=True),
         Set("wsss4luad", "WSSS4LUAD patches, tumor and stroma", "wsss4luad", "wsss4luad",
             "wsss4luad-ceiling", ("tumor", "stroma"), judge="trained"),
         Set("glas", "GlaS patches", "glas", "glas",
             "glas-patches", ("benign_gland", "malignant_gland", "background"), judge="trained", taught="glands"),
         Set("voc", "VOC 2012 animal subset", "voc2012", "voc-animals",
-            "voc2012-animals", ("cat", "cow", "dog", "horse", "person", "sheep", "background"), judge="named",
+            "voc2012-animals", ("cat", "cow", "dog", "horse", "person", "sheep", "background"), judge="bridge",
             method="qa-clims"),
     )
 }  # fmt: skip
@@ -88,7 +91,7 @@ class Plan:
         data: Folder with the data sets and `weights/`.
         out: Folder of everything that is made.
         judge: Instead of those that can be had offline.
-        answerer: Kind, and a model where it needs one: `retrieval`, `blip`, `blip:ID`.
+        answerer: Kind, and a model where it is not the usual one: `retrieval`, `blip`, `blip:ID`.
         settings: For every row.
         quick: Whether to only try whether everything runs.
         precision: Of all trainings.
@@ -97,7 +100,7 @@ class Plan:
     data: Path
     out: Path
     judge: str | None = None
-    answerer: str = "retrieval"
+    answerer: str = RETRIEVAL
     settings: tuple[str, ...] = ()
     quick: bool = False
     precision: Precision = "fp32"
@@ -157,10 +160,12 @@ class Job:
         judge = plan.judge or (str(self.judge_folder) if self.of.judge == "trained" else None)
         if judge and self.row not in (*WORDLESS, "control"):  # no other row is to wait for it
             found["judge.id"] = judge
+            if self.of.judge == "bridge":  # its texts are centred already, and it knows names of things only
+                found |= {"judge.centred": True, "corpus.lexicon": "natural"}
         kind, _, model = plan.answerer.partition(":")
-        if kind != "retrieval":
-            found["corpus.lexicon"] = "none"
-            found["corpus.answerer"] = {"kind": kind, **({"model": model} if model else {})}
+        if kind != RETRIEVAL:
+            found |= {"corpus.lexicon": "none", "corpus.judge": None}  # answers are taken as they are given
+            found["corpus.answerer"] = {"kind": kind, "model": model or MODELS.get(kind)}
         more = [each for each in plan.settings if self.row not in PLAIN or not each.startswith(OF_WORDS)]
         part = [ABLATION[self.row]] if self.row in ABLATION else []
         return [*settings_of(found), *(QUICK if plan.quick else ()), *part, *more]
@@ -179,7 +184,7 @@ def rows_of(of: Set) -> list[str]:
 
 def changes_nothing(job: Job) -> bool:
     """Whether a row of the ablation asks for what the set's recipe has anyway."""
-    return job.row in ABLATION and job.options().cam == replace(job, row=ABLATED).options().cam
+    return job.row in ABLATION and job.options().tree == replace(job, row=ABLATED).options().tree
 
 
 def spent(run: Path) -> tuple[float, float] | None:

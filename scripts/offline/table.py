@@ -22,8 +22,10 @@ TITLES = {"cams": "CAM", "masks": "pseudo mask", "seg": "segmenter"}
 REPLICATES = 2000
 INTRODUCTION = (
     "Mean IoU in percent on the validation split [95 % over source images and seeds]; in brackets the gain over "
-    f"`{BASE}` with the same seeds. Maps are scored at thresholds fitted on the other images. Worst class: the largest "
-    "loss of any class's map in any seed. The judges are stand-ins, see scripts/offline/README.md."
+    f"`{BASE}` with the same seeds; what is of fewer seeds than its row says so. Maps are scored at thresholds fitted "
+    "on the other images. Gate `oracle`: maps and pseudo masks hold the classes of the true label alone; segmenters "
+    "have no gate. Worst class: the largest loss of any class's map in any seed. The judges are stand-ins, see "
+    "scripts/offline/README.md."
 )
 ENDS = (0.025, 0.975)
 Floats = NDArray[np.float64]
@@ -159,7 +161,7 @@ def _row(of: Set, row: str, results: Sequence[Result]) -> dict[str, object]:
     for what in WHATS:
         having = [each for each in mine if what in each.counts]
         values = [float(miou(each.counts[what].sum(0), of)) for each in having]
-        line[what] = _short(float(np.mean(values))) if values else ""
+        line |= {what: _short(float(np.mean(values))) if values else "", f"{what}_seeds": len(values)}
         ends: tuple[float, float] | None = None
         if having:
             draws = draw_seeds(len(having))
@@ -187,13 +189,18 @@ def _markdown(rows: Sequence[Mapping[str, Any]], results: Sequence[Result], plan
         if not mine:
             continue
         images = next(len(next(iter(each.counts.values()))) for each in results if each.job.of.name == of.name)
-        title = f"## {of.title}, {images} validation images"
+        title = f"## {of.title}, {images} validation images, gate `{_gate(of, plan)}`"
         main = _table([row for row in mine if row["row"] not in ABLATION])
         parts.append("\n".join([title, "", _judge(plan, of), "", *main, *_controlled(of, results)]))
         changed = [row for row in mine if row["row"] in ABLATION]
         if changed:
             parts.append("\n".join([f"Parts of `{ABLATED}`; gains are over all of it.", "", *_table(changed)]))
     return "\n\n".join(parts) + "\n"
+
+
+def _gate(of: Set, plan: Plan) -> str:
+    gate = Job(plan, of, BASE, 0).options().cams.gate
+    return "none" if gate == "auto" else gate  # photographs have it written into their recipes
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -231,7 +238,8 @@ def _cell(row: Mapping[str, Any], what: str) -> str:
     text = f"{value:.1f} [{low:.1f}, {high:.1f}]"
     if row[f"{what}_gain"]:
         text += f" ({_apart([float(row[f'{what}_gain{end}']) for end in ('', '_low', '_high')])})"
-    return text
+    few = row[f"{what}_seeds"]
+    return text if few == row["seeds"] else f"{text}, {few} seed{'s'[: few != 1]}"
 
 
 def _judge(plan: Plan, of: Set) -> str:

@@ -35,6 +35,7 @@ from qaclims_path.recipes.run_steps import Run
 COUNTS = "counts.npz"
 PROBE = "judge-probe.json"
 SPLIT = "val"
+ABOUT = "evaluate", "report"  # stages that say something of a run and change nothing
 
 
 def do_job(job: Job, threads: int) -> None:
@@ -44,8 +45,10 @@ def do_job(job: Job, threads: int) -> None:
         _start(job, threads)
     options = job.options()
     corpus = _corpus(job, options.corpus) if options.corpus is not None else None
-    report = do_run(replace(_run(job, threads), options=options, corpus=corpus), say=_say)
-    if report.done or not (job.out / COUNTS).is_file():
+    run = replace(_run(job, threads), options=options, corpus=corpus)
+    if any(step.action != "skip" and step.stage.name not in ABOUT for step in plan_run(run)):
+        (job.out / COUNTS).unlink(missing_ok=True)  # of maps, masks or a segmenter that are done anew
+    if do_run(run, say=_say).done or not (job.out / COUNTS).is_file():
         _count(job)
 
 
@@ -72,7 +75,6 @@ def do_judge(job: Job, threads: int) -> None:
     write_json(
         plan.out / job.of.name / PROBE,
         {
-            "asked": plan.judge,
             "judge": found.judge,
             "revision": found.revision,
             "regions_balanced_accuracy": regions.balanced_accuracy if regions else None,
@@ -94,7 +96,10 @@ def prepare(threads: int) -> None:
 
 
 def _count(job: Job) -> None:
-    """Count every validation image under maps, masks and segmenter (N n 3 each), in one file."""
+    """Count every validation image under maps, masks and segmenter (N n 3 each), in one file.
+
+    What was counted before and is not asked for now stays.
+    """
     card = load_card(job.card)
     rules = load_protocol(card.protocols[0])
     records = list_records(card, job.root, SPLIT)
@@ -106,6 +111,9 @@ def _count(job: Job) -> None:
     if "seg" in what:
         found["seg"] = job.out / "seg" / "predictions" / SPLIT
     counts = {what: _counts(folder, card, rules, records) for what, folder in found.items()}
+    if (job.out / COUNTS).is_file():
+        with np.load(job.out / COUNTS, allow_pickle=False) as file:
+            counts = {name: file[name] for name in file if name != "images"} | counts
     names = np.array([record.id for record in records])
     with atomic_path(job.out / COUNTS) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, images=names, **counts)

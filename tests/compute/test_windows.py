@@ -1,5 +1,7 @@
 """Glass, windows and centring."""
 
+from collections import defaultdict
+
 import pytest
 import torch
 
@@ -52,3 +54,14 @@ def test_turning_comes_evenly_in_eight_ways_and_alike_for_images_and_maps() -> N
     assert all(sorted(each.flatten().tolist()) == list(range(9)) for each in seen)
     stack = torch.rand(2, 3, 4, 4)
     assert all(torch.equal(turned(stack, step)[:, 1], turned(stack[:, 1], step)) for step in range(20))
+
+
+def test_every_place_is_seen_from_all_sides() -> None:
+    picture, square = torch.arange(1600.0).view(1, 1, 40, 40), torch.arange(9.0).view(3, 3)
+    seen = defaultdict(set)
+    for step in range(2000):
+        first = int(window(picture, 8, step, 0).min())
+        third = (first // 40 // 11, first % 40 // 11)
+        seen[third].add(tuple(turned(square, step).flatten().tolist()))
+    assert len(seen) == 9
+    assert {len(ways) for ways in seen.values()} == {8}

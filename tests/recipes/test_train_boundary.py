@@ -54,6 +54,11 @@ def test_a_network_is_trained_and_used(tmp_path, name, split):
     masks = make_masks(run, split, tmp_path / "data", options=MaskOptions(refiner="irn"))
     assert masks.images == 4
     assert masks.thresholds == ((0.2, 0.2) if name == "voc2012" else None)
+    with torch.no_grad():
+        next(trained.parameters()).add_(0.1)
+    trained.save(run / "boundary")
+    with pytest.raises(UsageError, match="made with another boundary network"):
+        make_masks(run, split, tmp_path / "data", options=MaskOptions(refiner="irn"))
 
 
 def test_labels_are_those_of_two_thresholds(tmp_path):

@@ -119,6 +119,33 @@ def test_every_recipe_loads_and_differs_only_where_it_should(scripts, tmp_path, 
         assert [row for row, each in found.items() if each.seg.truth] == ["supervised"]
 
 
+def test_what_has_no_words_is_the_method_but_for_its_contrasts(scripts, tmp_path, monkeypatch):
+    from offline.plan import SETS, Job, Plan
+
+    monkeypatch.chdir(scripts.parent)
+    for of, row in ((SETS["voc"], "silent"), *((SETS[name], "cam+") for name in ("phantom", "wsss4luad"))):
+        silent, whole = (Job(Plan(tmp_path, tmp_path), of, each, 0).options().cam for each in (row, of.method))
+        assert {**whole.losses, "foreground": 0.0, "background": 0.0} == dict(silent.losses), of.name
+        assert (silent.train, silent.augment, silent.init) == (whole.train, whole.augment, whole.init)
+
+
+def test_a_real_judge_and_a_model_that_answers_take_the_place_of_stand_ins(scripts, tmp_path, monkeypatch):
+    from offline.plan import SETS, Job, Plan
+
+    monkeypatch.chdir(scripts.parent)
+    here = Job(Plan(tmp_path, tmp_path), SETS["voc"], "qa-clims", 0).options()
+    assert (here.cam.judge.centred, here.corpus.judge.id) == (False, here.cam.judge.id)
+    real = Job(Plan(tmp_path, tmp_path, judge="hf-hub:a/b"), SETS["voc"], "qa-clims", 0).options()
+    assert (real.cam.judge.id, real.corpus.judge.id) == ("hf-hub:a/b", "hf-hub:a/b")
+    assert (real.cam.judge.centred, real.corpus.lexicon) == (True, "natural")
+    assert not Job(Plan(tmp_path, tmp_path, judge="hf-hub:a/b"), SETS["voc"], "control", 0).options().cam.judge.centred
+    asked = Job(Plan(tmp_path, tmp_path, "hf-hub:a/b", "blip"), SETS["wsss4luad"], "qa-clims-path", 0).options().corpus
+    assert (asked.answerer.kind, asked.answerer.model) == ("blip", "Salesforce/blip-vqa-base")
+    assert (asked.judge, asked.lexicon) == (None, "none")
+    other = Job(Plan(tmp_path, tmp_path, answerer="blip:my/own"), SETS["wsss4luad"], "qa-clims-path", 0).options()
+    assert other.corpus.answerer.model == "my/own"
+
+
 def test_the_ablation_changes_one_thing_at_a_time(scripts, tmp_path, monkeypatch):
     from offline.plan import ABLATION, SETS, Job, Plan, changes_nothing
 
@@ -182,7 +209,7 @@ def test_painted_tiles_are_as_many_as_estimated_and_never_taken_for_others(scrip
     assert tiles_of("supervised", quick=False) == PATIENTS["train"] * TILES
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     paint(card, root, quick=True)
-    with pytest.raises(UsageError, match=r"painted with .*'train': 1.* and now .*'train': 20.* Choose another --out"):
+    with pytest.raises(UsageError, match=r"made with .*'train': 1.* and now .*'train': 20.* Choose another --out"):
         paint(card, root, quick=False)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
     (root / MARK).unlink()
@@ -272,6 +299,27 @@ def test_the_whole_script_on_made_up_data(scripts, made_up):
     assert again.returncode == 0, again.stderr
     assert "not done yet" not in again.stdout
     assert counts.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_maps_alone_keep_the_rest_and_another_judge_is_refused(scripts, made_up):
+    rows = ["--rows", "cam+"]
+    assert reproduce(scripts, made_up, *rows).returncode == 0
+    (before,) = runs_in(made_up / "out")
+    again = reproduce(scripts, made_up, *rows, "--set", "evaluate.what=[cams]")
+    assert again.returncode == 0, again.stderr
+    (after,) = runs_in(made_up / "out")
+    assert [after[what] for what in ("cams", "masks", "seg")] == [before[what] for what in ("cams", "masks", "seg")]
+    assert after["seg"]
+    other = reproduce(scripts, made_up, *rows, "--judge", "hf-hub:wisdomik/QuiltNet-B-32")
+    assert other.returncode == 2
+    assert "was made with {'judge': None}, and now {'judge': 'hf-hub:wisdomik/QuiltNet-B-32'}" in other.stderr
+
+
+def test_words_that_the_bridge_does_not_know_are_not_asked_for(scripts, made_up):
+    found = reproduce(scripts, made_up, "--sets", "voc", "--answerer", "blip", "--dry-run")
+    assert found.returncode == 2
+    assert "no other word that 'blip' may answer with. Name one with --judge" in found.stderr
 
 
 def test_a_dry_run_paints_nothing(scripts, made_up):

@@ -46,8 +46,8 @@ class QaClims:
     reference_batch: Annotated[float, Field(gt=0)] | None = 4.0
 
     def needs_judge(self, progress: float) -> bool:  # noqa: ARG002
-        """Always."""
-        return True
+        """Where one of the contrasts has a weight."""
+        return self.foreground + self.background > 0
 
     def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
         """The sigmoid of the maps."""
