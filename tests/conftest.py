@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+WORDS = ("what", "kind", "of", "tumor", "is", "in", "the", "photo", "?", "purple", "nuclei", "stroma", "gland", "cell")
+WORDS += ("around", "next", "to", "answer", ":", "unknown")
+MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
@@ -22,3 +26,33 @@ def real_data() -> Path:
 def checkout() -> Path:
     """The root of the repository."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def few_words() -> tuple[str, ...]:
+    """All that tiny language models can read and say."""
+    return WORDS
+
+
+@pytest.fixture(scope="session")
+def blip_folder(tmp_path_factory, few_words):
+    """A BLIP of two narrow layers, whose weights are large enough for answers that differ."""
+    import torch
+    from transformers import BertTokenizer, BlipConfig, BlipForQuestionAnswering, BlipImageProcessor, BlipProcessor
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-blip"
+    words = [*MARKS, *few_words, "[DEC]"]
+    narrow = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {"encoder_hidden_size": 32, "max_position_embeddings": 32, "initializer_range": 0.4, "sep_token_id": 3}
+    tokens = {"vocab_size": len(words), "bos_token_id": len(words) - 1, "eos_token_id": 3, "pad_token_id": 0}
+    torch.manual_seed(3)
+    config = BlipConfig(
+        text_config=narrow | text | tokens,
+        vision_config=narrow | {"image_size": 32, "patch_size": 8, "initializer_range": 0.4},
+    )
+    BlipForQuestionAnswering(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(words))
+    tokenizer = BertTokenizer(str(folder / "vocab.txt"))
+    (folder / "vocab.txt").unlink()
+    BlipProcessor(BlipImageProcessor(size={"height": 32, "width": 32}), tokenizer).save_pretrained(folder)
+    return folder

@@ -128,7 +128,7 @@ def _check_names(masks: MaskOptions, seg: TrainSegOptions) -> None:
 
 
 def _corpus(section: Tree, cam: TrainCamOptions, path: Path) -> CorpusOptions:
-    """The corpus of a run: a configuration by name, what the recipe changes in it, and the run's own judge."""
+    """The corpus of a run: a configuration by name, what the recipe changes in it, and the run's judge for its own."""
     own = {key: value for key, value in section.items() if key != "config"}
     if "config" not in section:
         raise BadConfig(
@@ -136,7 +136,7 @@ def _corpus(section: Tree, cam: TrainCamOptions, path: Path) -> CorpusOptions:
         )
     settings = {"dataset": cam.dataset, "split": cam.split, **flat(own)}
     found = load_corpus_options(str(section["config"]), settings_of(settings))
-    if found.answerer.kind == "retrieval" and "judge" not in own:
+    if (found.judge is not None or found.answerer.kind == "retrieval") and "judge" not in own:
         judge = {"id": cam.judge.id, "revision": cam.judge.revision}
         found = parse(CorpusOptions, {**found.model_dump(mode="json"), "judge": judge}, f"{path}, corpus")
     return found

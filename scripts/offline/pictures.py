@@ -11,13 +11,15 @@ from offline.table import Result, miou
 from qaclims_path.data.card import IGNORE, Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
+from qaclims_path.data.protocol import load_protocol
 from qaclims_path.data.record import MaskFile, Record, load_record
 from qaclims_path.files.images import write_image
 
 SHOWN = 4  # largest gains, and as many of the largest losses
-SIDE, GAP, TITLE = 200, 8, 22
+SIDE, GAP, TITLE, SWATCH = 200, 8, 22, 12
 PAPER, INK = (255, 255, 255), (32, 33, 36)
 COVER = 0.5
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def draw_pictures(results: Sequence[Result], plan: Plan) -> None:
@@ -56,22 +58,44 @@ def _sheet(base: Result, mine: Result) -> Image.Image:
     chosen = [*order[:count].tolist(), *order[len(order) - count :].tolist()]
     rows = [(records[index], more[index], _panels(card, records[index], base, mine)) for index in chosen]
     titles = "truth", base.job.row, job.row
-    height = sum(max(panel.height for panel in panels) + TITLE + GAP for _, _, panels in rows)
+    height = sum(max(panel.height for panel in panels) + TITLE + GAP for _, _, panels in rows) + TITLE
     sheet = Image.new("RGB", ((len(titles) + 1) * (SIDE + GAP) + GAP, height + GAP), PAPER)
-    pen, font, top = ImageDraw.Draw(sheet), ImageFont.load_default(size=13), GAP
+    pen, font, top = ImageDraw.Draw(sheet), ImageFont.load_default(size=13), GAP + TITLE
+    _legend(pen, card, [card.names.index(name) for name in job.of.headline if name in card.names], font)
     for record, points, panels in rows:
-        for place, title in enumerate((f"{record.id}: {100 * points:+.0f} points", *titles)):
-            pen.text((GAP + place * (SIDE + GAP), top), title, INK, font=font)
+        for place, title in enumerate((f"{100 * points:+.0f} points: {record.id}", *titles)):
+            pen.text((GAP + place * (SIDE + GAP), top), _cut(title, font), INK, font=font)
             sheet.paste(panels[place], (GAP + place * (SIDE + GAP), top + TITLE))
         top += max(panel.height for panel in panels) + TITLE + GAP
     return sheet
 
 
+def _legend(pen: ImageDraw.ImageDraw, card: Card, labels: Sequence[int], font: Font) -> None:
+    """The colours of some classes, in one line at the top."""
+    left = GAP
+    for label in labels:
+        pen.rectangle((left, GAP, left + SWATCH, GAP + SWATCH), tuple(card.palette[label].tolist()))
+        pen.text((left + SWATCH + GAP // 2, GAP - 1), card.names[label], INK, font=font)
+        left += SWATCH + 2 * GAP + round(font.getlength(card.names[label]))
+
+
+def _cut(title: str, font: Font) -> str:
+    """As much of a title as fits above its panel."""
+    while font.getlength(title) > SIDE:
+        title = title.removesuffix("...")[:-1] + "..."
+    return title
+
+
 def _panels(card: Card, record: Record, *compared: Result) -> list[Image.Image]:
-    """The image, the truth, and what each of the compared has labelled."""
+    """The image, the truth, and what each of the compared has labelled, where that counts."""
     picture, _, truth = load_record(card, record)
     paths = [each.job.out / "cams-labelled" / "val" / "labels" / f"{record.id}.png" for each in compared]
-    labelled = [truth, *(card.decode(MaskFile(path).codes(), path) for path in paths)]
+    found = [card.decode(MaskFile(path).codes(), path) for path in paths]
+    if truth is not None:
+        glass = load_protocol(card.protocols[0]).background != "score"
+        passed_over = (truth == IGNORE) | ((truth == card.background_index) & glass)
+        truth, *found = (np.where(passed_over, IGNORE, each) for each in (truth, *found))
+    labelled = [truth, *found]
     grey = picture.mean(axis=-1, keepdims=True)
     drawn = [picture]
     for labels in labelled:

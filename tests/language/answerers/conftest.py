@@ -11,9 +11,6 @@ QUESTIONS = (
     "what is next to the stroma?",
     "what kind of cell is around the nuclei in the photo of the gland?",
 )
-WORDS = ("what", "kind", "of", "tumor", "is", "in", "the", "photo", "?", "purple", "nuclei", "stroma", "gland", "cell")
-WORDS += ("around", "next", "to", "answer", ":", "unknown")
-MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def picture(seed, side=40):
@@ -47,44 +44,17 @@ def asks_of():
     return make
 
 
-@pytest.fixture(scope="session")
-def blip_folder(tmp_path_factory):
-    return save_blip(tmp_path_factory.mktemp("models") / "tiny-blip")
-
-
-def save_blip(folder, **vision):
-    """A BLIP of two narrow layers, whose weights are large enough for answers that differ."""
-    import torch
-    from transformers import BertTokenizer, BlipConfig, BlipForQuestionAnswering, BlipImageProcessor, BlipProcessor
-
-    words = [*MARKS, *WORDS, "[DEC]"]
-    narrow = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    text = {"encoder_hidden_size": 32, "max_position_embeddings": 32, "initializer_range": 0.4, "sep_token_id": 3}
-    tokens = {"vocab_size": len(words), "bos_token_id": len(words) - 1, "eos_token_id": 3, "pad_token_id": 0}
-    torch.manual_seed(3)
-    config = BlipConfig(
-        text_config=narrow | text | tokens,
-        vision_config=narrow | {"image_size": 32, "patch_size": 8, "initializer_range": 0.4} | vision,
-    )
-    BlipForQuestionAnswering(config).save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(words))
-    tokenizer = BertTokenizer(str(folder / "vocab.txt"))
-    (folder / "vocab.txt").unlink()
-    BlipProcessor(BlipImageProcessor(size={"height": 32, "width": 32}), tokenizer).save_pretrained(folder)
-    return folder
-
-
 TEMPLATE = """{{ bos_token }}{% for message in messages %}[{{ message.role }}] {% for part in message.content %}\
 {% if part.type == 'image' %}<image> {% else %}{{ part.text }} {% endif %}{% endfor %}{% endfor %}\
 {% if add_generation_prompt %}[assistant] {% endif %}"""
 
 
 @pytest.fixture(scope="session")
-def chat_folder(tmp_path_factory):
-    return save_chat(tmp_path_factory.mktemp("models") / "tiny-llava")
+def chat_folder(tmp_path_factory, few_words):
+    return save_chat(tmp_path_factory.mktemp("models") / "tiny-llava", few_words)
 
 
-def save_chat(folder):
+def save_chat(folder, few_words):
     """A LLaVA of two narrow layers on each side, with a tokenizer of whole words."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -99,7 +69,9 @@ def save_chat(folder):
     )
 
     special = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
-    vocabulary = {word: number for number, word in enumerate((*special, *WORDS, "[user]", "[system]", "[assistant]"))}
+    vocabulary = {
+        word: number for number, word in enumerate((*special, *few_words, "[user]", "[system]", "[assistant]"))
+    }
     plain = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     marks = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}

@@ -42,6 +42,9 @@ def test_the_judge_of_the_run_ranks_the_answers():
     assert options.corpus.judge.id == "owner/name"
     other = load_run("bcss-wsss/qa-clims-path", ["judge.id=owner/name", "corpus.judge.id=owner/other"])
     assert other.corpus.judge.id == "owner/other"
+    blip = "corpus.answerer={kind: blip, model: owner/blip}"
+    assert load_run("bcss-wsss/qa-clims-path", ["judge.id=owner/name", blip]).corpus.judge.id == "owner/name"
+    assert load_run("voc2012/qa-clims").corpus.judge is None  # nobody ranks or measures answers there
 
 
 @pytest.mark.parametrize(
