@@ -137,3 +137,15 @@ def test_nothing_in_the_package_unpickles_or_starts_a_shell() -> None:
     for path in modules():
         found = UNSAFE.search(path.read_text(encoding="utf-8"))
         assert not found or (path == writing and found[0] == "allow_pickle=True"), f"{path}: {found}"
+
+
+OURS = {"Segmenter"}  # whose `from_pretrained` knows no code but this package's
+
+
+def test_no_model_of_a_library_is_loaded_with_code_of_its_own() -> None:
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = node.func if isinstance(node, ast.Call) else None
+            if getattr(called, "attr", "") == "from_pretrained" and ast.unparse(called.value) not in OURS:
+                given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                assert given.get("trust_remote_code") == "False", f"{path}:{node.lineno}"

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import open_clip
 import torch
+from open_clip.hf_configs import arch_dict
 from open_clip.hf_model import HFTextEncoder
 from open_clip.tokenizer import HFTokenizer
 from open_clip.transformer import text_global_pool
 from torch import Tensor, nn
+from transformers import AutoConfig
 
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.hub import LOCAL, require_tokenizer
@@ -27,20 +29,26 @@ if TYPE_CHECKING:
     from qaclims_path.models.judges import Source
 
 CONFIG = "open_clip_config.json"
+TOKENIZER_KWARGS = {"clean", "strip_sep_token", "language", "reduction_mask", "additional_special_tokens"}
 
 
 def load_folder(source: "Source", folder: Path) -> Towers:
-    """Towers from a folder: configuration, weights, and a tokenizer where the configuration names one."""
+    """Towers from a folder: configuration, weights, and a tokenizer where the configuration names one.
+
+    No code of the folder runs, nor any of the hub that the folder points at.
+    """
     text_cfg = _text_cfg(source.id, folder)
     if text_cfg.get("hf_tokenizer_name"):
         require_tokenizer(source.id, folder)
     changed: dict[str, Any] = {}
     if text_cfg.get("hf_model_name") and (folder / "config.json").is_file():  # else the hub is asked for its layout
-        changed["text_cfg"] = {**text_cfg, "hf_model_name": str(folder), "hf_model_pretrained": False}
+        text_cfg = {**text_cfg, "hf_model_name": str(folder), "hf_model_pretrained": False}
+        changed["text_cfg"] = text_cfg
+    _check_tower(source.id, text_cfg)
     place = f"{LOCAL}{folder}"
     with _quiet():
         model = open_clip.create_model(place, require_pretrained=True, weights_only=True, **changed)
-        tokenizer = open_clip.get_tokenizer(place)
+        tokenizer = open_clip.get_tokenizer(place, **_no_code(text_cfg))
     return make_towers(source.id, source.revision, model, tokenizer, read_notes(folder))
 
 
@@ -55,10 +63,12 @@ def load_named(source: "Source") -> Towers:
     if tag not in tags and not file.is_file():
         ways = f"open_clip:{name}@TAG with one of {', '.join(tags) or 'none'}, or open_clip:{name}@FILE"
         raise UsageError(f"open_clip:{source.name} names no weights. Write {ways}.")
+    text_cfg = open_clip.get_model_config(name)["text_cfg"]
+    _check_tower(f"open_clip:{name}", text_cfg)
     with _quiet():
         weights = tag if tag in tags else str(file)
         model = open_clip.create_model(name, weights, require_pretrained=True, weights_only=True)
-        tokenizer = open_clip.get_tokenizer(name)
+        tokenizer = open_clip.get_tokenizer(name, **_no_code(text_cfg))
     called = f"open_clip:{name}@{tag if tag in tags else file.name}"
     return make_towers(called, weights_hash(model.state_dict()), model, tokenizer, Notes())
 
@@ -168,7 +178,31 @@ def _text_cfg(name: str, folder: Path) -> dict[str, Any]:
         raise BadFile(
             f"{CONFIG} of {name} is no configuration of open_clip: it needs model_cfg with text_cfg."
         ) from error
+    unknown = sorted(set(config.get("tokenizer_kwargs") or {}) - TOKENIZER_KWARGS)
+    if unknown:
+        raise BadFile(
+            f"{CONFIG} of {name} sets {', '.join(unknown)} in tokenizer_kwargs, which is refused because such options "
+            f"can run code of the folder. Allowed are {', '.join(sorted(TOKENIZER_KWARGS))}; take the others out."
+        )
     return config
+
+
+def _no_code(text_cfg: Mapping[str, Any]) -> dict[str, bool]:
+    """Options of `get_tokenizer`, which win over those of a file; only the tokenizers of transformers can run code."""
+    return {"trust_remote_code": False} if text_cfg.get("hf_tokenizer_name") else {}
+
+
+def _check_tower(name: str, text_cfg: Mapping[str, Any]) -> None:
+    """Refuse a text tower that transformers can only build with code of others: open_clip lets it ask the user."""
+    tower = text_cfg.get("hf_model_name")
+    if not tower:
+        return
+    kind = AutoConfig.from_pretrained(tower, trust_remote_code=False).model_type
+    if kind not in arch_dict:
+        raise BadFile(
+            f"{name} has a text tower of the type '{kind}', which open_clip does not know. Use a judge with one of "
+            f"{', '.join(arch_dict)}."
+        )
 
 
 @contextmanager

@@ -52,7 +52,13 @@ def load_folder(source: "Source", folder: Path) -> Towers:
 
 def _load_model(name: str, config: Any, folder: Path) -> Any:  # noqa: ANN401 - transformers has no common type
     model, info = MODELS[config.model_type].from_pretrained(
-        folder, config=config, local_files_only=True, output_loading_info=True, dtype=torch.float32, weights_only=True
+        folder,
+        config=config,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        dtype=torch.float32,
+        weights_only=True,
     )
     missing = sorted(info["missing_keys"])
     if missing:

@@ -82,11 +82,26 @@ def save_ovseg(path: Path, *, depth: int = 3) -> CLIP:
     return model.eval()
 
 
+def plant_code(folder: Path) -> Path:
+    """Let the tokenizer of a folder ask for code of its own; returns the file that the code would write."""
+    marker = folder.parent / "executed"
+    code = "from pathlib import Path\nfrom transformers import PreTrainedTokenizerFast\n"
+    (folder / "tok.py").write_text(f"{code}Path({str(marker)!r}).touch()\nclass Tok(PreTrainedTokenizerFast): ...\n")
+    path = folder / "tokenizer_config.json"
+    own = {"tokenizer_class": "Tok", "auto_map": {"AutoTokenizer": [None, "tok.Tok"]}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | own))
+    return marker
+
+
 @pytest.fixture(scope="session")
 def make() -> SimpleNamespace:
     """What writes a judge, for tests that want another one."""
     return SimpleNamespace(
-        tokenizer=save_tokenizer, open_clip=save_open_clip, transformers=save_transformers, ovseg=save_ovseg
+        tokenizer=save_tokenizer,
+        open_clip=save_open_clip,
+        transformers=save_transformers,
+        ovseg=save_ovseg,
+        plant_code=plant_code,
     )
 
 

@@ -153,6 +153,43 @@ def test_pickled_weights_are_read_as_tensors_only(folder: Path, tmp_path: Path) 
     assert not marker.exists()
 
 
+def test_no_code_of_a_folder_runs_for_its_tokenizer(folder: Path, make: SimpleNamespace) -> None:
+    marker = make.plant_code(folder)
+    with pytest.raises(BadFile, match=r"judge cannot be loaded as a judge .*custom code"):
+        load_judge(str(folder))
+    change(folder, tokenizer_kwargs={"trust_remote_code": True, "clean": "lower"})
+    with pytest.raises(BadFile, match=r"judge sets trust_remote_code in tokenizer_kwargs, which is refused.*take the"):
+        load_judge(str(folder))
+    assert not marker.exists()
+
+
+def test_options_of_a_tokenizer_that_run_nothing_are_kept(folder: Path) -> None:
+    plain = load_judge(str(folder), device="cpu").encode_texts(["TUMOR"])
+    change(folder, tokenizer_kwargs={"clean": "lower"})
+    judge = load_judge(str(folder), device="cpu")
+    torch.testing.assert_close(judge.encode_texts(["TUMOR"]), judge.encode_texts(["tumor"]))
+    assert not torch.allclose(judge.encode_texts(["TUMOR"]), plain)
+
+
+def test_nobody_is_asked_whether_to_run_the_code_of_a_text_tower(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transformers would ask on the screen, and a yes would run it."""
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "y")
+    marker = folder.parent / "executed"
+    code = "from pathlib import Path\nfrom transformers import BertConfig\n"
+    (folder / "tower.py").write_text(f"{code}Path({str(marker)!r}).touch()\nclass Own(BertConfig): ...\n")
+    own = {"model_type": "own", "auto_map": {"AutoConfig": "tower.Own"}}
+    (folder / "config.json").write_text(json.dumps(own))
+    change(folder, hf_model_name="somewhere/own")
+    with pytest.raises(BadFile, match=r"judge cannot be loaded as a judge .*custom code"):
+        load_judge(str(folder))
+    (folder / "config.json").write_text(json.dumps({"model_type": "gpt2", "auto_map": {"AutoModel": "tower.Own"}}))
+    with pytest.raises(BadFile, match=r"a text tower of the type 'gpt2', which open_clip does not know"):
+        load_judge(str(folder))
+    assert not asked
+    assert not marker.exists()
+
+
 class _Malicious:
     """Writes a file when somebody unpickles it."""
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -109,3 +110,9 @@ def test_a_name_that_leads_nowhere_is_answered() -> None:
         load_judge("transformers:not an id")
     with pytest.raises(BadFile, match="does not exist"):
         load_judge("./nowhere/at/all")
+
+
+def test_no_code_of_a_folder_runs_for_its_tokenizer(folder: Path, make: SimpleNamespace) -> None:
+    marker = make.plant_code(folder)
+    load_judge(str(folder), device="cpu")  # with the tokenizer that transformers has for such models
+    assert not marker.exists()
