@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from qaclims_path.errors import BadFile
 from qaclims_path.files.atomic import atomic_path, write_json
+from qaclims_path.files.tensors import save_tensors
 
 FACTS = "state.json"
 PREFIX = "step-"
@@ -103,8 +104,7 @@ class Checkpoints:
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors as safetensors in one step; tensors that share memory are written once each."""
-    with atomic_path(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, temporary)
+    save_tensors(path, {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
 
 
 def _facts(path: Path) -> Facts:

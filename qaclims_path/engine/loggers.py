@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.files.atomic import write_text
+from qaclims_path.files.atomic import append_text, write_text
 from qaclims_path.files.images import write_image
 from qaclims_path.registry import Registry
 
@@ -57,8 +57,7 @@ class CsvLogger:
         new = [name for name in row if name not in self.columns]
         if new:
             self._widen(new)
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            file.write(_text([[row.get(name, "") for name in self.columns]]))
+        append_text(self.path, _text([[row.get(name, "") for name in self.columns]]))
 
     def picture(self, step: int, name: str, picture: NDArray[np.uint8]) -> None:
         """Write a PNG named after the step."""

@@ -71,17 +71,22 @@ class Team:
         return cast("list[T]", values)
 
     def led(self, work: Callable[[], T]) -> T:
-        """Let the leader do something for all; its value, or its error, is everybody's."""
+        """Let the leader do something for all; its value, or its error, is everybody's.
+
+        An error that is none of ours stays with the leader, as not every one can be sent; the others get a sentence,
+        for they would wait for ever if they were told nothing.
+        """
         value: T | None = None
-        error: QaclimsError | None = None
+        error: Exception | None = None
         if self.leads:
             try:
                 value = work()
-            except QaclimsError as found:
+            except Exception as found:
                 error = found
-        value, error = self.agree((value, error))
-        if error is not None:
-            raise error
+        value, told = self.agree((value, _tellable(error)))
+        wrong = error or told
+        if wrong is not None:
+            raise wrong
         return cast("T", value)
 
     def share_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
@@ -154,6 +159,16 @@ def leading() -> bool:
     """Whether this process leads, as far as can be told before `launch`."""
     ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
     return next((rank for rank in ranks if rank is not None), "0") == "0"
+
+
+def _tellable(error: Exception | None) -> QaclimsError | None:
+    """What processes are told that did not see an error."""
+    if error is None or isinstance(error, QaclimsError):
+        return error
+    return QaclimsError(
+        f"The leading process was stopped by an error: {type(error).__name__}: {error}. Look for it among the messages "
+        "of process 0."
+    )
 
 
 def _leave() -> None:

@@ -107,12 +107,15 @@ class Training:
     def _open(self) -> None:
         """Open the loggers and write down what this runs on."""
         facts = environment(self.team)
-        if not self.team.leads:
-            return
         running = {**asdict(self.team.running), "precision": self.stepper.precision.name}
-        write_json(self.out / "environment.json", {**facts, "running": running})
         settings = {**self.options.model_dump(mode="json"), **running}
-        self.loggers += [LOGGERS[name](self.out, self.standing.step, settings) for name in self.team.running.loggers]
+
+        def begin() -> None:
+            write_json(self.out / "environment.json", {**facts, "running": running})
+            names = self.team.running.loggers
+            self.loggers += [LOGGERS[name](self.out, self.standing.step, settings) for name in names]
+
+        self.team.led(begin)
 
     def _epoch(self, asked: guards.Asked) -> None:
         """Do the steps that are left of an epoch."""
@@ -202,8 +205,11 @@ class Training:
         return total
 
     def _log(self, values: Mapping[str, float]) -> None:
-        for logger in self.loggers:
-            logger.numbers(self.standing.step, self.standing.epochs, values)
+        def log() -> None:
+            for logger in self.loggers:
+                logger.numbers(self.standing.step, self.standing.epochs, values)
+
+        self.team.led(log)  # a full disk stops all
 
     def _picture(self, name: str, picture: NDArray[np.uint8]) -> None:
         for logger in self.loggers:

@@ -32,10 +32,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         if not _concerns(error, path, temporary):
             raise
-        folder = f"{path.parent}: " if error.filename == str(path.parent) else ""
-        raise QaclimsError(
-            f"{path} cannot be written: {folder}{error.strerror or error}. Choose another place."
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         _remove(temporary)
 
@@ -59,9 +56,23 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def append_text(path: Path, text: str) -> None:
+    """Add to the end of a UTF-8 text file, which grows in place: for what is short and comes often."""
+    try:
+        with path.open("a", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     """Write indented JSON; NaN is refused, because JSON has none: pass None."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _unwritable(path: Path, error: OSError) -> QaclimsError:
+    folder = f"{path.parent}: " if error.filename == str(path.parent) else ""
+    return QaclimsError(f"{path} cannot be written: {folder}{error.strerror or error}. Choose another place.")
 
 
 def _concerns(error: OSError, path: Path, temporary: Path) -> bool:

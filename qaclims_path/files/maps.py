@@ -14,11 +14,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.files.atomic import atomic_path, write_json
+from qaclims_path.files.atomic import write_json
 from qaclims_path.files.objects import read_object
+from qaclims_path.files.tensors import save_tensors
 
 SETTINGS, INDEX = "maps.json", "index.json"
 REMEDY = "Remove it, and make the maps again."
@@ -89,8 +89,8 @@ class MapWriter:
             for each in images
         }
         about = {ABOUT: json.dumps({"images": entries, "failed": dict(failed or {})})}  # several keys have no order
-        with atomic_path(self.folder / shard_name(shard)) as temporary:
-            save_file({each.image: np.ascontiguousarray(each.maps, np.float16) for each in images}, temporary, about)
+        maps = {each.image: each.maps.astype(np.float16, copy=False) for each in images}
+        save_tensors(self.folder / shard_name(shard), maps, about)
 
     def retry_failed(self) -> list[int]:
         """Remove shards that have failed images, so that they are made again; returns which."""

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from qaclims_path.files.atomic import atomic_path, write_json
+from qaclims_path.files.atomic import write_json
 from qaclims_path.files.progress import track
+from qaclims_path.files.tensors import save_tensors
 from qaclims_path.types import Judge
 
 BATCH = 256  # prompts in one call, for the progress to move; a judge cuts it as its device likes
@@ -105,8 +105,7 @@ class TextStore:
         texts = list(self._rows)
         digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:12]
         matrix, index = folder / f"texts-{self.key}-{digest}.safetensors", folder / f"texts-{self.key}.json"
-        with atomic_path(matrix) as temporary:
-            save_file({"features": self.features.contiguous()}, temporary)
+        save_tensors(matrix, {"features": self.features})
         judge = {"id": self.judge.card.id, "revision": self.judge.card.revision}
         write_json(index, {"judge": judge, "templates": self.templates, "matrix": matrix.name, "texts": texts})
         for old in folder.glob(f"texts-{self.key}-*.safetensors"):

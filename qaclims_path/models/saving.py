@@ -4,20 +4,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import nn
 
 from qaclims_path.errors import BadFile
-from qaclims_path.files.atomic import atomic_path
+from qaclims_path.files.tensors import save_tensors
 from qaclims_path.models.backbones import Backbone
 from qaclims_path.models.weights import read_weights
 
 
 def save_network(path: Path, network: nn.Module) -> None:
     """Write the weights as safetensors, in one step."""
-    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(state, temporary, {"format": "pt"})
+    save_tensors(path, network.state_dict(), {"format": "pt"})
 
 
 def fill_network(network: nn.Module, path: Path, settings: Path) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints come back bit for bit, say which is damaged, and are complete or not there."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from qaclims_path.engine.checkpoint import Checkpoints
 from qaclims_path.engine.standing import Standing, check_same, load_network, pack_optimizer, unpack_optimizer
-from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.errors import BadFile, QaclimsError, UsageError
 
 PARTS = {"weights": {"a": torch.arange(6.0).view(2, 3), "n": torch.tensor(3)}, "optimizer": {}}
 
@@ -30,6 +31,14 @@ def test_they_come_back(three: Checkpoints) -> None:
     assert parts["optimizer"] == {}
     assert (facts["step"], facts["odd"]) == (2, 0.1 + 0.2)
     assert three.steps() == [1, 2, 3]
+
+
+def test_a_full_disk_leaves_the_ones_before(three: Checkpoints, files_up_to: Callable) -> None:
+    large = {"weights": {"a": torch.zeros(5000)}}
+    with files_up_to(5000), pytest.raises(QaclimsError, match=r"weights\.safetensors cannot be written: .* Choose"):
+        three.save(4, large, {})
+    assert three.steps() == [1, 2, 3]
+    assert not list(three.folder.glob(".*"))
 
 
 def damage(path: Path, how: str) -> None:

@@ -103,3 +103,29 @@ def test_one_process_shares_nothing(toy: ModuleType) -> None:
     assert team.agree("b") == team.led(lambda: "b") == "b"
     with pytest.raises(UsageError, match="why"):
         team.led(lambda: (_ for _ in ()).throw(UsageError("why")))
+
+
+FAILING = """
+import sys
+from pathlib import Path
+from qaclims_path.engine.settings import RunSettings
+from qaclims_path.engine.team import launch
+
+team = launch(RunSettings(accelerator="cpu", devices=2))
+try:
+    team.led(lambda: 1 // 0)
+except Exception as error:
+    Path(sys.argv[1], f"process-{team.rank}").write_text(f"{type(error).__name__}: {error}")
+"""
+
+
+@pytest.mark.slow
+def test_nobody_waits_for_a_leader_that_fails(tmp_path: Path) -> None:
+    """The leader keeps its own error; the other process would wait in a broadcast if it were told nothing."""
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([sys.executable, script, tmp_path], env=environment, timeout=120, check=True)
+    said = [(tmp_path / f"process-{rank}").read_text() for rank in (0, 1)]
+    assert said[0] == "ZeroDivisionError: integer division or modulo by zero"
+    assert said[1].startswith("QaclimsError: The leading process was stopped by an error: ZeroDivisionError: integer")

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from qaclims_path.errors import QaclimsError
-from qaclims_path.files.atomic import atomic_path, sweep, write_bytes, write_json, write_text
+from qaclims_path.files.atomic import append_text, atomic_path, sweep, write_bytes, write_json, write_text
 from qaclims_path.files.folders import list_files
 
 
@@ -58,6 +59,17 @@ def test_a_killed_process_leaves_no_file_and_does_not_hinder_the_next(tmp_path: 
         temporary.mkdir()
         (temporary / "whole").write_text("x")
     assert names(out) == ["whole"]
+
+
+def test_text_grows_and_a_full_disk_is_a_sentence(tmp_path: Path, files_up_to: Callable) -> None:
+    path = tmp_path / "log.csv"
+    append_text(path, "step\n")
+    append_text(path, "ä\n")
+    assert path.read_text(encoding="utf-8") == "step\nä\n"
+    with files_up_to(5), pytest.raises(QaclimsError, match=r"log\.csv cannot be written: .* Choose another place"):
+        append_text(path, "more")
+    with pytest.raises(QaclimsError, match=r"no/log\.csv cannot be written: No such file"):
+        append_text(tmp_path / "no" / "log.csv", "more")
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 import timm
 import torch
 from open_clip.model import CustomTextCLIP
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.files.atomic import atomic_path, write_json
+from qaclims_path.files.atomic import write_json
+from qaclims_path.files.tensors import save_tensors
 from qaclims_path.models.judges.notes import FILE as NOTES
 from qaclims_path.registry import suggest
 
@@ -107,9 +108,7 @@ def build(config: Mapping[str, Any], *, seed: int, image_weights: Path | None = 
 
 def save(folder: Path, network: nn.Module, config: Mapping[str, Any], tokenizer: Any, notes: Mapping[str, Any]) -> None:  # noqa: ANN401
     """Write a folder that open_clip and `load_judge` read; the configuration, which makes it one, comes last."""
-    weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    with atomic_path(folder / "open_clip_model.safetensors") as temporary:
-        save_file(weights, temporary)
+    save_tensors(folder / "open_clip_model.safetensors", network.state_dict())
     write_json(folder / NOTES, dict(notes))
     tokenizer.save_pretrained(folder)
     write_json(folder / "open_clip_config.json", dict(config))
