@@ -18,7 +18,7 @@ from qaclims_path.files.atomic import atomic_path, write_json
 REMEMBERED = 0.98  # share of the usual loss that a step keeps
 SETTLED = 20  # steps before which no loss is unusual
 SHOWN = 8
-NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+NO_MEMORY = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory", "_alloc_failed")
 
 
 class Exploded(QaclimsError):
@@ -116,12 +116,19 @@ def write_dump(path: Path, network: nn.Module, pieces: Sequence[Mapping[str, Any
 
 
 @contextmanager
-def memory_watched(advice: str) -> Iterator[None]:
-    """Turn a lack of memory into a sentence that says what to lower."""
+def memory_watched(advice: str, what: str = "a step") -> Iterator[None]:
+    """Turn a lack of memory into a sentence that says what to lower.
+
+    On the CPU, and from the libraries below it, torch says so with a plain `RuntimeError`.
+
+    Args:
+        advice: What to lower, as a sentence.
+        what: That memory does not suffice for.
+    """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         lacking = isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if not lacking and not any(words in str(error).lower() for words in NO_MEMORY):
             raise
-        raise OutOfMemory(f"There is not enough memory for a step. {advice}") from error
+        raise OutOfMemory(f"There is not enough memory for {what}. {advice}") from error

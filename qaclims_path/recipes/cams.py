@@ -2,15 +2,13 @@
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from qaclims_path.compute.cams import SCALES, STRIDE
@@ -21,7 +19,8 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import GateKind, Protocol, load_protocol
 from qaclims_path.data.record import Record
-from qaclims_path.errors import QaclimsError, UsageError
+from qaclims_path.engine.guards import memory_watched
+from qaclims_path.errors import UsageError
 from qaclims_path.files.lock import locked
 from qaclims_path.files.maps import ImageMaps, MapReader, MapWriter
 from qaclims_path.files.progress import track
@@ -35,6 +34,7 @@ from qaclims_path.report.evaluation import EvaluationReport
 
 SHARD = 64  # images to a file; also what is lost at most when a process is stopped
 PREDICTIONS = "predictions.csv"
+LESS = "Lower --batch, leave out the largest of --scales, or cut the images into tiles; what is finished is kept."
 GATES: dict[str, GateKind] = {"present": "oracle", "predicted": "predicted", "all": "none"}
 Classes = Literal["present", "predicted", "all"]
 
@@ -189,7 +189,7 @@ def _write(writer: MapWriter, records: Sequence[Record], load: Loader, make: Map
     missing = [number for number in range(len(shards)) if not writer.has(number)]
     total = sum(len(shards[number]) for number in missing)
     done = track((each for number in missing for each in split_maps(shards[number], load, make, tiles)), "maps", total)
-    with _enough_memory():
+    with memory_watched(LESS, "these images"):
         for number in missing:
             made = {each.image: each for each in islice(done, len(shards[number]))}
             maps = [made[record.id] for record in shards[number]]
@@ -220,20 +220,6 @@ def _write_predictions(reader: MapReader, path: Path) -> None:
         for name, values in reader.probabilities().items()
     )
     write_csv(path, rows, ["image", *reader.classes])
-
-
-@contextmanager
-def _enough_memory() -> Iterator[None]:
-    """Say which option to lower when memory does not suffice."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
-            raise
-        raise QaclimsError(
-            "Memory does not suffice for these images. Lower --batch, leave out the largest of --scales, or cut the "
-            "images into tiles; what is finished is kept."
-        ) from error
 
 
 def _dataset_of(run: Path) -> str:

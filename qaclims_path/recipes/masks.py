@@ -17,6 +17,7 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import GateKind, Protocol, load_protocol
 from qaclims_path.data.record import Record
+from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.lock import locked
@@ -34,6 +35,7 @@ from qaclims_path.recipes.pseudo import LABELS
 from qaclims_path.report.evaluation import EvaluationReport
 
 SETTINGS, BOUNDARY = "masks.json", "boundary"
+LESS = "Lower --batch and --threads, or cut the images into tiles; what is finished is kept."
 NOTHING = "it has no class, and the data set has no background, so there is nothing to label"
 
 
@@ -163,15 +165,16 @@ def _write(
         for each in refine_images(list(members), open_, refiner(threshold), tiles, device)
     )
     background = writer.card.background_index
-    for item, refined in track(found, "masks", len(todo)):
-        if refined is None or item.stored is None or item.pixels is None:
-            failed[item.record.id] = item.problem
-        elif not item.stored.classes and writer.card.background is None:
-            failed[item.record.id] = NOTHING
-        else:
-            labels = to_label_indices(refined.labels.numpy(), item.stored.classes, background)
-            confidence, doubt = refined.confidence.numpy(), refined.doubt.numpy()
-            ignored.append(writer.write(item.record.id, item.pixels, labels, confidence, doubt))
+    with memory_watched(LESS, "these images"):
+        for item, refined in track(found, "masks", len(todo)):
+            if refined is None or item.stored is None or item.pixels is None:
+                failed[item.record.id] = item.problem
+            elif not item.stored.classes and writer.card.background is None:
+                failed[item.record.id] = NOTHING
+            else:
+                labels = to_label_indices(refined.labels.numpy(), item.stored.classes, background)
+                confidence, doubt = refined.confidence.numpy(), refined.doubt.numpy()
+                ignored.append(writer.write(item.record.id, item.pixels, labels, confidence, doubt))
     return failed, ignored
 
 

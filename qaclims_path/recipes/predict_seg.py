@@ -18,7 +18,8 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import Protocol, load_protocol
 from qaclims_path.data.record import Record
-from qaclims_path.errors import QaclimsError, UsageError
+from qaclims_path.engine.guards import memory_watched
+from qaclims_path.errors import UsageError
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.images import write_mask
@@ -38,6 +39,7 @@ from qaclims_path.report.evaluation import EvaluationReport
 from qaclims_path.slides.grid import MPP_OF_1X
 
 SETTINGS, SCORES, PREDICTIONS = "predictions.json", "scores", "predictions"
+LESS = "Lower --batch, or look at large images through --window 512; what is finished is kept."
 SAME_SCALE = 0.05  # pixel sizes that differ by less are taken as equal
 
 
@@ -199,15 +201,10 @@ def _write(writer: _Writer, records: Sequence[Record], predict: Predictor, tiles
             else:
                 yield item
 
-    try:
+    with memory_watched(LESS, "these images"):
         for batch in batches(opened(), tiles):
             for item, found in zip(batch, predict(np.stack([each.scales[0] for each in batch])), strict=True):
                 writer.write(item.image, found)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise QaclimsError(
-            "Memory does not suffice for these images. Lower --batch, or look at large images through --window 512; "
-            "what is finished is kept."
-        ) from error
     return failed
 
 

@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.images import read_image, write_mask
 from qaclims_path.files.progress import track
 from qaclims_path.recipes.cams_pass import TILE, Failed, Loaded, batches
 from qaclims_path.recipes.segment_model import OUTSIDE, SegmentModel, glass_of
-from qaclims_path.recipes.segment_slide import record
+from qaclims_path.recipes.segment_slide import LESS, record
 from qaclims_path.recipes.segment_task import CONFIDENCE, LABELS, SegmentTask
 from qaclims_path.slides.state import SlideState
 
@@ -38,16 +39,12 @@ def process_images(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int
         predict = model.of_images(factor)
         failed: list[Failed] = []
         shown = track(ahead(partial(_open, model), list(these.values())), "labelling images", len(these))
-        try:
+        with memory_watched(LESS, "these images"):
             for items in batches(_good(shown, failed), limit):
                 found = predict(np.stack([item.scales[0] for item in items]))
                 for item, scores in zip(items, found, strict=True):
                     made += 1
                     yield _done(these[item.image], labelled(these[item.image], item.scales[0], scores))
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise QaclimsError(
-                "Memory does not suffice for these images. Lower --batch or --size; what is finished is kept."
-            ) from error
         for each in failed:
             state = SlideState(each.image, "failed", these[each.image].fingerprint, 1, each.why)
             record(these[each.image].out, state)

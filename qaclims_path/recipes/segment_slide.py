@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.images import write_image
 from qaclims_path.recipes.segment_ahead import reading_ahead
@@ -28,6 +28,7 @@ from qaclims_path.types import TileGrid
 
 TISSUE_UM = 48.0  # a third of it is the coarsest pixel of the tissue mask
 OVERVIEW, QUALITY = 1600, 90  # pixels of the overlay's longer side, and of its JPEG
+LESS = "Lower --batch or --size; what is finished is kept."
 NO_TILES = "No tile holds enough tissue."
 Keep = Callable[[dict[str, Any]], None]
 
@@ -51,13 +52,14 @@ def process(task: SegmentTask, model: SegmentModel, batch: int) -> SlideState:
 
     try:
         record(task.out, replace(state, result={"content": content, "map": finished} if finished else {}))
-        result = {**segment_one(task, model, batch, finished=finished, keep=keep), "content": content}
+        with memory_watched(LESS, "it"):
+            result = {**segment_one(task, model, batch, finished=finished, keep=keep), "content": content}
         state = replace(state, status="done", result=result)
     except Exception as error:
         if no_space(error):
             raise OutOfSpace(sentence(error)) from error
         trace = "" if known(error) else "".join(traceback.format_exception(error))
-        state = replace(state, status="failed", error=_in_words(error), trace=trace)
+        state = replace(state, status="failed", error=sentence(error), trace=trace)
     record(task.out, state)
     return state
 
@@ -195,9 +197,3 @@ def _enlarged(mpp: tuple[float, float], model: SegmentModel, factor: float) -> s
         f"The slide has {max(mpp):g} um per pixel, coarser than the {model.mpp:g} that the model looks at: "
         f"its tiles were enlarged {factor:.3g} times.{doubt}"
     )
-
-
-def _in_words(error: BaseException) -> str:
-    if isinstance(error, torch.OutOfMemoryError):
-        return "There is not enough memory for it. Lower --batch or --size; what is finished is kept."
-    return sentence(error)

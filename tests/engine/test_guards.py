@@ -45,9 +45,15 @@ def test_a_loss_far_above_the_usual_stops_once_there_is_one() -> None:
     assert usual(1.0, 2.0, 9) == pytest.approx(1.02)
 
 
-@pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("not enough memory: you tried")]
+LACKING = (
+    torch.OutOfMemoryError("CUDA out of memory"),
+    MemoryError(),
+    RuntimeError("not enough memory: you tried"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
 )
+
+
+@pytest.mark.parametrize("error", LACKING)
 def test_memory_that_is_out_says_what_to_lower(error: Exception, toy, tmp_path: Path) -> None:
     task = toy.Sorting()
     task.memory_advice = "Lower pairs_per_chunk (now 32)."
@@ -58,6 +64,11 @@ def test_memory_that_is_out_says_what_to_lower(error: Exception, toy, tmp_path: 
     task.step = step
     with pytest.raises(OutOfMemory, match=r"Lower pairs_per_chunk \(now 32\)\. Raise accumulate \(now 1\) or"):
         fit(task, toy.Squares(), SIX, tmp_path, team=launch(toy.running()))
+
+
+def test_what_torch_itself_says_on_the_cpu() -> None:
+    with pytest.raises(OutOfMemory, match=r"memory for it\. Lower all\."), memory_watched("Lower all.", "it"):
+        torch.empty(1 << 60, dtype=torch.uint8)
 
 
 def test_other_errors_stay_as_they_are() -> None:

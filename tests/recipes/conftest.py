@@ -48,3 +48,13 @@ def fake(tmp_path_factory) -> Callable[[str], Path]:
         return made[name]
 
     return make
+
+
+@pytest.fixture
+def out_of_memory() -> Callable[..., None]:
+    """Work that asks torch for an exabyte, which it refuses on the CPU with a plain `RuntimeError`."""
+
+    def work(*_: object, **__: object) -> None:
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    return work

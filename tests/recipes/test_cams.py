@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
+from qaclims_path.engine.guards import OutOfMemory
 from qaclims_path.errors import DatasetProblem, QaclimsError, UsageError
 from qaclims_path.files.images import read_image
 from qaclims_path.files.maps import MapReader
@@ -82,6 +83,12 @@ def test_maps_are_those_of_the_published_procedure(run, bcss):
         assert stored.classes == record.present
         wanted = published_maps(net, record.image.pixels(), record.present)
         np.testing.assert_allclose(stored.maps, wanted, rtol=0, atol=1e-5 + 2**-11)  # fp16 keeps eleven bits
+
+
+def test_memory_that_is_out_says_what_to_lower(run, bcss, monkeypatch, out_of_memory):
+    monkeypatch.setattr(CamNet, "forward", out_of_memory)
+    with pytest.raises(OutOfMemory, match=r"not enough memory for these images\. Lower --batch, leave out"):
+        make_cams(run, "train", bcss, options=PLAIN)
 
 
 def test_pictures_of_many_sizes_are_batched(tmp_path, voc):

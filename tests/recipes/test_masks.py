@@ -19,10 +19,12 @@ from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import load_protocol
 from qaclims_path.data.record import classes_in, truth_of
+from qaclims_path.engine.guards import OutOfMemory
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.images import read_mask, write_image
 from qaclims_path.files.lock import Locked, locked
 from qaclims_path.files.maps import ImageMaps, MapWriter
+from qaclims_path.models import refiners
 from qaclims_path.recipes import masks as recipe
 from qaclims_path.recipes.masks import make_masks
 from qaclims_path.recipes.masks_crossfit import crossfitted
@@ -97,6 +99,12 @@ def test_three_files_for_every_image(run, bcss):
         np.testing.assert_array_equal(BCSS.decode(training[kept], ""), labels[kept])
         assert confidence[kept].min() >= round(0.6 * 255) - 1
     assert json.loads((folder / "index.json").read_text()) == {"images": 5, "failed": {}}
+
+
+def test_memory_that_is_out_says_what_to_lower(run, bcss, monkeypatch, out_of_memory):
+    monkeypatch.setattr(refiners, "pixel_adaptive", out_of_memory)
+    with pytest.raises(OutOfMemory, match=r"not enough memory for these images\. Lower --batch and --threads"):
+        make_masks(run, "train", bcss, options=MaskOptions(refiner="par"))
 
 
 def test_training_masks_are_read_through_their_own_card(run, bcss):

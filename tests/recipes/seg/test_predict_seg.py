@@ -12,9 +12,11 @@ from PIL import Image
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import to_tensor
 from qaclims_path.data.listing import list_records
+from qaclims_path.engine.guards import OutOfMemory
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.images import read_mask
 from qaclims_path.files.scores import read_scores
+from qaclims_path.models.segmenters.predicting import Predictor
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.recipes.evaluate import evaluate
 from qaclims_path.recipes.predict_seg import PredictOptions, predict_seg
@@ -56,6 +58,12 @@ def test_label_maps_are_in_the_codes_of_the_data_set_and_scored(run, fake):
     assert report.scores.scores == again.scores
     (entry,) = json.loads((folder / "scores" / "metrics.json").read_text())
     assert (entry["what"], entry["gate"], entry["protocol"]) == ("seg", "none", "mlps")
+
+
+def test_memory_that_is_out_says_what_to_lower(run, fake, monkeypatch, out_of_memory):
+    monkeypatch.setattr(Predictor, "__call__", out_of_memory)
+    with pytest.raises(OutOfMemory, match=r"not enough memory for these images\. Lower --batch, or .*--window 512"):
+        predict_seg(run, "test", fake("bcss-wsss"), options=FP32)
 
 
 def test_class_scores_tell_the_same(run, fake, tmp_path):

@@ -167,6 +167,13 @@ def test_bad_slides_do_not_stop_the_others(model, slides, tmp_path):
     assert {row.name: row.mpp for row in again.rows}["nosize"] == 0.5
 
 
+def test_memory_that_is_out_says_what_to_lower(model, slides, tmp_path, monkeypatch, out_of_memory):
+    monkeypatch.setattr(Predictor, "__call__", out_of_memory)
+    report = segment(model, inputs(slides / "s0.tiff"), tmp_path / "maps", OPTIONS)
+    (row,) = report.rows
+    assert row.error == "There is not enough memory for it. Lower --batch or --size; what is finished is kept."
+
+
 def test_glass_only(model, tmp_path):
     Image.new("RGB", (300, 200), (244, 244, 244)).save(tmp_path / "empty.png")
     options = OPTIONS.model_copy(update={"kind": "slides"})

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qaclims_path.data.phantoms.slide import paint_slide
+from qaclims_path.engine.guards import OutOfMemory
 from qaclims_path.files.images import read_mask
 from qaclims_path.files.tables import read_csv
 from qaclims_path.models.segmenters.predicting import Predictor, ready
@@ -85,6 +86,12 @@ def test_images_at_another_pixel_size_are_scaled_for_the_model(model, folder, pa
     assert (found == wanted)[seen].mean() > 0.999
     assert report.rows[0].mm2("tumor", "stroma", "necrosis") == pytest.approx(seen.sum() / 1e6)
     assert report.notes == ()
+
+
+def test_memory_that_is_out_says_what_to_lower(model, folder, tmp_path, monkeypatch, out_of_memory):
+    monkeypatch.setattr(Predictor, "__call__", out_of_memory)
+    with pytest.raises(OutOfMemory, match=r"not enough memory for these images\. Lower --batch or --size"):
+        segment(model, SegmentInputs((str(folder),)), tmp_path / "out", OPTIONS)
 
 
 def test_images_that_are_far_too_coarse_are_refused(model, folder, tmp_path):
