@@ -137,7 +137,10 @@ class CamNet(nn.Module):
                 f"{place} was trained for the classes {', '.join(settings['classes'])}, not {', '.join(classes)}. "
                 "Use the data set that it was trained on, or train again."
             )
-        plan = Plan(**settings["backbone"])
+        try:
+            plan = Plan(**settings["backbone"])
+        except TypeError as error:  # a key that is unknown or lacks
+            raise BadFile(f"{place / SETTINGS} cannot be read: {error!r}. Copy it again from its run.") from error
         net = cls(plan, settings["classes"], stride=settings["stride"], dilated=settings["dilated"])
         fill_network(net, place / WEIGHTS, place / SETTINGS)
         return net.eval()

@@ -217,6 +217,10 @@ def test_damaged_folders_are_refused(tmp_path):
     (tmp_path / "camnet.json").write_text(json.dumps({**settings, "schema": 99}))
     with pytest.raises(BadFile, match="has schema 99"):
         CamNet.load(tmp_path)
+    for plan in ({**settings["backbone"], "depth": 50}, {"source": "test_resnet"}):
+        (tmp_path / "camnet.json").write_text(json.dumps({**settings, "backbone": plan}))
+        with pytest.raises(BadFile, match=r"camnet\.json cannot be read: .*(depth|architecture).*Copy it again"):
+            CamNet.load(tmp_path)
     (tmp_path / "camnet.json").write_text("{")
     with pytest.raises(BadFile, match="cannot be read"):
         CamNet.load(tmp_path)
