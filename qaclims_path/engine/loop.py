@@ -77,7 +77,7 @@ def fit(
         BadFile: The last checkpoint is damaged.
         Exploded: The loss is not a number any more.
         OutOfMemory: A step does not fit.
-        Interrupted: Somebody pressed Ctrl-C; the training is saved.
+        Interrupted: Somebody pressed Ctrl-C, or sent SIGTERM; the training is saved.
     """
     team = team or launch()
     with ExitStack() as stack:
@@ -90,7 +90,8 @@ def fit(
         done = team.led(lambda: _begin(out, options, len(data)))
         if done is not None:
             return _result(out, done)
-        training = Training(task, options, out, team, plan, load(data, plan, collate, team))
+        loader = stack.enter_context(load(data, plan, collate, team))
+        training = Training(task, options, out, team, plan, loader)
         training.run(asked, callbacks)
         standing = training.standing
         facts = {

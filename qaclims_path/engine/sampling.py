@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -92,11 +93,12 @@ def permutation(count: int, seed: int, epoch: int) -> "np.ndarray[Any, np.dtype[
     return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
 
 
-def load(source: Source, plan: Plan, collate: Collate | None, team: Team) -> DataLoader[Any]:
-    """Make the loader of pieces; `plan.at` moves it."""
+@contextmanager
+def load(source: Source, plan: Plan, collate: Collate | None, team: Team) -> Iterator[DataLoader[Any]]:
+    """Make the loader of pieces, which `plan.at` moves; its workers end with the context."""
     workers = team.running.workers
     processes = default_workers(team.local) if workers == "auto" else workers
-    return DataLoader(
+    loader = DataLoader(
         Keyed(source, plan.seed),
         batch_sampler=plan,
         collate_fn=collate or default_collate,
@@ -105,6 +107,10 @@ def load(source: Source, plan: Plan, collate: Collate | None, team: Team) -> Dat
         pin_memory=team.device.type == "cuda",
         worker_init_fn=_deaf,
     )
+    try:
+        yield loader
+    finally:
+        _dismiss(loader)
 
 
 def batches(loader: DataLoader[Any], pieces: int) -> Iterator[list[Mapping[str, Any]]]:
@@ -146,6 +152,23 @@ def names_of(pieces: Sequence[Mapping[str, Any]]) -> list[str]:
     return [str(name) for piece in pieces for name in piece.get("id", ())]
 
 
+def _dismiss(loader: DataLoader[Any]) -> None:
+    """End the workers of a loader: once they have what they are at, or by force.
+
+    Left to itself, torch would send them a SIGTERM, which they do not hear, and wait for them for ever.
+    """
+    iterator, loader._iterator = loader._iterator, None
+    workers = getattr(iterator, "_workers", ())
+    if not workers:
+        return
+    iterator._shutdown_workers()  # type: ignore[union-attr]
+    for worker in workers:
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
+
+
 def _deaf(worker: int) -> None:  # noqa: ARG001 - torch passes it
-    """Ctrl-C goes to every process of the terminal; only the training itself should act on it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ctrl-C and SLURM's SIGTERM go to every process of the group; only the training itself should act on them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

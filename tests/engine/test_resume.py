@@ -40,6 +40,20 @@ def test_ctrl_c_saves_and_says_how_to_go_on(toy, tmp_path: Path) -> None:
     assert (tmp_path / "weights.safetensors").read_bytes() == (tmp_path / "whole" / "weights.safetensors").read_bytes()
 
 
+@pytest.mark.slow
+def test_a_sigterm_to_the_whole_group_saves_though_there_are_workers(tmp_path: Path) -> None:
+    task = {"at": 1, "then": "TERM", "group": True}
+    what = json.dumps({"task": task, "options": OPTIONS, "run": {"workers": 1}})
+    command = [sys.executable, str(HERE / "toy.py"), str(tmp_path), what]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        said = process.communicate(timeout=120)[1]
+        assert process.returncode == 130, said
+        with pytest.raises(ProcessLookupError):  # no worker is left
+            os.killpg(process.pid, 0)
+    assert "Stopped after step 2 of 6, saved as" in said
+    assert (tmp_path / "checkpoints" / "step-00000002" / "state.json").is_file()
+
+
 def test_ctrl_c_in_the_last_step_of_an_epoch_waits_for_the_callbacks(toy, tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="after step 3"):
         toy.train(tmp_path, {"at": 2, "then": "INT"}, OPTIONS, {})

@@ -1,6 +1,8 @@
 """Every image once per epoch, the same batches for any number of processes, randomness by (seed, epoch, image)."""
 
 import random
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -70,14 +72,14 @@ def test_batches_that_cannot_be_shared_are_a_sentence() -> None:
 def test_randomness_depends_on_epoch_and_image_alone(workers: int, toy) -> None:
     team = launch(toy.running(workers=workers))
     plan = Plan(12, 4, seed=1)
-    loader = load(Noise(), plan, None, team)
     seen = {}
-    for epoch, start in ((0, 0), (1, 0), (0, 1)):  # the last goes on inside an epoch
-        plan.at(epoch, start)
-        for (batch,) in batches(loader, 1):
-            assert set(batch["epoch"].tolist()) == {epoch}
-            for name, noise in zip(batch["id"], batch["noise"], strict=True):
-                assert torch.equal(seen.setdefault((epoch, name), noise), noise)
+    with load(Noise(), plan, None, team) as loader:
+        for epoch, start in ((0, 0), (1, 0), (0, 1)):  # the last goes on inside an epoch
+            plan.at(epoch, start)
+            for (batch,) in batches(loader, 1):
+                assert set(batch["epoch"].tolist()) == {epoch}
+                for name, noise in zip(batch["id"], batch["noise"], strict=True):
+                    assert torch.equal(seen.setdefault((epoch, name), noise), noise)
     assert len({tuple(noise.tolist()) for noise in seen.values()}) == len(seen) == 24
     alone = Keyed(Noise(), 1)[1, 7]["noise"]
     assert torch.equal(seen[1, "7"], alone)
@@ -93,16 +95,37 @@ def test_loading_leaves_the_random_states_alone() -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_in_a_worker_is_its_sentence(workers: int, toy) -> None:
-    loader = load(Noise(broken=True), Plan(12, 4), None, launch(toy.running(workers=workers)))
-    with pytest.raises(BadFile) as caught:
+    team = launch(toy.running(workers=workers))
+    with load(Noise(broken=True), Plan(12, 4), None, team) as loader, pytest.raises(BadFile) as caught:
         list(batches(loader, 1))
     assert str(caught.value) == "five.png is cut off. Copy it again."
 
 
+FIRST = 10  # of the permutation of 12 in the first epoch
+
+
+class Heard(Noise):
+    """Items that say what a worker does about signals; all but the first take for ever."""
+
+    def __getitem__(self, index: int) -> dict[str, object]:
+        deaf = [signal.getsignal(number) is signal.SIG_IGN for number in (signal.SIGINT, signal.SIGTERM)]
+        time.sleep(0 if index == FIRST else 3600)
+        return {"deaf": torch.tensor(deaf)}
+
+
+def test_workers_hear_no_signal_and_are_ended_all_the_same(toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)
+    with load(Heard(), Plan(12, 1), None, launch(toy.running(workers=1))) as loader:
+        (batch,) = next(batches(loader, 1))
+        assert batch["deaf"].all()
+        (worker,) = loader._iterator._workers
+    assert not worker.is_alive()
+
+
 def test_pieces_make_batches_and_have_names(toy) -> None:
-    loader = load(Noise(), Plan(12, 4, pieces=2), None, launch(toy.running()))
-    first = first_piece(loader)
-    groups = list(batches(loader, 2))
+    with load(Noise(), Plan(12, 4, pieces=2), None, launch(toy.running())) as loader:
+        first = first_piece(loader)
+        groups = list(batches(loader, 2))
     assert [len(group) for group in groups] == [2, 2, 2]
     assert names_of(groups[0])[:2] == list(first["id"])
     assert names_of([{"image": 0}]) == []

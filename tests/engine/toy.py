@@ -47,7 +47,9 @@ class Squares:
 class Sorting:
     """Tells bright from dark; remembers how many images it has seen. Its loss is a mean over bright images only."""
 
-    def __init__(self, dropout: float = 0.2, width: int = 4, at: int = -1, then: int = 0) -> None:
+    def __init__(
+        self, dropout: float = 0.2, width: int = 4, at: int = -1, then: int = 0, *, group: bool = False
+    ) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.network = nn.Sequential(
@@ -55,7 +57,7 @@ class Sorting:
                 *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 1)),
             )
         self.seen = torch.zeros(1)
-        self.at, self.then = at, then
+        self.at, self.then, self.group = at, then, group
 
     def parameter_groups(self, lr: float) -> list[dict[str, object]]:
         body, head = self.network[:6], self.network[6]
@@ -66,7 +68,7 @@ class Sorting:
 
     def step(self, batch, moment) -> dict[str, Tensor]:
         if self.then and moment.step == self.at:
-            os.kill(os.getpid(), self.then)
+            os.kill(0 if self.group else os.getpid(), self.then)  # 0 is every process of the group
         self.seen = self.seen + len(batch["image"])
         logits = self.network(batch["image"])[:, 0].float()
         dark = nn.functional.softplus(logits[batch["bright"] < 0.5]).sum() / len(logits)
@@ -88,7 +90,7 @@ def seen_right(end) -> dict[str, float]:
 def train(out: Path, task: dict, options: dict, run: dict) -> FitResult:
     """Train on squares."""
     team = launch(running(**run))
-    signal_of = {"KILL": signal.SIGKILL, "INT": signal.SIGINT}
+    signal_of = {"KILL": signal.SIGKILL, "INT": signal.SIGINT, "TERM": signal.SIGTERM}
     wanted = dict(task)
     if wanted.pop("rank", team.rank) != team.rank:
         wanted.pop("then", None)
