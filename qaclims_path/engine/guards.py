@@ -2,6 +2,7 @@
 
 import math
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from qaclims_path.files.atomic import atomic_path, write_json
 REMEMBERED = 0.98  # share of the usual loss that a step keeps
 SETTLED = 20  # steps before which no loss is unusual
 SHOWN = 8
+ECHO = 1.0  # seconds in which a signal that comes again is the same one: sent to a process and to its group
 NO_MEMORY = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory", "_alloc_failed")
 
 
@@ -47,14 +49,19 @@ class Asked:
 
 @contextmanager
 def listening() -> Iterator[Asked]:
-    """Turn the first Ctrl-C or SIGTERM (as SLURM sends it) into a question that the loop asks; the second one kills."""
+    """Turn the first Ctrl-C or SIGTERM (as SLURM sends it) into a question that the loop asks; a later one kills."""
     asked = Asked()
     before: dict[int, Any] = {}
+    first = 0.0
 
     def hear(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal wants it
-        asked.stop = True
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        nonlocal first
+        if not asked.stop:
+            asked.stop, first = True, time.monotonic()
+        elif time.monotonic() - first > ECHO:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+            signal.raise_signal(number)
 
     try:
         for wanted in (signal.SIGINT, signal.SIGTERM):

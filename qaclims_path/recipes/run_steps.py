@@ -1,6 +1,5 @@
 """What the stages of a run do: each calls the recipe of its step with the run's options, and can be called again."""
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from qaclims_path.recipes.cams import MapOptions, make_cams
 from qaclims_path.recipes.corpus_build import build_corpus
 from qaclims_path.recipes.masks import make_masks
 from qaclims_path.recipes.predict_seg import PredictOptions, predict_seg
+from qaclims_path.recipes.run_child import wait_for
 from qaclims_path.recipes.run_options import RunOptions
 from qaclims_path.recipes.train_boundary import train_boundary
 from qaclims_path.recipes.train_cam import train_cam
@@ -183,9 +183,8 @@ def _hardware(running: RunSettings) -> list[str]:
 def _train_elsewhere(run: Run, what: str, words: Sequence[str], settings: Sequence[str]) -> None:
     """Train in a command of its own, because several processes begin by starting their command again."""
     told = ["train", what, *words, "--root", str(run.root), *(part for each in settings for part in ("--set", each))]
-    command = [sys.executable, "-P", "-m", "qaclims_path", *told]
-    code = subprocess.run(command, check=False, stdout=sys.stderr).returncode  # noqa: S603 - our own command
-    if code == Interrupted.exit_code:
+    code, stopped = wait_for([sys.executable, "-P", "-m", "qaclims_path", *told])
+    if stopped or code == Interrupted.exit_code:
         raise Interrupted("The training was stopped; run the same command again to go on.")
     if code:
         raise QaclimsError(f"`qaclims {' '.join(told)}` failed; see above.")

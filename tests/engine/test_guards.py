@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from qaclims_path.engine.bar import Bar, memory_gb
-from qaclims_path.engine.guards import Exploded, OutOfMemory, memory_watched, problem, usual
+from qaclims_path.engine.guards import Exploded, OutOfMemory, listening, memory_watched, problem, usual
 from qaclims_path.engine.loop import fit
 from qaclims_path.engine.precision import Precision, chosen
 from qaclims_path.engine.settings import TrainOptions
@@ -69,6 +70,16 @@ def test_memory_that_is_out_says_what_to_lower(error: Exception, toy, tmp_path: 
 def test_what_torch_itself_says_on_the_cpu() -> None:
     with pytest.raises(OutOfMemory, match=r"memory for it\. Lower all\."), memory_watched("Lower all.", "it"):
         torch.empty(1 << 60, dtype=torch.uint8)
+
+
+def test_a_signal_that_comes_twice_at_once_is_one_and_a_later_one_kills(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt), listening() as asked:  # noqa: PT012 - signals are statements
+        signal.raise_signal(signal.SIGTERM)
+        assert asked.stop
+        signal.raise_signal(signal.SIGTERM)  # forwarded by a parent, after the group got it
+        monkeypatch.setattr("qaclims_path.engine.guards.ECHO", 0.0)
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_other_errors_stay_as_they_are() -> None:

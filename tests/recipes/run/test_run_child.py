@@ -1,0 +1,56 @@
+"""A training in a command of its own saves before the run that started it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+# As a training does: it turns the first signal into a question, needs a second to save, and says that it was stopped.
+CHILD = """
+import signal, sys, time
+from pathlib import Path
+asked = []
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda *_: asked.append(1))
+print("begun", file=sys.stderr, flush=True)
+while not asked:
+    time.sleep(0.02)
+time.sleep(1)
+Path(sys.argv[1]).touch()
+sys.exit(130)
+"""
+PARENT = """
+import sys
+from qaclims_path.recipes.run_child import wait_for
+print(*wait_for([sys.executable, "-c", {child!r}, sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize(("number", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)])
+def test_a_training_that_is_stopped_is_waited_for(number: signal.Signals, group: bool, tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    command = [sys.executable, "-c", PARENT.format(child=CHILD), str(saved)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, start_new_session=True) as process:
+        assert process.stderr.readline() == "begun\n"
+        os.killpg(process.pid, number) if group else process.send_signal(number)
+        said, told = process.communicate(timeout=60)
+    assert (said, process.returncode) == ("130 True\n", 0), told
+    assert saved.exists()
+
+
+def test_who_asks_twice_does_not_wait(tmp_path: Path) -> None:
+    slow = CHILD.replace("time.sleep(1)", "print('saving', file=sys.stderr, flush=True); time.sleep(600)")
+    command = [sys.executable, "-c", PARENT.format(child=slow), str(tmp_path / "saved")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        for word in ("begun", "saving"):
+            assert process.stderr.readline() == f"{word}\n"
+            time.sleep(0.5)  # until the first one has been heard
+            os.killpg(process.pid, signal.SIGINT)
+        assert "KeyboardInterrupt" in process.communicate(timeout=60)[1]
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)
