@@ -7,14 +7,16 @@ A stage's hash covers its options, its version, the hashes of the stages it read
 import glob
 import hashlib
 import json
+import re
 import resource
 import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from qaclims_path.config import differences, flat
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
@@ -59,7 +61,7 @@ class Record:
         hash: Of all that decided its result; empty where that is no longer whole.
         depends: The same in the open, as dotted keys, to say what has changed.
         seconds: Spent on it, over all attempts.
-        peak_mib: Largest memory of the process when it ended.
+        peak_mib: Largest memory while it was done: of the process, or of any child so far where it had children.
         error: Why it failed, in a sentence.
         reads: Names of the stages whose results it read.
         makes: Files and folders of the run that hold its result.
@@ -215,16 +217,16 @@ def _do(step: Step, out: Path, planned: Set[str]) -> None:
     spent = before.seconds if before else 0.0
     record = Record("running", step.hash, flat(stage.depends), spent, reads=stage.reads, makes=stage.makes)
     _write(out, records | {stage.name: record})
-    start = time.monotonic()
+    start, memory = time.monotonic(), PeakMemory()
     try:
         stage.run()
     except BaseException as error:
         stopped = not isinstance(error, Exception) or getattr(error, "exit_code", 1) == INTERRUPTED
         sentence = str(error) if isinstance(error, QaclimsError) else f"{type(error).__name__}: {error}"
         failed = replace(record, state="running") if stopped else replace(record, state="failed", error=sentence)
-        _finish(out, stage.name, failed, start)
+        _finish(out, stage.name, failed, start, memory)
         raise
-    _finish(out, stage.name, replace(record, state="done"), start)
+    _finish(out, stage.name, replace(record, state="done"), start, memory)
 
 
 def _clear(stage: Stage, out: Path, records: dict[str, Record], planned: Set[str]) -> None:
@@ -244,9 +246,9 @@ def _made_of(name: str, records: Mapping[str, Record]) -> set[str]:
     return found
 
 
-def _finish(out: Path, name: str, record: Record, start: float) -> None:
+def _finish(out: Path, name: str, record: Record, start: float, memory: "PeakMemory") -> None:
     seconds = round(record.seconds + time.monotonic() - start, 1)
-    done = replace(record, seconds=seconds, peak_mib=round(peak_mib(), 1))
+    done = replace(record, seconds=seconds, peak_mib=round(memory.mib(), 1))
     _write(out, read_records(out) | {name: done})
 
 
@@ -254,11 +256,47 @@ def _write(out: Path, records: Mapping[str, Record]) -> None:
     write_json(out / STAGES, {name: asdict(record) for name, record in records.items()})
 
 
+class PeakMemory:
+    """Largest memory from here on, of this process and of its children.
+
+    Linux can forget the peak of a process so far, which else never falls; that of children it cannot forget, so it only
+    counts when a child has ended since.
+
+    Attributes:
+        forgotten: The largest peak of this process that was forgotten, in bytes.
+    """
+
+    forgotten: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        PeakMemory.forgotten = max(PeakMemory.forgotten, _own_peak())
+        with suppress(OSError):  # no Linux, or not allowed: the peak of the whole process is all there is
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+    def mib(self) -> float:
+        """In MiB."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN) != self._children  # each takes time, at least
+        return max(_own_peak(), _peak_of(resource.RUSAGE_CHILDREN) if ended else 0) / 2**20
+
+
 def peak_mib() -> float:
-    """Largest memory of this process and of any child that has ended, in MiB."""
+    """Largest memory that this process and any child that has ended ever had, in MiB."""
+    return max(PeakMemory.forgotten, _own_peak(), _peak_of(resource.RUSAGE_CHILDREN)) / 2**20
+
+
+def _own_peak() -> int:
+    """In bytes. `ru_maxrss` may have that of the process in it that started this one; `VmHWM` has not."""
+    with suppress(OSError):
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024
+    return _peak_of(resource.RUSAGE_SELF)
+
+
+def _peak_of(who: int) -> int:
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
-    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return most * unit / 2**20
+    return resource.getrusage(who).ru_maxrss * unit
 
 
 def _remove(out: Path, name: str) -> None:

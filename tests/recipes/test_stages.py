@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
-from qaclims_path.recipes.stages import Stage, execute, hashes_of, plan, read_records
+from qaclims_path.recipes.stages import PeakMemory, Stage, execute, hashes_of, peak_mib, plan, read_records
 
 
 def stages(out: Path, log: list[str], **options: int) -> list[Stage]:
@@ -238,3 +238,21 @@ def test_a_name_means_the_stages_of_all_splits(tmp_path):
     (tmp_path / "maps-val").touch()
     for how, actions in (({"first": "maps"}, ["run", "run"]), ({"only": "maps-val"}, ["skip", "run"])):
         assert [step.action for step in plan(both, tmp_path, **how)] == actions
+
+
+def test_a_stage_after_a_hungry_one_shows_its_own_memory(tmp_path, monkeypatch):
+    def eat(mib: int) -> None:
+        assert bytearray(mib * 2**20).count(0)
+
+    def feed_a_child() -> None:
+        subprocess.run([sys.executable, "-c", "bytearray(600 * 2**20)"], check=True)
+
+    works = {"own": lambda: eat(400), "child": feed_a_child, "modest": lambda: eat(1)}
+    steps = plan([Stage(name, "", 1, {}, (), (), work) for name, work in works.items()], tmp_path)
+    execute(steps, tmp_path, print)
+    peaks = {name: record.peak_mib for name, record in read_records(tmp_path).items()}
+    assert peaks["own"] > peaks["modest"] + 300
+    assert peaks["child"] > 600
+    assert peak_mib() >= peaks["child"]  # of all
+    monkeypatch.setattr("qaclims_path.recipes.stages.Path.read_text", lambda *_, **__: "no Linux")
+    assert PeakMemory().mib() >= peaks["modest"] - 1
