@@ -7,10 +7,12 @@ from pydantic import Field, model_validator
 
 from qaclims_path.config import Options
 from qaclims_path.errors import UsageError
+from qaclims_path.registry import suggest
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+LOSS = "loss"  # what every task returns
 
 
 class TrainOptions(Options):
@@ -35,7 +37,8 @@ class TrainOptions(Options):
         explode: Stop when the loss is this many times its usual size; None only stops at NaN and infinity.
         seed: Of every random number.
         deterministic: Whether a GPU may only use operations whose results never vary.
-        watch: Name of a number that a callback returns; it decides the best checkpoint and when to stop early.
+        watch: Name of a number that decides the best checkpoint and when to stop early: `loss`, the mean over an epoch,
+            or what a callback returns.
         better: Whether more or less of it is better.
         patience: Epochs without a better one after which to stop; None never stops early.
     """
@@ -67,6 +70,23 @@ class TrainOptions(Options):
         if self.patience is not None and self.watch is None:
             raise ValueError("'patience' needs 'watch', the name of the number to wait for")
         return self
+
+    @model_validator(mode="after")
+    def _less_loss_is_better(self) -> "TrainOptions":
+        if self.watch == LOSS and self.better == "more":
+            raise ValueError(f"'watch: {LOSS}' needs 'better: less'")
+        return self
+
+
+def check_watched(train: TrainOptions, known: str = LOSS) -> None:
+    """Refuse to watch what there will not be while options are read, before anything takes long.
+
+    Args:
+        train: Of a recipe.
+        known: The number that it can watch.
+    """
+    if train.watch not in (None, known):
+        raise ValueError(f"no '{train.watch}' is there to be watched. {suggest(str(train.watch), [known])}")
 
 
 @dataclass(frozen=True)

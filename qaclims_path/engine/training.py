@@ -22,7 +22,7 @@ from qaclims_path.engine.optim import build_optimizer
 from qaclims_path.engine.precision import Name, Precision
 from qaclims_path.engine.probe import choose_precision
 from qaclims_path.engine.sampling import Plan, batches, first_piece, names_of
-from qaclims_path.engine.settings import TrainOptions
+from qaclims_path.engine.settings import LOSS, TrainOptions
 from qaclims_path.engine.standing import Standing, restore, snapshot
 from qaclims_path.engine.stepper import Numbers, Stepper
 from qaclims_path.engine.task import Batch, Callback, EpochEnd, Task
@@ -161,11 +161,12 @@ class Training:
         standing.epochs += 1
         self._log({**{f"epoch/{name}": value for name, value in standing.means.items()}, **said})
         if options.watch is not None:
-            if options.watch not in said:
+            known = {LOSS: standing.means[LOSS], **said}
+            if options.watch not in known:
                 raise UsageError(
-                    f"No callback says '{options.watch}', which is watched. {suggest(options.watch, [*said])}"
+                    f"No callback says '{options.watch}', which is watched. {suggest(options.watch, [*known])}"
                 )
-            standing.judge(said[options.watch], more=options.better == "more")
+            standing.judge(known[options.watch], more=options.better == "more")
         if standing.epochs == options.epochs:
             standing.over = "done"
         elif options.patience is not None and standing.waited >= options.patience:

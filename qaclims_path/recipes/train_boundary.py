@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -16,7 +16,7 @@ from qaclims_path.data.dataset import SegmentationDataset, collate
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import load_protocol
 from qaclims_path.engine.loop import FitResult, fit
-from qaclims_path.engine.settings import RunSettings, TrainOptions
+from qaclims_path.engine.settings import RunSettings, TrainOptions, check_watched
 from qaclims_path.engine.task import Batch, Moment
 from qaclims_path.engine.team import launch
 from qaclims_path.errors import UsageError
@@ -57,6 +57,11 @@ class BoundaryOptions(Options):
     zoom: tuple[float, float] = (0.5, 1.5)
     radius: Annotated[int, Field(ge=2)] = 10
     train: TrainOptions = TrainOptions(epochs=3, batch=16, lr=0.1)
+
+    @model_validator(mode="after")
+    def _something_to_watch(self) -> "BoundaryOptions":
+        check_watched(self.train)
+        return self
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
-from qaclims_path.config import flat, merge, parse, read_yaml
+from qaclims_path.config import flat, read_yaml
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import SegmentationDataset, Transform, collate, open_dataset
@@ -17,7 +17,7 @@ from qaclims_path.data.published import published_augmentation
 from qaclims_path.engine.environment import environment
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.seeds import kept_random, seed_all
-from qaclims_path.engine.settings import RunSettings, TrainOptions
+from qaclims_path.engine.settings import RunSettings
 from qaclims_path.engine.standing import check_same
 from qaclims_path.engine.team import Team, launch
 from qaclims_path.errors import UsageError
@@ -142,8 +142,8 @@ def _start(options: TrainCamOptions, place: _Place) -> Path | None:
                 "Start from a run on this data set, or train one: --set init.start=cam."
             )
         return run
-    train = parse(TrainOptions, merge(options.train.model_dump(mode="json"), options.init.train), "init.train")
-    plain = options.model_copy(update={"method": "cam", "losses": {"method": "cam"}, "train": train})
+    changed = {"method": "cam", "losses": {"method": "cam"}, "train": options.first_train}
+    plain = options.model_copy(update=changed)
     first = replace(place, out=place.out / INIT)
     _train(plain, first, None, None)
     return first.out

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qaclims_path.assets import asset_dir
 from qaclims_path.config import Options, Tree, load_tree, merge, override, parse
-from qaclims_path.engine.settings import TrainOptions
+from qaclims_path.engine.settings import TrainOptions, check_watched
 from qaclims_path.errors import BadConfig, NotRegistered, UsageError
 from qaclims_path.registry import suggest
 
@@ -125,7 +125,7 @@ class InitOptions(Options):
     Attributes:
         start: `cam` trains plain activation maps first, `none` starts from the backbone, anything else is the folder of
             a run.
-        train: What is different in the training of these maps.
+        train: What is different in the training of these maps, see `TrainCamOptions.first_train`.
     """
 
     start: str = "none"
@@ -154,6 +154,17 @@ class TrainCamOptions(Options):
     judge: JudgeOptions = JudgeOptions()
     words: WordsOptions = WordsOptions()
     init: InitOptions = InitOptions()
+
+    @property
+    def first_train(self) -> TrainOptions:
+        """The training of the maps that are started from: as `train`, but for what `init.train` says."""
+        return parse(TrainOptions, merge(self.train.model_dump(mode="json"), self.init.train), "init.train")
+
+    @model_validator(mode="after")
+    def _both_trainings_can_be_done(self) -> "TrainCamOptions":
+        for train in (self.train, self.first_train):
+            check_watched(train)
+        return self
 
 
 def recipe_names() -> list[str]:

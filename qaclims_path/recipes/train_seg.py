@@ -37,7 +37,7 @@ from qaclims_path.recipes.train_seg_data import (
     strong_augmentation,
     true_masks,
 )
-from qaclims_path.recipes.train_seg_options import TrainSegOptions
+from qaclims_path.recipes.train_seg_options import MIOU, TrainSegOptions
 from qaclims_path.recipes.train_seg_task import LabelPictures, SegTask, Validation
 from qaclims_path.registry import suggest
 from qaclims_path.slides.grid import MPP_OF_1X
@@ -232,7 +232,7 @@ def _validation(
 
 
 def _watching(options: TrainSegOptions) -> TrainOptions:
-    return options.train if options.validate_on is None else options.train.model_copy(update={"watch": "miou"})
+    return options.train if options.validate_on is None else options.train.model_copy(update={"watch": MIOU})
 
 
 def _save(segmenter: Segmenter, result: FitResult, folder: Path) -> None:
@@ -255,7 +255,7 @@ def _report(
         steps=result.steps,
         over=result.over,
         losses=result.means,
-        best=result.best_value,
+        best=result.best_value if options.validate_on else None,
         precision=result.precision,
         images_per_s=result.images_per_s,
         notes=tuple(segmenter.notes),

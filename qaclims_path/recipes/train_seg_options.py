@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from qaclims_path.config import Options, Tree, load_tree, merge, override, parse
-from qaclims_path.engine.settings import TrainOptions
+from qaclims_path.engine.settings import LOSS, TrainOptions, check_watched
 from qaclims_path.errors import BadConfig
 from qaclims_path.models.segmenters.losses import Term
 from qaclims_path.recipes.train_cam_options import find_recipe, recipe_beside
@@ -15,6 +15,7 @@ from qaclims_path.recipes.train_cam_options import find_recipe, recipe_beside
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 SECTION = "seg"
+MIOU = "miou"  # what is watched on a split with masks
 USUAL: Tree = {  # of the training, where a recipe says nothing else
     "epochs": 20,
     "batch": 16,
@@ -97,7 +98,7 @@ class TrainSegOptions(Options):
         truth: Whether to learn from the true masks of the split, for supervised rows, instead of pseudo masks.
         protocol: Whose background counts; the card's first when None.
         validate_on: Split with masks that is scored after every epoch; its best epoch is kept. Every published number
-            that is chosen this way has seen those masks. None keeps the last epoch.
+            that is chosen this way has seen those masks. None keeps the last epoch, unless `train.watch` is `loss`.
     """
 
     dataset: str
@@ -113,8 +114,9 @@ class TrainSegOptions(Options):
 
     @model_validator(mode="after")
     def _something_to_watch(self) -> "TrainSegOptions":
-        if self.train.watch is not None and self.validate_on is None:
+        if self.train.watch == MIOU and self.validate_on is None:
             raise ValueError("'train.watch' needs 'validate_on', the split whose mIoU is watched")
+        check_watched(self.train, MIOU if self.validate_on else LOSS)
         return self
 
 

@@ -18,7 +18,7 @@ from qaclims_path.errors import UsageError
 from qaclims_path.models.segmenters.losses import losses, marked, pixel_weight
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.recipes.train_seg_data import SegTiles
-from qaclims_path.recipes.train_seg_options import SegLossOptions
+from qaclims_path.recipes.train_seg_options import MIOU, SegLossOptions
 
 ONE_VALUE = "more than 1 value per channel"  # what torch says of a batch norm over a single number
 PAPER, GAP, COVER = 255, 6, 0.5
@@ -131,7 +131,7 @@ class Validation:
             said = _probabilities(self._segmenter, sample.image).argmax(0).to(torch.uint8).numpy()
             counted.add(sample.mask.numpy(), said)
         over = [card.names.index(name) for name in self._rules.mean_over if name in card.names]
-        return {"miou": float(score(counted.matrix, self._rules.background, over).miou)}
+        return {MIOU: float(score(counted.matrix, self._rules.background, over).miou)}
 
 
 @torch.no_grad()

@@ -116,6 +116,17 @@ def test_the_best_is_kept_and_patience_ends(toy, tmp_path: Path) -> None:
     assert again == result
 
 
+def test_the_loss_can_be_watched_without_a_callback(toy, tmp_path: Path) -> None:
+    options = TrainOptions(epochs=3, batch=8, lr=0.05, watch="loss", better="less")
+    result = fit(toy.Sorting(), toy.Squares(), options, tmp_path, team=launch(toy.running()))
+    means = [float(row["epoch/loss"]) for row in log_of(tmp_path) if row["epoch/loss"]]
+    assert result.best_value == min(means)
+    best = 3 * (means.index(min(means)) + 1)  # three steps make an epoch
+    same(result.best, tmp_path / "checkpoints" / f"step-{best:08d}" / "weights.safetensors")
+    with pytest.raises(ValueError, match="'better: less'"):
+        TrainOptions(watch="loss")
+
+
 def test_a_watched_number_that_nobody_says_is_a_sentence(toy, tmp_path: Path) -> None:
     options = TrainOptions(epochs=2, batch=8, watch="rigth")
     with pytest.raises(UsageError, match="Did you mean 'right'"):

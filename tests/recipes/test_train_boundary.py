@@ -73,6 +73,12 @@ def test_labels_are_those_of_two_thresholds(tmp_path):
         assert set(np.unique(read_mask(path))) <= {0, 255, *(label + 1 for label in record.present)}
 
 
+def test_only_the_loss_can_be_watched():
+    assert BoundaryOptions(train=TrainOptions(watch="loss", better="less", patience=2)).train.patience == 2
+    with pytest.raises(ValueError, match="no 'miou' is there to be watched"):
+        BoundaryOptions(train=TrainOptions(watch="miou"))
+
+
 def test_a_finished_training_is_not_done_again(tmp_path):
     card = load_card("bcss-wsss")
     write_fake(card, tmp_path / "data", images=3)

@@ -256,6 +256,11 @@ def test_background_is_a_class_only_where_the_protocol_predicts_it(fake):
         true_masks(BCSS, records, "train")
 
 
+def test_the_best_loss_is_no_score(train):
+    report = train("bcss-wsss/cam", "seg.train.watch=loss", "seg.train.better=less")
+    assert (report.over, report.best) == ("done", None)
+
+
 def test_one_image_at_a_time_is_said_where_it_cannot_work(train):
     with pytest.raises(UsageError, match="at least two of them"):
         train("bcss-wsss/cam", "seg.network.architecture=deeplabv3plus", "seg.train.batch=1")
@@ -268,6 +273,7 @@ def test_one_image_at_a_time_is_said_where_it_cannot_work(train):
         ("seg.loss.terms={ce: 1, dise: 1}", "dise"),
         ("seg.loss.terms={}", "terms"),
         ("seg.train.watch=miou", "validate_on"),
+        ("seg.train.watch=mious", "no 'mious' is there to be watched"),
         ("seg=3", "should hold"),
     ],
 )

@@ -73,6 +73,26 @@ def test_language_starts_from_maps_that_are_trained_first(train, tmp_path) -> No
     torch.testing.assert_close(CamNet.load(tmp_path / "again").head.weight, first.head.weight)
 
 
+def test_maps_can_wait_for_a_better_loss(train) -> None:
+    given = ["train.epochs=9", "train.watch=loss", "train.better=less", "train.patience=1", "train.schedule=constant"]
+    report = train("bcss-wsss/cam", *given, "train.lr=1.0e-30", "train.batchnorm=frozen")
+    assert (report.over, report.epochs < 9) == ("early", True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("train.watch=miou", "no 'miou' is there to be watched. Known: loss"),
+        ("init.train.epochz=2", "^init.train: unknown key 'epochz'. Did you mean 'epochs'"),
+        ("init.train.epochs=many", "^init.train: 'epochs'"),
+        ("init.train.watch=area/tumor", "no 'area/tumor' is there to be watched"),
+    ],
+)
+def test_a_training_that_cannot_be_done_is_refused_when_its_options_are_read(setting: str, said: str) -> None:
+    with pytest.raises(BadConfig, match=said):
+        load_options("bcss-wsss/qa-clims-path", [setting])
+
+
 def test_pictures_and_numbers_per_class_are_logged(train, quiet, tmp_path) -> None:
     running = replace(quiet, loggers=("csv",))
     report = train("bcss-wsss/qa-clims-path", "losses.ramp=[0, 0]", running=running)
