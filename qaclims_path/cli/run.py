@@ -7,9 +7,12 @@ import typer
 
 from qaclims_path.cli.running import (
     FINISHED_WITH_FAILURES,
+    Compile,
     Devices,
-    Nodes,
+    KeepEvery,
+    Loggers,
     Precision,
+    SaveEvery,
     TrainPrecision,
     Workers,
     run_settings,
@@ -27,9 +30,12 @@ def run(
     only: Annotated[str | None, typer.Option(metavar="STAGE", help="Do this stage alone.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and why, and do nothing.")] = False,
     devices: Devices = None,
-    nodes: Nodes = None,
     precision: TrainPrecision = Precision.auto,
     workers: Workers = None,
+    save_every: SaveEvery = 0,
+    keep_every: KeepEvery = 0,
+    logger: Loggers = None,
+    compiled: Compile = False,
     threads: Annotated[int, typer.Option(min=1, help="Images that the dense CRF works on at once.")] = 1,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override: train.epochs=5, masks.refiner=par, judge.id=FOLDER.")
@@ -38,7 +44,8 @@ def run(
 ) -> None:
     """Corpus, maps, masks, segmenter, scores and report, each resumed or skipped when it is done.
 
-    A changed option redoes exactly the stages that depend on it.
+    A changed option redoes exactly the stages that depend on it. All of it is done on one machine: on several, do the
+    stages one by one, each training with its own command and `--nodes`.
 
     Example: `qaclims run bcss-wsss/qa-clims-path --root BCSS-WSSS --out runs/path --set judge.id=vinid/plip`
     """
@@ -48,7 +55,16 @@ def run(
     from qaclims_path.recipes.run_options import load_run
     from qaclims_path.recipes.run_steps import Run
 
-    running = run_settings(quiet=as_json, devices=devices, nodes=nodes, precision=precision, workers=workers)
+    running = run_settings(
+        quiet=as_json,
+        devices=devices,
+        precision=precision,
+        workers=workers,
+        save_every=save_every,
+        keep_every=keep_every,
+        loggers=logger,
+        compiled=compiled,
+    )
     work = Run(load_run(config, settings or ()), root, out, corpus, running, threads)
     if dry_run:
         steps = plan_run(work, first=first, only=only)

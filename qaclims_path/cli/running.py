@@ -1,5 +1,6 @@
 """Options of the commands that train or use networks, and how such a command runs."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,12 @@ TrainPrecision = Annotated[Precision, typer.Option(help="auto measures which is 
 UsePrecision = Annotated[Precision, typer.Option(help="auto takes what the hardware is fastest at.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Processes that load data, per device.")]
 SaveEvery = Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0 is one per epoch.")]
+KeepEvery = Annotated[int, typer.Option(min=0, help="Epochs between checkpoints that stay; 0 keeps the last and best.")]
+Loggers = Annotated[
+    list[str] | None,
+    typer.Option("--logger", metavar="NAME", help="Where curves go: csv, tensorboard; both if not given. Repeatable."),
+]
+Compile = Annotated[bool, typer.Option("--compile", help="Use torch.compile, which begins slowly.")]
 
 
 def run_settings(
@@ -45,16 +52,25 @@ def run_settings(
     precision: Precision = Precision.auto,
     workers: int | None = None,
     save_every: int = 0,
+    keep_every: int = 0,
+    loggers: Sequence[str] | None = None,
+    compiled: bool = False,
 ) -> "RunSettings":
     """How a training runs, from options; what is not given is found out."""
+    from qaclims_path.engine.loggers import LOGGERS
     from qaclims_path.engine.settings import RunSettings
 
+    for name in loggers or ():
+        LOGGERS[name]  # an unknown one is refused now, not when the training begins
     return RunSettings(
         devices=devices or "auto",
         nodes=nodes or "auto",
         precision=precision.value,
         workers="auto" if workers is None else workers,
         save_every=save_every,
+        keep_every=keep_every,
+        loggers=tuple(loggers or RunSettings.loggers),
+        compile=compiled,
         quiet=quiet,
     )
 

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.running import Devices, Nodes, Precision, SaveEvery, TrainPrecision, Workers, run_settings
+from qaclims_path.cli.running import (
+    Compile,
+    Devices,
+    KeepEvery,
+    Loggers,
+    Nodes,
+    Precision,
+    SaveEvery,
+    TrainPrecision,
+    Workers,
+    run_settings,
+)
 from qaclims_path.cli.train_boundary import boundary
 from qaclims_path.cli.train_seg import seg
 
@@ -28,6 +39,9 @@ def cam(
     precision: TrainPrecision = Precision.auto,
     workers: Workers = None,
     save_every: SaveEvery = 0,
+    keep_every: KeepEvery = 0,
+    logger: Loggers = None,
+    compiled: Compile = False,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override: train.epochs=5.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -41,7 +55,15 @@ def cam(
     from qaclims_path.recipes.train_cam_options import load_options
 
     running = run_settings(
-        quiet=as_json, devices=devices, nodes=nodes, precision=precision, workers=workers, save_every=save_every
+        quiet=as_json,
+        devices=devices,
+        nodes=nodes,
+        precision=precision,
+        workers=workers,
+        save_every=save_every,
+        keep_every=keep_every,
+        loggers=logger,
+        compiled=compiled,
     )
     report = train_cam(load_options(config, settings or ()), root, out, corpus=corpus, running=running)
     if as_json:

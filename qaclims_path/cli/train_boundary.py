@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.running import Devices, Workers, run_settings
+from qaclims_path.cli.running import (
+    Compile,
+    Devices,
+    KeepEvery,
+    Loggers,
+    Precision,
+    SaveEvery,
+    TrainPrecision,
+    Workers,
+    run_settings,
+)
 
 
 def boundary(
@@ -18,7 +28,12 @@ def boundary(
         list[str] | None, typer.Option("--set", help="Override: band=[0.1,0.35], backbone=resnet50, train.epochs=5.")
     ] = None,
     devices: Devices = None,
+    precision: TrainPrecision = Precision.auto,
     workers: Workers = None,
+    save_every: SaveEvery = 0,
+    keep_every: KeepEvery = 0,
+    logger: Loggers = None,
+    compiled: Compile = False,
     threads: Annotated[int, typer.Option(min=1, help="Images that the dense CRF works on at once.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -35,7 +50,16 @@ def boundary(
     from qaclims_path.recipes.train_boundary import BoundaryOptions, train_boundary
 
     options = parse(BoundaryOptions, override({"split": split}, settings or ()), "options")
-    running = run_settings(quiet=as_json, devices=devices, workers=workers)
+    running = run_settings(
+        quiet=as_json,
+        devices=devices,
+        precision=precision,
+        workers=workers,
+        save_every=save_every,
+        keep_every=keep_every,
+        loggers=logger,
+        compiled=compiled,
+    )
     report = train_boundary(run, root, options, dataset=dataset, protocol=protocol, running=running, threads=threads)
     if as_json:
         print_json(report)

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.running import Devices, Nodes, Precision, SaveEvery, TrainPrecision, Workers, run_settings
+from qaclims_path.cli.running import (
+    Compile,
+    Devices,
+    KeepEvery,
+    Loggers,
+    Nodes,
+    Precision,
+    SaveEvery,
+    TrainPrecision,
+    Workers,
+    run_settings,
+)
 
 
 def seg(
@@ -18,6 +29,9 @@ def seg(
     precision: TrainPrecision = Precision.auto,
     workers: Workers = None,
     save_every: SaveEvery = 0,
+    keep_every: KeepEvery = 0,
+    logger: Loggers = None,
+    compiled: Compile = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override: seg.train.epochs=5, seg.network.architecture=unet.")
     ] = None,
@@ -36,7 +50,15 @@ def seg(
     from qaclims_path.recipes.train_seg_options import load_seg_options
 
     running = run_settings(
-        quiet=as_json, devices=devices, nodes=nodes, precision=precision, workers=workers, save_every=save_every
+        quiet=as_json,
+        devices=devices,
+        nodes=nodes,
+        precision=precision,
+        workers=workers,
+        save_every=save_every,
+        keep_every=keep_every,
+        loggers=logger,
+        compiled=compiled,
     )
     report = train_seg(load_seg_options(config, settings or ()), root, out, masks=masks, running=running)
     if as_json:

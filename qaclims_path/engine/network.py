@@ -11,8 +11,7 @@ from qaclims_path.engine.team import Team
 def prepare(network: nn.Module, team: Team, options: TrainOptions) -> None:
     """Move a network to its device and give every process the leader's weights; all of it in place."""
     network.to(team.device)
-    if team.running.channels_last:
-        network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)
     if team.size > 1 and team.device.type == "cuda" and options.batchnorm == "train":
         from timm.layers.norm_act import convert_sync_batchnorm  # knows the batch norms that carry an activation, too
 
@@ -36,6 +35,6 @@ def to_device(value: object, team: Team) -> object:
     """Move a tensor of a batch to the device; images (four dimensions, floating) get the layout of convolutions."""
     if not isinstance(value, Tensor):
         return value
-    images = team.running.channels_last and value.ndim == 4 and value.is_floating_point()
+    images = value.ndim == 4 and value.is_floating_point()
     layout = torch.channels_last if images else torch.preserve_format
     return value.to(team.device, non_blocking=True, memory_format=layout)

@@ -100,7 +100,6 @@ class RunSettings:
         precision: Of the arithmetic; `auto` measures fp32 against bf16 and takes bf16 only where it is faster.
         workers: Processes that load data, per device; `auto` leaves one core to the training.
         compile: Whether the network goes through `torch.compile`.
-        channels_last: Whether images lie in memory as convolutions like them.
         loggers: Names from the entry-point group `qaclims_path.loggers`, `csv` and `tensorboard` among them.
         log_every: Steps between two rows of the logs.
         save_every: Steps between two checkpoints; 0 writes one per epoch.
@@ -114,7 +113,6 @@ class RunSettings:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     workers: int | Literal["auto"] = "auto"
     compile: bool = False
-    channels_last: bool = True
     loggers: tuple[str, ...] = ("csv", "tensorboard")
     log_every: int = 10
     save_every: int = 0

@@ -225,6 +225,11 @@ def _note(run: Run) -> None:
 def _check(run: Run, card: Card) -> None:
     """Refuse before anything is trained what would fail after hours."""
     options, taught = run.options, run.options.cam.split
+    if run.running.nodes not in ("auto", 1):
+        raise UsageError(
+            f"A run is done on one machine, not on {run.running.nodes}: its folder is locked. Do its stages one by "
+            "one, `qaclims train cam` and `qaclims train seg` with --nodes; `qaclims run` goes on with what is there."
+        )
     for name, section in (("corpus", options.corpus), ("boundary", options.boundary), ("seg", options.seg)):
         dataset, split = getattr(section, "dataset", run.dataset), getattr(section, "split", taught)
         if dataset != run.dataset:

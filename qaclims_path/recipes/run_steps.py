@@ -99,9 +99,8 @@ def train_edges(run: Run) -> None:
         return
     if _several(run.running):
         words = [str(run.out), "--split", options.split, "--dataset", run.dataset, "--protocol", run.protocol]
-        devices = [] if run.running.devices == "auto" else ["--devices", str(run.running.devices)]
         settings = settings_of(flat(options.model_dump(mode="json")))
-        _train_elsewhere(run, "boundary", [*words, *devices, "--threads", str(run.threads)], settings)
+        _train_elsewhere(run, "boundary", [*words, *_hardware(run.running), "--threads", str(run.threads)], settings)
     else:
         train_boundary(
             run.out,
@@ -165,8 +164,6 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 def _several(running: RunSettings) -> bool:
     """Whether a training takes more than one process."""
-    if running.nodes not in ("auto", 1):
-        return True
     if running.devices == "auto":
         import torch
 
@@ -175,9 +172,12 @@ def _several(running: RunSettings) -> bool:
 
 
 def _hardware(running: RunSettings) -> list[str]:
-    asked = {"--devices": running.devices, "--nodes": running.nodes, "--workers": running.workers}
-    words = [word for name, value in asked.items() if value != "auto" for word in (name, str(value))]
-    return ["--precision", running.precision, *words]
+    """How a training runs, as options of its command."""
+    numbers = {"--devices": running.devices, "--workers": running.workers}
+    every = {"--save-every": running.save_every, "--keep-every": running.keep_every}
+    words = [word for name, value in (numbers | every).items() if value != "auto" for word in (name, str(value))]
+    loggers = [word for name in running.loggers for word in ("--logger", name)]
+    return ["--precision", running.precision, *words, *loggers, *(["--compile"] if running.compile else [])]
 
 
 def _train_elsewhere(run: Run, what: str, words: Sequence[str], settings: Sequence[str]) -> None:

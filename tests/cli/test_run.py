@@ -4,13 +4,17 @@ import json
 
 import pytest
 import typer
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from qaclims_path.cli.compare import compare
 from qaclims_path.cli.run import run
+from qaclims_path.cli.running import run_settings
+from qaclims_path.cli.train import app as training
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.errors import QaclimsError, UsageError
+from qaclims_path.recipes.run_steps import _hardware
 
 app = typer.Typer()
 app.command()(run)
@@ -35,7 +39,7 @@ def qaclims(*arguments):
 
 
 def started(root, out, *more):
-    hardware = ("--devices", "1", "--workers", "0", "--precision", "fp32")
+    hardware = ("--devices", "1", "--workers", "0", "--precision", "fp32", "--save-every", "1", "--logger", "csv")
     return qaclims("run", "phantom/cam", "--root", root, "--out", out, *hardware, *SETTINGS, *more)
 
 
@@ -48,6 +52,9 @@ def test_plan_run_and_compare(root, tmp_path):
     assert code == 0
     assert "[1/4] cam: train the maps (not done yet)" in told
     assert "report.html" in said
+    assert (tmp_path / "run/cam/log.csv").is_file()
+    assert not (tmp_path / "run/cam/tensorboard").exists()
+    assert len(list((tmp_path / "run/cam/checkpoints").iterdir())) == 2  # one epoch of two steps
     code, said, _ = started(root, tmp_path / "run", "--dry-run", "--from", "cams-val")
     assert "asked for" in said
     code, said, told = started(root, tmp_path / "run", "--json")
@@ -77,3 +84,20 @@ def test_missing_predictions_are_an_exit_code(root, tmp_path):
     code, said, _ = started(root, tmp_path / "run")
     assert code == 3
     assert "2 predictions are missing" in said
+
+
+def test_a_logger_that_is_not_there_is_refused_at_once(root, tmp_path):
+    with pytest.raises(UsageError, match="Did you mean 'csv'"):
+        started(root, tmp_path / "run", "--logger", "cvs")
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_training_command_and_the_run_say_how_it_is_trained():
+    commands = {name: get_command(training).commands[name] for name in ("cam", "seg", "boundary")}
+    commands["run"] = get_command(app).commands["run"]
+    shared = {"devices", "precision", "workers", "save_every", "keep_every", "logger", "compiled"}
+    for name, command in commands.items():
+        assert shared <= {each.name for each in command.params}, name
+    asked = run_settings(quiet=True, devices=2, keep_every=3, loggers=["csv"], compiled=True)
+    found = commands["boundary"].make_context("", ["run", "--root", "data", *_hardware(asked)]).params
+    assert (found["devices"], found["keep_every"], found["logger"], found["compiled"]) == (2, 3, ["csv"], True)

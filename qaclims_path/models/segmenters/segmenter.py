@@ -70,6 +70,10 @@ class Segmenter(nn.Module):
         pixels = self.prepared(images)
         return [self._full(logits, images) for logits in (asked(pixels) if asked else [self.network(pixels)])]
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as torch has it
+        """Compile the architecture, because training asks it by `several` instead of calling this module."""
+        self.network.compile(*args, **kwargs)
+
     def prepared(self, images: Tensor) -> Tensor:
         """What the network sees of images in 0..1: normalised, padded, in the precision of its weights."""
         pixels = (images - self.mean) / self.std

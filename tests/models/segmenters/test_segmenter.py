@@ -48,6 +48,13 @@ def test_architectures_take_any_size_learn_and_come_back_from_disk(name, make, t
     torch.testing.assert_close(again(images), segmenter(images))
 
 
+def test_what_training_calls_is_compiled(make):
+    segmenter, seen = make("unet"), []
+    segmenter.compile(backend=lambda graph, _: seen.append(graph) or graph.forward)
+    segmenter.train().several(torch.rand(2, 3, 64, 64))
+    assert seen
+
+
 @pytest.mark.parametrize(("name", "whole"), [("deeplabv3plus", True), ("unet", True), ("deeplabv2", False)])
 def test_a_network_made_fast_says_the_same(name, whole, make):
     segmenter = make(name)

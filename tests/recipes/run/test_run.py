@@ -92,6 +92,12 @@ def test_neither_place_nor_hardware_is_in_a_hash(make, root, tmp_path):
     assert hashes_of(stages_of(here)) == hashes_of(stages_of(there))
 
 
+def test_several_machines_are_refused(make, tmp_path):
+    run = make(tmp_path / "run")
+    with pytest.raises(UsageError, match=r"on one machine, not on 2.*train cam"):
+        stages_of(replace(run, running=replace(run.running, nodes=2)))
+
+
 def test_models_are_hashed_by_what_they_hold(make, judge, finished, tmp_path):
     def hash_of(place: Path, start: Path = finished) -> str:
         run = make(tmp_path / "run", f"judge.id={place}", f"init.start={start}", recipe="phantom/names")
