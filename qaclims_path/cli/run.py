@@ -49,7 +49,7 @@ def run(
 
     Example: `qaclims run bcss-wsss/qa-clims-path --root BCSS-WSSS --out runs/path --set judge.id=vinid/plip`
     """
-    from qaclims_path.cli.show import console, print_json
+    from qaclims_path.cli.show import console, print_json, print_parts
     from qaclims_path.cli.show_run import plan_view, run_view
     from qaclims_path.recipes.run import do_run, plan_run
     from qaclims_path.recipes.run_options import load_run
@@ -72,6 +72,6 @@ def run(
         print_json(rows) if as_json else console().print(plan_view(steps))
         return
     report = do_run(work, first=first, only=only, say=lambda text: None if as_json else typer.echo(text, err=True))
-    print_json(report) if as_json else console().print(run_view(report))
+    print_json(report) if as_json else print_parts(run_view(report))
     if report.missing:
         raise typer.Exit(FINISHED_WITH_FAILURES)

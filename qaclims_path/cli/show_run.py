@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from qaclims_path.recipes.run import RunReport
     from qaclims_path.recipes.stages import Step
 
@@ -20,7 +21,7 @@ def plan_view(steps: "Sequence[Step]") -> Table:
     return table
 
 
-def run_view(report: "RunReport") -> Group:
+def run_view(report: "RunReport") -> "list[RenderableType]":
     """The scores of a run, and where its page is."""
     table = Table("scored", "split", "protocol", "gate", box=None, header_style="bold")
     table.add_column("mIoU %", justify="right")
@@ -30,7 +31,7 @@ def run_view(report: "RunReport") -> Group:
         words = [str(entry[key]) for key in ("what", "split", "protocol", "gate")]
         table.add_row(*words, *(_percent(scores[key]) for key in ("miou", "mean_dice")))
     missing = [f"{report.missing} predictions are missing and count as wrong."] if report.missing else []
-    return Group(table, *missing, Text(f"\nOpen {report.run}/report.html", overflow="fold"))
+    return [table, *map(Text, missing), Text(f"\nOpen {report.run}/report.html")]
 
 
 def _percent(share: float | None) -> str:

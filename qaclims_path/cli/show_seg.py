@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from qaclims_path.recipes.train_seg import TrainSegReport
 
 
-def seg_table(report: "TrainSegReport") -> Group:
+def seg_table(report: "TrainSegReport") -> "list[RenderableType]":
     """Losses of the last epoch, and what it was trained on."""
     title = f"{report.architecture} on {report.images} images, {report.epochs} epochs"
     table = Table("last epoch", "mean", title=Text(title, "table.title"))
@@ -30,7 +29,7 @@ def seg_table(report: "TrainSegReport") -> Group:
     if report.best is not None:
         remarks.append(f"Best mIoU on the split that was validated on: {report.best:.1%}.")
     remarks.append(f"{report.images_per_s:.1f} images/s in {report.precision}. The segmenter is in {report.folder}.")
-    return Group(table, *map(Text, remarks))
+    return [table, *map(Text, remarks)]
 
 
 def predict_tables(report: "PredictReport") -> "list[RenderableType]":

@@ -2,15 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from qaclims_path.recipes.train_cam import TrainCamReport
 
 
-def training_table(report: "TrainCamReport") -> Group:
+def training_table(report: "TrainCamReport") -> "list[RenderableType]":
     """Losses of the last epoch, what classes cover, and what to worry about."""
     judge = f", judge {report.judge}" if report.judge else ""
     title = f"{report.method} on {report.images} images, {report.epochs} epochs{judge}"
@@ -24,4 +25,4 @@ def training_table(report: "TrainCamReport") -> Group:
             f"Lost: {', '.join(report.lost)} cover hardly anything where they are present. Raise losses.classification "
             "or losses.floor, or lower the weights of language."
         )
-    return Group(table, *map(Text, remarks))
+    return [table, *map(Text, remarks)]

@@ -49,7 +49,7 @@ def cam(
 
     Example: `qaclims train cam bcss-wsss/cam --root BCSS-WSSS --out runs/cam --set train.epochs=5`
     """
-    from qaclims_path.cli.show import console, print_json
+    from qaclims_path.cli.show import print_json, print_parts
     from qaclims_path.cli.show_training import training_table
     from qaclims_path.recipes.train_cam import train_cam
     from qaclims_path.recipes.train_cam_options import load_options
@@ -69,7 +69,7 @@ def cam(
     if as_json:
         print_json(report)
     else:
-        console().print(training_table(report))
+        print_parts(training_table(report))
 
 
 app.command()(boundary)

@@ -44,7 +44,7 @@ def seg(
 
     Example: `qaclims train seg bcss-wsss/cam --root BCSS-WSSS --out runs/cam --set seg.train.epochs=5`
     """
-    from qaclims_path.cli.show import console, print_json
+    from qaclims_path.cli.show import print_json, print_parts
     from qaclims_path.cli.show_seg import seg_table
     from qaclims_path.recipes.train_seg import train_seg
     from qaclims_path.recipes.train_seg_options import load_seg_options
@@ -64,4 +64,4 @@ def seg(
     if as_json:
         print_json(report)
     else:
-        console().print(seg_table(report))
+        print_parts(seg_table(report))

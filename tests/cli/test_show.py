@@ -39,4 +39,4 @@ def test_a_segmenter(odd):
         run=odd, folder=odd, architecture=odd, labels=odd, classes=("a",), images=3, left_out=0, epochs=1, steps=1,
         over="done", losses={odd: 0.5}, best=None, precision="fp32", images_per_s=2.0, notes=(odd,),
     )  # fmt: skip
-    assert shown(seg_table(report)).count(odd) == 5
+    assert shown(*seg_table(report)).count(odd) == 5
