@@ -9,7 +9,7 @@ from pydantic import Field
 
 from qaclims_path.config import Options, differences
 from qaclims_path.errors import UsageError
-from qaclims_path.files.atomic import write_json
+from qaclims_path.files.atomic import stranger, write_json
 from qaclims_path.files.objects import read_object
 
 MARK = "segmentation.json"
@@ -54,10 +54,10 @@ class SegmentOptions(Options):
 def check_folder(out: Path, made_with: Mapping[str, Any]) -> None:
     """Refuse a folder that was made with other settings, or that holds something else; one that is new is fine."""
     path = out / MARK
+    strange = stranger(path)
+    if strange is not None:
+        raise UsageError(f"{out} holds '{strange}', which `qaclims segment` did not write. Choose another --out.")
     if not path.exists():
-        strange = next((item.name for item in out.iterdir() if item.name != "state"), None) if out.is_dir() else None
-        if strange is not None:
-            raise UsageError(f"{out} holds '{strange}', which `qaclims segment` did not write. Choose another --out.")
         return
     before = read_object(path, WAYS_OUT)
     changed = differences(before, json.loads(json.dumps(made_with)))

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from qaclims_path.config import Options
 from qaclims_path.errors import UsageError
-from qaclims_path.files.atomic import write_json
+from qaclims_path.files.atomic import stranger, write_json
 from qaclims_path.files.objects import read_object
 from qaclims_path.slides.slide_list import TILED
 
@@ -67,10 +67,10 @@ class TileOptions(Options):
 def check_folder(out: Path, options: TileOptions) -> None:
     """Refuse a folder that was made with other options, or that holds something else; one that is new is fine."""
     path = out / TILED
+    strange = stranger(path)
+    if strange is not None:
+        raise UsageError(f"{out} holds '{strange}', which is not the result of a tiling. Choose another --out.")
     if not path.exists():
-        strange = next((item.name for item in out.iterdir() if item.name != "state"), None) if out.is_dir() else None
-        if strange is not None:
-            raise UsageError(f"{out} holds '{strange}', which is not the result of a tiling. Choose another --out.")
         return
     usual = {key: field.default for key, field in TileOptions.model_fields.items() if not field.is_required()}
     before, now = (
