@@ -22,7 +22,8 @@ def training_table(report: "TrainCamReport") -> "list[RenderableType]":
     remarks = [*report.notes, f"{report.images_per_s:.1f} images/s in {report.precision}. The run is in {report.run}."]
     if report.lost:
         remarks.append(
-            f"Lost: {', '.join(report.lost)} cover hardly anything where they are present. Raise losses.classification "
-            "or losses.floor, or lower the weights of language."
+            f"Lost: {', '.join(report.lost)} covered hardly anything in the last epoch where they are present. Raise "
+            "losses.classification or losses.floor, lower the weights of language, or, where the training began with "
+            "other maps, end halfway back to them (init.keep=0.5)."
         )
     return [table, *map(Text, remarks)]

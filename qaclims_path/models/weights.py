@@ -30,6 +30,21 @@ def read_weights(path: Path) -> State:
         raise BadFile(f"{path} is not a complete safetensors file: {error}. Copy or write it again.") from error
 
 
+def between(after: State, before: State, share: float) -> State:
+    """Weights on the straight line from `after` (share 0) back to `before` (share 1).
+
+    What is no floating number stays as it is in `after`.
+
+    Example:
+        >>> between({"a": Tensor([2.0])}, {"a": Tensor([0.0])}, 0.25)
+        {'a': tensor([1.5000])}
+    """
+    return {
+        name: value.lerp(before[name].to(value), share) if value.is_floating_point() else value
+        for name, value in after.items()
+    }
+
+
 def pretrained_weights(name: str) -> tuple[State, str]:
     """Weights that belong to a backbone by name, and where they come from: the hub's cache, or a local folder."""
     source = name

@@ -26,6 +26,7 @@ from qaclims_path.models.camnet import CamNet, read_settings
 from qaclims_path.models.judges import load_judge
 from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.models.methods import build_method
+from qaclims_path.models.weights import State, between
 from qaclims_path.recipes.augment import augment
 from qaclims_path.recipes.train_cam_options import SECTIONS, AugmentOptions, JudgeOptions, TrainCamOptions
 from qaclims_path.recipes.train_cam_pictures import MapPictures
@@ -163,7 +164,7 @@ def _train(options: TrainCamOptions, place: _Place, start: Path | None, teacher:
     pictures = MapPictures(open_dataset(place.card, place.root, options.split, masks=False), network)
     out = place.out / CAM
     result = fit(task, data, options.train, out, team=place.team, collate=collate, callbacks=[pictures])
-    place.team.led(lambda: _save(network, result, out))
+    place.team.led(lambda: _save(network, _weights(options, place, start, result), out))
     judge = teacher.judge.card.id if teacher else None
     return _report(options, place, result, judge=judge, images=len(data), notes=network.notes)
 
@@ -181,8 +182,16 @@ def _network(options: TrainCamOptions, place: _Place, start: Path | None) -> Cam
         )
 
 
-def _save(network: CamNet, result: FitResult, out: Path) -> None:
-    network.load_state_dict(load_file(result.best or result.weights))
+def _weights(options: TrainCamOptions, place: _Place, start: Path | None, result: FitResult) -> State:
+    """What was learnt, on the way back to what it began with as far as `init.keep` says."""
+    after = load_file(result.best or result.weights)
+    if start is None or not options.init.keep:
+        return after
+    return between(after, _network(options, place, start).state_dict(), options.init.keep)
+
+
+def _save(network: CamNet, weights: State, out: Path) -> None:
+    network.load_state_dict(weights)
     network.save(out)
 
 

@@ -125,10 +125,13 @@ class InitOptions(Options):
     Attributes:
         start: `cam` trains plain activation maps first, `none` starts from the backbone, anything else is the folder of
             a run.
+        keep: Share of the weights of that start in the network at the end; 0 takes what was learnt as it is, and where
+            `start` is `none` there is nothing to keep. What halfway (0.5, WiSE-FT) wins and costs: docs/results.md.
         train: What is different in the training of these maps, see `TrainCamOptions.first_train`.
     """
 
     start: str = "none"
+    keep: Annotated[float, Field(ge=0, lt=1)] = 0.0
     train: dict[str, Any] = Field(default_factory=dict)
 
 

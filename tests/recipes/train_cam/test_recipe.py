@@ -73,6 +73,26 @@ def test_language_starts_from_maps_that_are_trained_first(train, tmp_path) -> No
     torch.testing.assert_close(CamNet.load(tmp_path / "again").head.weight, first.head.weight)
 
 
+@pytest.mark.parametrize("keep", [0.0, 0.25, 0.5])
+def test_a_share_of_the_weights_is_that_of_the_start(keep: float, train, tmp_path) -> None:
+    train("bcss-wsss/cam", out="plain")
+    given = f"init.start={tmp_path / 'plain'}", f"init.keep={keep}"
+    train("bcss-wsss/cam+", *given, out="then")
+    start, end = (CamNet.load(tmp_path / name).state_dict() for name in ("plain", "then"))
+    learnt = load_file(tmp_path / "then" / "cam" / "weights.safetensors")
+    assert not torch.equal(learnt["head.weight"], start["head.weight"])
+    for name, value in learnt.items():
+        wanted = keep * start[name] + (1 - keep) * value if value.is_floating_point() else value
+        torch.testing.assert_close(end[name], wanted)
+
+
+def test_maps_that_are_trained_first_are_kept_as_well(train, tmp_path) -> None:
+    train("bcss-wsss/cam+", "init.start=cam", "init.keep=0.5")
+    start, end = (CamNet.load(tmp_path / name).head.weight for name in ("run/init", "run"))
+    learnt = load_file(tmp_path / "run" / "cam" / "weights.safetensors")["head.weight"]
+    torch.testing.assert_close(end, (start + learnt) / 2)
+
+
 def test_maps_can_wait_for_a_better_loss(train) -> None:
     given = ["train.epochs=9", "train.watch=loss", "train.better=less", "train.patience=1", "train.schedule=constant"]
     report = train("bcss-wsss/cam", *given, "train.lr=1.0e-30", "train.batchnorm=frozen")
@@ -83,6 +103,7 @@ def test_maps_can_wait_for_a_better_loss(train) -> None:
     ("setting", "said"),
     [
         ("train.watch=miou", "no 'miou' is there to be watched. Known: loss"),
+        ("init.keep=1", r"'init\.keep': Input should be less than 1"),
         ("init.train.epochz=2", "^init.train: unknown key 'epochz'. Did you mean 'epochs'"),
         ("init.train.epochs=many", "^init.train: 'epochs'"),
         ("init.train.watch=area/tumor", "no 'area/tumor' is there to be watched"),
