@@ -98,11 +98,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--judge", help="instead of the bridge and of judges trained here, such as hf-hub:...")
     parser.add_argument("--answerer", default=RETRIEVAL, help="retrieval, blip, or blip:MODEL")
     parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], help="what suits the machine where left out")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=_threads, default=os.cpu_count() or 1)
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="a setting for every row")
     parser.add_argument("--quick", action="store_true", help="one epoch of everything: does it run?")
     parser.add_argument("--dry-run", action="store_true", help="say what would be run and how long it takes")
     return parser
+
+
+def _threads(text: str) -> int:
+    """A number from 1."""
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of threads; give 1 or more.")
+    return int(text)
 
 
 def _found(judge: str | None) -> str | None:
@@ -111,11 +118,14 @@ def _found(judge: str | None) -> str | None:
 
 
 def _remember(plan: Plan) -> None:
-    """Refuse to put runs of different judges, answerers or lengths into one table."""
+    """Refuse to put runs of different judges, answerers, settings or lengths into one table."""
     path = plan.out / MARK
-    mark = {key: getattr(plan, key) for key in ("judge", "answerer", "quick", "precision")}
+    mark: dict[str, object] = {key: getattr(plan, key) for key in ("judge", "answerer", "quick", "precision")}
+    mark["settings"] = sorted(each for each in plan.settings if not each.startswith("evaluate."))
     if path.exists():
         check_mark(path, mark, "Ask for the same as before, or choose another --out.")
+    elif any(plan.out.glob(f"*/*/seed*/{COUNTS}")):
+        raise UsageError(f"{plan.out} holds runs and no {MARK} that says how they were made. Choose another --out.")
     else:
         plan.out.mkdir(parents=True, exist_ok=True)
         write_json(path, mark)
@@ -206,7 +216,7 @@ def _answering(
     threading.Thread(target=_follow, args=(multiprocessing.parent_process(),), daemon=True).start()
     try:
         work(job, threads)
-    except QaclimsError as error:
+    except (QaclimsError, OSError) as error:
         answers.put(str(error))
 
 

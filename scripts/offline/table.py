@@ -104,7 +104,7 @@ def gain(row: Sequence[Result], base: Sequence[Result], what: str) -> tuple[floa
     scored = [
         [float(miou(each.counts[what].sum(0), each.job.of)) for each in side if each.job.seed in seeds] for side in both
     ]
-    low, high = np.quantile(apart, ENDS)
+    low, high = np.nanquantile(apart, ENDS)
     return float(np.mean(scored[0]) - np.mean(scored[1])), float(low), float(high)
 
 

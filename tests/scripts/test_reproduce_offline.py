@@ -156,7 +156,7 @@ def test_the_ablation_changes_one_thing_at_a_time(scripts, tmp_path, monkeypatch
     for row in ABLATION:
         job = Job(plan, of, row, 0)
         found = job.options().cam.model_dump()
-        apart = [key for section in ("losses", "judge", "augment") for key in found[section]
+        apart = [key for section in ("losses", "judge", "augment", "init") for key in found[section]
                  if found[section][key] != whole[section][key]]  # fmt: skip
         assert len(apart) == (0 if changes_nothing(job) else 1), row
         assert found["train"] == whole["train"]
@@ -314,6 +314,28 @@ def test_maps_alone_keep_the_rest_and_another_judge_is_refused(scripts, made_up)
     other = reproduce(scripts, made_up, *rows, "--judge", "hf-hub:wisdomik/QuiltNet-B-32")
     assert other.returncode == 2
     assert "was made with {'judge': None}, and now {'judge': 'hf-hub:wisdomik/QuiltNet-B-32'}" in other.stderr
+
+
+def test_a_folder_belongs_to_one_plan(scripts, tmp_path):
+    from offline.plan import Plan
+    from reproduce_offline import MARK, _remember
+
+    plan = Plan(tmp_path, tmp_path / "out", settings=("losses.floor=0", "evaluate.what=[cams]"))
+    _remember(plan)
+    _remember(replace(plan, settings=("losses.floor=0",)))  # says what is scored, and changes no run
+    for other in (
+        replace(plan, settings=("init.keep=0.5",)),
+        replace(plan, quick=True),
+        replace(plan, answerer="blip"),
+    ):
+        with pytest.raises(UsageError, match=r"was made with .*, and now .* is asked for\. Ask for the same as before"):
+            _remember(other)
+    (plan.out / MARK).unlink()
+    run = plan.out / "voc" / "cam" / "seed0"
+    run.mkdir(parents=True)
+    (run / "counts.npz").touch()
+    with pytest.raises(UsageError, match=r"holds runs and no plan\.json that says how they were made"):
+        _remember(plan)
 
 
 def test_words_that_the_bridge_does_not_know_are_not_asked_for(scripts, made_up):
