@@ -15,10 +15,8 @@ import argparse
 import multiprocessing
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -47,6 +45,7 @@ from offline.work import COUNTS, PROBE, do_job, do_judge
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.atomic import write_json
 from qaclims_path.models.inference import Precision, fastest_precision
+from qaclims_path.recipes.run_child import end_with_parent
 
 SEEDS = 5
 MARK = "plan.json"
@@ -213,18 +212,11 @@ def _apart(work: Callable[[Job, int], None], job: Job, threads: int) -> str:
 def _answering(
     work: Callable[[Job, int], None], job: Job, threads: int, answers: "multiprocessing.SimpleQueue[str]"
 ) -> None:
-    threading.Thread(target=_follow, args=(multiprocessing.parent_process(),), daemon=True).start()
+    end_with_parent()
     try:
         work(job, threads)
     except (QaclimsError, OSError) as error:
         answers.put(str(error))
-
-
-def _follow(parent: BaseProcess | None) -> None:
-    """End with the parent even if that is killed."""
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 if __name__ == "__main__":

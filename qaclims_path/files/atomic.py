@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,10 +26,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         >>> with atomic_path(Path("out/labels.csv")) as temporary:  # doctest: +SKIP
         ...     temporary.write_text("image,tumor")
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    own = f"{os.getpid()}{secrets.randbelow(10**9):09}"  # every container's first process has the same number
+    temporary = path.with_name(f".{path.stem}.{own}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove(temporary)  # left by a killed process that had our number, as every container's first one has
         yield temporary
         temporary.replace(path)
     except OSError as error:

@@ -16,6 +16,9 @@ except ImportError:  # Windows: holders are told apart by their numbers only
     fcntl = None  # type: ignore[assignment]
 
 
+_OPEN: set[IO[str]] = set()  # lock files that this process has open
+
+
 class Locked(QaclimsError):
     """Another process is at work on the same folder."""
 
@@ -40,7 +43,8 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
         raise QaclimsError(f"{path} cannot be written: {error.strerror or error}. Choose another place.") from error
-    with file:
+    _OPEN.add(file)
+    with _closing(file):
         if not _acquired(file, shared=shared):
             raise Locked(
                 f"{path.parent.parent if path.parent.name == 'state' else path.parent} is being written by "
@@ -53,6 +57,26 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
         finally:
             if not shared:
                 _sign(file, None)
+
+
+@contextmanager
+def _closing(file: IO[str]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        _OPEN.discard(file)
+        file.close()
+
+
+def _let_go() -> None:
+    """In a forked process: close what the parent holds, which would stay locked after the parent's death."""
+    for file in _OPEN:
+        file.close()
+    _OPEN.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _acquired(file: IO[str], *, shared: bool) -> bool:

@@ -77,6 +77,8 @@ class MapWriter:
                 )
         else:
             write_json(path, wanted)
+        for torn in folder.glob(".*.part.*"):  # of killed writers
+            torn.unlink()
 
     def has(self, shard: int) -> bool:
         """Whether a shard is there already."""

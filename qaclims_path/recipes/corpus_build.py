@@ -114,8 +114,9 @@ def build_corpus(
         with ExitStack() as stack:
             _hold(stack, out, how.shard)
             check_built_with(out, describe(options, plan))  # somebody may have been quicker
-            asked = _ask(options, plan, out, how, answerer)
-            _join(out, plan, options, how.shard[1])
+            if not out.exists():
+                asked = _ask(options, plan, out, how, answerer)
+                _join(out, plan, options, how.shard[1])
     return _report(options, plan, out, how.shard, asked)
 
 
@@ -229,7 +230,7 @@ def _join(out: Path, plan: Plan, options: CorpusOptions, shards: int) -> None:
 
 
 def _report(options: CorpusOptions, plan: Plan, out: Path, shard: tuple[int, int], asked: int) -> BuildReport:
-    complete = out.exists()
+    complete = out.exists() or not _place(out, shard).exists()  # the last shard may be joining all just now
     failures: dict[str, str] = {}
     answers = kept = unlike = without = 0
     for entry in track(read_corpus(out if complete else _place(out, shard)), "summing up"):

@@ -6,7 +6,7 @@ from pathlib import Path
 from qaclims_path.assets import EMBEDDED_WEIGHTS, embedded_model
 from qaclims_path.config import settings_of
 from qaclims_path.errors import UsageError
-from qaclims_path.files.atomic import write_json
+from qaclims_path.files.atomic import stranger, write_json
 from qaclims_path.files.objects import read_object
 
 MARKER, FORMAT = "demo.json", 1
@@ -100,12 +100,11 @@ def mark_folder(out: Path, size: Size, seed: int) -> None:
     del about["rows"]  # more of them may be added later
     made_with = {"format": FORMAT, "seed": seed, **about}
     try:
-        begun = marker.is_file()
-        if not begun and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if (out.exists() and not out.is_dir()) or stranger(marker) is not None:
             raise UsageError(f"{out} exists and is not the folder of a demo. Choose another --out.")
     except OSError as error:
         raise UsageError(f"{out} cannot be used: {error.strerror or error}. Choose another --out.") from error
-    if not begun:
+    if not marker.is_file():
         write_json(marker, made_with)
         return
     found = read_object(marker, f"Choose another --out, or remove {out}.")

@@ -1,5 +1,7 @@
-"""A command of its own that a run starts: when it is stopped, the run waits until it has saved."""
+"""Processes that a command starts: what is stopped may save first, and nothing outlives its parent."""
 
+import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -27,6 +29,18 @@ def wait_for(command: Sequence[str]) -> tuple[int, bool]:
                 return child.wait(), stopped
             except KeyboardInterrupt:
                 return _wait_again(child), True
+
+
+def end_with_parent() -> None:
+    """In a process of `multiprocessing`: end when the parent does, even if that is killed."""
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _wait_again(child: "subprocess.Popen[bytes]") -> int:

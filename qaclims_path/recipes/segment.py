@@ -16,6 +16,7 @@ from pathlib import Path
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.lock import locked
 from qaclims_path.models.devices import device_of
+from qaclims_path.recipes.run_child import end_with_parent
 from qaclims_path.recipes.segment_images import process_images
 from qaclims_path.recipes.segment_model import SegmentModel
 from qaclims_path.recipes.segment_options import SegmentOptions, check_folder, mark_folder
@@ -142,9 +143,8 @@ def _on_devices(
     devices: Sequence[str], work: tuple[str, SegmentInputs, Path, SegmentOptions], how: SegmentHow
 ) -> tuple[int, int]:
     """Share this part of the work among devices, one process each."""
-    number, of = how.shard
-    parts = [((number - 1) * len(devices) + i, of * len(devices)) for i in range(1, len(devices) + 1)]
-    with ProcessPoolExecutor(len(devices), multiprocessing.get_context("spawn")) as pool:
+    parts = parts_of(how.shard, len(devices))
+    with ProcessPoolExecutor(len(devices), multiprocessing.get_context("spawn"), end_with_parent) as pool:
         running = [
             pool.submit(_part, *work, replace(how, device=device, shard=part))
             for device, part in zip(devices, parts, strict=True)
@@ -157,6 +157,17 @@ def _on_devices(
                 "smaller --batch; what is finished is kept."
             ) from error
     return sum(worked for worked, _ in done), sum(failed for _, failed in done)
+
+
+def parts_of(shard: tuple[int, int], devices: int) -> list[tuple[int, int]]:
+    """Shards that are together what one device would do; other shards may have another number of devices.
+
+    Example:
+        >>> parts_of((2, 3), 2)
+        [(2, 6), (5, 6)]
+    """
+    number, of = shard
+    return [(number + device * of, of * devices) for device in range(devices)]
 
 
 def _part(model: str, inputs: SegmentInputs, out: Path, options: SegmentOptions, how: SegmentHow) -> tuple[int, int]:

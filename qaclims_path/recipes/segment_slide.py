@@ -11,6 +11,7 @@ import numpy as np
 
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import QaclimsError
+from qaclims_path.files.atomic import sweep
 from qaclims_path.files.images import write_image
 from qaclims_path.recipes.segment_ahead import reading_ahead
 from qaclims_path.recipes.segment_model import DOUBTFUL, LEAST_SIDE, OUTSIDE, SegmentModel
@@ -29,6 +30,7 @@ from qaclims_path.types import TileGrid
 TISSUE_UM = 48.0  # a third of it is the coarsest pixel of the tissue mask
 OVERVIEW, QUALITY = 1600, 90  # pixels of the overlay's longer side, and of its JPEG
 LESS = "Lower --batch or --size; what is finished is kept."
+WRITTEN = "_classes.ome.tiff", "_confidence.ome.tiff", ".geojson", "_overlay.jpg"  # behind the slide's name
 NO_TILES = "No tile holds enough tissue."
 Keep = Callable[[dict[str, Any]], None]
 
@@ -50,6 +52,9 @@ def process(task: SegmentTask, model: SegmentModel, batch: int) -> SlideState:
         state = replace(state, result={"content": content, "map": drawn})
         record(task.out, state)
 
+    if before is not None and before.status == "running":
+        for ending in WRITTEN:
+            sweep(task.stem.with_name(f"{task.name}{ending}"))
     try:
         record(task.out, replace(state, result={"content": content, "map": finished} if finished else {}))
         with memory_watched(LESS, "it"):

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Literal
 from qaclims_path.config import differences, flat
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.files.atomic import write_json
+from qaclims_path.files.lock import locked
 from qaclims_path.registry import suggest
 
 STAGES = "stages.json"
@@ -304,6 +305,10 @@ def _remove(out: Path, name: str) -> None:
     path = out / name
     if not path.resolve().is_relative_to(out.resolve()) or path.resolve() == out.resolve():
         raise QaclimsError(f"{path} lies outside the run {out}; it is left alone.")
+    for lock in (path / "state" / "lock", path / ".lock"):
+        if lock.exists():
+            with locked(lock):  # what a killed run has started may still be at work
+                pass
     for each in (path, *path.parent.glob(f"{glob.escape(path.name)}.*part")):
         try:
             if each.is_dir() and not each.is_symlink():

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from qaclims_path.errors import MissingExtra, QaclimsError
+from qaclims_path.recipes.run_child import end_with_parent
 from qaclims_path.recipes.tile_slide import SlideTask, process
 from qaclims_path.slides.state import SlideState, read_state, write_state
 
@@ -108,15 +108,8 @@ def _given_up(task: SlideTask, what: str) -> SlideState:
 def _enter(reports: Any) -> None:  # noqa: ANN401 - a queue of multiprocessing
     """Prepare a worker: remember the queue, end with the parent even if that is killed, and quietly at Ctrl-C."""
     _WORKER["reports"] = reports
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
     signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(130))
-    threading.Thread(target=follow, daemon=True).start()
+    end_with_parent()
 
 
 def _work(task: SlideTask) -> SlideState:

@@ -53,8 +53,6 @@ def test_a_killed_process_leaves_no_file_and_does_not_hinder_the_next(tmp_path: 
     out = tmp_path / "run"
     assert subprocess.run([sys.executable, "-c", code, str(out)], env=environment, check=False).returncode == 9
     assert not out.exists()
-    (left,) = tmp_path.iterdir()
-    left.rename(tmp_path / f".run.{os.getpid()}.part")  # as if the dead process had had our number
     with atomic_path(out) as temporary:
         temporary.mkdir()
         (temporary / "whole").write_text("x")
@@ -174,3 +172,13 @@ def test_a_mark_that_comes_while_the_folder_is_listed_counts(tmp_path: Path, mon
 
     monkeypatch.setattr(Path, "iterdir", late)
     assert stranger(mark) is None
+
+
+def test_writers_of_one_number_do_not_meet(tmp_path: Path) -> None:
+    """In every container, the first process has the same number."""
+    path = tmp_path / "a.txt"
+    with atomic_path(path) as one, atomic_path(path) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one"
+    assert names(tmp_path) == ["a.txt"]

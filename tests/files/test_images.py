@@ -239,7 +239,7 @@ SEEDS = {
 }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_no_damage_gives_anything_but_pixels_or_a_sentence(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

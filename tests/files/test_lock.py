@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 
@@ -55,3 +56,21 @@ def test_without_locks_of_the_system_the_holder_must_live(tmp_path, holder, monk
     (tmp_path / "other.lock").write_text('{"pid": 1, "host": "elsewhere.example"}')
     with pytest.raises(Locked, match=r"on elsewhere\.example"), locked(tmp_path / "other.lock"):
         pass
+
+
+def test_what_a_killed_process_has_forked_holds_nothing(tmp_path):
+    """Workers that load data are forked, and may outlive the process that was killed."""
+    fork = "import os, sys, time; from pathlib import Path; from qaclims_path.files.lock import locked\n"
+    fork += "with locked(Path(sys.argv[1])):\n child = os.fork()\n if not child: time.sleep(60)\n"
+    fork += " print(child, flush=True); time.sleep(60)"
+    path = tmp_path / "run.lock"
+    with subprocess.Popen([sys.executable, "-c", fork, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        child = int(process.stdout.readline())
+        with pytest.raises(Locked), locked(path):  # the child has let go of it, the parent has not
+            pass
+        process.kill()
+        process.wait()
+        os.kill(child, 0)  # is still there
+        with locked(path):
+            pass
+        os.kill(child, signal.SIGKILL)

@@ -134,3 +134,11 @@ def test_a_set_is_much_smaller_than_the_published_pickles(tmp_path):
     writer.write(0, images)
     writer.finish(1)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) * 20 < 8 * published
+
+
+def test_what_a_killed_writer_left_goes(folder):
+    torn = folder / ".maps-00002.123.part.safetensors"
+    torn.write_bytes(b"half")
+    MapWriter(folder, CLASSES, SETTINGS)
+    assert not torn.exists()
+    assert (folder / shard_name(1)).exists()

@@ -1,12 +1,8 @@
 """Building a corpus: killed, shared out, short of images, of models and of labels; always the same bytes."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +13,7 @@ from qaclims_path.data.fake import write_fake
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.files.lock import Locked, locked
 from qaclims_path.language.corpus import read_corpus
+from qaclims_path.recipes import corpus_build
 from qaclims_path.recipes.corpus_build import How, build_corpus
 from qaclims_path.recipes.corpus_clean import published_texts
 from qaclims_path.recipes.corpus_options import CorpusOptions, config_path, load_corpus_options
@@ -27,8 +24,7 @@ RUN = """
 import runpy, sys
 from pathlib import Path
 here = runpy.run_path(sys.argv[1])
-if __name__ == "__main__":
-    here["build_corpus"](here["OPTIONS"], Path(sys.argv[2]), Path(sys.argv[3]), answerer=here["Toy"](pause=0.3))
+here["build_corpus"](here["OPTIONS"], Path(sys.argv[2]), Path(sys.argv[3]), answerer=here["Toy"]())
 """
 OPTIONS = CorpusOptions(dataset="wsss4luad", together=3)
 
@@ -36,12 +32,10 @@ OPTIONS = CorpusOptions(dataset="wsss4luad", together=3)
 class Toy:
     """Looks at the pixels, draws random numbers, and notices in whose company a question is asked."""
 
-    def __init__(self, pause=0.0, revision="1"):
+    def __init__(self, revision="1"):
         self.provenance = {"answerer": "toy", "revision": revision}
-        self.pause = pause
 
     def answer(self, asks):
-        time.sleep(self.pause)
         said = ["Nuclei <b>\x1b[31m</b>", "Pink collagens", f"the {asks[0].label}", "yes"]
         return [
             Answer(said[(int(ask.pixels()[0, 0, 0]) + 3 * len(ask.question)) % 4], float(score) + len(asks))
@@ -98,16 +92,9 @@ def test_the_same_again_asks_nothing_and_changes_nothing(root, undisturbed, tmp_
     assert 0 < again.kept < again.answers
 
 
-def test_killed_and_run_again(root, undisturbed, tmp_path):
-    out, script = tmp_path / "corpus.jsonl", tmp_path / "run.py"
-    script.write_text(RUN)
-    process = subprocess.Popen([sys.executable, str(script), __file__, str(root), str(out)])
-    part, until = tmp_path / "corpus.jsonl.part", time.monotonic() + 60
-    while not (part.exists() and part.stat().st_size) and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert process.returncode == -signal.SIGKILL
+def test_killed_and_run_again(root, undisturbed, tmp_path, killed_after):
+    out, part = tmp_path / "corpus.jsonl", tmp_path / "corpus.jsonl.part"
+    killed_after("qaclims_path.language.corpus.CorpusWriter.write", 1, RUN, __file__, root, out)
     assert not out.exists()
     grown = part.read_bytes()
     assert 0 < grown.count(b"\n") < undisturbed.count(b"\n")
@@ -134,6 +121,44 @@ def test_more_shards_than_groups(root, undisturbed, tmp_path):
     for number in range(1, 10):
         report = build_corpus(OPTIONS, root, out, How(shard=(number, 9)), answerer=Toy())
     assert report.complete
+    assert out.read_bytes() == undisturbed
+
+
+def test_what_another_shard_joined_meanwhile_is_not_asked_again(root, undisturbed, tmp_path, monkeypatch):
+    out = tmp_path / "corpus.jsonl"
+    build_corpus(OPTIONS, root, out, How(shard=(1, 2)), answerer=Toy())
+
+    def held(*_):
+        monkeypatch.undo()
+        assert build_corpus(OPTIONS, root, out, How(shard=(2, 2)), answerer=Toy()).complete
+
+    monkeypatch.setattr(corpus_build, "_hold", held)
+    late = build_corpus(OPTIONS, root, out, How(shard=(1, 2)), answerer=Toy())
+    assert (late.asked, late.complete) == (0, True)
+    assert out.read_bytes() == undisturbed
+
+
+def test_a_shard_that_ends_while_another_joins_says_that_all_is_done(root, undisturbed, tmp_path, monkeypatch):
+    out = tmp_path / "corpus.jsonl"
+    build_corpus(OPTIONS, root, out, How(shard=(1, 2)), answerer=Toy())
+    join = corpus_build._join
+
+    def joined(*given):
+        join(*given)
+        out.rename(tmp_path / "joined")  # is not there yet when it is looked for
+        exists = Path.exists
+
+        def late(path):
+            if path == out:
+                (tmp_path / "joined").rename(out)
+                monkeypatch.undo()
+                return False
+            return exists(path)
+
+        monkeypatch.setattr(Path, "exists", late)
+
+    monkeypatch.setattr(corpus_build, "_join", joined)
+    assert build_corpus(OPTIONS, root, out, How(shard=(2, 2)), answerer=Toy()).complete
     assert out.read_bytes() == undisturbed
 
 

@@ -12,7 +12,7 @@ from qaclims_path.cli.show import print_parts
 from qaclims_path.config import override
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.recipes.demo import Demo, DemoReport, _check_scored, _do, demo
-from qaclims_path.recipes.demo_size import FULL, QUICK, Size, settings_for
+from qaclims_path.recipes.demo_size import FULL, MARKER, QUICK, Size, mark_folder, settings_for
 from qaclims_path.recipes.report import write_run_report
 from qaclims_path.recipes.run import RunReport
 from qaclims_path.report.demo import TOLD, places_part
@@ -184,3 +184,17 @@ def test_paths_and_commands_stay_on_one_line(
         "judge.id=hf-hub:wisdomik/QuiltNet-B-32",
     ]
     assert any("begin with the weights of the judge's own image tower" in line for line in lines)
+
+
+def test_a_folder_of_something_else_is_refused_and_one_that_was_hardly_begun_is_not(tmp_path):
+    (tmp_path / f".demo.1{'0' * 9}.part.json").touch()  # of a demo that was killed, or begins in this moment
+    mark_folder(tmp_path, QUICK, 0)
+    mark_folder(tmp_path, QUICK, 0)
+    with pytest.raises(UsageError, match=r"was made with --quick and with --seed 0\. Choose another --out"):
+        mark_folder(tmp_path, QUICK, 1)
+    (tmp_path / MARKER).unlink()
+    (tmp_path / "thesis.doc").touch()
+    with pytest.raises(UsageError, match=r"exists and is not the folder of a demo\. Choose another --out"):
+        mark_folder(tmp_path, QUICK, 0)
+    with pytest.raises(UsageError, match=r"exists and is not the folder of a demo"):
+        mark_folder(tmp_path / "thesis.doc", QUICK, 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
+from qaclims_path.files.lock import Locked, locked
 from qaclims_path.recipes.stages import PeakMemory, Stage, execute, hashes_of, peak_mib, plan, read_records
 
 
@@ -164,6 +165,17 @@ def test_nothing_outside_the_run_is_removed(tmp_path):
         with pytest.raises(QaclimsError, match="outside"):
             execute(plan([stage], out, first="a"), out, print)
     assert (tmp_path / "precious").exists()
+
+
+def test_what_is_still_being_made_is_not_removed(tmp_path):
+    """A run that was killed may have left a training at work."""
+    log: list[str] = []
+    go(tmp_path, log)
+    with locked(tmp_path / "maps" / "state" / "lock"), pytest.raises(Locked, match="maps is being written by"):
+        go(tmp_path, log, first="maps")
+    assert (tmp_path / "maps").exists()
+    go(tmp_path, log)
+    assert log[-1] == "seg"
 
 
 def test_what_lies_there_without_a_record_is_gone_on_with(tmp_path):

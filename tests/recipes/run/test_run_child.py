@@ -47,10 +47,41 @@ def test_who_asks_twice_does_not_wait(tmp_path: Path) -> None:
     slow = CHILD.replace("time.sleep(1)", "print('saving', file=sys.stderr, flush=True); time.sleep(600)")
     command = [sys.executable, "-c", PARENT.format(child=slow), str(tmp_path / "saved")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        for word in ("begun", "saving"):
-            assert process.stderr.readline() == f"{word}\n"
-            time.sleep(0.5)  # until the first one has been heard
+        assert process.stderr.readline() == "begun\n"
+        time.sleep(0.5)  # until the parent waits
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stderr.readline() == "saving\n"
+        for _ in range(100):  # Popen swallows what comes too soon behind the first
+            time.sleep(0.5)
             os.killpg(process.pid, signal.SIGINT)
+            if process.poll() is not None:
+                break
         assert "KeyboardInterrupt" in process.communicate(timeout=60)[1]
-        with pytest.raises(ProcessLookupError):
-            os.killpg(process.pid, 0)
+        with pytest.raises(ProcessLookupError):  # noqa: PT012 - the system may take a moment to bury the child
+            for _ in range(100):
+                os.killpg(process.pid, 0)
+                time.sleep(0.1)
+
+
+WORKER = """
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from qaclims_path.recipes.run_child import end_with_parent
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
+        pool.submit(time.sleep, 0).result()
+        pool.submit(time.sleep, 600)
+        print("busy", flush=True)
+        time.sleep(600)
+"""
+
+
+def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
+    script = tmp_path / "work.py"
+    script.write_text(WORKER)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "busy\n"
+        process.kill()
+        process.communicate(timeout=60)  # ends when the worker does, which could write there, too

@@ -8,6 +8,8 @@ import pytest
 import shapely
 import tifffile
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
@@ -15,7 +17,7 @@ from qaclims_path.files.lock import Locked, locked
 from qaclims_path.files.tables import read_csv
 from qaclims_path.models.segmenters.predicting import Predictor, ready
 from qaclims_path.models.segmenters.segmenter import Segmenter
-from qaclims_path.recipes.segment import SegmentHow, segment
+from qaclims_path.recipes.segment import SegmentHow, parts_of, segment
 from qaclims_path.recipes.segment_model import SegmentModel, glass_of
 from qaclims_path.recipes.segment_options import SegmentOptions
 from qaclims_path.recipes.segment_task import SegmentInputs
@@ -198,6 +200,13 @@ def test_devices_share_the_slides(done, model, slides, tmp_path):
     report = segment(model, inputs(slides), tmp_path / "maps", OPTIONS, SegmentHow(device="cpu,cpu"))
     assert (report.worked, report.complete, report.device) == (2, True, "cpu, cpu")
     assert contents(tmp_path / "maps") == contents(done[0])
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6))
+def test_shards_with_different_numbers_of_devices_share_all_and_nothing_twice(devices):
+    shards = [parts_of((number, len(devices)), many) for number, many in enumerate(devices, 1)]
+    done = [task for parts in shards for number, of in parts for task in range(100)[number - 1 :: of]]
+    assert sorted(done) == list(range(100))
 
 
 def test_two_at_once_are_refused_but_shards_share(model, slides, tmp_path):

@@ -152,7 +152,7 @@ def tissue_tiff(tmp_path):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0, 8, 18]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_glass_is_what_masks_call_glass(seed, spread):
     """The fast way and the one of `qaclims masks`, on colours around the limits."""
     chance = np.random.default_rng(seed)

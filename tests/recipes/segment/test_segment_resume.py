@@ -1,10 +1,5 @@
 """Slides whose work was interrupted: it goes on where it stopped, to the same bytes."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -67,6 +62,7 @@ def test_it_goes_on_inside_a_slide(model, slides, undisturbed, tmp_path):
         process(task, looks, 4)
     assert (tmp_path / "slides" / ".s1.part" / "band-00000.npz").exists()
     assert not task.is_done()
+    (tmp_path / "slides" / ".s1.123.part.geojson").touch()  # of a process that was killed
     looks.batches, looks.most = 0, whole
     assert process(task, looks, 4).status == "done"
     assert looks.batches < 0.5 * whole
@@ -107,18 +103,11 @@ segment(model, SegmentInputs((slide,)), Path(out), SegmentOptions.model_validate
 
 
 @pytest.mark.slow
-def test_killed_at_some_moment_and_run_again(model, slides, undisturbed, tmp_path):
-    script, out = tmp_path / "run.py", tmp_path / "maps"
-    given = SegmentInputs((str(slides / "s1.tiff"),))
-    script.write_text(RUN)
-    arguments = [sys.executable, script, model, slides / "s1.tiff", out, OPTIONS.model_dump_json()]
-    process = subprocess.Popen([str(each) for each in arguments], stderr=subprocess.DEVNULL)
-    until, part = time.monotonic() + 120, out / "slides" / ".s1.part" / "band-00000.npz"
-    while not part.exists() and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert segment(model, given, out, OPTIONS).complete
+def test_killed_behind_a_band_and_run_again(model, slides, undisturbed, tmp_path, killed_after):
+    slide, out = slides / "s1.tiff", tmp_path / "maps"
+    killed_after("qaclims_path.slides.parts.BandParts.add", 1, RUN, model, slide, out, OPTIONS.model_dump_json())
+    assert [path.name for path in out.glob("slides/.s1.part/band-*")] == ["band-00000.npz"]
+    assert segment(model, SegmentInputs((str(slide),)), out, OPTIONS).complete
     assert contents(out) == undisturbed
 
 
