@@ -1,11 +1,18 @@
 """Fixtures that several rooms share."""
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("busy", deadline=None)  # how long an example takes says more of the machine than of the code
+settings.load_profile("busy")
 
 WORDS = ("what", "kind", "of", "tumor", "is", "in", "the", "photo", "?", "purple", "nuclei", "stroma", "gland", "cell")
 WORDS += ("around", "next", "to", "answer", ":", "unknown")
@@ -58,6 +65,36 @@ def blip_folder(tmp_path_factory, few_words):
     (folder / "vocab.txt").unlink()
     BlipProcessor(BlipImageProcessor(size={"height": 32, "width": 32}), tokenizer).save_pretrained(folder)
     return folder
+
+
+DYING = """
+import itertools, os, pkgutil, signal
+
+owner, _, name = {place!r}.rpartition(".")
+calls, function = itertools.count(1), pkgutil.resolve_name({place!r})
+
+def dying(*given, **more):
+    result = function(*given, **more)
+    if next(calls) == {times}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+setattr(pkgutil.resolve_name(owner), name, dying)
+"""
+
+
+@pytest.fixture(scope="session")
+def killed_after() -> Callable[..., None]:
+    """Run code with arguments in a process that kills itself once a function has returned for the n-th time.
+
+    A killer that watches from outside may come too late on a busy machine.
+    """
+
+    def run(place: str, times: int, code: str, *arguments: object) -> None:
+        command = [sys.executable, "-c", DYING.format(place=place, times=times) + code, *map(str, arguments)]
+        assert subprocess.run(command, check=False, timeout=300).returncode == -signal.SIGKILL
+
+    return run
 
 
 @pytest.fixture

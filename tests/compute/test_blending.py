@@ -37,7 +37,7 @@ def test_weights_are_positive_symmetric_and_highest_in_the_middle(kind, size):
     np.testing.assert_allclose(weights, weights[::-1], rtol=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     width=st.integers(1, 40),
     height=st.integers(1, 40),

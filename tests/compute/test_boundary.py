@@ -40,7 +40,7 @@ def blocks(rng, shape, values):
     st.tuples(st.integers(1, 40), st.integers(1, 40)),
     st.sampled_from([0.01, 0.02, 0.05, 0.2]),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_all_classes_at_once_equal_erosion_class_by_class(background, seed, shape, share):
     rng = np.random.default_rng(seed)
     truth, guess = blocks(rng, shape, [0, 1, 2]), blocks(rng, shape, [0, 1, 2, 255])
@@ -53,7 +53,6 @@ def test_all_classes_at_once_equal_erosion_class_by_class(background, seed, shap
 
 
 @given(arrays(np.uint8, (12, 15), elements=st.sampled_from([0, 1, 255])), st.integers(1, 4))
-@settings(deadline=None)
 def test_beside_ignored_pixels_there_is_no_contour(labels, width):
     valid = labels != 255
     fast = band(labels, valid, width)

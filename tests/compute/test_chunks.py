@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -28,7 +28,6 @@ def through_a_network(size: int, *, scale: float = 1.0, halved: bool = False) ->
     return found["loss"].detach(), found["seen"].detach(), [*(p.grad for p in network.parameters()), factor.grad]
 
 
-@settings(deadline=None)
 @given(st.integers(1, PAIRS + 2), st.sampled_from([1.0, 1024.0]), st.booleans())
 def test_gradients_are_exact(size: int, scale: float, halved: bool) -> None:
     whole, chunked = through_a_network(PAIRS, halved=halved), through_a_network(size, scale=scale, halved=halved)

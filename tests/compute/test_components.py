@@ -16,7 +16,7 @@ def areas(mask: np.ndarray, structure: np.ndarray | None) -> np.ndarray:
     return counts[labels]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(1, 40), st.integers(1, 40), st.floats(0, 1), st.integers(0, 30))
 def test_equal_to_labelling(seed, height, width, share, pixels):
     mask = np.random.default_rng(seed).random((height, width)) < share

@@ -30,7 +30,7 @@ def label_pairs(draw):
 
 
 @given(label_pairs())
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_the_fast_matrix_equals_one_pixel_after_the_other(pair):
     truth, prediction, classes = pair
     slow = slow_matrix(truth, prediction, classes)

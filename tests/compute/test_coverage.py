@@ -21,7 +21,7 @@ def slow(shape, xs, ys):
     return shapely.area(shapely.intersection(cells, shape))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(0, 10_000), st.integers(3, 30), st.booleans(), st.booleans())
 def test_equal_to_intersecting_every_cell(seed, points, whole, holed):
     rng = np.random.default_rng(seed)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -19,7 +19,6 @@ def argmax_with_background(maps, labels, background_score, background):
 
 
 @given(SCORES, st.floats(0, 1, width=32))
-@settings(deadline=None)
 def test_threshold_equals_argmax_with_a_constant_channel_first(maps, threshold):
     labels = [0, 2, 3, 5]
     fast = label_map(maps, labels, 6, predict_background=True, map_threshold=threshold)
@@ -27,7 +26,6 @@ def test_threshold_equals_argmax_with_a_constant_channel_first(maps, threshold):
 
 
 @given(SCORES, st.sampled_from([1.0, 2.0, 10.0]))
-@settings(deadline=None)
 def test_power_equals_argmax_with_the_power_channel_first(maps, power):
     labels = [0, 1, 2, 3]
     fast = label_map(maps, labels, 4, predict_background=True, background_power=power)
@@ -36,14 +34,12 @@ def test_power_equals_argmax_with_the_power_channel_first(maps, power):
 
 
 @given(SCORES)
-@settings(deadline=None)
 def test_an_own_background_channel_takes_part_and_wins_ties(maps):
     fast = label_map(maps, [0, 1, 2, 3], 3, predict_background=False, map_threshold=0.9)
     assert np.array_equal(fast, argmax_with_background(maps[:3], [0, 1, 2], maps[3:], 3))
 
 
 @given(SCORES)
-@settings(deadline=None)
 def test_without_background_it_is_argmax(maps):
     best, label = best_class(maps, [3, 2, 1, 0])
     assert np.array_equal(label, 3 - np.argmax(maps, axis=0))

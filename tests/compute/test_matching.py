@@ -31,7 +31,7 @@ def verdicts(view: frozenset[int], sure: bool, text: frozenset[int], wrong: bool
     return {words <= classes for words in named for classes in shown}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(SETS), st.booleans(), st.sampled_from(SETS), st.booleans())
 def test_what_is_known_holds_in_every_possible_world(
     view: frozenset[int], sure: bool, text: frozenset[int], wrong: bool

@@ -44,7 +44,7 @@ def random_counts(rng, trainings: int, sources: int, classes: int) -> np.ndarray
     return np.stack([right, truth, right + wrong], axis=-1)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 1000), trainings=st.integers(1, 3), sources=st.integers(1, 6), classes=st.integers(1, 3))
 def test_intervals_equal_the_slow_twin(seed, trainings, sources, classes):
     rng = np.random.default_rng(seed)

@@ -31,7 +31,7 @@ def filled(rings, code, shape):
     return inside
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(MAPS)
 def test_filling_the_rings_gives_the_map_back(codes):
     rings = trace(codes, [0, 1, 2])
@@ -41,7 +41,7 @@ def test_filling_the_rings_gives_the_map_back(codes):
     assert 3 not in rings.codes
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(MAPS)
 def test_no_ring_passes_a_corner_twice_and_every_corner_turns_or_is_a_meeting_point(codes):
     rings = trace(codes, [0, 1, 2, 3])

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from qaclims_path.compute.ranking import balanced_accuracy, named_confusion, roc_auc
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2, max_size=60))
 def test_auc_is_that_of_scikit_learn(pairs: list[tuple[int, bool]]) -> None:
     scores = np.array([score for score, _ in pairs], float)
@@ -22,7 +22,7 @@ def test_auc_is_that_of_scikit_learn(pairs: list[tuple[int, bool]]) -> None:
         assert abs(ours - roc_auc_score(positive, scores)) < 1e-12
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=50), st.integers(0, 1000))
 def test_balanced_accuracy_is_the_mean_recall(truth: list[int], seed: int) -> None:
     scores = np.random.default_rng(seed).random((len(truth), 4))

@@ -111,7 +111,7 @@ def test_white_needs_to_be_known() -> None:
         make_backdrop(torch.zeros(1, 3, 8, 8), "white")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 31), st.integers(0, 31), st.integers(1, 32), st.integers(1, 32))
 def test_a_crop_box_holds_the_region_and_stays_inside(x: int, y: int, width: int, height: int) -> None:
     mask = torch.zeros(1, 32, 32)

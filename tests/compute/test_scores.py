@@ -71,7 +71,7 @@ def test_no_class_is_neither_foreground_nor_background():
     arrays(np.uint8, (2, 6, 7), elements=st.integers(0, 4)),
     st.integers(0, 2**31),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_agrees_with_scikit_learn(labels, seed):
     truth, guess = labels
     truth = np.where(np.random.default_rng(seed).random(truth.shape) < 0.2, np.uint8(255), truth)
@@ -103,7 +103,6 @@ def test_agrees_with_torchmetrics(classes):
 
 
 @given(arrays(np.uint8, (2, 40), elements=st.sampled_from([0, 1, 2, 3, 255])), st.sampled_from(MODES))
-@settings(deadline=None)
 def test_scores_are_fractions_and_dice_is_a_function_of_iou(labels, mode):
     found = scores_of(*labels, 3, mode)
     there = ~found.absent
@@ -113,7 +112,6 @@ def test_scores_are_fractions_and_dice_is_a_function_of_iou(labels, mode):
 
 
 @given(arrays(np.uint8, 30, elements=st.integers(0, 3)), st.sampled_from(MODES))
-@settings(deadline=None)
 def test_truth_scores_one_against_itself(truth, mode):
     found = scores_of(truth, truth, 3, mode)
     assert (found.iou[~found.absent] == 1).all()

@@ -16,7 +16,7 @@ from qaclims_path.compute.segments import (
 LENGTHS = st.lists(st.integers(0, 6), min_size=1, max_size=8)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(LENGTHS, st.integers(0, 2**31))
 def test_reductions_equal_loops(lengths: list[int], seed: int) -> None:
     size, total = len(lengths), sum(lengths)

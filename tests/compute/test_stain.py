@@ -82,7 +82,7 @@ def test_reinhard_finds_mean_and_spread():
     assert fit.spread == pytest.approx(lab.std(0), abs=0.02)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 1000), st.floats(0.5, 3), st.floats(0.5, 3))
 def test_macenko_equals_its_slow_twin(seed, first, second):
     image = np.concatenate([any_colours(seed), stained(OURS, (50, 40), seed)])
@@ -92,7 +92,7 @@ def test_macenko_equals_its_slow_twin(seed, first, second):
     assert np.abs(fast - slow_macenko(image, fit, MACENKO_TARGET)).max() <= 1.01
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 1000), st.floats(40, 80), st.floats(5, 20))
 def test_reinhard_equals_its_slow_twin(seed, light, spread):
     image = np.concatenate([any_colours(seed), stained(OURS, (50, 40), seed)])

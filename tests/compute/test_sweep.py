@@ -37,7 +37,7 @@ def image_of(draw, classes):
     st.lists(image_of(4), max_size=4),
     st.lists(NUMBERS, min_size=1, max_size=8).map(sorted),
 )
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_one_pass_equals_scoring_each_threshold(images, thresholds):
     sweep = Sweep(4, thresholds)
     for image in images:

@@ -19,7 +19,7 @@ def picture(*boxes, size=200, noise=3):
     return np.clip(image + np.random.default_rng(0).normal(0, noise, image.shape), 0, 255).astype(np.uint8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(2, 256))
 def test_otsu_equals_scikit_image(seed, values):
     from skimage.filters import threshold_otsu

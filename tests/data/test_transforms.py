@@ -40,7 +40,7 @@ def test_loading_inside_any_compose(tmp_path):
     assert "holds the code 7" in f"{caught.value} {caught.value.__cause__}"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(9, 70), st.integers(9, 70), st.integers(0, 10_000), st.booleans())
 def test_image_and_mask_stay_in_step(height, width, seed, rotate):
     """Without zoom every pixel keeps its value, so the mask can be recomputed from the image."""
@@ -54,7 +54,7 @@ def test_image_and_mask_stay_in_step(height, width, seed, rotate):
     assert torch.equal((image[0] * 8).round()[~padded].byte(), mask[0][~padded])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_zoom_keeps_codes_and_places(seed):
     item = augmentation(48, seed, zoom=(0.6, 1.7))(paired(60, 50))

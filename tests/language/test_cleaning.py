@@ -63,7 +63,7 @@ def test_lemmas_are_singulars(text: str, lemma: str) -> None:
 WORDS = st.sampled_from(["the", "A", "Nuclei", "spindle-shaped", "mitoses", "leaves", "-", "x--", "<b>", "(TILs)"])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.text(max_size=60) | st.lists(WORDS, max_size=6).map(" ".join))
 def test_plain_texts_are_printable_and_keys_have_their_words(text: str) -> None:
     """A hyphen parts words; a lemma begins as its word does, and is one word."""

@@ -105,7 +105,7 @@ def test_every_unique_text_is_encoded_once(store: TextStore) -> None:
     assert torch.allclose(bank.features.norm(dim=1), torch.ones(len(bank.features)), atol=1e-5)
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_gathering_equals_looking_every_pair_up(byte_judge: MakeJudge, data: st.DataObject) -> None:
     texts = st.lists(st.sampled_from(WORDS), max_size=4)

@@ -29,7 +29,7 @@ def one_by_one(judge: Any, texts: list[str], templates: tuple[str, ...]) -> torc
     return torch.stack(rows).detach()
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     texts=st.lists(st.text(max_size=20), min_size=1, max_size=12),
     templates=st.lists(st.sampled_from(TEMPLATES), min_size=1, max_size=3, unique=True),

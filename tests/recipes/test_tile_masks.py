@@ -1,12 +1,7 @@
 """Masks of validation and test tiles, drawn from annotations: a tiled folder that can be scored."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -216,23 +211,15 @@ def test_a_slide_that_moves_to_training_leaves_no_masks(slides, tmp_path):
     assert check(load_card(report.card), out, complete=True).passed
 
 
-def test_a_killed_run_is_finished_by_the_next(slides, tmp_path):
-    options = OPTIONS.model_copy(update={"stride": 16.0})
-    table = listed(tmp_path, slides)
-    (tmp_path / "run.py").write_text(RUN)
-    arguments = [sys.executable, tmp_path / "run.py", table, slides, tmp_path / "tiles", options.model_dump_json()]
-    process = subprocess.Popen([str(argument) for argument in arguments])
-    until = time.monotonic() + 120
-    masks = tmp_path / "tiles" / "masks"
-    while not list(masks.glob(".s1*/*.png")) and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+def test_a_killed_run_is_finished_by_the_next(slides, tmp_path, killed_after):
+    table, masks = listed(tmp_path, slides), tmp_path / "tiles" / "masks"
+    arguments = table, slides, tmp_path / "tiles", OPTIONS.model_dump_json()
+    killed_after("qaclims_path.recipes.tile_write.write_mask", 5, RUN, *arguments)
     assert [path.name[:3] for path in masks.iterdir()] == [".s1"]
+    assert list(masks.glob(".s1*/*.png"))
     given = TileInputs((table,), labels=slides)
-    assert tile(given, tmp_path / "tiles", options).failed == 0
-    tile(given, tmp_path / "undisturbed", options)
+    assert tile(given, tmp_path / "tiles", OPTIONS).failed == 0
+    tile(given, tmp_path / "undisturbed", OPTIONS)
     assert sorted(path.name for path in masks.iterdir()) == ["s1", "s2"]
     assert masks_of(tmp_path / "tiles") == masks_of(tmp_path / "undisturbed")
 

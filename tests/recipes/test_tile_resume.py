@@ -1,12 +1,10 @@
 """Tiling that is killed, shared out, short of disk, or on a Ray cluster: always the same bytes."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +27,25 @@ if __name__ == "__main__":
     slides, out, options, workers = sys.argv[1:]
     how = How(int(workers))
     tile(TileInputs((slides,), labels=Path(slides)), Path(out), TileOptions.model_validate_json(options), how)
+"""
+
+KILLED = """
+import multiprocessing, os, signal, time
+from qaclims_path.recipes import tile_slide
+
+whole = tile_slide.write_tiles
+
+def cut_off(tiles):
+    for number, tile in tiles:
+        if number == 20:
+            os.kill((multiprocessing.parent_process() or multiprocessing.current_process()).pid, signal.SIGKILL)
+            time.sleep(600)  # a worker must not be done before it follows its parent
+        yield number, tile
+
+def write_tiles(folder, tiles, *given, **more):
+    whole(folder, cut_off(tiles) if folder.name == "s1" else tiles, *given, **more)
+
+tile_slide.write_tiles = write_tiles
 """
 
 
@@ -59,30 +76,16 @@ def same(found, expected):
     assert [name for name in found if found[name] != expected[name]] == []
 
 
-def start(script, slides, out, workers=1):
-    arguments = [sys.executable, str(script), str(slides), str(out), OPTIONS.model_dump_json(), str(workers)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-@pytest.fixture
-def script(tmp_path):
-    path = tmp_path / "run.py"
-    path.write_text(RUN)
-    return path
-
-
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_killed_and_run_again(slides, undisturbed, script, tmp_path, workers):
-    out = tmp_path / "tiles"
-    process = start(script, slides, out, workers)
-    until = time.monotonic() + 120
-    while not list((out / "tiles").glob(".s1*/*.png")) and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.002)  # the second slide is in the middle of its tiles
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+def test_killed_and_run_again(slides, undisturbed, tmp_path, workers):
+    """The second slide is in the middle of its tiles; the pipe ends when the workers have followed their parent."""
+    out, script = tmp_path / "tiles", tmp_path / "run.py"
+    script.write_text(KILLED + RUN)  # a file, which workers read, too
+    command = [sys.executable, script, slides, out, OPTIONS.model_dump_json(), str(workers)]
+    killed = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stdout
+    assert list(out.glob("tiles/.s1*/*.png"))
     assert not (out / "manifest.csv").exists()
-    time.sleep(2)  # workers follow their parent
     for name in ("quality/.s1.1.part.jpg", "stain/.s1.1.part.json", "geojson/.s1.1.part.geojson"):  # killed anywhere
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).touch()

@@ -21,7 +21,7 @@ def info_of(width, height, mpp=(0.5, 0.5), bounds=None):
 sides = st.integers(1, 700)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(sides, sides, st.integers(1, 90), st.floats(1, 150), st.sampled_from([0.5, 0.6, 1.0, 2.37]), st.booleans())
 def test_tiles_lie_in_the_bounds_and_leave_no_room(width, height, size, stride, mpp, pad):
     info = info_of(width + 40, height + 30, (0.5, 0.55), (17, 11, width, height))
@@ -93,7 +93,7 @@ def test_an_unknown_pixel_size_names_both_ways_out():
         make_grid(info_of(500, 500, None), size=100, mpp=0.5)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 1000), st.floats(0.4, 9), st.floats(0.4, 9), st.integers(3, 60))
 def test_shares_equal_areas_of_mask_pixels(seed, scale_x, scale_y, size):
     rng = np.random.default_rng(seed)

@@ -56,7 +56,7 @@ def drawings(draw):
     return regions(*shapes)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     drawings(), st.integers(-2, 12), st.integers(-2, 12), st.sampled_from([(4, 4, 4), (8, 6, 4), (8, 8, 8), (5, 5, 3)])
 )

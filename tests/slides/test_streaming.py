@@ -47,7 +47,7 @@ def test_tiles_are_those_of_reading_one_by_one(backend, size, stride, mpp, facto
         assert_same_as_reading(slide, grid_of(500, 420, size, stride, mpp, factor, start=-10))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(size=st.integers(1, 150), stride=st.integers(20, 120), mpp=st.floats(0.4, 5), keep=st.sampled_from([0.3, 1.0]))
 def test_any_grid(size, stride, mpp, keep, write_tiff, tissue_like):
     pixels = tissue_like(200, 250)

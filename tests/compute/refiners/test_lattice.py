@@ -72,7 +72,7 @@ def simplex(place: np.ndarray) -> list[tuple[tuple[int, ...], float]]:
     return corners
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 5), st.integers(1, 40), st.floats(0.05, 8), st.integers(1, 6), st.integers(0, 2**32 - 1))
 def test_the_filter_is_that_of_its_slow_twin(dimensions, count, spread, labels, seed):
     rng = np.random.default_rng(seed)
