@@ -20,7 +20,7 @@ from qaclims_path.recipes.run_child import end_with_parent
 from qaclims_path.recipes.segment_images import process_images
 from qaclims_path.recipes.segment_model import SegmentModel
 from qaclims_path.recipes.segment_options import SegmentOptions, check_folder, mark_folder
-from qaclims_path.recipes.segment_report import SegmentReport, notes_on, row_of, write_cohort
+from qaclims_path.recipes.segment_report import CohortRow, SegmentReport, notes_on, row_of, write_cohort
 from qaclims_path.recipes.segment_slide import process
 from qaclims_path.recipes.segment_task import SegmentInputs, SegmentTask, collect
 from qaclims_path.slides.state import SlideState
@@ -84,12 +84,11 @@ def segment(
         worked, failed = _on_devices(devices, (str(model), inputs, out, options), how)
     else:
         worked, failed = _here(looks, tasks, made_with, how)
-    rows = tuple(row_of(task, looks) for task in tasks)
-    names = tuple(channel.name for channel in looks.channels)
+    rows, table = _table(out, tasks, looks)
     return SegmentReport(
         out=str(out),
-        table=str(write_cohort(out, rows, names)),
-        classes=names,
+        table=str(table),
+        classes=tuple(channel.name for channel in looks.channels),
         mpp=looks.mpp,
         precision=looks.precision,
         device=", ".join(devices),
@@ -104,6 +103,15 @@ def segment(
 
 def _tissue(inputs: SegmentInputs) -> str:
     return inputs.tissue if inputs.tissue in ("otsu", "none") else "file"
+
+
+def _table(out: Path, tasks: Sequence[SegmentTask], model: SegmentModel) -> tuple[tuple[CohortRow, ...], Path]:
+    """Write the table, once more where another shard has ended meanwhile and may have written a newer one."""
+    while True:
+        rows = tuple(row_of(task, model) for task in tasks)
+        table = write_cohort(out, rows, [channel.name for channel in model.channels])
+        if rows == tuple(row_of(task, model) for task in tasks):
+            return rows, table
 
 
 def _here(

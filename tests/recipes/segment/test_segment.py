@@ -20,6 +20,7 @@ from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.recipes.segment import SegmentHow, parts_of, segment
 from qaclims_path.recipes.segment_model import SegmentModel, glass_of
 from qaclims_path.recipes.segment_options import SegmentOptions
+from qaclims_path.recipes.segment_report import write_cohort
 from qaclims_path.recipes.segment_task import SegmentInputs
 from qaclims_path.recipes.tile_errors import OutOfSpace
 from qaclims_path.slides.reader import open_slide
@@ -192,6 +193,19 @@ def test_shards_join_to_the_same_bytes(done, model, slides, tmp_path):
     assert [row.status for row in first.rows] == ["done", "waiting"]
     assert (first.worked, first.complete) == (1, False)
     assert segment(model, inputs(slides), out, OPTIONS, SegmentHow(shard=(2, 2), batch=1)).complete
+    assert contents(out) == contents(done[0])
+
+
+def test_the_table_knows_of_a_shard_that_ended_while_it_was_written(done, model, slides, tmp_path, monkeypatch):
+    out = tmp_path / "maps"
+
+    def late(*given):
+        monkeypatch.undo()
+        assert segment(model, inputs(slides), out, OPTIONS, SegmentHow(shard=(2, 2))).complete
+        return write_cohort(*given)
+
+    monkeypatch.setattr("qaclims_path.recipes.segment.write_cohort", late)
+    assert segment(model, inputs(slides), out, OPTIONS, SegmentHow(shard=(1, 2))).complete
     assert contents(out) == contents(done[0])
 
 
