@@ -13,6 +13,7 @@ from hypothesis import settings
 
 settings.register_profile("busy", deadline=None)  # how long an example takes says more of the machine than of the code
 settings.load_profile("busy")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
 
 WORDS = ("what", "kind", "of", "tumor", "is", "in", "the", "photo", "?", "purple", "nuclei", "stroma", "gland", "cell")
 WORDS += ("around", "next", "to", "answer", ":", "unknown")

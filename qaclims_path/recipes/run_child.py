@@ -16,19 +16,25 @@ def wait_for(command: Sequence[str]) -> tuple[int, bool]:
 
     A terminal sends Ctrl-C to both processes, so that is only waited for; SIGTERM may have come to this one alone.
     """
-    stopped = False
-    with subprocess.Popen(command, stdout=sys.stderr) as child:  # noqa: S603 - our own command
+    asked: list[int] = []
+    child: subprocess.Popen[bytes] | None = None
 
-        def forward(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal wants it
-            nonlocal stopped
-            stopped = True
+    def hear(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal wants it
+        asked.append(number)
+        if child is None:
+            return
+        if number == signal.SIGTERM:
             child.send_signal(number)
+        elif asked.count(signal.SIGINT) > 1:  # who presses Ctrl-C once more does not want to wait
+            child.kill()
+            raise KeyboardInterrupt
 
-        with _hearing(signal.SIGTERM, forward):
-            try:
-                return child.wait(), stopped
-            except KeyboardInterrupt:
-                return _wait_again(child), True
+    with _hearing(signal.SIGINT, hear), _hearing(signal.SIGTERM, hear):
+        child = subprocess.Popen(command, stdout=sys.stderr)  # noqa: S603 - our own command
+        with child:
+            for number in tuple(asked):  # came before there was anybody to tell
+                child.send_signal(number)
+            return child.wait(), bool(asked)
 
 
 def end_with_parent() -> None:
@@ -43,19 +49,10 @@ def end_with_parent() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _wait_again(child: "subprocess.Popen[bytes]") -> int:
-    """Wait until a stopped command has saved; who presses Ctrl-C once more does not want to."""
-    try:
-        return child.wait()
-    except KeyboardInterrupt:
-        child.kill()
-        raise
-
-
 @contextmanager
 def _hearing(number: int, hear: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Handle a signal for a while; only the main thread gets any."""
-    if threading.current_thread() is not threading.main_thread():
+    """Handle a signal for a while, unless it is ignored, as in the background; only the main thread gets any."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) == signal.SIG_IGN:
         yield
         return
     before = signal.signal(number, hear)

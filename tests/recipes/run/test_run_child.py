@@ -43,19 +43,39 @@ def test_a_training_that_is_stopped_is_waited_for(number: signal.Signals, group:
     assert saved.exists()
 
 
+# A signal that comes when the child has begun, and before its parent can tell anybody.
+SUDDEN = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+
+class Sudden(subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        while not Path(sys.argv[1] + "-begun").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.{number})
+
+subprocess.Popen = Sudden
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_as_the_training_begins_reaches_it(number: str, tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    child = CHILD.replace("while not asked", "Path(sys.argv[1] + '-begun').touch()\nwhile not asked")
+    script = SUDDEN.format(number=number) + PARENT.format(child=child)
+    done = subprocess.run([sys.executable, "-c", script, str(saved)], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("130 True\n", 0), done.stderr
+    assert saved.exists()
+
+
 def test_who_asks_twice_does_not_wait(tmp_path: Path) -> None:
     slow = CHILD.replace("time.sleep(1)", "print('saving', file=sys.stderr, flush=True); time.sleep(600)")
     command = [sys.executable, "-c", PARENT.format(child=slow), str(tmp_path / "saved")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        assert process.stderr.readline() == "begun\n"
-        time.sleep(0.5)  # until the parent waits
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.stderr.readline() == "saving\n"
-        for _ in range(100):  # Popen swallows what comes too soon behind the first
-            time.sleep(0.5)
+        for told in ("begun", "saving"):
+            assert process.stderr.readline() == f"{told}\n"
             os.killpg(process.pid, signal.SIGINT)
-            if process.poll() is not None:
-                break
         assert "KeyboardInterrupt" in process.communicate(timeout=60)[1]
         with pytest.raises(ProcessLookupError):  # noqa: PT012 - the system may take a moment to bury the child
             for _ in range(100):
