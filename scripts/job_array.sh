@@ -5,6 +5,7 @@
 #   DATASET=bcss-wsss ROOT=/data/BCSS-WSSS OUT=runs sbatch --array=0-11 scripts/job_array.sh
 #   METHODS="cam+ qa-clims-path" SEEDS="0 1 2 3 4" ... sbatch --array=0-9 scripts/job_array.sh masks.refiner=crf
 #
+# GlaS has no `shuffled`, because whole images of glands have no answers to exchange: METHODS="cam+ names qa-clims-path".
 # Settings behind the script's name are passed on. When all is done:
 #
 #   qaclims compare runs/bcss-wsss/* --against cam+ --out table.csv

@@ -105,14 +105,16 @@ class TextStore:
         texts = list(self._rows)
         digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:12]
         matrix, index = folder / f"texts-{self.key}-{digest}.safetensors", folder / f"texts-{self.key}.json"
+        before = list(folder.glob(f"texts-{self.key}-*.safetensors"))  # not what another process writes meanwhile
         save_tensors(matrix, {"features": self.features})
         judge = {"id": self.judge.card.id, "revision": self.judge.card.revision}
         write_json(index, {"judge": judge, "templates": self.templates, "matrix": matrix.name, "texts": texts})
-        for old in folder.glob(f"texts-{self.key}-*.safetensors"):
+        for old in before:
             if old != matrix:
                 with suppress(OSError):  # a system that does not remove mapped files lets go of it next time
                     old.unlink()
-        self.features = _mapped(matrix)
+        with suppress(OSError, SafetensorError):  # another process may have let go of it for a matrix of its own
+            self.features = _mapped(matrix)
 
 
 def _mapped(path: Path) -> Tensor:

@@ -112,6 +112,24 @@ def test_the_matrix_is_mapped_not_read(byte_judge: MakeJudge, tmp_path: Path) ->
     assert mmap.PAGESIZE  # a page is what a row costs
 
 
+def test_another_store_that_writes_in_between_takes_nothing_away(
+    byte_judge: MakeJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = byte_judge()
+    one, other = TextStore(judge, TEMPLATES, tmp_path), TextStore(judge, TEMPLATES, tmp_path)
+    write_json = text_store.write_json
+
+    def write_then_be_overtaken(path: Path, value: Any) -> None:
+        monkeypatch.undo()
+        write_json(path, value)
+        other.rows(["mucin"])  # lets go of the matrix of the first, which nobody reads any more
+
+    monkeypatch.setattr(text_store, "write_json", write_then_be_overtaken)
+    rows = one.rows(["fat", "glass"])
+    assert torch.allclose(one.features[rows], encode_texts(judge, ["fat", "glass"], TEMPLATES), atol=1e-6)
+    assert len(TextStore(judge, TEMPLATES, tmp_path)) == 1
+
+
 @pytest.mark.parametrize(
     "damage",
     [
