@@ -120,13 +120,12 @@ def _remember(plan: Plan) -> None:
     """Refuse to put runs of different judges, answerers, settings or lengths into one table."""
     path = plan.out / MARK
     mark: dict[str, object] = {key: getattr(plan, key) for key in ("judge", "answerer", "quick", "precision")}
-    mark["settings"] = sorted(each for each in plan.settings if not each.startswith("evaluate."))
+    mark["settings"] = sorted(each for each in plan.settings if not each.startswith("evaluate.what="))
     if path.exists():
         check_mark(path, mark, "Ask for the same as before, or choose another --out.")
     elif any(plan.out.glob(f"*/*/seed*/{COUNTS}")):
         raise UsageError(f"{plan.out} holds runs and no {MARK} that says how they were made. Choose another --out.")
     else:
-        plan.out.mkdir(parents=True, exist_ok=True)
         write_json(path, mark)
 
 

@@ -29,7 +29,7 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
 
     The system releases the lock of a process that died, so what it left behind is taken over. Where the file system
     knows no locks, a holder counts as alive when a process of its number runs on this host, or when it is another
-    host's.
+    host's; of several that share, only the last one is known there.
 
     Args:
         path: Of the lock file, which stays (empty) behind.
@@ -42,7 +42,8 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
-        raise QaclimsError(f"{path} cannot be written: {error.strerror or error}. Choose another place.") from error
+        raise _unwritable(path, error) from error
+    own = {"pid": os.getpid(), "host": socket.gethostname(), "shared": shared}
     _OPEN.add(file)
     with _closing(file):
         if not _acquired(file, shared=shared):
@@ -51,11 +52,14 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
                 f"{_holder(file)}. Wait until it is done, or choose another --out; if that process is certainly gone, "
                 f"remove {path}."
             )
-        _sign(file, {"pid": os.getpid(), "host": socket.gethostname()})
+        try:
+            _sign(file, own)
+        except OSError as error:
+            raise _unwritable(path, error) from error
         try:
             yield
         finally:
-            if not shared:
+            if _signature(file) == own:
                 _sign(file, None)
 
 
@@ -65,7 +69,12 @@ def _closing(file: IO[str]) -> Iterator[None]:
         yield
     finally:
         _OPEN.discard(file)
-        file.close()
+        with suppress(OSError):  # a full disk, of which the writing has told
+            file.close()
+
+
+def _unwritable(path: Path, error: OSError) -> QaclimsError:
+    return QaclimsError(f"{path} cannot be written: {error.strerror or error}. Choose another place.")
 
 
 def _let_go() -> None:
@@ -86,17 +95,23 @@ def _acquired(file: IO[str], *, shared: bool) -> bool:
         except BlockingIOError:
             return False
         except OSError:  # a file system without locks
-            return not _lives(_signature(file))
+            return _is_free(_signature(file), shared=shared)
         return True
-    return not _lives(_signature(file))
+    return _is_free(_signature(file), shared=shared)
+
+
+def _is_free(holder: dict[str, Any], *, shared: bool) -> bool:
+    return (shared and holder.get("shared") is True) or not _lives(holder)
 
 
 def _lives(holder: dict[str, Any]) -> bool:
     """Whether the holder that signed may still be at work."""
-    if not holder or holder.get("pid") == os.getpid():
+    if not holder:
         return False
-    if holder.get("host") != socket.gethostname():
+    if holder.get("host") != socket.gethostname():  # in its container it may have our number
         return True
+    if holder.get("pid") == os.getpid():
+        return False
     try:
         os.kill(int(holder["pid"]), 0)
     except ProcessLookupError:

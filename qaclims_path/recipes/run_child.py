@@ -6,28 +6,34 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+
+ECHO = 1.0  # seconds, as in engine/guards.py, which would bring torch to processes that need none
 
 
 def wait_for(command: Sequence[str]) -> tuple[int, bool]:
     """Do a command, and let it save when it is stopped; returns its exit code, and whether somebody asked to stop.
 
-    A terminal sends Ctrl-C to both processes, so that is only waited for; SIGTERM may have come to this one alone.
+    A signal is passed on, as it may have come to this process alone. A terminal sends Ctrl-C to both: a training takes
+    what comes twice within a moment as the same. Who presses Ctrl-C once more after that does not want to wait.
     """
     asked: list[int] = []
+    first = 0.0
     child: subprocess.Popen[bytes] | None = None
 
     def hear(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal wants it
+        nonlocal first
+        first = first or time.monotonic()
         asked.append(number)
         if child is None:
             return
-        if number == signal.SIGTERM:
-            child.send_signal(number)
-        elif asked.count(signal.SIGINT) > 1:  # who presses Ctrl-C once more does not want to wait
+        if number == signal.SIGINT and time.monotonic() - first > ECHO:
             child.kill()
             raise KeyboardInterrupt
+        child.send_signal(number)
 
     with _hearing(signal.SIGINT, hear), _hearing(signal.SIGTERM, hear):
         child = subprocess.Popen(command, stdout=sys.stderr)  # noqa: S603 - our own command

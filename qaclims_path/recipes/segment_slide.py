@@ -93,8 +93,9 @@ def segment_one(
     with opened as slide:
         mask = tissue_mask(slide, task.tissue, tile_um=TISSUE_UM)
         grid, factor = _tiles(slide, mask, model)
-        made = _map_from(finished, task) or _map_of(task, slide, grid, model, factor, batch)
-        keep(_kept(made))
+        whole = finished if finished and finished.get("given_mpp") == given else None  # else its tiles had another size
+        made = _map_from(whole, task) or _map_of(task, slide, grid, model, factor, batch)
+        keep({**_kept(made), "given_mpp": given})
         _draw(task, slide, made, model)
         notes = mask.note, _enlarged(slide.mpp, model, factor), "" if len(grid) or mask.note else NO_TILES
         return {

@@ -87,7 +87,9 @@ class SegmentTask:
         state = read_state(self.out, self.name)
         if state is None or state.status != "done" or state.fingerprint != self.fingerprint:
             return False
-        if state.result.get("given_mpp") not in (None, self.slide_mpp) or not self.result.is_file():
+        given, wanted = state.result.get("given_mpp"), None if self.entry.mpp else self.slide_mpp
+        known = self.kind == "slide" and given is None  # the slide says its pixel size itself; an image never does
+        if not (known or given == wanted) or not self.result.is_file():
             return False
         return self.content() in (None, state.result.get("content"))
 

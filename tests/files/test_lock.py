@@ -53,9 +53,31 @@ def test_without_locks_of_the_system_the_holder_must_live(tmp_path, holder, monk
     holder.wait()
     with locked(tmp_path / "run.lock"):
         pass
-    (tmp_path / "other.lock").write_text('{"pid": 1, "host": "elsewhere.example"}')
-    with pytest.raises(Locked, match=r"on elsewhere\.example"), locked(tmp_path / "other.lock"):
+    for number in (1, os.getpid()):  # the first process of every container has the same one
+        (tmp_path / "other.lock").write_text(f'{{"pid": {number}, "host": "elsewhere.example"}}')
+        with pytest.raises(Locked, match=r"on elsewhere\.example"), locked(tmp_path / "other.lock"):
+            pass
+
+
+def test_without_locks_of_the_system_those_who_share_do_not_keep_each_other_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "fcntl", None)
+    path = tmp_path / "run.lock"
+    path.write_text('{"pid": 1, "host": "elsewhere.example", "shared": true}')
+    with pytest.raises(Locked), locked(path):
         pass
+    with locked(path, shared=True):
+        assert '"shared": true' in path.read_text()
+    assert path.read_text() == ""
+
+
+FULL = "import resource, sys; from pathlib import Path; from qaclims_path.files.lock import locked\n"
+FULL += "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+FULL += "with locked(Path(sys.argv[1])): pass"
+
+
+def test_a_full_disk_is_a_sentence(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "run.lock")], capture_output=True, text=True)
+    assert f"errors.QaclimsError: {tmp_path / 'run.lock'} cannot be written: File too large." in done.stderr
 
 
 def test_what_a_killed_process_has_forked_holds_nothing(tmp_path):

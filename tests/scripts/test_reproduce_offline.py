@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from qaclims_path.data.cards import load_card
-from qaclims_path.errors import UsageError
+from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.recipes.fake import make_fake
 
 ROWS = "--rows", "cam+", "qa-clims-path", "supervised"
@@ -99,6 +99,7 @@ def test_a_folder_belongs_to_one_plan(scripts, tmp_path):
     _remember(replace(plan, settings=("losses.floor=0",)))  # says what is scored, and changes no run
     for other in (
         replace(plan, settings=("init.keep=0.5",)),
+        replace(plan, settings=(*plan.settings, "evaluate.flip=true")),
         replace(plan, quick=True),
         replace(plan, answerer="blip"),
     ):
@@ -110,6 +111,15 @@ def test_a_folder_belongs_to_one_plan(scripts, tmp_path):
     (run / "counts.npz").touch()
     with pytest.raises(UsageError, match=r"holds runs and no plan\.json that says how they were made"):
         _remember(plan)
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(scripts, tmp_path):
+    from offline.plan import Plan
+    from reproduce_offline import _remember
+
+    (tmp_path / "file").touch()
+    with pytest.raises(QaclimsError, match=r"file.* cannot be written: .*Choose another place"):
+        _remember(Plan(tmp_path, tmp_path / "file"))
 
 
 def test_words_that_the_bridge_does_not_know_are_not_asked_for(reproduce):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -126,6 +127,19 @@ def test_only_what_is_new_or_changed_is_done_again(model, folder, tmp_path):
     assert {name for name in now if now[name] != times.get(name)} == {"t0.png", "broken.png"}
     first, second = (read_mask(out / "labels" / f"{name}.png") for name in ("t0", "t1"))
     assert np.array_equal(first, second)
+
+
+def test_a_pixel_size_given_later_counts(model, folder, tmp_path):
+    given = SegmentInputs((str(folder / "t1.png"),))
+    assert segment(model, given, tmp_path / "out", OPTIONS).rows[0].mpp is None
+    label, times = tmp_path / "out" / "labels" / "t1.png", set()
+    for mpp in (1.0, 0.5, 0.5):
+        report = segment(model, replace(given, slide_mpp=mpp), tmp_path / "out", OPTIONS)
+        times.add(label.stat().st_mtime_ns)
+        fresh = segment(model, replace(given, slide_mpp=mpp), tmp_path / f"fresh-{mpp}", OPTIONS)
+        assert (report.rows, report.notes) == (fresh.rows, ())
+        assert label.read_bytes() == (tmp_path / f"fresh-{mpp}" / "labels" / "t1.png").read_bytes()
+    assert len(times) == 2, "and once more is not needed"
 
 
 def test_slides_and_images_together(model, folder, slides, tmp_path):

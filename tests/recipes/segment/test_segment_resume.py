@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from qaclims_path.data.phantoms.slide import paint_slide
 from qaclims_path.recipes.segment import segment
 from qaclims_path.recipes.segment_ahead import ReadingAhead, reading_ahead
 from qaclims_path.recipes.segment_model import SegmentModel
@@ -88,6 +90,25 @@ def test_a_finished_map_is_not_made_again(model, slides, undisturbed, tmp_path):
     assert not task.is_done()
     assert process(task, looks, 4).status == "done"
     assert looks.batches > 0
+
+
+def test_a_finished_map_of_another_pixel_size_is_made_again(model, tmp_path):
+    Image.fromarray(paint_slide(3, (400, 300))[0]).save(tmp_path / "bare.png")
+    options = OPTIONS.model_copy(update={"kind": "slides"})
+    looks, out = SegmentModel(model, options, "cpu"), tmp_path / "out"
+    taken = out / "slides" / "bare_overlay.jpg"
+    taken.mkdir(parents=True)
+    (taken / "x").write_text("")
+    for mpp in (0.5, 0.25):
+        [task], _ = collect(SegmentInputs((str(tmp_path / "bare.png"),), slide_mpp=mpp), out, options)
+        state = process(task, looks, 4)
+        if taken.is_dir():
+            assert state.status == "failed"
+            (taken / "x").unlink()
+            taken.rmdir()
+    fresh = process(replace(task, out=tmp_path / "fresh"), looks, 4)
+    assert (state.status, state.result) == ("done", fresh.result)
+    assert contents(out) == contents(tmp_path / "fresh")
 
 
 RUN = """
