@@ -45,6 +45,16 @@ def resolve(model: str, *, revision: str | None = None, files: Sequence[str] = S
     return folder
 
 
+def check_name(model: str) -> None:
+    """Refuse what can be neither a folder nor an id of the hub, which is not asked.
+
+    Example:
+        >>> check_name("hf-hub:vinid/plip")
+    """
+    if _local(model) is None:
+        hub_id(model)
+
+
 def model_name(model: str) -> str:
     """What to call a model in files: its hub id, or the name of its folder, never the path.
 

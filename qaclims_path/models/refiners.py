@@ -98,12 +98,16 @@ def build_refiner(name: str, settings: RefineSettings) -> Refiner:
         >>> build_refiner("none", RefineSettings(threshold=0.3))
         <function ...>
     """
-    band, threshold = settings.band, settings.threshold
+    check_band(settings.band, settings.threshold)
+    return REFINERS[name](settings)
+
+
+def check_band(band: tuple[float, float] | None, threshold: float | None) -> None:
+    """Refuse a band of doubt without a threshold in it."""
     if band is not None and threshold is None:
         raise UsageError("A band of doubt lies around the threshold of background, but these data have no background.")
     if band is not None and threshold is not None and not band[0] <= threshold <= band[1]:
         raise UsageError(f"The threshold {threshold:g} lies outside its band of doubt, {band[0]:g} to {band[1]:g}.")
-    return REFINERS[name](settings)
 
 
 @REFINERS.add("none")

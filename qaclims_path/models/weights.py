@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.files.hub import HUB, LOCAL, resolve
+from qaclims_path.files.hub import HUB, LOCAL, check_name, resolve
 from qaclims_path.models.backbones import Backbone, split_revision
 
 SHOWN = 3
@@ -20,14 +20,26 @@ State = dict[str, Tensor]
 
 def read_weights(path: Path) -> State:
     """Read a safetensors file; pickles are never opened."""
-    if path.suffix != ".safetensors":
-        raise UsageError(f"{path} is no .safetensors file; other weights are not read because a pickle can run code.")
+    _check_file(path)
     try:
         return load_file(path)
-    except FileNotFoundError as error:
-        raise BadFile(f"The weights {path} do not exist.") from error
     except (SafetensorError, OSError) as error:
         raise BadFile(f"{path} is not a complete safetensors file: {error}. Copy or write it again.") from error
+
+
+def check_weights(weights: str) -> None:
+    """Refuse what names no initial weights: `pretrained`, `none`, a .safetensors file, a hub id, or a folder."""
+    if weights.startswith((HUB, LOCAL)):
+        check_name(split_revision(weights)[0])
+    elif weights not in ("pretrained", "none") and not Path(weights).is_dir():
+        _check_file(Path(weights))
+
+
+def _check_file(path: Path) -> None:
+    if path.suffix != ".safetensors":
+        raise UsageError(f"{path} is no .safetensors file; other weights are not read because a pickle can run code.")
+    if not path.exists():
+        raise BadFile(f"The weights {path} do not exist.")
 
 
 def between(after: State, before: State, share: float) -> State:

@@ -29,7 +29,7 @@ from qaclims_path.models.refiners import Refiner, build_refiner
 from qaclims_path.recipes.begin import INDEX, begin
 from qaclims_path.recipes.evaluate import evaluate
 from qaclims_path.recipes.masks_crossfit import crossfitted
-from qaclims_path.recipes.masks_options import MaskOptions, glass_of, protocol_threshold, refine_settings
+from qaclims_path.recipes.masks_options import MaskOptions, fixed_threshold, glass_of, refine_settings
 from qaclims_path.recipes.masks_pass import MaskWriter, Opener, refine_images, to_label_indices
 from qaclims_path.recipes.pseudo import LABELS
 from qaclims_path.report.evaluation import EvaluationReport
@@ -182,11 +182,9 @@ def _thresholds(
     options: MaskOptions, reader: MapReader, card: Card, rules: Protocol, records: Sequence[Record]
 ) -> dict[str, float | None]:
     """The threshold of every image."""
+    fixed = fixed_threshold(options, rules)
     if options.threshold == "cross-fitted":
-        if options.refiner == "irn":
-            raise UsageError("Thresholds are fitted on maps before the random walk changes them. Give a number.")
         return dict(crossfitted(reader, card, rules, records))
-    fixed = protocol_threshold(rules, options.refiner) if options.threshold == "protocol" else options.threshold
     return dict.fromkeys((record.id for record in records), fixed)
 
 

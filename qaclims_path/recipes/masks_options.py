@@ -11,7 +11,8 @@ from qaclims_path.compute.refiners.crf import LABEL_STEP, SEGMENTER, TISSUE, Crf
 from qaclims_path.config import Options
 from qaclims_path.data.card import Card
 from qaclims_path.data.protocol import Protocol
-from qaclims_path.models.refiners import RefineSettings
+from qaclims_path.errors import UsageError
+from qaclims_path.models.refiners import RefineSettings, check_band
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Glass = Literal["keep", "ignore", "background"]
@@ -47,6 +48,21 @@ class MaskOptions(Options):
     certainty: Annotated[float, Field(gt=0, lt=1)] = 0.7
     glass: Literal["protocol", "keep"] = "protocol"
     batch: Annotated[int, Field(ge=1)] = 16
+
+
+def fixed_threshold(options: MaskOptions, rules: Protocol) -> float | None:
+    """The threshold of all images where it is not fitted; None where maps never yield background.
+
+    Raises:
+        UsageError: The refiner, or the band of doubt, has no use for it.
+    """
+    if options.threshold == "cross-fitted":
+        if options.refiner == "irn":
+            raise UsageError("Thresholds are fitted on maps before the random walk changes them. Give a number.")
+        return None
+    fixed = protocol_threshold(rules, options.refiner) if options.threshold == "protocol" else options.threshold
+    check_band(options.band, fixed)
+    return fixed
 
 
 def protocol_threshold(rules: Protocol, refiner: str) -> float | None:

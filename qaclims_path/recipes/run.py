@@ -15,11 +15,11 @@ from qaclims_path.config import Tree, flat, read_yaml
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.engine.standing import check_same
-from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_text
 from qaclims_path.files.lock import locked
 from qaclims_path.recipes import run_steps as do
 from qaclims_path.recipes.report import ELSEWHERE, write_run_report
+from qaclims_path.recipes.run_checks import check_asked, check_fit, check_maps, check_masks, check_seg
 from qaclims_path.recipes.run_depends import (
     content_of,
     corpus_depends,
@@ -33,7 +33,6 @@ from qaclims_path.recipes.run_options import FROM_ANSWERS, RunOptions
 from qaclims_path.recipes.run_steps import CONFIG, CORPUS, METRICS, REPORT, Run, read_metrics
 from qaclims_path.recipes.stages import STAGES, Stage, Step, execute, plan
 from qaclims_path.recipes.train_cam_options import SECTIONS
-from qaclims_path.registry import suggest
 
 LOCK = "run.lock"
 
@@ -101,7 +100,7 @@ def stages_of(run: Run) -> list[Stage]:
         UsageError: The options of its stages do not fit together, or the data.
     """
     options, card = run.options, load_card(run.dataset)
-    _check(run, card)
+    check_fit(run, card)
     what = options.evaluate.what
     about = _About(run, card)
     pseudo = _needs_masks(options)
@@ -152,12 +151,14 @@ def _map_stages(run: Run, about: _About) -> list[Stage]:
     if options.corpus is not None and run.corpus is None:
         asked = {"corpus": corpus_depends(options.corpus, run.root), **about(taught)}
         made: tuple[str, ...] = (CORPUS, "corpus.config.yaml")
-        stages.append(Stage("corpus", "ask about every image", 1, asked, (), made, partial(do.ask, run)))
+        check = partial(check_asked, options.corpus)
+        stages.append(Stage("corpus", "ask about every image", 1, asked, (), made, partial(do.ask, run), check))
     elif run.corpus is not None and options.cam.words.source in FROM_ANSWERS:
         depends["answers"] = content_of(run.corpus)
     made = ("cam", "init") if options.cam.init.start == "cam" else ("cam",)
     reads = tuple(stage.name for stage in stages)
-    stages.append(Stage("cam", "train the maps", 1, depends, reads, made, partial(do.train_maps, run)))
+    work, check = partial(do.train_maps, run), partial(check_maps, options.cam)
+    stages.append(Stage("cam", "train the maps", 1, depends, reads, made, work, check))
     shown = {"cams", "masks"} & set(options.evaluate.what)
     refined = (taught,) if _needs_masks(options) else ()
     for split in dict.fromkeys((*refined, *(options.evaluate.splits if shown else ()))):
@@ -182,7 +183,8 @@ def _mask_stages(run: Run, about: _About) -> list[Stage]:
         depends = {"masks": how, **about(split), **about.rules}
         reads = (_name(run, "cams", split), *walked)
         name, work = _name(run, "masks", split), partial(do.refine_maps, run, split)
-        stages.append(Stage(name, f"refine the maps of {split}", 1, depends, reads, (f"masks/{split}",), work))
+        check = partial(check_masks, options.masks, run.protocol)
+        stages.append(Stage(name, f"refine the maps of {split}", 1, depends, reads, (f"masks/{split}",), work, check))
     return stages
 
 
@@ -193,7 +195,8 @@ def _seg_stages(run: Run, about: _About) -> list[Stage]:
     learnt = {key: value for key, value in named(seg).items() if key != "protocol"}  # stands below, with what it says
     depends = {"seg": learnt, **about(seg.split, *watched), **about.rules}
     reads = () if seg.truth else ("masks",)
-    stages = [Stage("seg", "train the segmenter", 1, depends, reads, ("seg",), partial(do.train_segmenter, run))]
+    work, check = partial(do.train_segmenter, run), partial(check_seg, seg)
+    stages = [Stage("seg", "train the segmenter", 1, depends, reads, ("seg",), work, check)]
     how = section.model_dump(mode="json", include={"scales", "flip", "window"})
     for split in section.splits:
         depends = {"evaluate": how, **about(split), **about.rules}
@@ -220,36 +223,3 @@ def _note(run: Run) -> None:
         before, now = (flat({k: v for k, v in each.items() if k not in SECTIONS}) for each in (read_yaml(path), tree))
         check_same(before, now, run.out)
     write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
-
-
-def _check(run: Run, card: Card) -> None:
-    """Refuse before anything is trained what would fail after hours."""
-    options, taught = run.options, run.options.cam.split
-    if run.running.nodes not in ("auto", 1):
-        raise UsageError(
-            f"A run is done on one machine, not on {run.running.nodes}: its folder is locked. Do its stages one by "
-            "one, `qaclims train cam` and `qaclims train seg` with --nodes; `qaclims run` goes on with what is there."
-        )
-    for name, section in (("corpus", options.corpus), ("boundary", options.boundary), ("seg", options.seg)):
-        dataset, split = getattr(section, "dataset", run.dataset), getattr(section, "split", taught)
-        if dataset != run.dataset:
-            raise UsageError(f"'{name}.dataset' is {dataset}, but the run is about {run.dataset}.")
-        if split != taught and not (name == "seg" and options.seg.truth):
-            raise UsageError(f"'{name}.split' is {split}, but the run is trained on '{taught}'. Set both or none.")
-    if run.protocol not in card.protocols:
-        raise UsageError(
-            f"'{card.name}' is not scored under the protocol '{run.protocol}'. "
-            f"{suggest(run.protocol, list(card.protocols))}"
-        )
-    if options.seg.protocol not in (None, run.protocol):
-        raise UsageError(
-            f"'seg.protocol' is {options.seg.protocol}, but masks are made and scored for '{run.protocol}'. "
-            "Leave it out, and set evaluate.protocol."
-        )
-    blind = [split for split in options.evaluate.splits if card.split(split).supervision != "masks"]
-    if blind:
-        seen = ", ".join(name for name, split in card.splits.items() if split.supervision == "masks")
-        raise UsageError(
-            f"'evaluate.splits' names '{blind[0]}', which trains on image labels and has no masks to score against. "
-            f"Splits with masks: {seen or 'none'}."
-        )

@@ -42,6 +42,7 @@ class Stage:
         reads: Names of the stages whose results it reads.
         makes: Files and folders of the run that hold its result.
         run: Does it; called again after an interruption, it goes on where it stopped.
+        check: Raises what would make it fail, before it or any other is begun.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Stage:
     reads: tuple[str, ...]
     makes: tuple[str, ...]
     run: Callable[[], None]
+    check: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def plan(stages: Sequence[Stage], out: Path, *, first: str | None = None, only: 
 
     Raises:
         UsageError: No such stage, or what it reads is not there.
+        QaclimsError: What a stage that is to be done finds wrong with its options.
     """
     for asked in (first, only):
         if asked is not None and not any(_means(asked, stage) for stage in stages):
@@ -131,6 +134,9 @@ def plan(stages: Sequence[Stage], out: Path, *, first: str | None = None, only: 
             anew.add(stage.name)
         steps.append(Step(stage, hashes[stage.name], action, reason))
     _check_inputs(steps, out, records, hashes)
+    for step in steps:
+        if step.action != "skip":
+            step.stage.check()
     return steps
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from qaclims_path.assets import EMBEDDED, embedded_model
 from qaclims_path.compute.regions import Fill, Mode
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.files.hub import HUB, LOCAL, SAFE_FILES, loading, model_name, resolve, revision_of
+from qaclims_path.files.hub import HUB, LOCAL, SAFE_FILES, check_name, loading, model_name, resolve, revision_of
 from qaclims_path.models.judges.frozen import Dtype, FrozenJudge, Towers
 from qaclims_path.registry import Registry, suggest
 
@@ -100,6 +100,13 @@ def load_judge(
     judge = FrozenJudge(towers, device=device, dtype=dtype, mode=mode, fill=fill, published_pixels=published_pixels)
     _is_a: Judge = judge  # the protocol, checked by mypy
     return judge
+
+
+def check_judge(id: str) -> None:  # noqa: A002 - as models are called everywhere
+    """Refuse what cannot be the name of a judge, without loading or downloading anything."""
+    family, name = _split(id)
+    if id != EMBEDDED and _in_a_folder(family, name):
+        check_name(name)
 
 
 def _locate(model: str, revision: str | None) -> tuple[str, Source]:
