@@ -33,6 +33,10 @@ class DatasetProblem(QaclimsError):
     """A folder that is not laid out as the card of the data set says."""
 
 
+class SplitAbsent(DatasetProblem):
+    """A split whose images, or list, labels or masks, are not there at all."""
+
+
 class PredictionProblem(QaclimsError):
     """Predictions that cannot be scored as they are."""
 

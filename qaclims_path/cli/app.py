@@ -1,7 +1,9 @@
 """The `qaclims` command: one subcommand per thing a user can do."""
 
 import sys
-from typing import Annotated
+import warnings
+from pathlib import Path
+from typing import Annotated, TextIO
 
 import typer
 
@@ -26,6 +28,9 @@ from qaclims_path.cli.train import app as train_app
 from qaclims_path.errors import QaclimsError
 
 INTERRUPTED = 130
+PACKAGE = Path(__file__).parents[1]
+
+_show_as_ever = warnings.showwarning
 
 app = typer.Typer(
     name="qaclims",
@@ -73,8 +78,24 @@ app.command()(export)
 app.command()(push)
 
 
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Ours are for people; those of libraries are shown as ever."""
+    if Path(filename).is_relative_to(PACKAGE):
+        typer.echo(f"Warning: {message}", err=True)
+    else:
+        _show_as_ever(message, category, filename, lineno, file, line)
+
+
 def main() -> None:
     """Run a command; errors that the user can mend are one line and an exit code, without a traceback."""
+    warnings.showwarning = _warn
     try:
         app()
     except QaclimsError as error:
@@ -82,10 +103,11 @@ def main() -> None:
             raise
         typer.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:  # typer turns Ctrl-C into it without a word
-            typer.echo("Stopped. Run the same command again to go on.", err=True)
-        raise
+    except (SystemExit, KeyboardInterrupt) as end:
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
+        typer.echo("Stopped. Run the same command again to go on.", err=True)  # typer turns Ctrl-C into a code
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()
         sys.exit(0)

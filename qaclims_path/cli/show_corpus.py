@@ -43,6 +43,8 @@ def build_view(report: "BuildReport") -> Iterator[RenderableType]:
         yield Text(
             f"... and {spaced(report.failed - len(report.failures))} more; `error` in {report.out} has them all."
         )
+    if report.failed:
+        yield Text("Mend them and run the same command again: of a complete corpus, only these are asked about.")
     if report.unlabelled:
         yield Text(f"{spaced(report.unlabelled)} images have no class and were passed over.", style=FAINT)
     share = f" ({report.kept / report.answers:.0%})" if report.answers else ""

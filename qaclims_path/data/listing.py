@@ -18,7 +18,7 @@ from qaclims_path.data.formats import (
 )
 from qaclims_path.data.formats.common import refuse
 from qaclims_path.data.record import Record
-from qaclims_path.errors import BadConfig, BadFile, DatasetProblem
+from qaclims_path.errors import BadConfig, BadFile, DatasetProblem, SplitAbsent
 
 
 def list_records(card: Card, root: Path, split: str) -> list[Record]:
@@ -49,13 +49,17 @@ def list_records(card: Card, root: Path, split: str) -> list[Record]:
 
 
 def choose_split(card: Card, root: Path, split: str | None) -> tuple[str, list[Record]]:
-    """The records of the split asked for, or of the first one that is there, those with masks before the others."""
+    """The records of the split asked for, or of the first one that is there, those with masks before the others.
+
+    Raises:
+        DatasetProblem: There is none, or the first one that is there cannot be listed.
+    """
     best = sorted(card.splits, key=lambda name: card.splits[name].supervision == "labels")
     reasons = []
     for name in best if split is None else [split]:
         try:
             records = list_records(card, root, name)
-        except DatasetProblem as error:
+        except SplitAbsent as error:
             reasons.append(str(error))
             continue
         if records:

@@ -40,6 +40,13 @@ def filled(entry: Entry, shared: Mapping[tuple[str, Kind], Sequence[str]]) -> En
     return entry
 
 
+def only_answers(entry: Entry) -> Entry:
+    """An entry without the terms that were added to it."""
+    for kind in KINDS:
+        entry = entry.with_said(kind, tuple(said for said in entry.said(kind) if said.source == "answer"))
+    return entry
+
+
 def added(entry: Entry, kind: Kind, terms: Iterable[str], source: Source) -> Entry:
     """An entry with further terms behind its answers; those that it has already are not added again."""
     there = set(entry.texts(kind))

@@ -18,7 +18,8 @@ from qaclims_path.files.ahead import ahead
 from qaclims_path.files.lock import Locked, locked
 from qaclims_path.files.progress import track
 from qaclims_path.language.answerers import load_answerer
-from qaclims_path.language.corpus import CorpusWriter, read_corpus
+from qaclims_path.language.corpus import CorpusWriter, Entry, Key, read_corpus
+from qaclims_path.language.counting import only_answers
 from qaclims_path.language.questions import KINDS
 from qaclims_path.models.judges import load_judge
 from qaclims_path.recipes.corpus_ask import Asker, Opened, opened
@@ -110,13 +111,16 @@ def build_corpus(
     plan = plan_corpus(options, root)
     check_built_with(out, describe(options, plan))
     asked = 0
-    if not out.exists():
-        with ExitStack() as stack:
+    with ExitStack() as stack:
+        if not out.exists():
             _hold(stack, out, how.shard)
             check_built_with(out, describe(options, plan))  # somebody may have been quicker
             if not out.exists():
                 asked = _ask(options, plan, out, how, answerer)
                 _join(out, plan, options, how.shard[1])
+        elif how.shard[1] == 1 and (mended := _mended(plan, out)):
+            _hold(stack, out, how.shard)
+            asked = _ask_again(options, plan, out, how, answerer, mended)
     return _report(options, plan, out, how.shard, asked)
 
 
@@ -152,6 +156,35 @@ def _ask(options: CorpusOptions, plan: Plan, out: Path, how: How, answerer: Answ
         if how.shard[1] > 1:
             writer.finish()
     return sum(map(len, waiting))
+
+
+def _mended(plan: Plan, out: Path) -> list[int]:
+    """The groups with an image that could not be read and now can be, by their place in the plan."""
+    unread = {entry.image for entry in read_corpus(out) if entry.error}
+    return [
+        number
+        for number, group in enumerate(plan.groups if unread else ())
+        if any(record.id in unread and opened(record).pixels is not None for record in group)
+    ]
+
+
+def _ask_again(
+    options: CorpusOptions, plan: Plan, out: Path, how: How, answerer: Answerer | None, numbers: Sequence[int]
+) -> int:
+    """Ask about some groups of a complete corpus once more, and share its terms anew."""
+    asker = _asker(options, plan, how, answerer)
+    _same_answerer(out, asker.provenance)
+    groups = [plan.groups[number] for number in numbers]
+    new: dict[Key, Entry] = {}
+    for number, group in zip(numbers, _opened(groups), strict=True):
+        with _drawing(options.seed, number):
+            new |= {entry.key: entry for entry in asker.entries(group)}
+    part = CorpusWriter(out).part
+    part.unlink(missing_ok=True)  # what a stop has left of this
+    with CorpusWriter(out) as writer:
+        writer.write(new.get(entry.key) or only_answers(entry) for entry in read_corpus(out))
+    join_parts(out, [part], [plan.keys(group) for group in plan.groups], sharing(options.sharing, plan.card))
+    return sum(map(len, groups))
 
 
 def _asker(options: CorpusOptions, plan: Plan, how: How, answerer: Answerer | None) -> Asker:

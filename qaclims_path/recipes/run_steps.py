@@ -10,7 +10,7 @@ from qaclims_path.config import flat, settings_of
 from qaclims_path.data.cards import load_card
 from qaclims_path.engine.guards import Interrupted
 from qaclims_path.engine.settings import RunSettings
-from qaclims_path.errors import QaclimsError
+from qaclims_path.errors import BadFile, QaclimsError
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.objects import read_objects
 from qaclims_path.recipes.cams import MapOptions, make_cams
@@ -59,9 +59,15 @@ class Run:
 
 
 def ask(run: Run) -> None:
-    """Build the corpus."""
-    if run.options.corpus is not None:
-        build_corpus(run.options.corpus, run.root, run.out / CORPUS)
+    """Build the corpus, of images that can be read, as the training does."""
+    if run.options.corpus is None:
+        return
+    report = build_corpus(run.options.corpus, run.root, run.out / CORPUS)
+    if report.failed:
+        raise BadFile(
+            f"{report.failed} of {report.images} images could not be read, such as {report.failures[0]} Mend or remove "
+            "them, and run the same command again: only about these is asked again."
+        )
 
 
 def train_maps(run: Run) -> None:

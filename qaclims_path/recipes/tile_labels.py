@@ -99,13 +99,16 @@ def files_for(slides: Sequence[SlideEntry], source: Path, option: str) -> tuple[
 
 def _from_regions(files: dict[str, str], missing: dict[str, str]) -> LabelPlan:
     known: dict[str, Color | None] = {}
+    damaged: list[QaclimsError] = []
     for path in files.values():
         try:
             for called, color in classifications(read_geojson(Path(path))).items():
                 known[called] = known.get(called) or color
-        except QaclimsError:  # said again, where the slide is tiled
-            continue
+        except QaclimsError as error:  # said again, where the slide is tiled
+            damaged.append(error)
     classes = tuple(sorted(called for called in known if not _ignored(called)))
+    if not classes and damaged:
+        raise damaged[0]
     if not classes:
         raise BadFile(f"No region of {', '.join(Path(p).name for p in [*files.values()][:3])} has a class to learn.")
     colors = tuple(known[called] or color_of(i) for i, called in enumerate(classes))

@@ -46,7 +46,13 @@ def _title(report: EvaluationReport, what: str) -> str:
 
 def _table(title: str) -> Table:
     return Table(
-        title=title, title_justify="left", title_style="bold", highlight=False, box=SIMPLE_HEAD, pad_edge=False
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        highlight=False,
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
 
 
@@ -82,9 +88,11 @@ def _means(report: EvaluationReport) -> Table:
 
 def _classes(report: EvaluationReport) -> Table:
     table = _table(_title(report, "Classes"))
-    table.add_column("class", overflow="fold", min_width=10)
+    table.add_column("class", overflow="fold", min_width=4)
     for name in ("IoU %", "95 %", "Dice %", "prec. %", "recall %", "b-IoU %", "pixels"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(
+            name, justify="right", overflow="fold"
+        )  # on a narrow screen, and never without its last digits
     for row in report.per_class:
         cells = (row.dice, row.precision, row.recall, row.boundary_iou)
         table.add_row(

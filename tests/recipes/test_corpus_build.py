@@ -220,6 +220,30 @@ def test_unreadable_images_are_recorded(root, undisturbed, tmp_path):
     entry = found[broken.id, plan.keys([broken])[0][1]]
     assert "is damaged" in entry.error
     assert entry.foreground == entry.background == ()
+    before = out.read_bytes()
+    assert build_corpus(OPTIONS, data, out, answerer=Toy()).asked == 0
+    assert out.read_bytes() == before
+
+
+def test_images_that_were_mended_are_asked_about(root, undisturbed, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(root, data)
+    first, last = (plan_corpus(OPTIONS, data).groups[place][0] for place in (0, -1))
+    whole = {record.id: record.image.path.read_bytes() for record in (first, last)}
+    for record in (first, last):
+        record.image.path.write_bytes(whole[record.id][:100])
+    out = tmp_path / "corpus.jsonl"
+    assert build_corpus(OPTIONS, data, out, answerer=Toy()).failed == 2
+    first.image.path.write_bytes(whole[first.id])
+    report = build_corpus(OPTIONS, data, out, answerer=Toy())
+    assert (report.failed, report.asked) == (1, OPTIONS.together)
+    last.image.path.write_bytes(whole[last.id])
+    out.with_name("corpus.jsonl.part").write_text("left by a process that was killed")
+    with pytest.raises(UsageError, match="was answered by"):
+        build_corpus(OPTIONS, data, out, answerer=Toy(revision="2"))
+    assert build_corpus(OPTIONS, data, out, answerer=Toy()).failed == 0
+    assert out.read_bytes() == undisturbed
+    assert sorted(path.name for path in tmp_path.glob("[!.]*.*")) == ["corpus.config.yaml", "corpus.jsonl"]
 
 
 def test_images_without_answers_get_the_terms_of_their_class(root, tmp_path):

@@ -65,6 +65,16 @@ def test_oracle_is_printed_in_every_table():
     assert "the true image labels chose" in shown(REPORT)
 
 
+@pytest.mark.parametrize("width", [50, 60, 72, 80, 100])
+def test_no_digit_is_lost_on_a_narrow_screen(width):
+    def digits(width):
+        console = Console(file=io.StringIO(), width=width)
+        console.print(score_tables(REPORT)[1])
+        return sorted(letter for letter in console.file.getvalue() if letter.isdigit())
+
+    assert digits(width) == digits(200)
+
+
 @pytest.mark.parametrize(
     "text",
     [

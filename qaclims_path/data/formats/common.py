@@ -13,7 +13,7 @@ from PIL import Image
 from qaclims_path.data.card import Card, Split
 from qaclims_path.data.formats import FakeItem
 from qaclims_path.data.record import ImageFile, MaskFile, MaskSource, Record
-from qaclims_path.errors import BadFile, DatasetProblem
+from qaclims_path.errors import BadFile, DatasetProblem, SplitAbsent
 from qaclims_path.files.atomic import atomic_path
 from qaclims_path.files.folders import IMAGE_SUFFIXES, first_existing, inside, list_files, stem_key
 from qaclims_path.files.images import write_image, write_mask
@@ -39,7 +39,7 @@ class SplitFiles:
         path = first_existing(self.root, spellings)
         if path is None:
             wanted = " or ".join(f"'{spelling}'" for spelling in spellings) or "any spelling of it on the card"
-            raise DatasetProblem(
+            raise SplitAbsent(
                 f"{self.root} has no {wanted} ({what} of the split '{self.name}' of '{self.card.name}'). "
                 f"There is: {_contents(self.root)}. Check the folder given as root, or the spellings on the card."
             )
@@ -58,13 +58,13 @@ class SplitFiles:
         found = ((folder, list_files(folder)) for folder in folders)
         folder, names = next(((folder, names) for folder, names in found if names), (None, []))
         if folder is None:
-            raise DatasetProblem(f"{', '.join(map(str, folders)) or self.root} holds no images of '{self.name}'.")
+            raise SplitAbsent(f"{', '.join(map(str, folders)) or self.root} holds no images of '{self.name}'.")
         if split.list:
             names = _on_list(self.find("the list", split.list), folder, names)
         if split.match:
             names = [name for name in names if re.search(split.match, name)]
         if not names:
-            raise DatasetProblem(
+            raise SplitAbsent(
                 f"None of the images in {folder} belongs to the split '{self.name}': "
                 f"{'its list names none of them' if split.list else f'no name matches {split.match!r}'}."
             )

@@ -169,6 +169,24 @@ def test_language_from_questions_to_page(make, judge, tmp_path):
         stages_of(replace(given, corpus=tmp_path / "none.jsonl"))
 
 
+def test_images_that_cannot_be_read_stop_a_run_before_its_training(make, judge, root, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(root, data)
+    settings = [f"judge.id={judge}", "train.epochs=1", "evaluate.what=[cams]"]
+    run = replace(make(tmp_path / "run", *settings, recipe="phantom/qa-clims-path"), root=data)
+    picture = next((data / "training").glob("*.png"))
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:200])
+    with pytest.raises(
+        BadFile, match=rf"1 of 4 images could not be read, such as {re.escape(picture.stem)}.* is damaged.* Mend"
+    ):
+        do_run(run)
+    assert not (run.out / "cam").exists()
+    picture.write_bytes(whole)
+    assert do_run(run).done == ("corpus", "cam", "cams-val", *LAST)
+    assert '"error"' not in (run.out / "corpus.jsonl").read_text()
+
+
 def test_an_interrupted_corpus_is_built_anew_with_other_options(make, judge, tmp_path):
     settings = [f"judge.id={judge}", "evaluate.what=[cams]", "corpus.together=1"]
     run = make(tmp_path / "run", *settings, recipe="phantom/qa-clims-path")
