@@ -5,6 +5,7 @@ Imports: errors, registry (for suggestions).
 
 import json
 import os
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from qaclims_path.registry import suggest
 Tree = dict[str, Any]
 MAX_YAML_BYTES = 4_000_000
 MAX_EXTENDS = 8
+ALTERNATIVE = re.compile(r"function-|tagged-|constrained-|(int|float|str|bool)$|\w+\[")  # pydantic's, of a union
 
 
 class Options(BaseModel):
@@ -78,7 +80,8 @@ def read_yaml(path: Path) -> Tree:
     except OSError as error:
         raise BadConfig(f"{path} cannot be read: {error.strerror or error}.") from error
     if not isinstance(tree, dict):
-        raise BadConfig(f"{path} should hold `key: value` lines, not a {type(tree).__name__}.")
+        found = "but it is empty" if tree is None else f"not a {type(tree).__name__}"
+        raise BadConfig(f"{path} should hold `key: value` lines, {found}.")
     return tree
 
 
@@ -182,14 +185,12 @@ def parse(model: type[O], tree: Tree, where: object) -> O:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        problems = [_sentence(model, dict(item)) for item in error.errors()]
-        raise BadConfig(f"{where}: {'; '.join(problems)}") from error
+        problems = list(dict.fromkeys(_sentence(model, dict(item)).removesuffix(".") for item in error.errors()))
+        raise BadConfig(f"{where}: {'; '.join(problems)}.") from error
 
 
 def _sentence(model: type[BaseModel], item: Tree) -> str:
-    location = [
-        part for part in item["loc"] if not (isinstance(part, str) and part.startswith(("function-", "tagged-")))
-    ]
+    location = [part for part in item["loc"] if not (isinstance(part, str) and ALTERNATIVE.match(part))]
     where = ".".join(str(part) for part in location)
     if item["type"] == "extra_forbidden":
         known = _fields_at(model, location[:-1])

@@ -8,15 +8,21 @@ from pathlib import Path
 from qaclims_path.errors import BadFile
 from qaclims_path.files.atomic import write_text
 
+HEADER = 1_000_000  # letters that are looked at to tell what separates values
+
 
 def read_csv(path: Path, needed: Sequence[str] = ()) -> Iterator[dict[str, str]]:
     """Rows of a CSV with a header, one at a time; the columns in `needed` must be there.
 
-    Spreadsheets' byte-order mark and surrounding blanks are dropped.
+    Spreadsheets' byte-order mark and surrounding blanks are dropped. Where the header has semicolons and no comma, as
+    spreadsheets write it where numbers have decimal commas, those separate values.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
+            header = file.readline(HEADER)
+            separator, called = (";", "semicolons") if ";" in header and "," not in header else (",", "commas")
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=separator)
             columns = [(name or "").strip() for name in reader.fieldnames or []]
             missing = [name for name in needed if name not in columns]
             if missing:
@@ -29,7 +35,7 @@ def read_csv(path: Path, needed: Sequence[str] = ()) -> Iterator[dict[str, str]]
             for row in reader:
                 if None in row or None in row.values():
                     raise BadFile(
-                        f"{path}, line {reader.line_num}: expected {len(columns)} values separated by commas."
+                        f"{path}, line {reader.line_num}: expected {len(columns)} values separated by {called}."
                     )
                 yield {name: value.strip() for name, value in row.items()}
     except (OSError, UnicodeDecodeError, csv.Error) as error:

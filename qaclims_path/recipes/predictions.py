@@ -22,6 +22,7 @@ from qaclims_path.files.scores import read_scores
 
 MAP_SUFFIXES = (".png", ".ome.tif", ".ome.tiff", ".tif", ".tiff")
 SCORE_SUFFIX = ".npz"
+ALL = (*MAP_SUFFIXES, SCORE_SUFFIX)
 SHOWN = 10
 
 Kind = Literal["missing", "extra", "twice", "wrong size", "wrong codes", "wrong classes", "wrong scores", "unreadable"]
@@ -101,9 +102,13 @@ def find_predictions(
         problems: Gets what is missing, extra or there twice.
         allow_missing: Whether missing ones are no problem.
     """
-    names = list_files(folder, (*MAP_SUFFIXES, SCORE_SUFFIX))
+    names = list_files(folder, ALL)
     if not names:
-        raise PredictionProblem(f"{folder} holds no predictions: neither label maps (.png, .tif) nor scores (.npz).")
+        inner = [str(place) for place in sorted(folder.iterdir()) if place.is_dir() and list_files(place, ALL)]
+        raise PredictionProblem(
+            f"{folder} holds no predictions: neither label maps (.png, .tif) nor scores (.npz)."
+            + (f" There are some in {', '.join(inner[:SHOWN])}." if inner else "")
+        )
     kinds = {name.lower().endswith(SCORE_SUFFIX) for name in names}
     if len(kinds) > 1:
         raise PredictionProblem(f"{folder} holds both label maps and class scores (.npz). Keep one kind in a folder.")
@@ -203,7 +208,7 @@ def _same_size(path: Path, shape: tuple[int, ...], truth_shape: tuple[int, ...])
 
 def _without_suffix(name: str) -> str:
     lower = name.lower()
-    suffix = next(suffix for suffix in (*MAP_SUFFIXES, SCORE_SUFFIX) if lower.endswith(suffix))
+    suffix = next(suffix for suffix in ALL if lower.endswith(suffix))
     return name[: -len(suffix)]
 
 

@@ -24,6 +24,7 @@ from qaclims_path.recipes.segment_report import CohortRow, SegmentReport, notes_
 from qaclims_path.recipes.segment_slide import process
 from qaclims_path.recipes.segment_task import SegmentInputs, SegmentTask, collect
 from qaclims_path.slides.state import SlideState
+from qaclims_path.slides.tissue import check_tissue
 
 BATCH = {"cpu": 4, "cuda": 16}  # tiles of 512 pixels; a CPU is not faster with more
 
@@ -70,6 +71,7 @@ def segment(
         31.4
     """
     options, how, out = options or SegmentOptions(), how or SegmentHow(), out.absolute()
+    check_tissue(inputs.tissue)
     devices = [str(device_of(name.strip())) for name in how.device.split(",")]
     looks = SegmentModel(model, options, devices[0])
     tasks, skipped = collect(inputs, out, options)

@@ -32,6 +32,7 @@ from qaclims_path.slides.manifest import merge
 from qaclims_path.slides.slide_list import SlideEntry, SlideList, collect_slides, read_rows
 from qaclims_path.slides.splits import with_splits
 from qaclims_path.slides.state import SlideState, read_state
+from qaclims_path.slides.tissue import check_tissue
 
 SLIDES = "slides.csv"
 ROWS = ("name", "slide", "patient", "split", "mpp")
@@ -93,8 +94,11 @@ def tile(inputs: TileInputs, out: Path, options: TileOptions, how: How | None = 
     """
     how = how or How()
     out = out.absolute()
+    check_tissue(inputs.tissue)
     found = collect_slides(inputs.slides, leave_out=out)
     labels = plan_labels(found.slides, inputs.labels, masks=options.masks)
+    if inputs.roi:
+        files_for(found.slides, inputs.roi, "--roi")
     if labels.classes:
         make_card(out.name, options, labels, {"train": 1})  # names that no card can hold are refused now
     check_folder(out, options)
@@ -121,6 +125,7 @@ def plan(inputs: TileInputs, out: Path, options: TileOptions, how: How | None = 
     how = how or How()
     out = out.absolute()
     check_folder(out, options)
+    check_tissue(inputs.tissue)
     found = collect_slides(inputs.slides, leave_out=out)
     labels = plan_labels(found.slides, inputs.labels, masks=options.masks)
     tasks = _tasks(inputs, _dealt(found, out, options), out, options, labels)

@@ -193,6 +193,10 @@ def load_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainCamOp
 
 def cam_options(tree: Tree, where: object) -> TrainCamOptions:
     """The options of the training of maps, from a whole recipe; its sections belong to other stages."""
+    known = [*TrainCamOptions.model_fields, *SECTIONS]
+    strange = next((key for key in tree if key not in known), None)
+    if strange is not None:
+        raise BadConfig(f"{where}: unknown key '{strange}'. {suggest(strange, known)}")
     return parse(TrainCamOptions, {key: value for key, value in tree.items() if key not in SECTIONS}, where)
 
 

@@ -162,6 +162,12 @@ def _bands(height: int, rows: int) -> Iterator[tuple[int, int]]:
         yield top, min(top + max(1, rows), height)
 
 
+def check_tissue(tissue: str) -> None:
+    """Refuse a tissue mask that is not there, before anything is begun."""
+    if tissue not in ("otsu", "none") and not Path(tissue).exists():
+        raise BadFile(f"There is no tissue mask {tissue}. Say otsu, none, or a mask (PNG, TIFF, GeoJSON) that exists.")
+
+
 def _file_for(place: Path, slide: Path) -> Path:
     """The file itself, or the one in a folder that is named like the slide."""
     if place.is_dir():
@@ -174,8 +180,7 @@ def _file_for(place: Path, slide: Path) -> Path:
         if found is None:
             raise BadFile(f"{place} holds no mask or GeoJSON named {slide.stem}.")
         return found
-    if not place.is_file():
-        raise BadFile(f"There is no tissue mask {place}. Say otsu, none, or a mask (PNG, TIFF, GeoJSON) that exists.")
+    check_tissue(str(place))
     if place.suffix.lower() not in (*MASK_SUFFIXES, *REGION_SUFFIXES):
         raise BadFile(f"{place} is no mask that can be read; it should be PNG, TIFF or GeoJSON.")
     return place

@@ -25,8 +25,9 @@ def table(folder: Path, content: bytes) -> Path:
         b" file , tumor \n a.png , 1 \n",
         b'"file","tumor"\n"a.png","1"',
         b"file,tumor\n\na.png,1\n\n",
+        b"\xef\xbb\xbffile;tumor\r\na.png;1\r\n",
     ],
-    ids=["plain", "spreadsheet", "blanks", "quoted", "empty lines"],
+    ids=["plain", "spreadsheet", "blanks", "quoted", "empty lines", "spreadsheet with decimal commas"],
 )
 def test_the_same_table_in_several_spellings(tmp_path: Path, content: bytes) -> None:
     assert list(read_csv(table(tmp_path, content), ["file"])) == [{"file": "a.png", "tumor": "1"}]
@@ -48,7 +49,8 @@ def test_other_scripts_commas_and_line_breaks_in_cells(tmp_path: Path) -> None:
         ("file,tumor\nä,1\n".encode("latin-1"), r"cannot be read as CSV: .*utf-8"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff", r"cannot be read as CSV: .*utf-8"),
         (b"file,tumor\n" + b"x" * 200_000 + b",1\n", r"cannot be read as CSV: field larger than field limit"),
-        (b"file;tumor\na;1\n", r"has no column file\. Columns found: file;tumor\."),
+        (b"file;tumor\na,1\n", r"line 2: expected 2 values separated by semicolons"),
+        (b"name;tumor\na;1\n", r"has no column file\. Columns found: name, tumor\."),
     ],
     ids=[
         "other column",
@@ -59,6 +61,7 @@ def test_other_scripts_commas_and_line_breaks_in_cells(tmp_path: Path) -> None:
         "latin",
         "picture",
         "huge cell",
+        "commas under semicolons",
         "semicolons",
     ],
 )

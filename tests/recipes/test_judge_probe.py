@@ -1,5 +1,6 @@
 """Probing: a judge that knows by colour, one that knows nothing, and data of every kind."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def test_regions_of_their_own_colour_are_told_apart(root: Path) -> None:
     assert sum(sum(row) for row in report.regions.confusion) == report.regions.count >= 8
     assert report.images.count == 8
     assert report.images.named <= 8
+
+
+def test_a_split_with_a_mask_missing_is_not_passed_over(root: Path) -> None:
+    card = load_card("bcss-wsss")
+    next((root / "val" / "mask").glob("*.png")).unlink()
+    with pytest.raises(DatasetProblem, match="1 image without a mask"):
+        probe_judge(colours("bcss-wsss"), card, root)
+    shutil.rmtree(root / "val")
+    assert probe_judge(colours("bcss-wsss"), card, root).split == "test"
 
 
 def test_a_blind_judge_is_no_better_than_chance(root: Path) -> None:

@@ -277,6 +277,26 @@ def test_dry_run_foretells_and_writes_nothing(tiled, slides, tmp_path):
     assert plan(inputs(slides, labels=None), tmp_path / "o", options) == []
 
 
+def test_a_misspelt_file_ties_no_folder_to_it(slides, tmp_path):
+    out, given = tmp_path / "out", TileInputs((str(slides),))
+    for wrong, sentence in (
+        (replace(given, tissue="otzu"), "There is no tissue mask otzu"),
+        (replace(given, roi=tmp_path / "nofile"), "--roi .*nofile does not exist"),
+    ):
+        with pytest.raises(BadFile, match=sentence):
+            tile(wrong, out, OPTIONS)
+        assert not out.exists()
+
+
+def test_annotations_that_are_damaged_are_called_so(slides, tmp_path):
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for path in slides.glob("*.geojson"):
+        (labels / path.name).write_text(path.read_text()[:300])
+    with pytest.raises(BadFile, match=r"geojson.* is not valid JSON.*Export it again"):
+        tile(TileInputs((str(slides),), labels=labels), tmp_path / "out", OPTIONS)
+
+
 def test_impossible_requests(slides, tmp_path):
     with pytest.raises(UsageError, match=r"no part 3 of 2"):
         How(shard=(3, 2))

@@ -69,7 +69,7 @@ def read_table(card: Card, path: Path) -> Table:
         try:
             if key in table.present:
                 raise ValueError(f"'{image}' has a second row")
-            table.present[key] = _present(card, index, cells)
+            table.present[key] = _present(card, index, cells, path)
         except ValueError as error:
             problems.append(f"line {line}: {error}")
         patient = next((cells[column] for column in PATIENT_COLUMNS if cells.get(column)), None)
@@ -81,7 +81,7 @@ def read_table(card: Card, path: Path) -> Table:
     return table
 
 
-def _present(card: Card, index: Mapping[str, int], cells: Mapping[str, str]) -> tuple[int, ...]:
+def _present(card: Card, index: Mapping[str, int], cells: Mapping[str, str], path: Path) -> tuple[int, ...]:
     if "labels" in cells:
         called = [part.strip() for part in cells["labels"].replace("|", ";").split(";") if part.strip()]
         unknown = [name for name in called if spoken(name) not in index]
@@ -91,7 +91,10 @@ def _present(card: Card, index: Mapping[str, int], cells: Mapping[str, str]) -> 
     marks = {index[spoken(column)]: (column, value) for column, value in cells.items() if spoken(column) in index}
     missing = [name for i, name in enumerate(card.names) if i not in marks]
     if missing:
-        raise BadFile(f"The table of labels needs a column `labels`, or one per class; {', '.join(missing)} has none.")
+        raise BadFile(
+            f"{path} needs a column `labels`, or one per class; {', '.join(missing)} has none. "
+            f"Found: {', '.join(cells)}."
+        )
     wrong = [f"{column} is '{value}'" for column, value in marks.values() if value.casefold() not in (*TRUE, *FALSE)]
     if wrong:
         raise ValueError(f"{wrong[0]}, which is neither 0 nor 1")

@@ -68,6 +68,8 @@ def test_tissue_is_scored_without_a_gate_and_photographs_as_published(recipe, se
         (["masks.refiner=cfr"], NotRegistered, "Did you mean 'crf'"),
         (["seg.network.architecture=unett"], NotRegistered, "Did you mean 'unet'"),
         (["evaluate.what=[]"], BadConfig, "evaluate.*'what'"),
+        (["mask.refiner=crf"], BadConfig, "unknown key 'mask'. Did you mean 'masks'"),
+        (["masks.threshold=foo"], BadConfig, "'threshold': Input should be 'protocol' or 'cross-fitted' .given: 'foo'"),
         (["evaluate.whatt=[cams]"], BadConfig, "unknown key 'whatt'"),
         (["masks=crf"], BadConfig, "'masks' should hold"),
         (["cams.overlays=3"], BadConfig, "unknown key 'overlays'"),
