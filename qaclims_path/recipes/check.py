@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qaclims_path.data.card import Card
+from qaclims_path.data.formats.folder import read_table
 from qaclims_path.data.record import ImageSource, MaskFile, Record
 from qaclims_path.errors import DatasetProblem, QaclimsError
-from qaclims_path.files.folders import first_existing, list_files
+from qaclims_path.files.folders import first_existing, list_files, stem_key
 from qaclims_path.files.progress import track
 from qaclims_path.recipes.check_split import Listing, examine, list_tolerantly
 
@@ -162,6 +163,7 @@ def _of_listings(card: Card, root: Path, listings: dict[str, Listing], *, comple
             yield "count", f"The split '{name}' has {seen.summary}. Remove what does not belong to it, such as copies."
         elif complete and seen.state in ("partial", "absent"):
             yield "count", f"The split '{name}' is {seen.summary}. Fetch the rest, or check without --complete."
+    yield from (("missing", sentence) for sentence in _rows_without_image(card, root, listings))
     yield from (("patient", sentence) for sentence in _in_two_parts(card, listings))
     yield from (("extra", sentence) for sentence in _extra_masks(card, root, listings))
 
@@ -181,6 +183,27 @@ def _against_card(card: Card, name: str, listing: Listing) -> SplitCheck:
     else:
         state, summary = "too many", f"{spaced(images)} images, but {spaced(split.count)} were published"
     return SplitCheck(name, split.part, state, images, split.count, summary)
+
+
+def _rows_without_image(card: Card, root: Path, listings: dict[str, Listing]) -> Iterator[str]:
+    """Rows of tables of labels that no split has an image for, where no published count tells that some are missing."""
+    there = {stem_key(record.image.name) for record in _all(listings)}
+    tables = (
+        first_existing(root, card.split(name).labels)
+        for name, listing in listings.items()
+        if listing.records and card.split(name).labels_from == "table" and card.split(name).count is None
+    )
+    for path in dict.fromkeys(table for table in tables if table is not None and table.suffix == ".csv"):
+        try:
+            gone = [key for key in read_table(card, path).present if key not in there]
+        except QaclimsError:  # already reported by the listing
+            continue
+        if gone:
+            more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
+            yield (
+                f"{len(gone)} image{'s' * (len(gone) > 1)} of {path} cannot be found: {', '.join(gone[:SHOWN])}{more}. "
+                "Fetch the rest, or remove the rows."
+            )
 
 
 def _in_two_parts(card: Card, listings: dict[str, Listing]) -> Iterator[str]:

@@ -264,6 +264,18 @@ def test_labels_against_masks(tmp_path):
     assert "contradiction" in kinds(check(card, root))
 
 
+def test_rows_of_pictures_that_are_not_there(tmp_path):
+    card, root = load_card("folder"), tmp_path / "data"
+    write_fake(card, root, images=3)
+    assert check(card, root).passed
+    table = next(root.rglob("labels.csv"))
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines, lines[1].replace(lines[1].split(",")[0], "nope.png")]) + "\n")
+    report = check(card, root)
+    assert kinds(report) == {"missing": 1}
+    assert f"1 image of {table} cannot be found: nope. Fetch the rest, or remove the rows." in sentences(report)
+
+
 def test_everything_at_once_is_all_reported(root, card):
     train, images, masks = files(train_folder(root)), files(root / "val" / "img"), files(root / "val" / "mask")
     train[0].rename(train[0].with_name("nothing.png"))
