@@ -182,7 +182,7 @@ def _thresholds(
     options: MaskOptions, reader: MapReader, card: Card, rules: Protocol, records: Sequence[Record]
 ) -> dict[str, float | None]:
     """The threshold of every image."""
-    fixed = fixed_threshold(options, rules)
+    fixed = fixed_threshold(options, rules, masks=all(record.mask is not None for record in records))
     if options.threshold == "cross-fitted":
         return dict(crossfitted(reader, card, rules, records))
     return dict.fromkeys((record.id for record in records), fixed)

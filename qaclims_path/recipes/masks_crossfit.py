@@ -28,17 +28,7 @@ def crossfitted(reader: MapReader, card: Card, rules: Protocol, records: Sequenc
         rules: How maps are scored; background must be predicted.
         records: With masks.
     """
-    if not rules.predict_background:
-        raise UsageError(
-            f"Under the protocol '{rules.name}' maps never yield background, so there is no threshold to fit. "
-            "Leave --threshold out."
-        )
     ready = sorted((record for record in records if record.id in reader), key=_owner)
-    if any(record.mask is None for record in ready):
-        raise UsageError(
-            "Fitting a threshold needs masks, and this split trains on image labels. Leave --threshold out to take the "
-            "protocol's, or give a number."
-        )
     groups = [(owner, list(members)) for owner, members in groupby(ready, _owner)]
     if len(groups) < 2:
         raise UsageError("A threshold cannot be fitted on others' images where there is only one patient.")

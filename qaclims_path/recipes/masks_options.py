@@ -50,15 +50,30 @@ class MaskOptions(Options):
     batch: Annotated[int, Field(ge=1)] = 16
 
 
-def fixed_threshold(options: MaskOptions, rules: Protocol) -> float | None:
+def fixed_threshold(options: MaskOptions, rules: Protocol, *, masks: bool) -> float | None:
     """The threshold of all images where it is not fitted; None where maps never yield background.
 
+    Args:
+        options: How maps become masks.
+        rules: How they are scored.
+        masks: Whether the images have masks to fit a threshold on.
+
     Raises:
-        UsageError: The refiner, or the band of doubt, has no use for it.
+        UsageError: These images, the refiner or the band of doubt cannot have it.
     """
     if options.threshold == "cross-fitted":
         if options.refiner == "irn":
             raise UsageError("Thresholds are fitted on maps before the random walk changes them. Give a number.")
+        if not rules.predict_background:
+            raise UsageError(
+                f"Under the protocol '{rules.name}' maps never yield background, so there is no threshold to fit. "
+                "Leave --threshold out."
+            )
+        if not masks:
+            raise UsageError(
+                "Fitting a threshold needs masks, and this split trains on image labels. Leave --threshold out to take "
+                "the protocol's, or give a number."
+            )
         return None
     fixed = protocol_threshold(rules, options.refiner) if options.threshold == "protocol" else options.threshold
     check_band(options.band, fixed)

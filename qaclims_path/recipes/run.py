@@ -183,7 +183,7 @@ def _mask_stages(run: Run, about: _About) -> list[Stage]:
         depends = {"masks": how, **about(split), **about.rules}
         reads = (_name(run, "cams", split), *walked)
         name, work = _name(run, "masks", split), partial(do.refine_maps, run, split)
-        check = partial(check_masks, options.masks, run.protocol)
+        check = partial(check_masks, options.masks, run.protocol, about.card.split(split))
         stages.append(Stage(name, f"refine the maps of {split}", 1, depends, reads, (f"masks/{split}",), work, check))
     return stages
 

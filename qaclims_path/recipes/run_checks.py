@@ -5,7 +5,7 @@ Nothing is downloaded for it: an id of a hub is looked at only as far as its spe
 
 from pathlib import Path
 
-from qaclims_path.data.card import Card
+from qaclims_path.data.card import Card, Split
 from qaclims_path.data.protocol import load_protocol
 from qaclims_path.errors import UsageError
 from qaclims_path.files.hub import HUB
@@ -71,9 +71,9 @@ def check_maps(options: TrainCamOptions) -> None:
         read_settings(network_folder(Path(options.init.start)))
 
 
-def check_masks(options: MaskOptions, protocol: str) -> None:
+def check_masks(options: MaskOptions, protocol: str, split: Split) -> None:
     """Refuse thresholds that masks of these data cannot have."""
-    fixed_threshold(options, load_protocol(protocol))
+    fixed_threshold(options, load_protocol(protocol), masks=split.supervision == "masks")
 
 
 def check_seg(options: TrainSegOptions) -> None:

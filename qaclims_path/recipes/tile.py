@@ -97,16 +97,14 @@ def tile(inputs: TileInputs, out: Path, options: TileOptions, how: How | None = 
     check_tissue(inputs.tissue)
     found = collect_slides(inputs.slides, leave_out=out)
     labels = plan_labels(found.slides, inputs.labels, masks=options.masks)
-    if inputs.roi:
-        files_for(found.slides, inputs.roi, "--roi")
     if labels.classes:
         make_card(out.name, options, labels, {"train": 1})  # names that no card can hold are refused now
     check_folder(out, options)
     with ExitStack() as stack:
         _hold(stack, out, how.shard)
         check_folder(out, options)  # somebody may have been quicker
-        mark_folder(out, options)
         tasks = _tasks(inputs, _dealt(found, out, options), out, options, labels)
+        mark_folder(out, options)  # now that there is nothing to refuse
         _write_list(out, tasks)
         mine = tasks[how.shard[0] - 1 :: how.shard[1]]
         to_do = [task for task in mine if not _is_done(task)]

@@ -90,9 +90,7 @@ def _classes(report: EvaluationReport) -> Table:
     table = _table(_title(report, "Classes"))
     table.add_column("class", overflow="fold", min_width=4)
     for name in ("IoU %", "95 %", "Dice %", "prec. %", "recall %", "b-IoU %", "pixels"):
-        table.add_column(
-            name, justify="right", overflow="fold"
-        )  # on a narrow screen, and never without its last digits
+        table.add_column(name, justify="right", overflow="fold")  # a number that is cut off looks whole
     for row in report.per_class:
         cells = (row.dice, row.precision, row.recall, row.boundary_iou)
         table.add_row(

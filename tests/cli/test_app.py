@@ -85,3 +85,10 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "go on" in said
     assert "Traceback" not in said
+
+
+def test_warnings_of_ours_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "cut.jsonl").write_text('{"image": "a", "label": "tumor"}\n{"image": "b", "la')
+    said = qaclims("corpus", "stats", "cut.jsonl", cwd=tmp_path).stderr
+    assert "Warning: The last line of cut.jsonl was cut off and is left out." in said
+    assert "corpus.py" not in said

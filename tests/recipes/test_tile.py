@@ -285,7 +285,8 @@ def test_a_misspelt_file_ties_no_folder_to_it(slides, tmp_path):
     ):
         with pytest.raises(BadFile, match=sentence):
             tile(wrong, out, OPTIONS)
-        assert not out.exists()
+        assert not (out / "tiling.json").exists()
+    assert tile(given, out, OPTIONS.model_copy(update={"mpp": 1.0})).complete
 
 
 def test_annotations_that_are_damaged_are_called_so(slides, tmp_path):
