@@ -107,7 +107,7 @@ def find_predictions(
         inner = [str(place) for place in sorted(folder.iterdir()) if place.is_dir() and list_files(place, ALL)]
         raise PredictionProblem(
             f"{folder} holds no predictions: neither label maps (.png, .tif) nor scores (.npz)."
-            + (f" There are some in {', '.join(inner[:SHOWN])}." if inner else "")
+            + (f" Such files are in {', '.join(inner[:SHOWN])}." if inner else "")
         )
     kinds = {name.lower().endswith(SCORE_SUFFIX) for name in names}
     if len(kinds) > 1:

@@ -80,6 +80,7 @@ def do_run(
         ('cam', 'cams', 'cams-val', 'masks', 'masks-val', 'seg', 'seg-val', 'evaluate', 'report')
     """
     stages = stages_of(run)
+    plan(stages, run.out, first=first, only=only)  # what is wrong is said before a folder is made for the lock
     with locked(run.out / LOCK):
         steps = plan(stages, run.out, first=first, only=only)
         _note(run)

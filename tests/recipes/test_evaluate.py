@@ -344,7 +344,7 @@ def test_folders_that_hold_nothing_to_score(bcss, masks, scores_folder, tmp_path
     (tmp_path / "empty").mkdir()
     with pytest.raises(PredictionProblem, match="holds no predictions"):
         evaluate(tmp_path / "empty", CARD, bcss, "val")
-    with pytest.raises(PredictionProblem, match=f"There are some in .*/cams, {re.escape(str(masks))}"):
+    with pytest.raises(PredictionProblem, match=f"Such files are in .*/cams, {re.escape(str(masks))}"):
         evaluate(masks.parent, CARD, bcss, "val")
     with pytest.raises(PredictionProblem, match="None of the 4 predictions"):
         evaluate(masks, CARD, bcss, "test", allow_missing=True)
