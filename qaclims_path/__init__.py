@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qaclims_path.data import open_dataset as open_dataset
     from qaclims_path.models.judges import load_judge as load_judge
-    from qaclims_path.recipes.evaluate import evaluate as evaluate
-    from qaclims_path.recipes.segment import segment as segment
-    from qaclims_path.recipes.train_cam import train_cam as train_cam
+    from qaclims_path.pipeline.cam.train import train_cam as train_cam
+    from qaclims_path.pipeline.evaluation.evaluate import evaluate as evaluate
+    from qaclims_path.pipeline.inference.segment import segment as segment
     from qaclims_path.slides.reader import open_slide as open_slide
 
 __version__ = "0.1.0"
@@ -26,9 +26,9 @@ _PUBLIC = {
     "open_dataset": "qaclims_path.data",
     "open_slide": "qaclims_path.slides.reader",
     "load_judge": "qaclims_path.models.judges",
-    "train_cam": "qaclims_path.recipes.train_cam",
-    "segment": "qaclims_path.recipes.segment",
-    "evaluate": "qaclims_path.recipes.evaluate",
+    "train_cam": "qaclims_path.pipeline.cam.train",
+    "segment": "qaclims_path.pipeline.inference.segment",
+    "evaluate": "qaclims_path.pipeline.evaluation.evaluate",
 }
 
 __all__ = ["__version__", "evaluate", "load_judge", "open_dataset", "open_slide", "segment", "train_cam"]

@@ -32,6 +32,6 @@ def embedded_model(kind: Literal["judge", "answerer"]) -> Path:
     if not (folder / EMBEDDED_WEIGHTS[kind]).is_file():
         raise QaclimsError(
             f"This installation has no embedded {kind}. Install the package again (pip install --force-reinstall "
-            "qaclims-path), or, in a checkout, make it with scripts/train_embedded.py."
+            "qaclims-path), or, in a checkout, make it with scripts/embedded/train.py."
         )
     return folder

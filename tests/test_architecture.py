@@ -13,7 +13,7 @@ ROOT = PACKAGE.parent
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"recipes"},
+    {"pipeline"},
     {"report", "engine"},
     {"language", "models", "data"},
     {"slides"},

@@ -65,7 +65,7 @@ def test_a_task_whose_time_is_over_is_queued_again(start):
 
 def test_its_options_are_those_of_the_command(checkout):
     text = Path(checkout / "scripts/job_array.sh").read_text()
-    from qaclims_path.recipes.train_cam_options import recipe_names
+    from qaclims_path.pipeline.configs import recipe_names
 
     methods = text.partition("METHODS:-")[2].partition("}")[0].split()
     assert methods

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qaclims_path.cli.words import card_of
+from qaclims_path.cli.options import card_of
 
 if TYPE_CHECKING:
     pass
@@ -55,8 +55,8 @@ def probe(
 
     Example: `qaclims answerer probe blip:Salesforce/blip-vqa-base --dataset bcss-wsss --root BCSS-WSSS`
     """
-    from qaclims_path.cli.show import print_json
-    from qaclims_path.recipes.answerer_probe import Probing, answerer_of, probe_answerer, words_of
+    from qaclims_path.cli.views.console import print_json
+    from qaclims_path.pipeline.answerer.probe import Probing, answerer_of, probe_answerer, words_of
 
     words = words_of(card_of(dataset, card), bank=bank, lexicon=lexicon, organ=organ)
     loaded = answerer_of(answerer, words, revision=revision, device=device, dtype=dtype, batch=batch, size=size)
@@ -64,9 +64,9 @@ def probe(
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_answerers import probe_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.judges import answerer_view
 
-        print_parts(probe_view(report))
+        print_parts(answerer_view(report))
     if report.unread:
         raise typer.Exit(3)

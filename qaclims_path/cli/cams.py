@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.running import FINISHED_WITH_FAILURES, Precision, UsePrecision, scales_of
+from qaclims_path.cli.options import FINISHED_WITH_FAILURES, Precision, UsePrecision, scales_of
 
 
 class Classes(StrEnum):
@@ -45,8 +45,8 @@ def cams(
 
     Example: `qaclims cams runs/cam --split train --root BCSS-WSSS --overlays 20`
     """
-    from qaclims_path.cli.show import console, print_json
-    from qaclims_path.recipes.cams import MapOptions, make_cams
+    from qaclims_path.cli.views.console import console, print_json
+    from qaclims_path.pipeline.cam.maps import MapOptions, make_cams
 
     options = MapOptions(
         classes=classes.value,
@@ -60,7 +60,7 @@ def cams(
     if as_json:
         print_json(report.as_json())
     else:
-        from qaclims_path.cli.show_cams import cams_tables
+        from qaclims_path.cli.views.split import cams_tables
 
         console().print(*cams_tables(report), sep="\n\n")
     if report.failed:

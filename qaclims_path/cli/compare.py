@@ -24,9 +24,9 @@ def compare(
 
     Example: `qaclims compare runs/cam+-* runs/path-* --against cam+ --out table.csv`
     """
-    from qaclims_path.cli.show import print_json, print_parts
-    from qaclims_path.cli.show_compare import compare_parts
-    from qaclims_path.recipes.compare import compare as compare_runs
+    from qaclims_path.cli.views.console import print_json, print_parts
+    from qaclims_path.cli.views.run import compare_parts
+    from qaclims_path.pipeline.run.compare import compare as compare_runs
 
     report = compare_runs(runs, against=against, out=out, replicates=bootstrap, seed=seed)
     if as_json:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qaclims_path.cli.words import card_if_given, part_of
+from qaclims_path.cli.options import card_if_given, part_of
 from qaclims_path.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,30 +43,30 @@ def build(
 
     Example: `qaclims corpus build wsss4luad --root wsss4luad --out corpus.jsonl --set judge.id=judge`
     """
-    from qaclims_path.cli.show import print_json
-    from qaclims_path.recipes.corpus_options import load_corpus_options
+    from qaclims_path.cli.views.console import print_json
+    from qaclims_path.pipeline.corpus.options import load_corpus_options
 
     options = load_corpus_options(config, settings or ())
     if dry_run:
-        from qaclims_path.recipes.corpus_plan import foretell
+        from qaclims_path.pipeline.corpus.plan import foretell
 
         foretold = foretell(options, root)
         if as_json:
             print_json(foretold)
         else:
-            from qaclims_path.cli.show import print_parts
-            from qaclims_path.cli.show_corpus import foretold_view
+            from qaclims_path.cli.views.console import print_parts
+            from qaclims_path.cli.views.corpus import foretold_view
 
             print_parts(foretold_view(foretold))
         return
-    from qaclims_path.recipes.corpus_build import How, build_corpus
+    from qaclims_path.pipeline.corpus.build import How, build_corpus
 
     report = build_corpus(options, root, out, How(part_of(shard), device, dtype, batch))
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_corpus import build_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.corpus import build_view
 
         print_parts(build_view(report))
     if report.failed:
@@ -86,15 +86,15 @@ def import_command(
 
     Example: `qaclims corpus import voc_vqa_fg_blip.npy voc_vqa_bg_blip.npy --out corpus.jsonl --dataset voc2012`
     """
-    from qaclims_path.cli.show import print_json
-    from qaclims_path.recipes.corpus_import import import_published
+    from qaclims_path.cli.views.console import print_json
+    from qaclims_path.pipeline.corpus.published import import_published
 
     report = import_published(foreground, background, out, card=card_if_given(dataset, card))
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_corpus import import_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.corpus import import_view
 
         print_parts(import_view(report))
 
@@ -117,8 +117,8 @@ def show(
 
     Example: `qaclims corpus show corpus.jsonl --html corpus.html --root wsss4luad`
     """
-    from qaclims_path.cli.show import print_json
-    from qaclims_path.recipes.corpus_show import show_corpus, write_page
+    from qaclims_path.cli.views.console import print_json
+    from qaclims_path.pipeline.corpus.show import show_corpus, write_page
 
     if root is not None and html is None:
         raise UsageError("--root is for the pictures of a page. Give --html too, or leave --root out.")
@@ -128,8 +128,8 @@ def show(
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_corpus import show_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.corpus import show_view
 
         print_parts(show_view(report, answers=image is not None))
 
@@ -140,15 +140,15 @@ def stats(corpus: Corpus, as_json: Json = False) -> None:
 
     Example: `qaclims corpus stats corpus.jsonl`
     """
-    from qaclims_path.cli.show import print_json
-    from qaclims_path.recipes.corpus_stats import corpus_stats
+    from qaclims_path.cli.views.console import print_json
+    from qaclims_path.pipeline.corpus.stats import corpus_stats
 
     report = corpus_stats(corpus)
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_corpus import stats_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.corpus import stats_view
 
         print_parts(stats_view(report))
 
@@ -163,14 +163,14 @@ def diff(
 
     Example: `qaclims corpus diff retrieval.jsonl chat.jsonl`
     """
-    from qaclims_path.cli.show import print_json
-    from qaclims_path.recipes.corpus_diff import corpus_diff
+    from qaclims_path.cli.views.console import print_json
+    from qaclims_path.pipeline.corpus.diff import corpus_diff
 
     report = corpus_diff(before, after)
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_corpus import diff_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.corpus import diff_view
 
         print_parts(diff_view(report))

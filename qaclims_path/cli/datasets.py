@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qaclims_path.cli.words import card_of
+from qaclims_path.cli.options import card_of
 from qaclims_path.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ def list_command(as_json: Json = False) -> None:
 
     Example: `qaclims datasets list`
     """
-    from qaclims_path.cli.show import print_json
-    from qaclims_path.recipes.list_cards import list_cards
+    from qaclims_path.cli.views.console import print_json
+    from qaclims_path.pipeline.datasets.list_cards import list_cards
 
     report = list_cards()
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_datasets import list_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.datasets import list_view
 
         print_parts(list_view(report))
     if report.broken:
@@ -62,17 +62,17 @@ def show(
     if (root is None) != (png is None) or (split is not None and png is None):
         raise UsageError("A contact sheet needs both --root (where the data lies) and --png (the file to draw).")
     if root is not None and png is not None:
-        from qaclims_path.recipes.show import draw_sheet
+        from qaclims_path.pipeline.datasets.contact_sheet import draw_sheet
 
         drawn = draw_sheet(facts, root, png, split=split, seed=seed)
         _report(drawn, f"{drawn.png}: {sum(drawn.pictures.values())} pictures of '{drawn.split}'.", as_json=as_json)
     elif as_json:
-        from qaclims_path.cli.show import print_json
+        from qaclims_path.cli.views.console import print_json
 
         print_json(facts.model_dump(mode="json"))
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_datasets import card_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.datasets import card_view
 
         print_parts(card_view(facts))
 
@@ -90,15 +90,15 @@ def check(
 
     Example: `qaclims datasets check bcss-wsss --root BCSS-WSSS`
     """
-    from qaclims_path.cli.show import print_json
-    from qaclims_path.recipes.check import check as run
+    from qaclims_path.cli.views.console import print_json
+    from qaclims_path.pipeline.datasets.check import check as run
 
     report = run(card_of(name, card, called="NAME"), root, complete=complete, quick=quick)
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_datasets import check_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.datasets import check_view
 
         print_parts(check_view(report))
     if not report.passed:
@@ -117,15 +117,15 @@ def stats(
 
     Example: `qaclims datasets stats bcss-wsss --root BCSS-WSSS`
     """
-    from qaclims_path.cli.show import print_json
-    from qaclims_path.recipes.stats import stats as run
+    from qaclims_path.cli.views.console import print_json
+    from qaclims_path.pipeline.datasets.stats import stats as run
 
     report = run(card_of(name, card, called="NAME"), root, out=out)
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_datasets import stats_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.datasets import stats_view
 
         print_parts(stats_view(report))
 
@@ -145,7 +145,7 @@ def fake(
 
     Example: `qaclims datasets fake phantom --out phantom --images 24 --slides 1`
     """
-    from qaclims_path.recipes.fake import make_fake
+    from qaclims_path.pipeline.datasets.fake import make_fake
 
     report = make_fake(
         card_of(name, card, called="NAME"), out, images=images, seed=seed, slides=slides, slide_size=slide_size
@@ -169,7 +169,7 @@ def init(
 
     Example: `qaclims datasets init --name mine --classes tumor,stroma --out mine.yaml`
     """
-    from qaclims_path.recipes.init_card import init_card
+    from qaclims_path.pipeline.datasets.init_card import init_card
 
     report = init_card(name, out, classes=classes.split(","), from_qupath=from_qupath)
     left_out = f" Left out: {', '.join(report.left_out)}." if report.left_out else ""
@@ -178,7 +178,7 @@ def init(
 
 
 def _report(report: object, sentence: str, *, as_json: bool) -> None:
-    from qaclims_path.cli.show import print_json
+    from qaclims_path.cli.views.console import print_json
 
     if as_json:
         print_json(report)

@@ -23,11 +23,11 @@ def demo(
     """
     from dataclasses import replace
 
-    from qaclims_path.cli.show import print_json, print_parts
-    from qaclims_path.cli.show_compare import compare_parts
+    from qaclims_path.cli.views.console import print_json, print_parts
+    from qaclims_path.cli.views.run import compare_parts
     from qaclims_path.data.phantoms.splits import EMBEDDED
-    from qaclims_path.recipes.demo import demo as run
-    from qaclims_path.recipes.demo_size import CONTROLS, FULL, QUICK
+    from qaclims_path.pipeline.demo.demo import demo as run
+    from qaclims_path.pipeline.demo.size import CONTROLS, FULL, QUICK
     from qaclims_path.report.demo import places_part
 
     size = QUICK if quick else FULL

@@ -14,8 +14,8 @@ def doctor(
 
     Example: `qaclims doctor`
     """
-    from qaclims_path.cli.show import console, print_json
-    from qaclims_path.recipes.doctor import diagnose
+    from qaclims_path.cli.views.console import console, print_json
+    from qaclims_path.pipeline.doctor import diagnose
     from qaclims_path.report.doctor import doctor_page
 
     report = diagnose()

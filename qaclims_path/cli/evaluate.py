@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.running import FINISHED_WITH_FAILURES
+from qaclims_path.cli.options import FINISHED_WITH_FAILURES
 from qaclims_path.errors import UsageError
 
 
@@ -56,8 +56,8 @@ def evaluate(
     """
     if (dataset is None) == (card is None):
         raise UsageError("Give either --dataset NAME or --card FILE.")
-    from qaclims_path.cli.show import console, print_json
-    from qaclims_path.recipes.evaluate import evaluate as score
+    from qaclims_path.cli.views.console import console, print_json
+    from qaclims_path.pipeline.evaluation.evaluate import evaluate as score
     from qaclims_path.report.scores import score_tables
 
     report = score(

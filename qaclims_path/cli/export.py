@@ -29,9 +29,9 @@ def export(
 
     Example: `qaclims export runs/cam --format monai --out bundle`
     """
-    from qaclims_path.cli.show import console, print_json
-    from qaclims_path.cli.show_seg import export_table
-    from qaclims_path.recipes.export import export as write
+    from qaclims_path.cli.views.console import console, print_json
+    from qaclims_path.cli.views.training import export_table
+    from qaclims_path.pipeline.segmenter.export import export as write
 
     report = write(run, out, format=format_.value)
     if as_json:
@@ -52,9 +52,9 @@ def push(
 
     Example: `qaclims push runs/cam owner/breast-tissue`
     """
-    from qaclims_path.cli.show import console, print_json
-    from qaclims_path.cli.show_seg import export_table
-    from qaclims_path.recipes.export import push as upload
+    from qaclims_path.cli.views.console import console, print_json
+    from qaclims_path.cli.views.training import export_table
+    from qaclims_path.pipeline.segmenter.export import push as upload
 
     report = upload(run, repo, private=not public)
     if as_json:

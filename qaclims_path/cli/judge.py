@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from qaclims_path.cli.running import Precision, TrainPrecision, run_settings
-from qaclims_path.cli.words import card_of
+from qaclims_path.cli.options import Precision, TrainPrecision, card_of, run_settings
 
 if TYPE_CHECKING:
     from qaclims_path.compute.regions import Fill, Mode
@@ -37,15 +36,15 @@ def show(model: Model, revision: Revision = None, as_json: Json = False) -> None
 
     Example: `qaclims judge show vinid/plip`
     """
-    from qaclims_path.cli.show import print_json
-    from qaclims_path.recipes.judge_show import show_judge
+    from qaclims_path.cli.views.console import print_json
+    from qaclims_path.models.judges import load_judge
 
-    card = show_judge(model, revision=revision)
+    card = load_judge(model, revision=revision, device="cpu", dtype="fp32").card
     if as_json:
         print_json(card)
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_judges import card_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.judges import card_view
 
         print_parts(card_view(card))
 
@@ -74,9 +73,9 @@ def probe(
 
     Example: `qaclims judge probe vinid/plip --dataset bcss-wsss --root BCSS-WSSS`
     """
-    from qaclims_path.cli.show import print_json
+    from qaclims_path.cli.views.console import print_json
     from qaclims_path.models.judges import load_judge
-    from qaclims_path.recipes.judge_probe import probe_judge
+    from qaclims_path.pipeline.judge.probe import probe_judge
 
     facts = card_of(dataset, card)
     judge = load_judge(model, revision=revision, device=device, mode=cast("Mode", mode), fill=cast("Fill", fill))
@@ -84,8 +83,8 @@ def probe(
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_judges import probe_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.judges import probe_view
 
         print_parts(probe_view(report))
     if report.skipped:
@@ -118,9 +117,9 @@ def train(
 
     Example: `qaclims judge train --dataset phantom --root phantom --out judge`
     """
-    from qaclims_path.cli.show import print_json
+    from qaclims_path.cli.views.console import print_json
     from qaclims_path.config import parse
-    from qaclims_path.recipes.judge_train import JudgeTrainOptions, train_judge
+    from qaclims_path.pipeline.judge.train import JudgeTrainOptions, train_judge
 
     facts = card_of(dataset, card)
     given = {"epochs": epochs, "size": size, "tower": tower, "batch": batch, "lr": lr, "seed": seed}
@@ -130,7 +129,7 @@ def train(
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_judges import train_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.judges import train_view
 
         print_parts(train_view(report))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.running import FINISHED_WITH_FAILURES, Glass
+from qaclims_path.cli.options import FINISHED_WITH_FAILURES, Glass
 
 
 class Crf(StrEnum):
@@ -60,10 +60,10 @@ def masks(
 
     Example: `qaclims masks runs/cam --split train --root BCSS-WSSS --refiner par`
     """
-    from qaclims_path.cli.show import console, print_json
+    from qaclims_path.cli.views.console import console, print_json
     from qaclims_path.config import parse
-    from qaclims_path.recipes.masks import make_masks
-    from qaclims_path.recipes.masks_options import MaskOptions
+    from qaclims_path.pipeline.masks.make import make_masks
+    from qaclims_path.pipeline.masks.options import MaskOptions
 
     given = {
         "refiner": refiner,
@@ -92,7 +92,7 @@ def masks(
     if as_json:
         print_json(report.as_json())
     else:
-        from qaclims_path.cli.show_masks import masks_tables
+        from qaclims_path.cli.views.split import masks_tables
 
         console().print(*masks_tables(report), sep="\n\n")
     if report.failed:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.running import FINISHED_WITH_FAILURES, Precision, UsePrecision, scales_of
+from qaclims_path.cli.options import FINISHED_WITH_FAILURES, Precision, UsePrecision, scales_of
 
 
 class Write(StrEnum):
@@ -43,8 +43,8 @@ def predict(
 
     Example: `qaclims predict runs/cam --split test --root BCSS-WSSS --flip`
     """
-    from qaclims_path.cli.show import print_json, print_parts
-    from qaclims_path.recipes.predict_seg import PredictOptions, predict_seg
+    from qaclims_path.cli.views.console import print_json, print_parts
+    from qaclims_path.pipeline.segmenter.predict import PredictOptions, predict_seg
 
     options = PredictOptions(
         write=write.value,
@@ -59,7 +59,7 @@ def predict(
     if as_json:
         print_json(report.as_json())
     else:
-        from qaclims_path.cli.show_seg import predict_tables
+        from qaclims_path.cli.views.split import predict_tables
 
         print_parts(predict_tables(report))
     if report.failed:

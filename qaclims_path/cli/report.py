@@ -17,8 +17,8 @@ def report(
 
     Example: `qaclims report runs/bcss --root BCSS-WSSS`
     """
-    from qaclims_path.cli.show import console, print_json
-    from qaclims_path.recipes.report import write_run_report
+    from qaclims_path.cli.views.console import console, print_json
+    from qaclims_path.pipeline.run.report import write_run_report
 
     made = write_run_report(run, root)
     if as_json:

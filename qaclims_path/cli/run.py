@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.running import (
+from qaclims_path.cli.options import (
     FINISHED_WITH_FAILURES,
     Compile,
     Devices,
@@ -49,11 +49,11 @@ def run(
 
     Example: `qaclims run bcss-wsss/qa-clims-path --root BCSS-WSSS --out runs/path --set judge.id=vinid/plip`
     """
-    from qaclims_path.cli.show import console, print_json, print_parts
-    from qaclims_path.cli.show_run import plan_view, run_view
-    from qaclims_path.recipes.run import do_run, plan_run
-    from qaclims_path.recipes.run_options import load_run
-    from qaclims_path.recipes.run_steps import Run
+    from qaclims_path.cli.views.console import console, print_json, print_parts
+    from qaclims_path.cli.views.run import plan_view, run_view
+    from qaclims_path.pipeline.run.options import load_run
+    from qaclims_path.pipeline.run.pipeline import do_run, plan_run
+    from qaclims_path.pipeline.run.steps import Run
 
     running = run_settings(
         quiet=as_json,

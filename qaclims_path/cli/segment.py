@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.running import FINISHED_WITH_FAILURES, Glass, Precision, UsePrecision
-from qaclims_path.cli.words import part_of
+from qaclims_path.cli.options import FINISHED_WITH_FAILURES, Glass, Precision, UsePrecision, part_of
 
 
 class Kind(StrEnum):
@@ -62,11 +61,11 @@ def segment(
 
     Example: `qaclims segment runs/qa-clims-path slides --out maps`
     """
-    from qaclims_path.cli.show import print_json, print_parts
+    from qaclims_path.cli.views.console import print_json, print_parts
     from qaclims_path.config import parse
-    from qaclims_path.recipes.segment import SegmentHow, segment
-    from qaclims_path.recipes.segment_options import SegmentOptions
-    from qaclims_path.recipes.segment_task import SegmentInputs
+    from qaclims_path.pipeline.inference.inputs import SegmentInputs
+    from qaclims_path.pipeline.inference.options import SegmentOptions
+    from qaclims_path.pipeline.inference.segment import SegmentHow, segment
 
     options = parse(
         SegmentOptions,
@@ -92,7 +91,7 @@ def segment(
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show_segment import segment_view
+        from qaclims_path.cli.views.segment import segment_view
 
         print_parts(segment_view(report))
     if report.failed:

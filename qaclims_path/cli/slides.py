@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qaclims_path.cli.words import part_of
+from qaclims_path.cli.options import part_of
 from qaclims_path.errors import UsageError
 
 if TYPE_CHECKING:
-    from qaclims_path.recipes.tile import How, TileInputs
-    from qaclims_path.recipes.tile_options import TileOptions
+    from qaclims_path.pipeline.tiling.options import TileOptions
+    from qaclims_path.pipeline.tiling.tile import How, TileInputs
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="Whole slides: what they hold, and tiles from them."
@@ -35,15 +35,15 @@ def info(
 
     Example: `qaclims slides info case-1.svs`
     """
-    from qaclims_path.cli.show import print_json
-    from qaclims_path.recipes.slide_info import slide_info
+    from qaclims_path.cli.views.console import print_json
+    from qaclims_path.pipeline.tiling.info import slide_info
 
     report = slide_info(slide, backend=backend, mpp=slide_mpp)
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_slides import info_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.slides import info_view
 
         print_parts(info_view(report))
 
@@ -96,8 +96,8 @@ def tile(
     Example: `qaclims slides tile slides --out tiles --mpp 0.5 --size 224 --labels annotations`
     """
     from qaclims_path.config import parse
-    from qaclims_path.recipes.tile import How, TileInputs
-    from qaclims_path.recipes.tile_options import TileOptions
+    from qaclims_path.pipeline.tiling.options import TileOptions
+    from qaclims_path.pipeline.tiling.tile import How, TileInputs
     from qaclims_path.slides.grid import mpp_of, stride_of
 
     options = parse(
@@ -130,15 +130,15 @@ def tile(
 
 
 def _tile(inputs: "TileInputs", out: Path, options: "TileOptions", how: "How", *, as_json: bool) -> None:
-    from qaclims_path.cli.show import print_json
-    from qaclims_path.recipes.tile import tile as run
+    from qaclims_path.cli.views.console import print_json
+    from qaclims_path.pipeline.tiling.tile import tile as run
 
     report = run(inputs, out, options, how)
     if as_json:
         print_json(report)
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_slides import tile_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.slides import tile_view
 
         print_parts(tile_view(report))
     if report.failed:
@@ -146,15 +146,15 @@ def _tile(inputs: "TileInputs", out: Path, options: "TileOptions", how: "How", *
 
 
 def _plan(inputs: "TileInputs", out: Path, options: "TileOptions", how: "How", *, as_json: bool) -> None:
-    from qaclims_path.cli.show import print_json
-    from qaclims_path.recipes.tile import plan as run
+    from qaclims_path.cli.views.console import print_json
+    from qaclims_path.pipeline.tiling.tile import plan as run
 
     plans = run(inputs, out, options, how)
     if as_json:
         print_json([vars(plan) for plan in plans])
     else:
-        from qaclims_path.cli.show import print_parts
-        from qaclims_path.cli.show_slides import plan_view
+        from qaclims_path.cli.views.console import print_parts
+        from qaclims_path.cli.views.slides import plan_view
 
         print_parts(plan_view(plans))
     failed = sum(bool(plan.error) for plan in plans)

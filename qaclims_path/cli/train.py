@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.running import (
+from qaclims_path.cli.options import (
     Compile,
     Devices,
     KeepEvery,
@@ -17,8 +17,6 @@ from qaclims_path.cli.running import (
     Workers,
     run_settings,
 )
-from qaclims_path.cli.train_boundary import boundary
-from qaclims_path.cli.train_seg import seg
 
 app = typer.Typer(no_args_is_help=True, help="Train activation maps and segmenters.")
 
@@ -49,10 +47,10 @@ def cam(
 
     Example: `qaclims train cam bcss-wsss/cam --root BCSS-WSSS --out runs/cam --set train.epochs=5`
     """
-    from qaclims_path.cli.show import print_json, print_parts
-    from qaclims_path.cli.show_training import training_table
-    from qaclims_path.recipes.train_cam import train_cam
-    from qaclims_path.recipes.train_cam_options import load_options
+    from qaclims_path.cli.views.console import print_json, print_parts
+    from qaclims_path.cli.views.training import training_table
+    from qaclims_path.pipeline.cam.options import load_options
+    from qaclims_path.pipeline.cam.train import train_cam
 
     running = run_settings(
         quiet=as_json,
@@ -72,5 +70,100 @@ def cam(
         print_parts(training_table(report))
 
 
-app.command()(boundary)
-app.command()(seg)
+@app.command()
+def boundary(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, with its maps in cams/SPLIT.")],
+    root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
+    split: Annotated[str, typer.Option(help="Split whose maps are learned from.")] = "train",
+    dataset: Annotated[str | None, typer.Option(help="Name or card; that of the run if not given.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Says whether there is background; the card's first.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Override: band=[0.1,0.35], backbone=resnet50, train.epochs=5.")
+    ] = None,
+    devices: Devices = None,
+    precision: TrainPrecision = Precision.auto,
+    workers: Workers = None,
+    save_every: SaveEvery = 0,
+    keep_every: KeepEvery = 0,
+    logger: Loggers = None,
+    compiled: Compile = False,
+    threads: Annotated[int, typer.Option(min=1, help="Images that the dense CRF works on at once.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Learn where one class ends and another begins, from the parts of the maps that are sure, as IRN does.
+
+    Labels are made first, with two thresholds and a dense CRF. Only the edge branch is trained, on the backbone of the
+    run or another one; the displacement branch of IRN is not built, because class masks do not need it.
+
+    Example: `qaclims train boundary runs/cam --root VOC2012 --split train_aug`
+    """
+    from qaclims_path.cli.views.console import console, print_json
+    from qaclims_path.cli.views.training import boundary_table
+    from qaclims_path.config import override, parse
+    from qaclims_path.pipeline.masks.boundary import BoundaryOptions, train_boundary
+
+    options = parse(BoundaryOptions, override({"split": split}, settings or ()), "options")
+    running = run_settings(
+        quiet=as_json,
+        devices=devices,
+        precision=precision,
+        workers=workers,
+        save_every=save_every,
+        keep_every=keep_every,
+        loggers=logger,
+        compiled=compiled,
+    )
+    report = train_boundary(run, root, options, dataset=dataset, protocol=protocol, running=running, threads=threads)
+    if as_json:
+        print_json(report)
+    else:
+        console().print(boundary_table(report))
+
+
+@app.command()
+def seg(
+    config: Annotated[str, typer.Argument(help="A recipe such as bcss-wsss/qa-clims-path, or a YAML file.")],
+    root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; the segmenter goes to its seg/.")],
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks; OUT/masks/SPLIT if not given.")] = None,
+    devices: Devices = None,
+    nodes: Nodes = None,
+    precision: TrainPrecision = Precision.auto,
+    workers: Workers = None,
+    save_every: SaveEvery = 0,
+    keep_every: KeepEvery = 0,
+    logger: Loggers = None,
+    compiled: Compile = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Override: seg.train.epochs=5, seg.network.architecture=unet.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train a network that labels every pixel, on the masks that `qaclims masks` wrote, with their confidence.
+
+    Its options are the section `seg` of the recipe. With `--set seg.truth=true` it learns from the true masks of a
+    split that has them, for the supervised row of a table. An unfinished training goes on.
+
+    Example: `qaclims train seg bcss-wsss/cam --root BCSS-WSSS --out runs/cam --set seg.train.epochs=5`
+    """
+    from qaclims_path.cli.views.console import print_json, print_parts
+    from qaclims_path.cli.views.training import seg_table
+    from qaclims_path.pipeline.segmenter.options import load_seg_options
+    from qaclims_path.pipeline.segmenter.train import train_seg
+
+    running = run_settings(
+        quiet=as_json,
+        devices=devices,
+        nodes=nodes,
+        precision=precision,
+        workers=workers,
+        save_every=save_every,
+        keep_every=keep_every,
+        loggers=logger,
+        compiled=compiled,
+    )
+    report = train_seg(load_seg_options(config, settings or ()), root, out, masks=masks, running=running)
+    if as_json:
+        print_json(report)
+    else:
+        print_parts(seg_table(report))

@@ -13,6 +13,9 @@ INK_RATIO = 1.5  # haematoxylin absorbs at most 1.3 times as much red as green, 
 INK_DENSITY = 0.6
 BLACK, GREY = 80, 24  # brightest channel and chroma of black ink
 BLUR_WINDOW = 48
+GLASS_CHROMA = 16 / 255  # glass is grey: its channels differ by less than faint eosin's do
+GLASS_BRIGHT = 0.7  # and bright, which pigment and black ink are not
+LEAST_GLASS = 50  # pixels; smaller bright spots are part of the tissue (MLPS)
 SHARP = 0.05  # `sharpness` of tissue in focus at 2 um per pixel is above 0.4, blurred by 4 um below 0.05
 
 
@@ -138,3 +141,12 @@ def blur_mask(image: NDArray[np.uint8], *, window: int = BLUR_WINDOW, sharp: flo
         sharp: Least `sharpness` of what is in focus.
     """
     return sharpness(image, window) < sharp
+
+
+def glass_of(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Bright grey pixels (H W) of a picture (H W 3), without specks."""
+    red, green, blue = (pixels[..., channel] for channel in range(3))
+    brightest = np.maximum(np.maximum(red, green), blue)
+    darkest = np.minimum(np.minimum(red, green), blue)
+    glass = (brightest - darkest <= round(255 * GLASS_CHROMA)) & (brightest >= np.ceil(255 * GLASS_BRIGHT))
+    return drop_specks(glass, LEAST_GLASS)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-GLASS_CHROMA = 16 / 255  # glass is grey: its channels differ by less than faint eosin's do
-GLASS_BRIGHT = 0.7  # and bright, which pigment and black ink are not
+from qaclims_path.compute.tissue import GLASS_BRIGHT, GLASS_CHROMA
+
 WHITE = 1.0
 # Steps that fill a range evenly without being drawn; one for each choice, so that every place is seen from all sides.
 DOWN, ACROSS, TURN = 0.8191725133961645, 0.5698402909980532, 0.7548776662466927

@@ -16,6 +16,7 @@ from qaclims_path.data.card import IGNORE, Card
 from qaclims_path.data.dataset import to_tensor
 from qaclims_path.files.images import read_image, read_mask
 
+GLASS, DAY = 1.0, 0.45  # brightness of padding: white beside tissue, grey beside photographs
 Item = Mapping[Hashable, Any]
 
 
@@ -109,3 +110,8 @@ def augmentation(
     if jitter:
         steps.append(RandColord("image", jitter, allow_missing_keys=True))
     return Compose(steps).set_random_state(seed=seed)
+
+
+def augment(size: int, seed: int, *, tissue: bool, zoom: tuple[float, float], jitter: float = 0.0) -> Compose:
+    """`augmentation` for tissue or for photographs."""
+    return augmentation(size, seed, rotate=tissue, zoom=zoom, jitter=jitter, fill=GLASS if tissue else DAY)

@@ -8,7 +8,7 @@ Example: a whole training, on one CPU, several GPUs, or under torchrun and SLURM
     >>> from qaclims_path.engine.loop import fit
     >>> from qaclims_path.engine.settings import RunSettings, TrainOptions
     >>> from qaclims_path.engine.task import Moment
-    >>> from qaclims_path.engine.team import launch
+    >>> from qaclims_path.engine.distributed import launch
     >>> class Classify:                                    # what a recipe writes
     ...     def __init__(self, network):
     ...         self.network = network                     # trained; the engine moves it, frozen judges move themselves

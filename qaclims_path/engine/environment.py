@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from qaclims_path.engine.team import Team
+from qaclims_path.engine.distributed import Team
 
 PACKAGES = ("qaclims-path", "torch", "torchvision", "timm", "lightning-fabric", "monai", "open_clip_torch", "numpy")
 

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from qaclims_path.engine.checkpoint import Checkpoints, save_weights
+from qaclims_path.engine.distributed import Team, launch
 from qaclims_path.engine.guards import listening
 from qaclims_path.engine.sampling import Collate, Plan, Source, load
 from qaclims_path.engine.seeds import determinism
 from qaclims_path.engine.settings import TrainOptions
-from qaclims_path.engine.standing import check_same
+from qaclims_path.engine.state import check_same
 from qaclims_path.engine.task import Callback, Task
-from qaclims_path.engine.team import Team, launch
 from qaclims_path.engine.training import CHECKPOINTS, Training
 from qaclims_path.files.atomic import write_json
+from qaclims_path.files.json_files import read_object
 from qaclims_path.files.lock import locked
-from qaclims_path.files.objects import read_object
 
 WAY_OUT = "Choose another --out."
 WEIGHTS, BEST, RESULT, OPTIONS = "weights.safetensors", "best.safetensors", "result.json", "options.json"

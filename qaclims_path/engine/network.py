@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from qaclims_path.engine.distributed import Team
 from qaclims_path.engine.settings import TrainOptions
-from qaclims_path.engine.team import Team
 
 
 def prepare(network: nn.Module, team: Team, options: TrainOptions) -> None:

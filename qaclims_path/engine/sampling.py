@@ -9,8 +9,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from qaclims_path.engine.distributed import Team
 from qaclims_path.engine.seeds import kept_random, seed_all
-from qaclims_path.engine.team import Team
 from qaclims_path.errors import QaclimsError, UsageError
 
 Key = tuple[int, int]  # epoch, index

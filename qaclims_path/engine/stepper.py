@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qaclims_path.engine.distributed import Team
 from qaclims_path.engine.network import to_device
 from qaclims_path.engine.optim import clip, factor, parameters_of, set_rates
 from qaclims_path.engine.precision import Precision
 from qaclims_path.engine.seeds import seed_all
 from qaclims_path.engine.settings import TrainOptions
 from qaclims_path.engine.task import Batch, Counted, Moment, Task
-from qaclims_path.engine.team import Team
 from qaclims_path.errors import QaclimsError
 
 STEP = 3  # stream of random numbers, beside those of `engine.sampling`

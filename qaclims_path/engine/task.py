@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from qaclims_path.engine.team import Team
+from qaclims_path.engine.distributed import Team
 
 Batch = Mapping[str, Any]
 Picture = Callable[[str, NDArray[np.uint8]], None]

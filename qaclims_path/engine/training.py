@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from qaclims_path.engine import guards
 from qaclims_path.engine.bar import Bar
 from qaclims_path.engine.checkpoint import Checkpoints, Facts
+from qaclims_path.engine.distributed import Team
 from qaclims_path.engine.ema import RunningMean
 from qaclims_path.engine.environment import environment
 from qaclims_path.engine.loggers import LOGGERS, Logger
@@ -23,10 +24,9 @@ from qaclims_path.engine.precision import Name, Precision
 from qaclims_path.engine.probe import choose_precision
 from qaclims_path.engine.sampling import Plan, batches, first_piece, names_of
 from qaclims_path.engine.settings import LOSS, TrainOptions
-from qaclims_path.engine.standing import Standing, restore, snapshot
+from qaclims_path.engine.state import Standing, restore, snapshot
 from qaclims_path.engine.stepper import Numbers, Stepper
 from qaclims_path.engine.task import Batch, Callback, EpochEnd, Task
-from qaclims_path.engine.team import Team
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json
 from qaclims_path.registry import suggest

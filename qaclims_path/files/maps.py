@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.atomic import write_json
-from qaclims_path.files.objects import read_object
+from qaclims_path.files.json_files import read_object
 from qaclims_path.files.tensors import save_tensors
 
 SETTINGS, INDEX = "maps.json", "index.json"

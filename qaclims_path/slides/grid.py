@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qaclims_path.errors import ResolutionUnknown, UsageError
-from qaclims_path.slides.regions import SlideRegions, lattice_shares
+from qaclims_path.slides.annotations.regions import SlideRegions, lattice_shares
 from qaclims_path.slides.tissue import TissueMask
 from qaclims_path.types import SlideInfo, TileGrid
 

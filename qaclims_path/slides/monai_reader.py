@@ -10,8 +10,8 @@ from monai.utils.enums import WSIPatchKeys
 from numpy.typing import DTypeLike, NDArray
 
 from qaclims_path.errors import UsageError
+from qaclims_path.slides.geometry import best_level
 from qaclims_path.slides.reader import Slide, open_slide
-from qaclims_path.slides.region import best_level
 
 SUFFIXES = ["svs", "tif", "tiff", "ndpi", "mrxs", "scn", "bif", "vms", "vmu", "dcm", "svslide", "png", "jpg", "jpeg"]
 

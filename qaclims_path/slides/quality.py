@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from qaclims_path.files.atomic import atomic_path
-from qaclims_path.slides.export import Shape, write_geojson
-from qaclims_path.slides.manifest import TileLabels
+from qaclims_path.slides.cohort.manifest import TileLabels
+from qaclims_path.slides.maps.export import Shape, write_geojson
 from qaclims_path.slides.reader import Slide
 from qaclims_path.slides.tissue import TissueMask, overview
 from qaclims_path.types import TileGrid

@@ -11,8 +11,8 @@ from types import TracebackType
 import numpy as np
 
 from qaclims_path.errors import BadFile, MissingExtra, ResolutionUnknown, UsageError
+from qaclims_path.slides.geometry import Pixels, locate, resample
 from qaclims_path.slides.readers import SLIDE_READERS, NotMine
-from qaclims_path.slides.region import Pixels, locate, resample
 from qaclims_path.types import Backend, SlideInfo
 
 OURS = ("tiff", "openslide", "dicom", "tiffslide", "image")

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
+from qaclims_path.slides.geometry import Pixels, Place, locate, resample
 from qaclims_path.slides.reader import Slide
-from qaclims_path.slides.region import Pixels, Place, locate, resample
 from qaclims_path.types import TileGrid
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.slides.geometry import best_level
 from qaclims_path.slides.reader import Slide
-from qaclims_path.slides.region import best_level
 
 PER_TILE = 3  # pixels of the mask along a tile, at least
 LARGEST = 8192  # side in pixels up to which a level is looked at as it is
@@ -202,7 +202,7 @@ def _from_picture(path: Path, slide: Slide) -> TissueMask:
 
 def _from_regions(path: Path, slide: Slide, finest: float) -> TissueMask:
     from qaclims_path.compute.coverage import covered_area
-    from qaclims_path.slides.regions import read_roi, rings
+    from qaclims_path.slides.annotations.regions import read_roi, rings
 
     step = max(finest / 2, max(slide.info.width, slide.info.height) / LARGEST)
     regions = read_roi(path, slide.info)

@@ -22,11 +22,11 @@ from typing import Any
 from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import MapTransform
 
+from qaclims_path.slides.annotations.labels import present_in
+from qaclims_path.slides.annotations.regions import read_regions, read_roi, region_shares
 from qaclims_path.slides.dataset import TiledSlide
 from qaclims_path.slides.grid import make_grid
-from qaclims_path.slides.labels import present_in
 from qaclims_path.slides.reader import open_slide
-from qaclims_path.slides.regions import read_regions, read_roi, region_shares
 from qaclims_path.slides.stain import fit_slide
 from qaclims_path.slides.tissue import TissueOptions, tissue_mask
 

@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from qaclims_path.cli.masks import masks
-from qaclims_path.cli.train_boundary import boundary
+from qaclims_path.cli.train import boundary
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records

@@ -8,13 +8,13 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from qaclims_path.cli.compare import compare
+from qaclims_path.cli.options import run_settings
 from qaclims_path.cli.run import run
-from qaclims_path.cli.running import run_settings
 from qaclims_path.cli.train import app as training
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.errors import QaclimsError, UsageError
-from qaclims_path.recipes.run_steps import _hardware
+from qaclims_path.pipeline.run.steps import _hardware
 
 app = typer.Typer()
 app.command()(run)

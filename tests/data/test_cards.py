@@ -29,7 +29,7 @@ SHIPPED = (
     "voc2012",
     "wsss4luad",
 )
-OFFLINE = HERE.parent / "scripts" / "offline" / "cards"
+OFFLINE = HERE.parent / "scripts" / "reproduce" / "cards"
 EXTENDED = tuple(sorted(str(path) for folder in (HERE / "cards", OFFLINE) for path in folder.glob("*.yaml")))
 EVERY = (*SHIPPED, *EXTENDED)
 load_card = cache(cards.load_card)  # cards are frozen, and read a thousand times here

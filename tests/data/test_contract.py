@@ -14,7 +14,7 @@ from qaclims_path.data.record import MaskFile, classes_in, truth_of
 from qaclims_path.files.folders import list_files
 
 CHECKOUT = Path(__file__).parents[2]
-FOLDERS = CHECKOUT / "tests" / "cards", CHECKOUT / "scripts" / "offline" / "cards"
+FOLDERS = CHECKOUT / "tests" / "cards", CHECKOUT / "scripts" / "reproduce" / "cards"
 OWN = {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.yaml"))}
 CARDS = {**card_paths(), **OWN}
 

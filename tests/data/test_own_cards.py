@@ -14,7 +14,7 @@ from qaclims_path.data.card import IGNORE, Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadConfig, NotRegistered, UsageError
 
-OFFLINE = Path(__file__).resolve().parents[2] / "scripts" / "offline" / "cards"
+OFFLINE = Path(__file__).resolve().parents[2] / "scripts" / "reproduce" / "cards"
 TINY = {
     "name": "tiny",
     "title": "Tiny",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qaclims_path.engine.checkpoint import Checkpoints
-from qaclims_path.engine.standing import Standing, check_same, load_network, pack_optimizer, unpack_optimizer
+from qaclims_path.engine.state import Standing, check_same, load_network, pack_optimizer, unpack_optimizer
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 
 PARTS = {"weights": {"a": torch.arange(6.0).view(2, 3), "n": torch.tensor(3)}, "optimizer": {}}

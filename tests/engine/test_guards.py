@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from qaclims_path.engine.bar import Bar, memory_gb
+from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.guards import Exploded, OutOfMemory, listening, memory_watched, problem, usual
 from qaclims_path.engine.loop import fit
 from qaclims_path.engine.precision import Precision, chosen
 from qaclims_path.engine.settings import TrainOptions
-from qaclims_path.engine.team import launch
 
 SIX = TrainOptions(epochs=2, batch=8, lr=0.05)
 CPU = torch.device("cpu")

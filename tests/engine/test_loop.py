@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.ema import RunningMean
 from qaclims_path.engine.loggers import LOGGERS
 from qaclims_path.engine.loop import fit
 from qaclims_path.engine.optim import build_optimizer, factor
 from qaclims_path.engine.settings import RunSettings, TrainOptions
 from qaclims_path.engine.task import EpochEnd
-from qaclims_path.engine.team import launch
 from qaclims_path.errors import QaclimsError, UsageError
 
 SIX = TrainOptions(epochs=2, batch=8, lr=0.05)

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.sampling import Keyed, Plan, batches, default_workers, first_piece, load, names_of
 from qaclims_path.engine.seeds import determinism, kept_random, seed_all
-from qaclims_path.engine.team import launch
 from qaclims_path.errors import BadFile, UsageError
 
 

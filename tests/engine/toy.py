@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.settings import RunSettings, TrainOptions
-from qaclims_path.engine.team import launch
 from qaclims_path.errors import QaclimsError
 
 

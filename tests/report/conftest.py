@@ -23,10 +23,10 @@ from qaclims_path.files.atomic import write_json
 from qaclims_path.files.images import read_image, write_image, write_mask
 from qaclims_path.files.maps import ImageMaps, MapReader, MapWriter
 from qaclims_path.language.corpus import CorpusWriter, Entry, Said
-from qaclims_path.recipes.cams_score import score_maps
-from qaclims_path.recipes.evaluate import evaluate
-from qaclims_path.recipes.fake import make_fake
-from qaclims_path.recipes.stages import Stage, execute, plan
+from qaclims_path.pipeline.cam.score import score_maps
+from qaclims_path.pipeline.datasets.fake import make_fake
+from qaclims_path.pipeline.evaluation.evaluate import evaluate
+from qaclims_path.pipeline.run.stages import Stage, execute, plan
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NASTY = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">'\"&"

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from qaclims_path.cli.app import app
 from qaclims_path.errors import UsageError
-from qaclims_path.recipes.report import write_run_report
+from qaclims_path.pipeline.run.report import write_run_report
 
 WIDTHS = {"laptop": (1280, 900), "phone": (390, 844)}
 CONTRAST = """

@@ -9,9 +9,9 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadFile
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.scores import write_scores
-from qaclims_path.recipes.evaluate import evaluate
-from qaclims_path.recipes.fake import make_fake
-from qaclims_path.recipes.report_examples import best_median_worst
+from qaclims_path.pipeline.datasets.fake import make_fake
+from qaclims_path.pipeline.evaluation.evaluate import evaluate
+from qaclims_path.pipeline.run.examples import best_median_worst
 from qaclims_path.report.evaluation import write_report
 from qaclims_path.report.pages import policy, spent
 from qaclims_path.report.run.charts import MOST_POINTS, Mark, Series, line_chart, ticks

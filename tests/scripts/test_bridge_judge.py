@@ -81,7 +81,7 @@ def test_animals_are_nearer_to_their_names_than_what_is_around_them(data, checko
     from qaclims_path.data.listing import list_records
     from qaclims_path.data.record import load_record
 
-    judge, card = load_judge(name), load_card(checkout / "scripts" / "offline" / "cards" / "voc2012-animals.yaml")
+    judge, card = load_judge(name), load_card(checkout / "scripts" / "reproduce" / "cards" / "voc2012-animals.yaml")
     cat = card.names.index("cat")
     records = [each for each in list_records(card, data / "voc2012", "train") if each.present == (cat,)][:6]
     text = judge.encode_texts(["a photo of cat."])[0]
@@ -112,9 +112,9 @@ def test_words_without_features_are_refused_together(data, name, what):
 
 def test_every_word_of_the_offline_rows_is_known(data, checkout):
     from qaclims_path.language.lexicon import load_lexicon
-    from qaclims_path.recipes.train_cam_options import load_prompts
+    from qaclims_path.pipeline.configs import load_prompts
 
-    words = checkout / "scripts" / "offline" / "words"
+    words = checkout / "scripts" / "reproduce" / "words"
     said = [term.term for term in load_lexicon(str(words / "things.yaml"))]
     said += [*load_prompts(str(words / "background.yaml")).words, "tissue"]
     for name in (LANGUAGE, CONTROL):

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qaclims_path.errors import ResolutionUnknown, UsageError
+from qaclims_path.slides.annotations.regions import SlideRegions
 from qaclims_path.slides.grid import make_grid
-from qaclims_path.slides.regions import SlideRegions
 from qaclims_path.slides.tissue import TissueMask
 from qaclims_path.types import Level, SlideInfo
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qaclims_path.errors import BadFile, NotRegistered, ResolutionUnknown, UsageError
+from qaclims_path.slides.geometry import best_level, locate, on_background, resample
 from qaclims_path.slides.reader import open_slide
 from qaclims_path.slides.readers import SLIDE_READERS
-from qaclims_path.slides.region import best_level, locate, on_background, resample
 from qaclims_path.types import Level
 
 BACKENDS = ("tiff", "openslide", "tiffslide")
@@ -169,7 +169,7 @@ def test_a_region_too_large_for_one_piece(monkeypatch, write_tiff, tissue_like):
     """A slide without a pyramid: parts are resampled and put together, as from one piece."""
     with open_slide(write_tiff([tissue_like(500, 700)], compression="zlib")) as slide:
         whole, fine = slide.thumbnail(100), slide.read(3, 4, 111, 77, 2.75)
-        monkeypatch.setattr("qaclims_path.slides.region.MOST_PIXELS", 5000)
+        monkeypatch.setattr("qaclims_path.slides.geometry.MOST_PIXELS", 5000)
         off = np.abs(slide.thumbnail(100).astype(int) - whole)  # 7.04 is not exact in binary: a weight may round
         assert off.max() <= 1
         assert off.mean() < 1e-3

@@ -18,10 +18,10 @@ from qaclims_path.data.record import ImageFile, ImageSource, MaskFile, Record
 from qaclims_path.errors import BadFile, DatasetProblem
 from qaclims_path.files.atomic import atomic_path, write_json
 from qaclims_path.files.folders import inside
-from qaclims_path.files.objects import read_object
+from qaclims_path.files.json_files import read_object
 from qaclims_path.files.tables import read_csv, write_csv
-from qaclims_path.slides.manifest import PRESENT, SHARE, TileRow, columns_of, read_tiles, tile_id
-from qaclims_path.slides.slide_list import TILED, SlideEntry, read_rows
+from qaclims_path.slides.cohort.manifest import PRESENT, SHARE, TileRow, columns_of, read_tiles, tile_id
+from qaclims_path.slides.cohort.slide_list import TILED, SlideEntry, read_rows
 from qaclims_path.slides.tile import SlideTile
 
 MANIFEST, SLIDES = "manifest.csv", "slides.csv"

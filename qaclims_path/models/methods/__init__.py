@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from pydantic import create_model
 
 from qaclims_path.config import Options, Tree, parse
-from qaclims_path.models.methods.seen import Method
+from qaclims_path.models.methods.method import Method
 from qaclims_path.registry import Registry
 
 METHODS: Registry[type[Method]] = Registry("method", "qaclims_path.methods")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qaclims_path.compute import losses
 from qaclims_path.models.methods import METHODS
-from qaclims_path.models.methods.seen import Pairs, Seen, mean_over_images
+from qaclims_path.models.methods.method import Pairs, Seen, mean_over_images
 
 Weight = Annotated[float, Field(ge=0)]
 

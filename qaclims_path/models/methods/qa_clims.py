@@ -11,7 +11,7 @@ from qaclims_path.compute import losses
 from qaclims_path.compute.segments import owners
 from qaclims_path.compute.texts import mixed_texts
 from qaclims_path.models.methods import METHODS
-from qaclims_path.models.methods.seen import Pairs, Seen, cosines, floor_loss, published_map_losses, sum_over_pairs
+from qaclims_path.models.methods.method import Pairs, Seen, cosines, floor_loss, published_map_losses, sum_over_pairs
 
 Weight = Annotated[float, Field(ge=0)]
 

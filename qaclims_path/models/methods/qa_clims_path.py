@@ -15,7 +15,7 @@ from torch import Tensor
 from qaclims_path.compute import losses
 from qaclims_path.compute.segments import owners, segment_softmean
 from qaclims_path.models.methods import METHODS
-from qaclims_path.models.methods.seen import Pairs, Seen, cosines, floor_loss, mean_over_images, mean_over_pairs
+from qaclims_path.models.methods.method import Pairs, Seen, cosines, floor_loss, mean_over_images, mean_over_pairs
 from qaclims_path.types import PairTexts
 
 Weight = Annotated[float, Field(ge=0)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qaclims_path.data.protocol import load_protocol
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.files.objects import read_objects
+from qaclims_path.files.json_files import read_objects
 from qaclims_path.files.tables import read_csv
 from qaclims_path.report import evaluation as found
 from qaclims_path.report.evaluation import EvaluationReport

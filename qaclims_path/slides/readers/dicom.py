@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from qaclims_path.errors import BadFile, MissingExtra
+from qaclims_path.slides.geometry import Pixels, Place, inside
 from qaclims_path.slides.readers.registry import SLIDE_READERS, NotMine
-from qaclims_path.slides.region import Pixels, Place, inside
 from qaclims_path.types import Level, SlideInfo
 
 WHITE = (255, 255, 255)

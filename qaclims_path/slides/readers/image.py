@@ -4,8 +4,8 @@ from pathlib import Path
 
 from qaclims_path.errors import BadFile
 from qaclims_path.files.images import read_image
+from qaclims_path.slides.geometry import Pixels, Place, inside
 from qaclims_path.slides.readers.registry import SLIDE_READERS, NotMine
-from qaclims_path.slides.region import Pixels, Place, inside
 from qaclims_path.types import Level, SlideInfo
 
 

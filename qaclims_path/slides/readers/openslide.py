@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qaclims_path.errors import BadFile
+from qaclims_path.slides.geometry import Pixels, Place, inside, nearest, on_background
 from qaclims_path.slides.readers.pixel_size import PixelSize, believable, from_ome
 from qaclims_path.slides.readers.registry import SLIDE_READERS, NotMine
-from qaclims_path.slides.region import Pixels, Place, inside, nearest, on_background
 from qaclims_path.types import Level, SlideInfo
 
 if TYPE_CHECKING:

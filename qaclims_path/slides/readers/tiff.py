@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from qaclims_path.errors import BadFile
+from qaclims_path.slides.geometry import Pixels, Place, clip, inside
 from qaclims_path.slides.readers.registry import SLIDE_READERS
 from qaclims_path.slides.readers.tiff_pages import TiffContents, contents_of, picture_of
 from qaclims_path.slides.readers.tiff_store import RECENT_BYTES, Key, TileStore
-from qaclims_path.slides.region import Pixels, Place, clip, inside
 
 
 class TiffBackend:

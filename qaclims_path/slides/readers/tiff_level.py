@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qaclims_path.errors import BadFile
+from qaclims_path.slides.geometry import Pixels
 from qaclims_path.slides.readers.registry import NotMine
-from qaclims_path.slides.region import Pixels
 
 RAW, LZW, JPEG, DEFLATE, OLD_DEFLATE, JPEG_2000 = 1, 5, 7, 8, 32946, (33003, 33005)
 RGB, YCBCR = 2, 6

@@ -11,10 +11,10 @@ import numpy as np
 
 from qaclims_path.errors import BadFile
 from qaclims_path.files.images import check_pixels
+from qaclims_path.slides.geometry import Pixels
 from qaclims_path.slides.readers.pixel_size import PixelSize, from_aperio, from_ome, from_resolution
 from qaclims_path.slides.readers.registry import NotMine
 from qaclims_path.slides.readers.tiff_level import TiledLevel, level_of
-from qaclims_path.slides.region import Pixels
 from qaclims_path.types import Level, SlideInfo
 
 REDUCED = 1  # bit of NewSubfileType: a smaller version of another page

@@ -4,7 +4,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 
-from qaclims_path.slides.region import Pixels
+from qaclims_path.slides.geometry import Pixels
 
 Key = tuple[int, int]  # level and number of a tile
 STREAM_BYTES = 512 * 2**20  # two rows of 256 px tiles of a slide 300 000 px wide

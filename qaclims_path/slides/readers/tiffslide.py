@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qaclims_path.errors import BadFile
+from qaclims_path.slides.geometry import Pixels, Place, inside
 from qaclims_path.slides.readers.openslide import info_of
 from qaclims_path.slides.readers.registry import SLIDE_READERS, NotMine
-from qaclims_path.slides.region import Pixels, Place, inside
 
 if TYPE_CHECKING:
     from tiffslide import TiffSlide

@@ -11,7 +11,7 @@ from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import classes_in, truth_of
 from qaclims_path.errors import BadFile, DatasetProblem
-from qaclims_path.recipes.check import check
+from qaclims_path.pipeline.datasets.check import check
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from qaclims_path.data.listing import write_split
 from qaclims_path.data.phantoms.splits import EMBEDDED, HELD_OUT
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.models.judges import load_judge
-from qaclims_path.recipes.judge_probe import probe_judge
+from qaclims_path.pipeline.judge.probe import probe_judge
 
 
 @pytest.fixture(autouse=True)

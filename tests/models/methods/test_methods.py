@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.models.methods import build_method, known_methods
+from qaclims_path.models.methods.method import Pairs, Seen, part_of
 from qaclims_path.models.methods.qa_clims_path import QaClimsPath, shares
-from qaclims_path.models.methods.seen import Pairs, Seen, part_of
 from qaclims_path.types import PairTexts
 
 LABELS = torch.tensor([0, 2, 1, 0, 2])

@@ -1,0 +1,1 @@
+"""Probe answerers: do their answers name what is in the image?"""

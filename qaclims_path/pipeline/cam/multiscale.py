@@ -1,0 +1,78 @@
+"""One pass of images through a network at several scales: from pictures to maps that can be stored."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qaclims_path.compute.cams import image_probabilities, merged
+from qaclims_path.data.loading import Failed, Loaded, Loader, batches
+from qaclims_path.data.record import Record
+from qaclims_path.files.ahead import ahead
+from qaclims_path.files.maps import ImageMaps
+from qaclims_path.models.camnet import CamNet
+
+Choose = Callable[[NDArray[np.float64], tuple[int, ...]], Sequence[int]]
+
+
+class MapMaker:
+    """Makes the maps of batches.
+
+    Args:
+        net: Ready for inference; see `models.inference.ready`.
+        choose: From class probabilities (C) and the classes present to those that get a map.
+        scales: Factors, as the loader has them.
+        own_maximum: Whether maps are divided by their maximum, as published.
+    """
+
+    def __init__(self, net: CamNet, choose: Choose, scales: Sequence[float], *, own_maximum: bool) -> None:
+        self.net, self.choose, self.own_maximum = net, choose, own_maximum
+        self.plain = min(range(len(scales)), key=lambda place: abs(scales[place] - 1))
+        self.device = net.head.weight.device
+
+    @torch.inference_mode()
+    def __call__(self, batch: Sequence[Loaded]) -> list[ImageMaps]:
+        """Maps of images of one size."""
+        pyramid = [np.stack(pictures) for pictures in zip(*(item.scales for item in batch), strict=True)]
+        logits = [self.net(self._views(pictures)).maps for pictures in pyramid]
+        probabilities = image_probabilities(logits[self.plain]).double().cpu().numpy()
+        classes = [tuple(self.choose(row, item.present)) for row, item in zip(probabilities, batch, strict=True)]
+        owners = torch.tensor([place for place, each in enumerate(classes) for _ in each], device=self.device)
+        labels = torch.tensor([label for each in classes for label in each], device=self.device)
+        pairs = (owners.long(), labels.long())
+        maps = merged(logits, pairs, batch[0].size, own_maximum=self.own_maximum).half().cpu().numpy()
+        ends = np.cumsum([len(each) for each in classes])[:-1]
+        return [
+            ImageMaps(item.image, each, item.size, own, tuple(row.round(6).tolist()))
+            for item, each, own, row in zip(batch, classes, np.split(maps, ends), probabilities, strict=True)
+        ]
+
+    def _views(self, pictures: NDArray[np.uint8]) -> Tensor:
+        """B H W 3 bytes to 2B 3 H W in 0..1, channels last: the images, and the same mirrored."""
+        images = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float() / 255
+        return torch.cat([images, images.flip(-1)]).contiguous(memory_format=torch.channels_last)
+
+
+def split_maps(records: Sequence[Record], load: Loader, make: MapMaker, tiles: int) -> Iterator[ImageMaps | Failed]:
+    """Maps of images, or why there are none, batch by batch and therefore not in the order of the images.
+
+    Args:
+        records: Of the images.
+        load: Opens them.
+        make: Makes their maps.
+        tiles: Size of a batch.
+    """
+    failed: list[Failed] = []
+
+    def opened() -> Iterator[Loaded]:
+        for item in ahead(load, records):
+            if isinstance(item, Loaded):
+                yield item
+            else:
+                failed.append(item)
+
+    for batch in batches(opened(), tiles):
+        yield from make(batch)
+    yield from failed

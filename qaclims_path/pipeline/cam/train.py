@@ -1,0 +1,281 @@
+"""Training activation maps: one recipe for every method, from plain maps to language on tissue."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors.torch import load_file
+from torch import Tensor
+
+from qaclims_path.config import flat, read_yaml
+from qaclims_path.data.card import Card
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.dataset import SegmentationDataset, Transform, collate, open_dataset
+from qaclims_path.data.published import published_augmentation
+from qaclims_path.data.transforms import augment
+from qaclims_path.engine.distributed import Team, launch
+from qaclims_path.engine.environment import environment
+from qaclims_path.engine.loop import FitResult, fit
+from qaclims_path.engine.seeds import kept_random, seed_all
+from qaclims_path.engine.settings import RunSettings
+from qaclims_path.engine.state import check_same
+from qaclims_path.errors import UsageError
+from qaclims_path.files.atomic import write_json, write_text
+from qaclims_path.models.camnet import CamNet, read_settings
+from qaclims_path.models.judges import load_judge
+from qaclims_path.models.judges.frozen import FrozenJudge
+from qaclims_path.models.methods import build_method
+from qaclims_path.models.weights import State, between
+from qaclims_path.pipeline.cam.options import AugmentOptions, JudgeOptions, TrainCamOptions
+from qaclims_path.pipeline.cam.pictures import MapPictures
+from qaclims_path.pipeline.cam.task import CamTask
+from qaclims_path.pipeline.cam.teacher import Teacher, measure_space
+from qaclims_path.pipeline.cam.words import check_width, load_words
+from qaclims_path.pipeline.configs import SECTIONS
+
+CONFIG, ENVIRONMENT, CAM, INIT = "config.yaml", "environment.json", "cam", "init"
+CORNERS = "published", "mask-prompt"  # modes of regions that follow the released code
+LOST = 0.01  # share of the image below which a class that is there has been lost
+NETWORK = 4  # stream of random numbers, beside those of the engine
+
+
+@dataclass(frozen=True)
+class TrainCamReport:
+    """How a training went.
+
+    Attributes:
+        run: Folder of the run; the network is in `cam/` of it.
+        method: As it is called in tables.
+        judge: Id of the judge, where there was one.
+        images: That were trained on.
+        epochs: Done.
+        steps: Done.
+        over: `done`, or `early`.
+        losses: Mean of everything that was logged, over the last epoch.
+        lost: Classes that hardly cover anything any more where they are present.
+        precision: Of the arithmetic.
+        images_per_s: Over all processes.
+        notes: What there is to say about initial weights.
+    """
+
+    run: str
+    method: str
+    judge: str | None
+    images: int
+    epochs: int
+    steps: int
+    over: str
+    losses: dict[str, float]
+    lost: tuple[str, ...]
+    precision: str
+    images_per_s: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a training reads and writes."""
+
+    card: Card
+    root: Path
+    out: Path
+    corpus: Path | None
+    team: Team
+
+
+def train_cam(
+    options: TrainCamOptions,
+    root: Path,
+    out: Path,
+    *,
+    corpus: Path | None = None,
+    running: RunSettings = RunSettings(),  # noqa: B008 - frozen
+) -> TrainCamReport:
+    """Train activation maps, or go on with a training that was stopped.
+
+    Args:
+        options: See `train_cam_options.load_options`.
+        root: The data as its publisher lays it out.
+        out: Folder of the run.
+        corpus: Answers, for methods that learn from them.
+        running: Devices, precision, workers.
+
+    Example:
+        >>> train_cam(load_options("bcss-wsss/cam"), Path("BCSS-WSSS"), Path("run"))  # doctest: +SKIP
+    """
+    team = launch(running)
+    place = _Place(load_card(options.dataset), root, out, corpus, team)
+    team.led(lambda: _note(options, place))
+    teacher = _teacher(options, place) if _method(options).needs_judge(1.0) else None  # before anything that takes long
+    start = _start(options, place)
+    return _train(options, place, start, teacher)
+
+
+def _method(options: TrainCamOptions) -> Any:  # noqa: ANN401 - a Method
+    settings = {key: value for key, value in options.losses.items() if key != "method"}
+    return build_method(str(options.losses.get("method", options.method)), settings, "losses")
+
+
+def _note(options: TrainCamOptions, place: _Place) -> None:
+    """Write down the resolved options, or refuse to go on with others."""
+    tree = options.model_dump(mode="json")
+    path = place.out / CONFIG
+    if path.is_file():
+        before = {key: value for key, value in read_yaml(path).items() if key not in SECTIONS}
+        check_same(flat(before), flat(tree), place.out)
+    else:
+        write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+    write_json(place.out / ENVIRONMENT, environment(place.team))
+
+
+def _start(options: TrainCamOptions, place: _Place) -> Path | None:
+    """The run to start from, trained first where that is asked for; None starts from the backbone."""
+    start = options.init.start
+    if start == "none":
+        return None
+    if start != "cam":
+        run = Path(start)
+        classes = tuple(read_settings(run / CAM if (run / CAM).is_dir() else run)["classes"])
+        if classes != place.card.names:
+            raise UsageError(
+                f"{start} was trained for the classes {', '.join(classes)}, not {', '.join(place.card.names)}. "
+                "Start from a run on this data set, or train one: --set init.start=cam."
+            )
+        return run
+    changed = {"method": "cam", "losses": {"method": "cam"}, "train": options.first_train}
+    plain = options.model_copy(update=changed)
+    first = replace(place, out=place.out / INIT)
+    _train(plain, first, None, None)
+    return first.out
+
+
+def _train(options: TrainCamOptions, place: _Place, start: Path | None, teacher: Teacher | None) -> TrainCamReport:
+    network = _network(options, place, start)
+    data = _data(options, place, network)
+    task = CamTask(
+        network,
+        _method(options),
+        teacher,
+        head_factor=options.network.head_factor,
+        glass=options.judge.glass == "hide",
+        published_pixels=options.judge.published_pixels,
+    )
+    pictures = MapPictures(open_dataset(place.card, place.root, options.split, masks=False), network)
+    out = place.out / CAM
+    result = fit(task, data, options.train, out, team=place.team, collate=collate, callbacks=[pictures])
+    place.team.led(lambda: _save(network, _weights(options, place, start, result), out))
+    judge = teacher.judge.card.id if teacher else None
+    return _report(options, place, result, judge=judge, images=len(data), notes=network.notes)
+
+
+def _network(options: TrainCamOptions, place: _Place, start: Path | None) -> CamNet:
+    with kept_random():
+        seed_all(options.train.seed, NETWORK)
+        return CamNet(
+            options.network.backbone,
+            place.card.names,
+            stride=options.network.stride,
+            dilated=options.network.dilated,
+            weights=start or options.network.weights,
+            freeze_stem=options.network.freeze_stem,
+        )
+
+
+def _weights(options: TrainCamOptions, place: _Place, start: Path | None, result: FitResult) -> State:
+    """What was learnt, on the way back to what it began with as far as `init.keep` says."""
+    after = load_file(result.best or result.weights)
+    if start is None or not options.init.keep:
+        return after
+    return between(after, _network(options, place, start).state_dict(), options.init.keep)
+
+
+def _save(network: CamNet, weights: State, out: Path) -> None:
+    network.load_state_dict(weights)
+    network.save(out)
+
+
+def _report(
+    options: TrainCamOptions,
+    place: _Place,
+    result: FitResult,
+    *,
+    judge: str | None,
+    images: int,
+    notes: Sequence[str],
+) -> TrainCamReport:
+    areas = {name: result.means[f"area/{name}"] for name in place.card.names if f"area/{name}" in result.means}
+    return TrainCamReport(
+        run=str(place.out),
+        method=options.method,
+        judge=judge,
+        images=images,
+        epochs=result.epochs,
+        steps=result.steps,
+        over=result.over,
+        losses=result.means,
+        lost=tuple(name for name, area in areas.items() if area < LOST),
+        precision=result.precision,
+        images_per_s=result.images_per_s,
+        notes=tuple(notes),
+    )
+
+
+def _data(options: TrainCamOptions, place: _Place, network: CamNet) -> SegmentationDataset:
+    colour = tuple(network.backbone.mean.flatten().tolist())
+    transform = _transform(options.augment, options.train.seed, colour)
+    return open_dataset(place.card, place.root, options.split, transform=transform, masks=False)
+
+
+def _transform(options: AugmentOptions, seed: int, colour: tuple[float, ...]) -> Transform:
+    if options.style == "published":
+        return published_augmentation(options.size, seed, options.long, colour)
+    return augment(options.size, seed, tissue=options.style == "tissue", zoom=options.zoom, jitter=options.stain)
+
+
+def _teacher(options: TrainCamOptions, place: _Place) -> Teacher:
+    asked = options.judge
+    if asked.id is None:
+        raise UsageError(
+            f"The method '{options.method}' needs a judge. Name one with --set judge.id=ID (see `qaclims judge show`), "
+            "or make one for this data set with `qaclims judge train`."
+        )
+    data = open_dataset(place.card, place.root, options.split, masks=False)
+    judge = load_judge(
+        asked.id,
+        revision=asked.revision,
+        device=str(place.team.device),
+        dtype=asked.dtype,
+        mode=asked.mode,
+        fill=asked.fill,
+        published_pixels=asked.published_pixels,
+    )
+    check_width(judge)
+    words = load_words(options.words, judge, data, place.corpus, seed=options.train.seed)
+    space = measure_space(judge, words, _images(data)) if asked.centred else None
+    return Teacher(
+        judge,
+        words,
+        space=space,
+        pixels=_window(asked, judge, place.card),
+        turned=asked.turned,
+        corners=asked.published_pixels or asked.mode in CORNERS,
+        chunk=asked.chunk,
+    )
+
+
+def _images(data: SegmentationDataset) -> Iterator[Tensor]:
+    """Images spread over the data."""
+    step = max(1, len(data) // 256)
+    return (data[place].image for place in range(0, len(data), step))
+
+
+def _window(options: JudgeOptions, judge: FrozenJudge, card: Card) -> int | None:
+    """Side of what the judge is shown, in pixels of the image; None shows all of it."""
+    if options.scale == "fit" or (options.scale == "auto" and (card.mpp is None or judge.card.mpp is None)):
+        return None
+    if card.mpp is None or judge.card.mpp is None:
+        whose = "data set" if card.mpp is None else "judge"
+        raise UsageError(f"The {whose} does not say its pixel size, so judge.scale cannot be own. Set judge.scale=fit.")
+    return max(8, round(judge.card.input_size * judge.card.mpp / card.mpp))

@@ -1,0 +1,93 @@
+"""The texts of a training: from a corpus, a card, or the names of the classes alone."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+
+from qaclims_path.data.card import Card, ClassInfo
+from qaclims_path.data.dataset import SegmentationDataset
+from qaclims_path.errors import UsageError
+from qaclims_path.language.corpus import Entry, read_corpus
+from qaclims_path.language.questions import load_bank
+from qaclims_path.language.text_features import TextBank
+from qaclims_path.language.text_store import TextStore
+from qaclims_path.models.judges.frozen import FrozenJudge
+from qaclims_path.pipeline.cam.options import WordsOptions
+from qaclims_path.pipeline.cam.teacher import Words
+from qaclims_path.pipeline.configs import load_prompts
+
+NEEDS_CORPUS = "answers", "shuffled"
+
+
+def load_words(
+    options: WordsOptions, judge: FrozenJudge, data: SegmentationDataset, corpus: Path | None, *, seed: int
+) -> Words:
+    """Encode all texts of a training.
+
+    Args:
+        options: Where they come from.
+        judge: Encodes them.
+        data: What is trained on; a corpus has to speak of its images.
+        corpus: The answers, where the options ask for them.
+        seed: Of the shuffled control.
+    """
+    card = data.card
+    prompts = load_prompts(options.prompts) if options.prompts else None
+    classes = _renamed(card, prompts.rename if prompts else {})
+    bank = load_bank(options.bank, card.organ or None)
+    store = TextStore(judge, bank.templates)
+    if options.source in NEEDS_CORPUS:
+        if corpus is None:
+            raise UsageError(
+                "This method learns from answers. Build them with `qaclims corpus build` and pass --corpus FILE, or "
+                "take the names alone: --set words.source=names."
+            )
+        entries = _of_this_data(read_corpus(corpus), data, corpus)
+        texts = TextBank.build(entries, store, classes, bank, shared=options.shared)
+        texts = texts.shuffled(seed) if options.source == "shuffled" else texts
+    elif options.source == "knowledge":
+        texts = TextBank.knowledge(store, classes, bank)
+    else:
+        texts = TextBank.names(store, classes, bank)
+    texts = texts.to(judge.device)
+    rows = store.rows(prompts.words if prompts else ())
+    words = store.features[rows].to(judge.device) if len(rows) else None
+    return Words(texts.pair_texts, texts.class_texts(), words)
+
+
+def _renamed(card: Card, names: dict[str, str]) -> tuple[ClassInfo, ...]:
+    """The classes under other names, as CLIMS calls a person a player; names of other classes are let be."""
+    return tuple(
+        info.model_copy(update={"display": names[info.name]}) if info.name in names else info for info in card.classes
+    )
+
+
+def _of_this_data(entries: Iterable[Entry], data: SegmentationDataset, path: Path) -> Iterator[Entry]:
+    """Pass entries on, and complain at the end when none of them is of an image here."""
+    wanted = {record.id for record in data.records}
+    found, example = 0, ""
+    for entry in entries:
+        found += entry.image in wanted
+        example = example or entry.image
+        yield entry
+    if not found:
+        raise UsageError(
+            f"{path} speaks of no image of '{data.card.name}': its first is '{example or 'none'}', one here is "
+            f"'{next(iter(wanted), 'none')}'. Build a corpus for this data set and split."
+        )
+
+
+def check_width(judge: FrozenJudge) -> None:
+    """Refuse a judge whose regions and texts cannot be compared."""
+    card = judge.card
+    region = judge.encode_images(judge.prepare(torch.zeros(1, 3, card.input_size, card.input_size))).shape[1]
+    try:
+        text = judge.encode_texts(["tissue"]).shape[1]
+    except RuntimeError:  # a tower that does not keep what its card says
+        text = 0
+    if not region == text == card.width:
+        raise UsageError(
+            f"The judge '{card.id}' says that its vectors are {card.width} wide, but regions are {region} and texts "
+            f"{text or 'something else'}, so they cannot be compared. Choose a judge whose towers belong together."
+        )

@@ -1,0 +1,1 @@
+"""Ask about every image and keep the answers as a corpus."""

@@ -1,0 +1,134 @@
+"""A card for one's own data, from class names or from the classes of a QuPath project: complete, and commented."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qaclims_path.compute.colours import Color, color_of
+from qaclims_path.config import parse, read_yaml
+from qaclims_path.data.card import BACKGROUND_NAME, IGNORE_NAME, Card
+from qaclims_path.errors import UsageError
+from qaclims_path.files.atomic import atomic_path
+from qaclims_path.files.geojson import classifications, read_geojson
+
+TEMPLATE = """\
+# A card holds all facts about one data set; it is the only place where its classes are written.
+# Check a folder against it:        qaclims datasets check --card {file} --root DIR
+# See the layout, with fake images: qaclims datasets fake --card {file} --out DIR
+name: {name}
+title: {name}
+domain: pathology          # pathology, natural or any: decides which questions are asked about the images
+organ: ""
+stain: H&E
+format: folder             # images, masks and a table of labels, as under `splits` below
+# mpp: 0.5                 # micrometres per pixel, if you know it
+# magnification: 20        # of the objective, if you know that instead
+
+# The order is the order of the scores. Synonyms and prompts are the words that language models are given.
+classes:
+{classes}
+
+background: {{display: background, color: [255, 255, 255]}}
+
+# Pixel values of the masks, each mapped once: to a class, `background` or `ignore` (left out of every score).
+codes:
+  0: background
+{codes}
+  255: ignore
+
+# One 0/1 column per class in labels.csv, beside `file` (the image's name) and, if you know it, `patient`.
+splits:
+  train:                   # learns from labels.csv alone; masks are never opened
+    part: train
+    supervision: labels
+    images: [train/images]
+    labels_from: table
+    labels: [train/labels.csv]
+  val:                     # scored against masks: PNG of the same name and size as the image
+    part: val
+    supervision: masks
+    images: [val/images]
+    masks: [val/masks]
+    labels_from: masks
+  test:
+    part: test
+    supervision: masks
+    images: [test/images]
+    masks: [test/masks]
+    labels_from: masks
+
+# Where names tell the patient, a pattern with one group, such as ^(P\\d+)_: no patient may be in two parts.
+patient: ""
+
+protocols: [tissue]
+licence: Private; not to be passed on.
+citation: None; unpublished.
+get: Private data of whoever wrote this card.
+public: false
+"""
+
+
+@dataclass(frozen=True)
+class InitReport:
+    """The card that was written, and the classes of the QuPath file that are not on it."""
+
+    name: str
+    path: str
+    classes: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def init_card(name: str, out: Path, *, classes: Sequence[str] = (), from_qupath: Path | None = None) -> InitReport:
+    """Write a card that loads as it is.
+
+    Args:
+        name: Of the data set.
+        out: The YAML file to write; it must not exist yet.
+        classes: Class names in order; those of the QuPath file where none are given.
+        from_qupath: A GeoJSON export whose classifications give names and colours. Classes that QuPath ignores (their
+            names end in `*`), and any called background or ignore, are left out.
+
+    Example:
+        >>> init_card("mine", Path("mine.yaml"), classes=["tumor", "stroma"]).classes  # doctest: +SKIP
+        ('tumor', 'stroma')
+    """
+    if out.suffix.lower() not in (".yaml", ".yml"):
+        raise UsageError(f"{out} should end in .yaml, which is what is written.")
+    if out.exists():
+        raise UsageError(f"{out} exists already. Choose another --out, or remove that file.")
+    known = {} if from_qupath is None else classifications(read_geojson(from_qupath))
+    usable = {called: color for called, color in known.items() if not _left_out(called)}
+    names = [called.strip() for called in classes if called.strip()] or list(usable)
+    if not names:
+        source = f"{from_qupath} has no classified annotation" if from_qupath else "There are no classes"
+        raise UsageError(f"{source}. Give them with --classes tumor,stroma.")
+    text = card_text(name, names, usable, out.name)
+    with atomic_path(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        parse(Card, read_yaml(temporary), f"This card for '{name}' would not load")
+    return InitReport(name, str(out), tuple(names), tuple(called for called in known if called not in names))
+
+
+def card_text(name: str, classes: Sequence[str], colors: Mapping[str, Color | None], file: str) -> str:
+    """The YAML of a card: classes get codes from 1 on, and the colours given or ones that are easy to tell apart."""
+    chosen = [colors.get(called) or color_of(i) for i, called in enumerate(classes)]
+    return TEMPLATE.format(
+        name=_quoted(name),
+        file=file,
+        classes="\n".join(
+            f"  - name: {_quoted(called)}\n    color: {list(color)}\n    synonyms: []\n    prompts: []"
+            for called, color in zip(classes, chosen, strict=True)
+        ),
+        codes="\n".join(f"  {code}: {_quoted(called)}" for code, called in enumerate(classes, start=1)),
+    )
+
+
+def _left_out(called: str) -> bool:
+    return called.endswith("*") or called.casefold() in (BACKGROUND_NAME, IGNORE_NAME)
+
+
+def _quoted(text: str) -> str:
+    """The text as YAML: plain where that is safe, else in double quotes."""
+    plain = text.isidentifier() and text.casefold() not in ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
+    return text if plain else json.dumps(text, ensure_ascii=False)

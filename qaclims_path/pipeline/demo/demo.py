@@ -1,0 +1,294 @@
+"""The whole method on painted slides, from nothing and on any machine: what a new user runs first.
+
+Slides are painted, tiled and labelled by their annotations; a question-answering model is asked about every tile; maps
+are trained with several methods, refined, and taught to a segmenter; all are scored on slides of other patients, and
+one of these is segmented as a whole. Each part is a command of the package, so an interrupted demo goes on where it
+stopped.
+"""
+
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qaclims_path.config import read_yaml
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.phantoms.slide import PhantomSpec
+from qaclims_path.data.phantoms.splits import DEMO
+from qaclims_path.data.phantoms.write import write_slide
+from qaclims_path.engine.settings import RunSettings
+from qaclims_path.errors import QaclimsError
+from qaclims_path.files.atomic import write_text
+from qaclims_path.files.json_files import read_object
+from qaclims_path.files.made_with import INDEX
+from qaclims_path.files.tables import write_csv
+from qaclims_path.models.devices import device_of
+from qaclims_path.models.inference import fastest_precision
+from qaclims_path.pipeline.corpus.build import build_corpus
+from qaclims_path.pipeline.demo.size import CONTROLS, ROWS, SUPERVISED, Size, mark_folder, settings_for
+from qaclims_path.pipeline.inference.cohort import CohortRow
+from qaclims_path.pipeline.inference.inputs import SegmentInputs
+from qaclims_path.pipeline.inference.segment import segment
+from qaclims_path.pipeline.run.compare import compare
+from qaclims_path.pipeline.run.memory import peak_mib
+from qaclims_path.pipeline.run.options import RunOptions, load_run
+from qaclims_path.pipeline.run.pipeline import RunReport, do_run
+from qaclims_path.pipeline.run.report import SLIDES as SEGMENTED
+from qaclims_path.pipeline.run.report import write_run_report
+from qaclims_path.pipeline.run.stages import read_records
+from qaclims_path.pipeline.run.steps import CORPUS, REPORT, Run
+from qaclims_path.pipeline.tiling.options import TileOptions
+from qaclims_path.pipeline.tiling.report import SlideLine
+from qaclims_path.pipeline.tiling.tile import TileInputs, tile
+from qaclims_path.report.comparison import CompareReport
+
+START, BASE, BEST = "cam", "cam+", "qa-clims-path"
+TRUTH = ("split=test", "seg.split=test", "seg.truth=true", f"seg.method={SUPERVISED}", "evaluate.what=[seg]")
+MPP = 0.5
+EARLY = 0.1  # share of the work before which its pace says nothing
+SKIPPED = 0.1  # share of the time of a step below which it was done before
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demo made, where it lies, and what it cost.
+
+    Attributes:
+        places: What lies where.
+        slide: The slide that was segmented as a whole.
+        comparison: Every method, scored on the slides of the held-out patients.
+        cpu_seconds: User and system time of this run, its workers included; an earlier, interrupted one not.
+        peak_mib: Largest memory.
+    """
+
+    places: dict[str, Path]
+    slide: str
+    comparison: CompareReport
+    cpu_seconds: float
+    peak_mib: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything as JSON can hold it."""
+        places = {name: str(path) for name, path in self.places.items()}
+        return {**asdict(self), "places": places, "comparison": self.comparison.as_json()}
+
+
+@dataclass
+class Demo:
+    """The steps, each of which does only what is not done yet.
+
+    Attributes:
+        out: Folder of everything.
+        size: How much of everything.
+        seed: Of tissue and training.
+        say: Is told what begins.
+    """
+
+    out: Path
+    size: Size
+    seed: int
+    say: Say
+
+    def steps(self) -> Iterator[tuple[str, float, Callable[[], object]]]:
+        """What each step does, its share of the whole in seconds of one processor, and itself."""
+        size = self.size
+        yield f"paint the slides of {size.taught + size.held_out} patients", 0.1 * size.pixels, self.paint
+        yield "cut and label tiles, with masks for the held-out patients", 0.1 * size.pixels, self.tile
+        yield "ask the answerer about every tile", 0.1 * size.tiles, self.ask
+        for row in size.rows:
+            yield f"{row}: maps, masks, segmenter, scores", size.seconds_of(row), partial(self.train, row)
+        yield "segment a whole slide", 8, self.segment
+
+    def paint(self) -> None:
+        """Slides with their annotations and truth, and lists of them that hold each patient's split."""
+        names = DEMO.patients(self.size.taught + self.size.held_out)
+        for number, name in enumerate(names):
+            stain, side = DEMO.stains[number % len(DEMO.stains)], self.size.side
+            if not (self.slides / f"{name}.tiff").exists():
+                write_slide(self.slides, name, PhantomSpec(DEMO.seed + self.seed, side, side, MPP, name, stain))
+        for folder, split in ((self.tiles, "train"), (self.truth, "test")):  # only there have those to learn from masks
+            splits = [split] * self.size.taught + ["val"] * self.size.held_out
+            rows = [{"slide": f"{n}.tiff", "patient": n, "split": part} for n, part in zip(names, splits, strict=True)]
+            write_csv(self.slides / f"{folder.name}.csv", rows, ("slide", "patient", "split"))
+
+    def tile(self) -> None:
+        """Data sets: image-level labels to learn from, masks to be scored against, words of the classes."""
+        self._tile(self.tiles)
+        if SUPERVISED in self.size.rows:
+            self._tile(self.truth)
+
+    def _tile(self, folder: Path) -> None:
+        size = self.size
+        options = TileOptions(mpp=MPP, size=size.tile, stride=size.stride, write="png", masks=True, seed=self.seed)
+        report = tile(TileInputs((str(self.slides / f"{folder.name}.csv"),), labels=self.slides), folder, options)
+        self._check_slides(report.slides)
+        tree = read_yaml(folder / "card.yaml")
+        known = {each.name: each for each in load_card("phantom").classes}
+        words = {"display", "synonyms", "prompts", "definition"}
+        tree |= {"name": "demo", "title": "Painted slides of the demo"}
+        tree["classes"] = [
+            {**each, **known[each["name"]].model_dump(mode="json", include=words)} for each in tree["classes"]
+        ]
+        write_text(self._card(folder), yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+
+    def ask(self) -> None:
+        """Answers about the tiles that are learnt from, shared by all rows."""
+        corpus = self.options(BEST).corpus
+        if corpus is None:
+            return
+        report = build_corpus(corpus, self.tiles, self.corpus)
+        if report.failures:
+            raise QaclimsError(
+                f"{report.failed} of {report.images} tiles could not be asked about, first {report.failures[0]} "
+                f"Remove {self.tiles} and {self.corpus}, and run the demo again: it makes them anew."
+            )
+
+    def train(self, row: str) -> None:
+        """A run of one method, and what it gives."""
+        if row == START and self.start is None:  # its segmenter begins with its maps, as all others do
+            self._run(row, only="cam")
+        self._run(row)
+
+    def _run(self, row: str, *, only: str | None = None) -> None:
+        options = self.options(row)
+        data = self.truth if row == SUPERVISED else self.tiles
+        corpus = self.corpus if options.corpus is not None else None
+        running = RunSettings(precision=fastest_precision(device_of("auto")), loggers=("csv",), workers=0)
+        run = Run(options, data, self.runs / row, corpus, running=running)
+        _check_scored(do_run(run, only=only, say=self._say_less), data)
+
+    def segment(self) -> None:
+        """The largest class map: one whole slide of a held-out patient, also in the report of its run."""
+        run = self.runs / BEST
+        report = segment(run, SegmentInputs((str(self.slides / f"{self.slide}.tiff"),)), run / SEGMENTED)
+        self._check_slides(report.rows)
+        write_run_report(run, self.tiles, corpus=self.corpus)
+
+    def options(self, row: str) -> RunOptions:
+        """The recipe of a row for the phantom, in the demo's size."""
+        first = row == START
+        if row == SUPERVISED:
+            changed = settings_for(self.size, self._card(self.truth), self.seed, start=self.start, first=False)
+            return load_run(f"phantom/{START}", [*changed, *TRUTH])
+        changed = settings_for(self.size, self._card(self.tiles), self.seed, start=self.start, first=first)
+        return load_run(f"phantom/{row}", changed)
+
+    @property
+    def start(self) -> Path | None:
+        """The plain maps that all rows begin with, once they are trained."""
+        return self.runs / START / "cam" if _is_done(self.runs / START, "cam") else None
+
+    @property
+    def slides(self) -> Path:
+        """Painted slides."""
+        return self.out / "slides"
+
+    @property
+    def tiles(self) -> Path:
+        """The data set."""
+        return self.out / "tiles"
+
+    @property
+    def truth(self) -> Path:
+        """The same tiles, all of them with masks: for the supervised control, and for nothing else."""
+        return self.out / "truth"
+
+    def _card(self, folder: Path) -> Path:
+        """With words."""
+        return self.out / f"{folder.name}.yaml"
+
+    @property
+    def corpus(self) -> Path:
+        """Answers."""
+        return self.out / CORPUS
+
+    @property
+    def runs(self) -> Path:
+        """A folder for each row."""
+        return self.out / "runs"
+
+    @property
+    def slide(self) -> str:
+        """The first held-out patient's."""
+        return DEMO.patients(self.size.taught + 1)[-1]
+
+    def _check_slides(self, lines: Sequence[SlideLine] | Sequence[CohortRow]) -> None:
+        for line in lines:
+            if line.status == "failed":
+                raise QaclimsError(
+                    f"The slide {line.path} failed: {line.error} If it is damaged, remove {self.slides / line.name}*, "
+                    "and run the demo again: it paints that slide anew."
+                )
+
+    def _say_less(self, line: str) -> None:
+        if "skipped" not in line:  # what an earlier demo did, or a part of it
+            self.say(f"  {line}")
+
+
+def demo(out: Path, *, size: Size, seed: int = 0, say: Say = lambda _: None) -> DemoReport:
+    """Do all of it, or what an interrupted demo left.
+
+    Args:
+        out: Folder for everything the demo writes.
+        size: How much of everything; `FULL` or `QUICK`, maybe with `CONTROLS` among the rows.
+        seed: Of the tissue and of every training.
+        say: Is told what begins, and about how long the rest takes.
+    """
+    out = out.absolute()
+    mark_folder(out, size, seed)
+    work, before = Demo(out, size, seed, say), _cpu_seconds()
+    _do(list(work.steps()), say)
+    rows = [row for row in (*ROWS, *CONTROLS) if _is_done(work.runs / row, "evaluate")]  # of earlier demos, too
+    places = {
+        "slides": work.slides,
+        "tiles": work.tiles,
+        "answers": work.corpus,
+        "runs": work.runs,
+        "page": work.runs / BEST / REPORT,
+        "segmented": work.runs / BEST / SEGMENTED,
+        "scores": out / "scores.csv",
+    }
+    against = BASE if BASE in rows else START
+    table = compare([work.runs / row for row in rows], against=against, out=places["scores"])
+    return DemoReport(places, work.slide, table, _cpu_seconds() - before, peak_mib())
+
+
+def _do(steps: Sequence[tuple[str, float, Callable[[], object]]], say: Say) -> None:
+    """One step after the other; the time left is foretold from what the steps so far took against what they should."""
+    left = whole = sum(share for _, share, _ in steps)
+    spent = done = 0.0
+    for number, (does, share, work) in enumerate(steps, 1):
+        pace = spent / done if done > EARLY * whole else 1.0
+        say(f"[{number}/{len(steps)}] {does} (about {max(1, round(pace * left / 60))} min left)")
+        begun = time.monotonic()
+        work()
+        took = time.monotonic() - begun
+        left -= share
+        if took > SKIPPED * share:
+            spent, done = spent + took, done + share
+
+
+def _check_scored(report: RunReport, data: Path) -> None:
+    """Refuse scores of images that have no prediction; the demo's own tiles all have one."""
+    if not report.missing:
+        return
+    run, remedy = Path(report.run), f"Remove {data} and {report.run}, and run the demo again: it makes them anew."
+    known = [read_object(index, remedy).get("failed", {}) for index in sorted(run.rglob(INDEX))]
+    first = next((f"{image}: {why}" for failed in known for image, why in failed.items()), f"see {run / REPORT}.")
+    raise QaclimsError(f"{report.missing} images have no prediction in {run}, first {first} {remedy}")
+
+
+def _is_done(run: Path, stage: str) -> bool:
+    record = read_records(run).get(stage)
+    return record is not None and record.state == "done"
+
+
+def _cpu_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)

@@ -1,0 +1,1 @@
+"""Score predictions with the protocols of the field."""

@@ -1,0 +1,1 @@
+"""Segment images and whole slides with a trained segmenter."""

@@ -1,0 +1,109 @@
+"""Labelling single images: a label PNG in the codes of the data set for each, and its confidence."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qaclims_path.compute.tissue import glass_of
+from qaclims_path.data.loading import TILE, Failed, Loaded, batches
+from qaclims_path.engine.guards import memory_watched
+from qaclims_path.errors import QaclimsError
+from qaclims_path.files.ahead import ahead
+from qaclims_path.files.images import read_image, write_mask
+from qaclims_path.files.progress import track
+from qaclims_path.pipeline.inference.inputs import CONFIDENCE, LABELS, SegmentTask
+from qaclims_path.pipeline.inference.model import OUTSIDE, SegmentModel
+from qaclims_path.pipeline.inference.slides import LESS, record
+from qaclims_path.slides.cohort.state import SlideState
+
+
+def process_images(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int) -> Iterator[SlideState]:
+    """Label images and yield what became of each.
+
+    Args:
+        tasks: The images.
+        model: Looks at them.
+        batch: How many of the model's tile size are looked at together; of smaller ones more.
+    """
+    made = 0
+    labelled = _ImageLabels(model)
+    limit = max(1, round(batch * model.options.size**2 / TILE))
+    for factor, group in groupby(sorted(tasks, key=lambda task: factor_of(task, model)), lambda t: factor_of(t, model)):
+        these = {task.name: task for task in group}
+        predict = model.of_images(factor)
+        failed: list[Failed] = []
+        shown = track(ahead(partial(_open, model), list(these.values())), "labelling images", len(these))
+        with memory_watched(LESS, "these images"):
+            for items in batches(_good(shown, failed), limit):
+                found = predict(np.stack([item.scales[0] for item in items]))
+                for item, scores in zip(items, found, strict=True):
+                    made += 1
+                    yield _done(these[item.image], labelled(these[item.image], item.scales[0], scores))
+        for each in failed:
+            state = SlideState(each.image, "failed", these[each.image].fingerprint, 1, each.why)
+            record(these[each.image].out, state)
+            yield state
+
+
+def factor_of(task: SegmentTask, model: SegmentModel) -> float:
+    """By which an image is scaled for the model: 1 where the pixel size of either is not known."""
+    mpp = task.entry.mpp or task.slide_mpp
+    return 1.0 if mpp is None or model.mpp is None else mpp / model.mpp
+
+
+class _ImageLabels:
+    """Writes the two files of an image; the label map comes last, so that an image that has one is whole."""
+
+    def __init__(self, model: SegmentModel) -> None:
+        self.model = model
+        self.codes = np.array([channel.code for channel in model.channels], np.uint8)
+        colors = np.full((256, 3), 255, np.uint8)
+        for channel in model.channels:
+            colors[channel.code] = channel.color
+        self.palette: list[int] = colors.reshape(-1).tolist()
+
+    def __call__(self, task: SegmentTask, pixels: NDArray[np.uint8], scores: Tensor) -> dict[str, Any]:
+        """Write the labels of scores K H W; returns what the table says of the image."""
+        best, which = scores.max(0)
+        labels: NDArray[np.uint8] = self.codes[which.cpu().numpy()]
+        glass = glass_of(pixels) if self.model.hides_glass else np.zeros(labels.shape, np.bool_)
+        labels[glass] = OUTSIDE
+        counts = np.bincount(which.cpu().numpy()[~glass], minlength=len(self.codes))
+        if self.model.options.confidence:
+            sure = (best * 255).round().to(torch.uint8).cpu().numpy()
+            write_mask(task.out / CONFIDENCE / f"{task.name}.png", sure)
+        write_mask(task.out / LABELS / f"{task.name}.png", labels, self.palette)
+        mpp = task.entry.mpp or task.slide_mpp
+        given = task.slide_mpp if task.entry.mpp is None else None
+        return {"mpp": mpp, "given_mpp": given, "map_mpp": mpp, "tiles": 1, "counts": counts.tolist(), "notes": []}
+
+
+def _done(task: SegmentTask, result: Mapping[str, Any]) -> SlideState:
+    state = SlideState(task.name, "done", task.fingerprint, 1, result={**result, "content": task.content()})
+    record(task.out, state)
+    return state
+
+
+def _good(items: Iterator[Loaded | Failed], failed: list[Failed]) -> Iterator[Loaded]:
+    for item in items:
+        if isinstance(item, Failed):
+            failed.append(item)
+        else:
+            yield item
+
+
+def _open(model: SegmentModel, task: SegmentTask) -> Loaded | Failed:
+    """Open one image; what is wrong with it is noted, not raised."""
+    try:
+        model.check_enlarged(task.entry.mpp or task.slide_mpp)
+        pixels = read_image(Path(task.entry.path))
+    except QaclimsError as error:
+        return Failed(task.name, str(error))
+    return Loaded(task.name, (pixels,), (pixels.shape[0], pixels.shape[1]), ())

@@ -1,0 +1,160 @@
+"""What there is to segment: one task per slide or image, and whether it has been done."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from qaclims_path.errors import BadFile
+from qaclims_path.files.folders import IMAGE_SUFFIXES
+from qaclims_path.files.images import TIFF_SUFFIXES, image_size
+from qaclims_path.pipeline.inference.options import MARK, SegmentOptions
+from qaclims_path.slides.cohort.slide_list import SlideEntry, collect_slides
+from qaclims_path.slides.cohort.state import read_state, slide_bytes
+
+Kind = Literal["slide", "image"]
+LARGEST = 32_000_000  # pixels of an image that is looked at in one piece; larger pictures are read as slides
+SLIDES, LABELS, CONFIDENCE = "slides", "labels", "confidence"
+
+
+@dataclass(frozen=True)
+class SegmentInputs:
+    """What is to be segmented, and what is known of it.
+
+    Attributes:
+        places: Slides, images, folders of them, lists as for `qaclims slides tile`.
+        slide_mpp: Pixel size of those that do not say, in micrometres.
+        tissue: `otsu`, `none`, a mask, a GeoJSON, or a folder of these.
+    """
+
+    places: tuple[str, ...]
+    slide_mpp: float | None = None
+    tissue: str = "otsu"
+
+
+@dataclass(frozen=True)
+class SegmentTask:
+    """One slide or image.
+
+    Attributes:
+        entry: Its name, path, patient, and pixel size where the list says it.
+        kind: Which of the two it is.
+        out: Folder of the results.
+        slide_mpp: Pixel size in micrometres that is taken where nothing else says it.
+        tissue: `otsu`, `none`, or a mask.
+        fingerprint: Of all that decides the result, beside the settings of the folder and the file itself.
+    """
+
+    entry: SlideEntry
+    kind: Kind
+    out: Path
+    slide_mpp: float | None = None
+    tissue: str = "otsu"
+    fingerprint: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of the slide or image; names its files."""
+        return self.entry.name
+
+    @property
+    def stem(self) -> Path:
+        """Folder and first part of the names of a slide's files."""
+        return self.out / SLIDES / self.name
+
+    @property
+    def result(self) -> Path:
+        """The file without which it is not done."""
+        if self.kind == "image":
+            return self.out / LABELS / f"{self.name}.png"
+        return self.stem.with_name(f"{self.name}_classes.ome.tiff")
+
+    def content(self) -> str | None:
+        """Tells whether the file is still the same: size of a slide, hash of an image; None where it is gone."""
+        if self.kind == "slide":
+            size = slide_bytes(self.entry.path)
+            return None if size is None else str(size)
+        try:
+            return hashlib.sha256(Path(self.entry.path).read_bytes()).hexdigest()[:16]
+        except OSError:  # said where it is read, or not needed any more
+            return None
+
+    def is_done(self) -> bool:
+        """Whether an earlier run has finished it, from the same file."""
+        state = read_state(self.out, self.name)
+        if state is None or state.status != "done" or state.fingerprint != self.fingerprint:
+            return False
+        given, wanted = state.result.get("given_mpp"), None if self.entry.mpp else self.slide_mpp
+        known = self.kind == "slide" and given is None  # the slide says its pixel size itself; an image never does
+        if not (known or given == wanted) or not self.result.is_file():
+            return False
+        return self.content() in (None, state.result.get("content"))
+
+
+def collect(inputs: SegmentInputs, out: Path, options: SegmentOptions) -> tuple[list[SegmentTask], dict[str, str]]:
+    """The tasks by name, and what was passed over with the reason."""
+    found = collect_slides(inputs.places, leave_out=out)
+    ours = {entry.path for entry in found.slides if _is_ours(Path(entry.path))}
+    skipped = found.skipped | dict.fromkeys(sorted(ours), "written by `qaclims segment`")
+    entries = [entry for entry in found.slides if entry.path not in ours]
+    if not entries:
+        raise BadFile(f"{', '.join(inputs.places)} holds nothing but what `qaclims segment` wrote. Give the slides.")
+    tasks = [SegmentTask(entry, _kind(entry.path, options), out, inputs.slide_mpp, inputs.tissue) for entry in entries]
+    return [replace(task, fingerprint=_fingerprint(task, options)) for task in tasks], skipped
+
+
+def is_picture(path: str) -> bool:
+    """Whether a file is an image to be looked at in one piece: no larger than `LARGEST`, and no pyramid.
+
+    Example:
+        >>> is_picture("case-1.svs")
+        False
+    """
+    place = Path(path)
+    suffix = place.suffix.lower()
+    if suffix not in IMAGE_SUFFIXES or not place.is_file():
+        return False
+    if suffix in TIFF_SUFFIXES and not _is_flat(place):
+        return False
+    try:
+        width, height = image_size(place)
+    except BadFile:  # said where it is read
+        return True
+    return width * height <= LARGEST
+
+
+def _kind(path: str, options: SegmentOptions) -> Kind:
+    if options.kind != "auto":
+        return "slide" if options.kind == "slides" else "image"
+    return "image" if is_picture(path) else "slide"
+
+
+def _is_flat(path: Path) -> bool:
+    """Whether a TIFF holds one picture in strips, as programs that know nothing of slides write it."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return len(tiff.pages) == 1 and not tiff.pages.first.is_tiled
+    except Exception:  # tifffile raises anything on damaged files; said where it is read
+        return False
+
+
+def _is_ours(path: Path) -> bool:
+    return any((parent / MARK).is_file() for parent in path.parents[:2])
+
+
+def _fingerprint(task: SegmentTask, options: SegmentOptions) -> str:
+    """But not where it lies: a folder of slides may be moved."""
+    entry = {key: value for key, value in asdict(task.entry).items() if key in ("name", "patient", "mpp")}
+    known = [task.kind, entry, _hashes(task) if options.tissue == "file" and task.kind == "slide" else []]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def _hashes(task: SegmentTask) -> Sequence[str]:
+    """Of the tissue masks that may be the slide's."""
+    place = Path(task.tissue)
+    files = sorted(place.glob(f"{Path(task.entry.path).stem}.*")) if place.is_dir() else [place]
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()]

@@ -1,0 +1,147 @@
+"""A segmenter as slides and images need it: the pixel size at which it looks, glass, names and codes of classes."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qaclims_path.compute.tissue import glass_of
+from qaclims_path.errors import UsageError
+from qaclims_path.models.devices import device_of
+from qaclims_path.models.inference import Precision, fastest_precision
+from qaclims_path.models.segmenters.predicting import Predictor, ready
+from qaclims_path.models.segmenters.segmenter import Segmenter, find_segmenter
+from qaclims_path.models.segmenters.spec import BACKGROUND, WEIGHTS, Channel, read_spec
+from qaclims_path.pipeline.inference.options import SegmentOptions
+from qaclims_path.slides.grid import FINER
+from qaclims_path.slides.maps.label_tiff import Label
+
+SAME_SCALE = 0.05  # pixel sizes of images that differ by less are taken as equal
+DOUBTFUL, MOST_ENLARGED = 2.0, 4.0  # beyond, nothing that the model has learnt to see is in the picture
+LEAST_SIDE = 32  # pixels of a tile
+OUTSIDE = 255  # code of what was not looked at
+WHITE = (255, 255, 255)
+
+
+class SegmentModel:
+    """A segmenter, loaded when it is first used.
+
+    Maps of slides hold the number of the channel: classes in their order, then background where the model knows it;
+    where it does not, `glass` is one more. Label maps of images hold the codes of the data set.
+
+    Args:
+        model: Folder of a run or of a segmenter, or its name on the hub.
+        options: How it looks.
+        device: Where it computes: `auto`, `cpu`, `cuda`, `cuda:1`.
+
+    Attributes:
+        mpp: Pixel size at which it looks, in micrometres; None where nobody says.
+        hides_glass: Whether white glass gets no class.
+    """
+
+    def __init__(self, model: str | Path, options: SegmentOptions, device: str = "auto") -> None:
+        self.name = str(model)
+        self.place = find_segmenter(model)
+        self.spec = read_spec(self.place)
+        self.options = options
+        self.device = device_of(device)
+        self.precision: Precision = fastest_precision(self.device) if options.precision == "auto" else options.precision
+        self.mpp = options.mpp or self.spec.mpp
+        made_for_tissue = self.spec.about.get("domain") == "pathology" and not self.spec.has_background
+        self.hides_glass = made_for_tissue and options.glass == "protocol"
+        self._network: Segmenter | None = None
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """What it tells apart."""
+        return self.spec.channels
+
+    def labels(self, *, background: bool = True) -> list[Label]:
+        """Name and colour of its channels by their codes in maps of slides, with or without background."""
+        found = [Label(index, each.name, each.color) for index, each in enumerate(self.channels)]
+        return [label for label in found if background or label.name != BACKGROUND]
+
+    def palette(self) -> list[Label]:
+        """All codes that maps of slides may hold beside `OUTSIDE`."""
+        glass = [Label(len(self.channels), "glass", WHITE)] if self.hides_glass else []
+        return [*self.labels(), *glass]
+
+    def identity(self) -> dict[str, Any]:
+        """What tells it from others, as JSON values; not where it lies."""
+        with (self.place / WEIGHTS).open("rb") as file:
+            weights = hashlib.file_digest(file, "sha256").hexdigest()
+        return {
+            "weights": weights[:16],
+            "architecture": self.spec.architecture,
+            "dataset": self.spec.about.get("dataset"),
+            "mpp": self.mpp,
+            "precision": self.precision,
+            "classes": [{"name": c.name, "color": list(c.color), "code": c.code} for c in self.channels],
+        }
+
+    def working_size(self, mpp: tuple[float, float]) -> tuple[float, float]:
+        """Pixel size at which a slide is read, and by how much its tiles are enlarged for the model.
+
+        They are enlarged where the slide is coarser than the model wants; all others are read as it wants.
+
+        Args:
+            mpp: Of the slide's level 0 (x, y).
+        """
+        if self.mpp is None:
+            raise UsageError(
+                f"{self.name} does not say at which pixel size it was trained. Give it with --mpp, in micrometres."
+            )
+        coarsest = max(mpp)
+        if self.mpp >= FINER * coarsest:
+            return self.mpp, 1.0
+        self.check_enlarged(coarsest)
+        return coarsest, coarsest / self.mpp
+
+    def check_enlarged(self, mpp: float | None) -> None:
+        """Refuse a slide or image of so large pixels (in micrometres) that enlarging it would invent everything."""
+        if mpp is not None and self.mpp is not None and mpp > MOST_ENLARGED * self.mpp:
+            raise UsageError(
+                f"With {mpp:g} um per pixel it is too coarse for the model, which looks at {self.mpp:g}: enlarged "
+                f"{mpp / self.mpp:.3g} times it shows nothing that the model knows. Give a finer scan, or leave it out."
+            )
+
+    def of_tiles(self, factor: float = 1.0) -> "TileScores":
+        """Gives class probabilities of a slide's tiles, glass among the classes where it is hidden.
+
+        Args:
+            factor: By which tiles are enlarged.
+        """
+        return TileScores(Predictor(self._loaded(), scales=(factor,), flip=self.options.flip), glass=self.hides_glass)
+
+    def of_images(self, factor: float = 1.0) -> Predictor:
+        """Gives class probabilities of images of any size.
+
+        Args:
+            factor: By which images are scaled.
+        """
+        same = 1.0 if abs(factor - 1) <= SAME_SCALE else factor
+        return Predictor(self._loaded(), scales=(same,), flip=self.options.flip, window=self.options.size)
+
+    def _loaded(self) -> Segmenter:
+        if self._network is None:
+            self._network = ready(Segmenter.from_pretrained(self.place), self.device, self.precision)
+        return self._network
+
+
+class TileScores:
+    """Class probabilities of tiles: N H W 3 bytes to N C H W."""
+
+    def __init__(self, predict: Predictor, *, glass: bool) -> None:
+        self.predict, self.glass = predict, glass
+
+    def __call__(self, tiles: NDArray[np.uint8]) -> Tensor:
+        """Predict a batch."""
+        found = self.predict(tiles)
+        if not self.glass:
+            return found
+        glass = torch.from_numpy(np.stack([glass_of(tile) for tile in tiles]))[:, None].to(found)
+        return torch.cat([found * (1 - glass), glass], 1)

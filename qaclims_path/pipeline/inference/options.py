@@ -1,0 +1,71 @@
+"""What decides the label maps of a folder, as it is written beside them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from qaclims_path.config import Options, differences
+from qaclims_path.errors import UsageError
+from qaclims_path.files.atomic import stranger, write_json
+from qaclims_path.files.json_files import read_object
+
+MARK = "segmentation.json"
+WAYS_OUT = "Choose another --out, or give the same model and options as before."
+Above0 = Annotated[float, Field(gt=0)]
+
+
+class SegmentOptions(Options):
+    """Everything that changes what is written, but the model and the inputs.
+
+    Attributes:
+        mpp: Pixel size at which the model looks at slides, in micrometres; the one it was trained at when None.
+        size: Width and height of a tile in pixels of the model; larger images are looked at in squares of this side.
+        overlap: Share by which neighbouring tiles of a slide overlap.
+        tissue: How the tissue of slides is found.
+        min_tissue: Least share of a tile that is tissue.
+        flip: Whether mirror images are looked at, too.
+        glass: `protocol` gives white glass no class where the model was trained without it, `keep` never does.
+        confidence: Whether confidence maps are written.
+        outline_um: How far outlines in the GeoJSON may move when they are simplified.
+        least_um2: Areas and holes below this are left out of the GeoJSON; tables count every pixel.
+        precision: Of the network; `auto` takes what the hardware is fastest at.
+        backend: Which reader opens the slides.
+        kind: What inputs are; `auto` tells slides from images by their files.
+    """
+
+    mpp: Annotated[float, Field(gt=0, le=1000)] | None = None
+    size: Annotated[int, Field(ge=32, le=8192)] = 512
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.25
+    tissue: Literal["otsu", "none", "file"] = "otsu"
+    min_tissue: Annotated[float, Field(ge=0, le=1)] = 0.01
+    flip: bool = False
+    glass: Literal["protocol", "keep"] = "protocol"
+    confidence: bool = True
+    outline_um: Annotated[float, Field(ge=0)] = 2.0
+    least_um2: Annotated[float, Field(ge=0)] = 500.0
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    backend: str = "auto"
+    kind: Literal["auto", "slides", "images"] = "auto"
+
+
+def check_folder(out: Path, made_with: Mapping[str, Any]) -> None:
+    """Refuse a folder that was made with other settings, or that holds something else; one that is new is fine."""
+    path = out / MARK
+    strange = stranger(path)
+    if strange is not None:
+        raise UsageError(f"{out} holds '{strange}', which `qaclims segment` did not write. Choose another --out.")
+    if not path.exists():
+        return
+    before = read_object(path, WAYS_OUT)
+    changed = differences(before, json.loads(json.dumps(made_with)))
+    if changed:
+        raise UsageError(f"{out} was made with other settings: {changed}. {WAYS_OUT}")
+
+
+def mark_folder(out: Path, made_with: Mapping[str, Any]) -> None:
+    """Write down what a folder is made with."""
+    if not (out / MARK).exists():
+        write_json(out / MARK, dict(made_with))

@@ -1,0 +1,185 @@
+"""A segmenter on slides and images: class maps, outlines, overlays, and one table of the cohort.
+
+The folder holds `cohort.csv` (a row per slide and image) and `segmentation.json` (model and options); per slide
+`slides/<slide>_classes.ome.tiff`, `slides/<slide>_confidence.ome.tiff`, `slides/<slide>.geojson` and
+`slides/<slide>_overlay.jpg`; per image `labels/<image>.png` and `confidence/<image>.png`; and `state/`.
+"""
+
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from qaclims_path.errors import QaclimsError, UsageError
+from qaclims_path.files.lock import locked
+from qaclims_path.files.processes import end_with_parent
+from qaclims_path.models.devices import device_of
+from qaclims_path.pipeline.inference.cohort import CohortRow, SegmentReport, notes_on, row_of, write_cohort
+from qaclims_path.pipeline.inference.images import process_images
+from qaclims_path.pipeline.inference.inputs import SegmentInputs, SegmentTask, collect
+from qaclims_path.pipeline.inference.model import SegmentModel
+from qaclims_path.pipeline.inference.options import SegmentOptions, check_folder, mark_folder
+from qaclims_path.pipeline.inference.slides import process
+from qaclims_path.slides.cohort.state import SlideState
+from qaclims_path.slides.tissue import check_tissue
+
+BATCH = {"cpu": 4, "cuda": 16}  # tiles of 512 pixels; a CPU is not faster with more
+
+
+@dataclass(frozen=True)
+class SegmentHow:
+    """What changes nothing in the results.
+
+    Attributes:
+        device: `auto`, `cpu`, `cuda`, `cuda:1`; several with commas between them share the slides.
+        batch: Tiles at a time; None takes what suits the device.
+        shard: Which part of how many this run does, counted from 1.
+    """
+
+    device: str = "auto"
+    batch: int | None = None
+    shard: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.shard[0] <= self.shard[1]:
+            raise UsageError(f"There is no part {self.shard[0]} of {self.shard[1]}; write --shard 1/4 to --shard 4/4.")
+        if self.batch is not None and self.batch < 1:
+            raise UsageError("--batch is at least 1.")
+
+
+def segment(
+    model: str | Path,
+    inputs: SegmentInputs,
+    out: Path,
+    options: SegmentOptions | None = None,
+    how: SegmentHow | None = None,
+) -> SegmentReport:
+    """Segment slides and images into a folder; what an earlier run of the same model and options finished is kept.
+
+    Args:
+        model: Folder of a run or of a segmenter, or its name on the hub.
+        inputs: The slides and images, and what is known of them.
+        out: The folder.
+        options: All that decides the maps; their defaults when None.
+        how: Where it computes, and which part; all of them on the first GPU, or the CPU, when None.
+
+    Example:
+        >>> segment("runs/cam", SegmentInputs(("slides",)), Path("maps")).rows[0].percent("tumor")  # doctest: +SKIP
+        31.4
+    """
+    options, how, out = options or SegmentOptions(), how or SegmentHow(), out.absolute()
+    check_tissue(inputs.tissue)
+    devices = [str(device_of(name.strip())) for name in how.device.split(",")]
+    looks = SegmentModel(model, options, devices[0])
+    tasks, skipped = collect(inputs, out, options)
+    if looks.mpp is None and any(task.kind == "slide" for task in tasks):
+        looks.working_size((1.0, 1.0))  # says that it cannot look at slides
+    made_with = {
+        "model": looks.identity(),
+        "options": options.model_copy(update={"tissue": _tissue(inputs), "precision": looks.precision}).model_dump(),
+    }
+    check_folder(out, made_with)
+    if len(devices) > 1:
+        worked, failed = _on_devices(devices, (str(model), inputs, out, options), how)
+    else:
+        worked, failed = _here(looks, tasks, made_with, how)
+    rows, table = _table(out, tasks, looks)
+    return SegmentReport(
+        out=str(out),
+        table=str(table),
+        classes=tuple(channel.name for channel in looks.channels),
+        mpp=looks.mpp,
+        precision=looks.precision,
+        device=", ".join(devices),
+        worked=worked,
+        failed=failed,
+        complete=all(row.status != "waiting" for row in rows),
+        rows=rows,
+        skipped=skipped,
+        notes=notes_on(tasks, looks),
+    )
+
+
+def _tissue(inputs: SegmentInputs) -> str:
+    return inputs.tissue if inputs.tissue in ("otsu", "none") else "file"
+
+
+def _table(out: Path, tasks: Sequence[SegmentTask], model: SegmentModel) -> tuple[tuple[CohortRow, ...], Path]:
+    """Write the table, once more where another shard has ended meanwhile and may have written a newer one."""
+    while True:
+        rows = tuple(row_of(task, model) for task in tasks)
+        table = write_cohort(out, rows, [channel.name for channel in model.channels])
+        if rows == tuple(row_of(task, model) for task in tasks):
+            return rows, table
+
+
+def _here(
+    model: SegmentModel, tasks: Sequence[SegmentTask], made_with: Mapping[str, object], how: SegmentHow
+) -> tuple[int, int]:
+    """Do this part of the tasks in this process; returns how many there were, and how many of them failed."""
+    out = tasks[0].out
+    with ExitStack() as stack:
+        _hold(stack, out, how.shard)
+        check_folder(out, made_with)  # somebody may have been quicker
+        mark_folder(out, made_with)
+        mine = tasks[how.shard[0] - 1 :: how.shard[1]]
+        to_do = [task for task in mine if not task.is_done()]
+        batch = how.batch or BATCH.get(model.device.type, BATCH["cpu"])
+        failed = sum(state.status == "failed" for state in _states(to_do, model, batch))
+    return len(mine), failed
+
+
+def _states(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int) -> Iterator[SlideState]:
+    images = [task for task in tasks if task.kind == "image"]
+    if images:
+        yield from process_images(images, model, batch)
+    for task in tasks:
+        if task.kind == "slide":
+            yield process(task, model, batch)
+
+
+def _hold(stack: ExitStack, out: Path, shard: tuple[int, int]) -> None:
+    """Lock the folder: for this run alone, or for this part of several that share it."""
+    alone = shard[1] == 1
+    stack.enter_context(locked(out / "state" / "run.lock", shared=not alone))
+    if not alone:
+        stack.enter_context(locked(out / "state" / f"run-{shard[0]}-of-{shard[1]}.lock"))
+
+
+def _on_devices(
+    devices: Sequence[str], work: tuple[str, SegmentInputs, Path, SegmentOptions], how: SegmentHow
+) -> tuple[int, int]:
+    """Share this part of the work among devices, one process each."""
+    parts = parts_of(how.shard, len(devices))
+    with ProcessPoolExecutor(len(devices), multiprocessing.get_context("spawn"), end_with_parent) as pool:
+        running = [
+            pool.submit(_part, *work, replace(how, device=device, shard=part))
+            for device, part in zip(devices, parts, strict=True)
+        ]
+        try:
+            done = [each.result() for each in running]
+        except BrokenProcessPool as error:
+            raise QaclimsError(
+                "A process was ended from outside, perhaps for lack of memory. Run the command again, maybe with a "
+                "smaller --batch; what is finished is kept."
+            ) from error
+    return sum(worked for worked, _ in done), sum(failed for _, failed in done)
+
+
+def parts_of(shard: tuple[int, int], devices: int) -> list[tuple[int, int]]:
+    """Shards that are together what one device would do; other shards may have another number of devices.
+
+    Example:
+        >>> parts_of((2, 3), 2)
+        [(2, 6), (5, 6)]
+    """
+    number, of = shard
+    return [(number + device * of, of * devices) for device in range(devices)]
+
+
+def _part(model: str, inputs: SegmentInputs, out: Path, options: SegmentOptions, how: SegmentHow) -> tuple[int, int]:
+    report = segment(model, inputs, out, options, how)
+    return report.worked, report.failed

@@ -1,0 +1,205 @@
+"""Segmenting one slide: class map, confidence, outlines and overlay; a killed run goes on inside the slide."""
+
+import math
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qaclims_path.engine.guards import memory_watched
+from qaclims_path.errors import QaclimsError
+from qaclims_path.files.atomic import sweep
+from qaclims_path.files.images import write_image
+from qaclims_path.pipeline.inference.inputs import SegmentTask
+from qaclims_path.pipeline.inference.model import DOUBTFUL, LEAST_SIDE, OUTSIDE, SegmentModel
+from qaclims_path.slides.cohort.state import SlideState, read_state, write_state
+from qaclims_path.slides.grid import make_grid
+from qaclims_path.slides.maps.export import write_regions
+from qaclims_path.slides.maps.overlay import draw_overlay
+from qaclims_path.slides.maps.stitch import Blend
+from qaclims_path.slides.maps.write import SlideMap, segment_slide
+from qaclims_path.slides.problems import OutOfSpace, known, no_space, sentence
+from qaclims_path.slides.reader import Slide, open_slide
+from qaclims_path.slides.reading_ahead import reading_ahead
+from qaclims_path.slides.tissue import TissueMask, tissue_mask
+from qaclims_path.types import TileGrid
+
+TISSUE_UM = 48.0  # a third of it is the coarsest pixel of the tissue mask
+OVERVIEW, QUALITY = 1600, 90  # pixels of the overlay's longer side, and of its JPEG
+LESS = "Lower --batch or --size; what is finished is kept."
+WRITTEN = "_classes.ome.tiff", "_confidence.ome.tiff", ".geojson", "_overlay.jpg"  # behind the slide's name
+NO_TILES = "No tile holds enough tissue."
+Keep = Callable[[dict[str, Any]], None]
+
+
+def process(task: SegmentTask, model: SegmentModel, batch: int) -> SlideState:
+    """Segment a slide and keep book of it; whatever goes wrong is in the state that comes back.
+
+    Raises:
+        OutOfSpace: The disk is full.
+    """
+    before = read_state(task.out, task.name)
+    state = SlideState(task.name, "running", task.fingerprint, (before.attempts if before else 0) + 1)
+    content = task.content()
+    same = before is not None and before.fingerprint == task.fingerprint and before.result.get("content") == content
+    finished = before.result.get("map") if before is not None and same else None
+
+    def keep(drawn: dict[str, Any]) -> None:
+        nonlocal state
+        state = replace(state, result={"content": content, "map": drawn})
+        record(task.out, state)
+
+    if before is not None and before.status == "running":
+        for ending in WRITTEN:
+            sweep(task.stem.with_name(f"{task.name}{ending}"))
+    try:
+        record(task.out, replace(state, result={"content": content, "map": finished} if finished else {}))
+        with memory_watched(LESS, "it"):
+            result = {**segment_one(task, model, batch, finished=finished, keep=keep), "content": content}
+        state = replace(state, status="done", result=result)
+    except Exception as error:
+        if no_space(error):
+            raise OutOfSpace(sentence(error)) from error
+        trace = "" if known(error) else "".join(traceback.format_exception(error))
+        state = replace(state, status="failed", error=sentence(error), trace=trace)
+    record(task.out, state)
+    return state
+
+
+def segment_one(
+    task: SegmentTask,
+    model: SegmentModel,
+    batch: int,
+    *,
+    finished: dict[str, Any] | None = None,
+    keep: Keep = lambda _: None,
+) -> dict[str, Any]:
+    """Segment one slide into `slides/`.
+
+    Args:
+        task: The slide.
+        model: Looks at its tiles.
+        batch: Tiles at a time.
+        finished: The map as an earlier run has kept it.
+        keep: Is told of the map when it is written.
+
+    Returns:
+        What the table says of it.
+    """
+    opened, given = _opened(task, model.options.backend, batch)
+    with opened as slide:
+        mask = tissue_mask(slide, task.tissue, tile_um=TISSUE_UM)
+        grid, factor = _tiles(slide, mask, model)
+        whole = finished if finished and finished.get("given_mpp") == given else None  # else its tiles had another size
+        made = _map_from(whole, task) or _map_of(task, slide, grid, model, factor, batch)
+        keep({**_kept(made), "given_mpp": given})
+        _draw(task, slide, made, model)
+        notes = mask.note, _enlarged(slide.mpp, model, factor), "" if len(grid) or mask.note else NO_TILES
+        return {
+            "mpp": math.sqrt(slide.mpp[0] * slide.mpp[1]),
+            "given_mpp": given,
+            "map_mpp": made.mpp,
+            "tiles": len(grid),
+            "counts": [int(made.counts[code]) for code in range(len(model.channels))],
+            "notes": [note for note in notes if note],
+        }
+
+
+def record(out: Path, state: SlideState) -> None:
+    """Write the state of a slide or image.
+
+    Raises:
+        OutOfSpace: It cannot be written, so that nothing can.
+    """
+    try:
+        write_state(out, state)
+    except QaclimsError as error:
+        raise OutOfSpace(str(error)) from error
+
+
+def _opened(task: SegmentTask, backend: str, batch: int) -> tuple[Slide, float | None]:
+    """The slide, which reads ahead, with the pixel size of the list or the file; else with that of the user, and it."""
+    slide = open_slide(task.entry.path, backend=backend, mpp=task.entry.mpp)
+    if slide.info.mpp is not None or task.slide_mpp is None:
+        return reading_ahead(slide, batch), None
+    slide.close()
+    return reading_ahead(open_slide(task.entry.path, backend=backend, mpp=task.slide_mpp), batch), task.slide_mpp
+
+
+def _tiles(slide: Slide, mask: TissueMask, model: SegmentModel) -> tuple[TileGrid, float]:
+    """Where the model looks, and by how much that is enlarged for it."""
+    mpp, factor = model.working_size(slide.mpp)
+    options = model.options
+    side = max(LEAST_SIDE, round(options.size / factor))
+    grid = make_grid(
+        slide.info,
+        size=side,
+        mpp=mpp,
+        overlap=options.overlap,
+        mask=mask,
+        min_tissue=options.min_tissue,
+        pad=True,
+    )
+    return grid, factor
+
+
+def _map_of(
+    task: SegmentTask, slide: Slide, grid: TileGrid, model: SegmentModel, factor: float, batch: int
+) -> SlideMap:
+    palette = model.palette()
+    return segment_slide(
+        slide,
+        grid,
+        model.of_tiles(factor),
+        Blend(len(palette), outside=OUTSIDE, batch=batch),
+        task.stem,
+        labels=palette,
+        confidence=model.options.confidence,
+        identity=f"{model.identity()} {model.options.flip} {model.hides_glass} {factor:.6g} {task.content()}",
+    )
+
+
+def _kept(made: SlideMap) -> dict[str, Any]:
+    """A written map as JSON values."""
+    return {
+        "size": [made.width, made.height],
+        "mpp": made.mpp,
+        "scale": list(made.scale),
+        "counts": made.counts.tolist(),
+        "confidence": made.confidence is not None,
+    }
+
+
+def _map_from(kept: dict[str, Any] | None, task: SegmentTask) -> SlideMap | None:
+    """The map that an earlier run has written, where its files are still there."""
+    if kept is None:
+        return None
+    sure = task.stem.with_name(f"{task.name}_confidence.ome.tiff") if kept["confidence"] else None
+    if not task.result.is_file() or (sure is not None and not sure.is_file()):
+        return None
+    (width, height), (across, down) = kept["size"], kept["scale"]
+    counts = np.array(kept["counts"], np.int64)
+    return SlideMap(task.result, sure, width, height, kept["mpp"], (across, down), counts)
+
+
+def _draw(task: SegmentTask, slide: Slide, made: SlideMap, model: SegmentModel) -> None:
+    """Outlines for QuPath, with the names that tables have; and the overlay, with names for people."""
+    labels, options = model.labels(background=False), model.options
+    outlines = task.stem.with_name(f"{task.name}.geojson")
+    write_regions(outlines, made, labels, tolerance_um=options.outline_um, min_area_um2=options.least_um2)
+    shown = [replace(label, name=model.channels[label.code].display) for label in labels]
+    picture = draw_overlay(slide.thumbnail(OVERVIEW), made, shown)
+    write_image(task.stem.with_name(f"{task.name}_overlay.jpg"), picture, quality=QUALITY)
+
+
+def _enlarged(mpp: tuple[float, float], model: SegmentModel, factor: float) -> str:
+    if factor == 1:
+        return ""
+    doubt = " That is much: do not rely on the result." if factor > DOUBTFUL else ""
+    return (
+        f"The slide has {max(mpp):g} um per pixel, coarser than the {model.mpp:g} that the model looks at: "
+        f"its tiles were enlarged {factor:.3g} times.{doubt}"
+    )

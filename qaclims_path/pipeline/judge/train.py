@@ -1,0 +1,225 @@
+"""Making a small judge from image-level labels and captions alone; a mask is never opened."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+from safetensors.torch import load_file
+
+from qaclims_path.config import Options
+from qaclims_path.data.card import Card
+from qaclims_path.data.listing import list_records
+from qaclims_path.data.record import Record
+from qaclims_path.engine.distributed import launch
+from qaclims_path.engine.loop import FitResult, fit
+from qaclims_path.engine.settings import RunSettings, TrainOptions
+from qaclims_path.errors import UsageError
+from qaclims_path.files.progress import track
+from qaclims_path.language.captions import Captioner
+from qaclims_path.language.lexicon import Lexicon, load_lexicon
+from qaclims_path.language.questions import QuestionBank, load_bank
+from qaclims_path.models.judges.small import Shape, build, configuration, learn_vocabulary, save
+from qaclims_path.pipeline.judge.task import Colours, JudgeTask, Pictures
+
+TRAINING = "training"  # folder of checkpoints and logs
+MEASURED = 64  # images whose colours are measured
+FEWEST = 8  # images
+
+
+class JudgeTrainOptions(Options):
+    """Everything that decides the numbers of a small judge.
+
+    Attributes:
+        size: Side of its input in pixels.
+        tower: Image tower, by timm's name; the usual one has 0.4 million weights, `resnet10t` has 5 million.
+        width: Length of a feature vector.
+        epochs: Passes over the images.
+        batch: Images of a step; the tower sees two or three views of each.
+        lr: Highest learning rate.
+        weight_decay: Of the weights.
+        seed: Of every random number.
+        questions: Question bank of its captions; the one of the card's domain where empty.
+    """
+
+    size: Annotated[int, Field(ge=32, le=512)] = 112
+    tower: str = "test_resnet"
+    width: Annotated[int, Field(ge=8)] = 128
+    epochs: Annotated[int, Field(ge=1)] = 30
+    batch: Annotated[int, Field(ge=2)] = 16
+    lr: Annotated[float, Field(gt=0)] = 2e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    seed: Annotated[int, Field(ge=0)] = 0
+    questions: str = ""
+
+
+@dataclass(frozen=True)
+class JudgeTrainReport:
+    """What was made.
+
+    Attributes:
+        out: Folder of the judge: `qaclims judge show OUT`.
+        images: It was trained on.
+        left_out: Images without any class.
+        alone: Images of one class, per class; regions are learned from these.
+        parameters: Of both towers.
+        losses: Means over the last epoch.
+    """
+
+    out: str
+    dataset: str
+    split: str
+    images: int
+    left_out: int
+    alone: dict[str, int]
+    parameters: int
+    epochs: int
+    losses: dict[str, float]
+    warning: str
+
+
+def train_judge(
+    card: Card,
+    root: Path,
+    out: Path,
+    *,
+    options: JudgeTrainOptions = JudgeTrainOptions(),  # noqa: B008 - frozen
+    split: str | None = None,
+    image_weights: Path | None = None,
+    running: RunSettings = RunSettings(),  # noqa: B008 - frozen
+) -> JudgeTrainReport:
+    """Train a small judge, or go on with a training that was stopped.
+
+    Args:
+        card: Of the data set.
+        root: Where it lies.
+        out: Folder of the judge, in open_clip's format.
+        options: Everything that decides the numbers.
+        split: Which one; the first for training whose labels do not come from masks, where not given.
+        image_weights: Weights for the image tower to begin with, as timm saves them (safetensors).
+        running: Devices, precision, workers.
+
+    Example:
+        >>> train_judge(load_card("phantom"), Path("phantom"), Path("judge")).images  # doctest: +SKIP
+        240
+    """
+    team = launch(running)
+    split = split or training_split(card)
+    if card.split(split).labels_from == "masks":
+        raise UsageError(f"The labels of '{split}' come from masks, which this never opens. Choose another split.")
+    listed = list_records(card, root, split)
+    records = [record for record in listed if record.present]
+    if len(records) < FEWEST:
+        raise UsageError(f"'{split}' of {card.name} has {len(records)} images with a class; {FEWEST} are the least.")
+    bank = load_bank(options.questions or ("natural" if card.domain == "natural" else "histology"), card.organ)
+    lexicon = load_lexicon(bank.lexicon) if bank.lexicon else None
+    captioner = Captioner(card, bank, lexicon)
+    shape = Shape(size=options.size, width=options.width, tower=options.tower)
+    tokenizer = learn_vocabulary(_all_words(captioner, bank, lexicon), shape)
+    colours = measure_colours(records, options.seed)
+    config = configuration(shape, len(tokenizer), *colours)
+    network = build(config, seed=options.seed, image_weights=image_weights)
+    task = JudgeTask(network, tokenizer, captioner, card.names, colours, seed=options.seed)
+    pictures = Pictures(records, len(card.names), options.size, turn=card.domain != "natural")
+    result = fit(task, pictures, _train_options(options, len(records)), out / TRAINING, team=team)
+    network.load_state_dict(load_file(result.weights))
+    notes = _notes(card, split, records, options)
+    team.led(lambda: save(out, network, config, tokenizer, notes))
+    parameters = sum(value.numel() for value in network.parameters())
+    return _report(card, split, listed, records, out, parameters, result, str(notes["warning"]))
+
+
+def training_split(card: Card) -> str:
+    """The split that trains on image-level labels."""
+    for name, split in card.splits.items():
+        if split.part == "train" and split.labels_from != "masks":
+            return name
+    raise UsageError(
+        f"No training split of '{card.name}' has image-level labels of its own; they would come from masks, which this "
+        "never opens. Write a table of labels and a card whose `labels_from` is `table` (see datasets/README.md)."
+    )
+
+
+def measure_colours(records: Sequence[Record], seed: int) -> Colours:
+    """Mean and standard deviation of red, green and blue in 0..1, over some of the images."""
+    chosen = random.Random(seed).sample(list(records), min(MEASURED, len(records)))  # noqa: S311 - a choice of images
+    pixels = [record.image.pixels()[::4, ::4].reshape(-1, 3) / 255 for record in track(chosen, "measuring colours")]
+    values = np.concatenate(pixels)
+    means, deviations = values.mean(0), values.std(0).clip(min=0.01)
+    return _triple(means), _triple(deviations)
+
+
+def _triple(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = (round(float(value), 4) for value in values)
+    return red, green, blue
+
+
+def _all_words(captioner: Captioner, bank: QuestionBank, lexicon: Lexicon | None) -> list[str]:
+    """Everything whose words should be in the vocabulary: what captions say, and what answers may say."""
+    said = [phrase for groups in captioner.phrases.values() for phrases in groups.values() for phrase in phrases]
+    terms = [term.term for term in lexicon] if lexicon else []
+    return [*said, *terms, *captioner.sentences, *(question.text for question in bank.questions)]
+
+
+def _train_options(options: JudgeTrainOptions, images: int) -> TrainOptions:
+    batch = min(options.batch, images)
+    steps = options.epochs * (images // batch)
+    return TrainOptions(
+        epochs=options.epochs,
+        batch=batch,
+        optimizer="adamw",
+        lr=options.lr,
+        weight_decay=options.weight_decay,
+        schedule="cosine",
+        warmup=min(20, steps // 10),
+        clip=1.0,
+        seed=options.seed,
+    )
+
+
+def _notes(card: Card, split: str, records: Sequence[Record], options: JudgeTrainOptions) -> dict[str, object]:
+    """What the judge says about itself."""
+    width, height = records[0].image.size()
+    mpp = None if card.mpp is None else round(card.mpp * max(width, height) / options.size, 4)
+    patients = len({record.patient for record in records if record.patient})
+    of = f" of {patients} patients" if patients else ""
+    return {
+        "mpp": mpp,
+        "trained_on": (
+            f"{len(records)} images{of} of '{split}' of {card.title}: their image-level labels "
+            f"({', '.join(card.names)}) and captions made from the card and the lexicon, no mask; "
+            f"{options.epochs} epochs, seed {options.seed}."
+        ),
+        "warning": (
+            f"A small judge for trying things out, trained from scratch on {card.name} alone. What it says of other "
+            "images, or of anything but these classes, means nothing."
+        ),
+    }
+
+
+def _report(
+    card: Card,
+    split: str,
+    listed: Sequence[Record],
+    records: Sequence[Record],
+    out: Path,
+    parameters: int,
+    result: FitResult,
+    warning: str,
+) -> JudgeTrainReport:
+    alone = {name: sum(record.present == (c,) for record in records) for c, name in enumerate(card.names)}
+    return JudgeTrainReport(
+        out=str(out),
+        dataset=card.name,
+        split=split,
+        images=len(records),
+        left_out=len(listed) - len(records),
+        alone=alone,
+        parameters=parameters,
+        epochs=result.epochs,
+        losses=result.means,
+        warning=warning,
+    )

@@ -1,0 +1,189 @@
+"""Training the boundary network of the refiner `irn`: sure labels first, then the network on the engine."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from qaclims_path.compute.refiners.affinity import boundary_loss, pairs_of
+from qaclims_path.config import Options
+from qaclims_path.data.card import Card
+from qaclims_path.data.dataset import SegmentationDataset, collate
+from qaclims_path.data.listing import list_records
+from qaclims_path.data.protocol import load_protocol
+from qaclims_path.data.pseudo import pseudo_card, pseudo_records
+from qaclims_path.data.transforms import augment
+from qaclims_path.engine.distributed import launch
+from qaclims_path.engine.loop import FitResult, fit
+from qaclims_path.engine.settings import RunSettings, TrainOptions, check_watched
+from qaclims_path.engine.task import Batch, Moment
+from qaclims_path.errors import UsageError
+from qaclims_path.files.maps import MapReader
+from qaclims_path.models.boundary import STRIDE, BoundaryNet
+from qaclims_path.models.camnet import CamNet, read_settings
+from qaclims_path.pipeline.masks.make import BOUNDARY, card_of, make_masks
+from qaclims_path.pipeline.masks.options import MaskOptions, protocol_threshold
+
+CAM = "cam"
+
+
+class BoundaryOptions(Options):
+    """Training of the boundary network; defaults as published with IRN, but for the size of crop and batch.
+
+    Attributes:
+        split: Whose maps are made into labels.
+        backbone: `cam` is that of the run's own network; else a timm name or `hf-hub:...`.
+        weights: Of another backbone: `pretrained`, a file, or `hf-hub:...`.
+        band: Lower and upper threshold of sure background and sure class, where a protocol has background.
+        least: Confidence above which a label is sure, where it has none.
+        crf: Settings of the dense CRF.
+        size: Side of a crop in pixels.
+        zoom: Smallest and largest scale.
+        radius: Of the pairs of pixels, in cells of 4 pixels.
+        train: Of the engine.
+    """
+
+    split: str = "train"
+    backbone: str = "cam"
+    weights: str = "pretrained"
+    band: tuple[float, float] = (0.1, 0.3)
+    least: Annotated[float, Field(ge=0, lt=1)] = 0.7
+    crf: Literal["auto", "photo", "segmenter", "tissue"] = "auto"
+    size: Annotated[int, Field(ge=32)] = 224
+    zoom: tuple[float, float] = (0.5, 1.5)
+    radius: Annotated[int, Field(ge=2)] = 10
+    train: TrainOptions = TrainOptions(epochs=3, batch=16, lr=0.1)
+
+    @model_validator(mode="after")
+    def _something_to_watch(self) -> "BoundaryOptions":
+        check_watched(self.train)
+        return self
+
+
+@dataclass(frozen=True)
+class BoundaryReport:
+    """How a training went.
+
+    Attributes:
+        folder: Of the network.
+        images: That were trained on.
+        steps: Done.
+        losses: Mean over the last epoch.
+        ignored: Mean share of an image that was in doubt, over labels that were new.
+    """
+
+    folder: str
+    dataset: str
+    images: int
+    steps: int
+    losses: dict[str, float]
+    ignored: float
+
+
+class BoundaryTask:
+    """One training step: boundaries where labels differ, none where they do not."""
+
+    def __init__(self, network: BoundaryNet, background: int, radius: int) -> None:
+        self.network: nn.Module = network  # as the engine's protocol has it
+        self._boundaries, self._background, self._radius = network, background, radius
+
+    def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
+        """The branch."""
+        return self._boundaries.parameter_groups(lr)
+
+    def step(self, batch: Batch, moment: Moment) -> Mapping[str, Tensor]:  # noqa: ARG002 - the engine's signature
+        """Losses of one piece of a batch."""
+        edges = self._boundaries(batch["image"]).float().sigmoid()
+        labels = batch["mask"][:, ::STRIDE, ::STRIDE]
+        losses = boundary_loss(edges, pairs_of(labels, self._background, self._radius), self._radius)
+        return {name: value if name == "loss" else value.detach() for name, value in losses.items()}
+
+
+def train_boundary(
+    run: Path,
+    root: Path,
+    options: BoundaryOptions = BoundaryOptions(),  # noqa: B008 - frozen
+    *,
+    dataset: str | Path | Card | None = None,
+    protocol: str | None = None,
+    running: RunSettings = RunSettings(),  # noqa: B008 - frozen
+    threads: int = 1,
+) -> BoundaryReport:
+    """Train the boundary network of a run from its maps, or go on with a training that was stopped.
+
+    Args:
+        run: Folder of the run, with maps in `cams/<split>`; the network goes to `boundary`.
+        root: The data as its publisher lays it out.
+        options: How.
+        dataset: Name or path of a card, or a card; that of the run when None.
+        protocol: Which says whether there is background; the card's first when None.
+        running: Devices, precision, workers.
+        threads: Images that the dense CRF works on at once.
+
+    Example:
+        >>> train_boundary(Path("run"), Path("VOC2012"), BoundaryOptions(split="train_aug")).steps  # doctest: +SKIP
+        1983
+    """
+    team = launch(running)
+    with MapReader(run / "cams" / options.split) as reader:
+        card = card_of(run, reader, dataset)
+    folder = run / BOUNDARY
+    labels = folder / "labels"
+    ignored = team.led(lambda: _make_labels(run, root, labels, options, card, protocol, threads))
+    records = pseudo_records(list_records(card, root, options.split), labels)
+    transform = augment(options.size, options.train.seed, tissue=card.domain == "pathology", zoom=options.zoom)
+    data = SegmentationDataset(pseudo_card(card), records, transform=transform)
+    task = BoundaryTask(_network(run, options, card), card.background_index, options.radius)
+    result = fit(task, data, options.train, folder / "training", team=team, collate=collate)
+    team.led(lambda: _save(task, result, folder))
+    return BoundaryReport(str(folder), card.name, len(data), result.steps, result.means, ignored)
+
+
+def _make_labels(
+    run: Path, root: Path, labels: Path, options: BoundaryOptions, card: Card, protocol: str | None, threads: int
+) -> float:
+    """Masks that are 255 wherever they are not sure; returns how much of an image that is."""
+    rules = load_protocol(protocol or card.protocols[0])
+    if protocol_threshold(rules, "crf") is None:
+        how = MaskOptions(refiner="crf", least=options.least, crf=options.crf)
+    else:
+        how = MaskOptions(refiner="crf", threshold=options.band[1], band=options.band, crf=options.crf)
+    report = make_masks(
+        run,
+        options.split,
+        root,
+        dataset=card,
+        out=labels,
+        options=how,
+        protocol=rules.name,
+        device="cpu",
+        threads=threads,
+        score=False,
+    )
+    if not report.images:
+        why = next(iter(report.failed.values()), "it is empty")
+        raise UsageError(f"No image of the split '{options.split}' could be labelled: {why}")
+    return report.ignored
+
+
+def _network(run: Path, options: BoundaryOptions, card: Card) -> BoundaryNet:
+    """The network, on the features that were asked for."""
+    if options.backbone == "cam":
+        source, found = CamNet.load(run, classes=card.names), read_settings(run / CAM)
+        shape = {"stride": found["stride"], "dilated": found["dilated"]}
+    else:
+        source, shape = CamNet(options.backbone, card.names, weights=options.weights), {}
+    network = BoundaryNet(source.backbone.plan, **shape)
+    network.backbone.load_state_dict(source.backbone.state_dict())
+    return network
+
+
+def _save(task: BoundaryTask, result: FitResult, folder: Path) -> None:
+    network = task.network
+    if isinstance(network, BoundaryNet):
+        network.load_state_dict(load_file(result.best or result.weights))
+        network.save(folder)

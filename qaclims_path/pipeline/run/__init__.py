@@ -1,0 +1,1 @@
+"""Run all stages of a recipe, report on them, and compare runs."""

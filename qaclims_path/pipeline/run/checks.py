@@ -1,0 +1,87 @@
+"""What would fail after hours, refused before anything is done or a former result is removed.
+
+Nothing is downloaded for it: an id of a hub is looked at only as far as its spelling goes.
+"""
+
+from pathlib import Path
+
+from qaclims_path.data.card import Card, Split
+from qaclims_path.data.protocol import load_protocol
+from qaclims_path.errors import UsageError
+from qaclims_path.files.hub import HUB
+from qaclims_path.language.answerers import ANSWERERS
+from qaclims_path.models.backbones import plan_backbone
+from qaclims_path.models.camnet import network_folder, read_settings
+from qaclims_path.models.judges import check_judge
+from qaclims_path.models.weights import check_weights
+from qaclims_path.pipeline.cam.options import TrainCamOptions
+from qaclims_path.pipeline.corpus.options import CorpusOptions
+from qaclims_path.pipeline.masks.options import MaskOptions, fixed_threshold
+from qaclims_path.pipeline.run.steps import Run
+from qaclims_path.pipeline.segmenter.options import TrainSegOptions
+from qaclims_path.registry import suggest
+
+
+def check_fit(run: Run, card: Card) -> None:
+    """Refuse sections that do not fit together, or the data."""
+    options, taught = run.options, run.options.cam.split
+    if run.running.nodes not in ("auto", 1):
+        raise UsageError(
+            f"A run is done on one machine, not on {run.running.nodes}: its folder is locked. Do its stages one by "
+            "one, `qaclims train cam` and `qaclims train seg` with --nodes; `qaclims run` goes on with what is there."
+        )
+    for name, section in (("corpus", options.corpus), ("boundary", options.boundary), ("seg", options.seg)):
+        dataset, split = getattr(section, "dataset", run.dataset), getattr(section, "split", taught)
+        if dataset != run.dataset:
+            raise UsageError(f"'{name}.dataset' is {dataset}, but the run is about {run.dataset}.")
+        if split != taught and not (name == "seg" and options.seg.truth):
+            raise UsageError(f"'{name}.split' is {split}, but the run is trained on '{taught}'. Set both or none.")
+    if run.protocol not in card.protocols:
+        raise UsageError(
+            f"'{card.name}' is not scored under the protocol '{run.protocol}'. "
+            f"{suggest(run.protocol, list(card.protocols))}"
+        )
+    if options.seg.protocol not in (None, run.protocol):
+        raise UsageError(
+            f"'seg.protocol' is {options.seg.protocol}, but masks are made and scored for '{run.protocol}'. "
+            "Leave it out, and set evaluate.protocol."
+        )
+    blind = [split for split in options.evaluate.splits if card.split(split).supervision != "masks"]
+    if blind:
+        seen = ", ".join(name for name, split in card.splits.items() if split.supervision == "masks")
+        raise UsageError(
+            f"'evaluate.splits' names '{blind[0]}', which trains on image labels and has no masks to score against. "
+            f"Splits with masks: {seen or 'none'}."
+        )
+
+
+def check_asked(options: CorpusOptions) -> None:
+    """Refuse answerers and judges that nobody has."""
+    _ = ANSWERERS[options.answerer.kind]
+    if options.judge is not None:
+        check_judge(options.judge.id)
+
+
+def check_maps(options: TrainCamOptions) -> None:
+    """Refuse networks, weights, beginnings and judges of the maps that nobody has."""
+    _check_network(options.network.backbone, options.network.weights)
+    if options.judge.id is not None:
+        check_judge(options.judge.id)
+    if options.init.start not in ("cam", "none"):
+        read_settings(network_folder(Path(options.init.start)))
+
+
+def check_masks(options: MaskOptions, protocol: str, split: Split) -> None:
+    """Refuse thresholds that masks of these data cannot have."""
+    fixed_threshold(options, load_protocol(protocol), masks=split.supervision == "masks")
+
+
+def check_seg(options: TrainSegOptions) -> None:
+    """Refuse encoders and weights of the segmenter that nobody has."""
+    _check_network(options.network.encoder, options.network.weights)
+
+
+def _check_network(name: str, weights: str) -> None:
+    if not name.startswith(HUB):
+        plan_backbone(name)
+    check_weights(weights)

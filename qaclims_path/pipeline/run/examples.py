@@ -1,0 +1,207 @@
+"""Images for the page of a run: the best, median and worst of a split, each as image, map, masks and truth."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaclims_path.data.card import Card
+from qaclims_path.data.listing import list_records
+from qaclims_path.data.pseudo import LABELS
+from qaclims_path.data.record import Record, classes_in, truth_of
+from qaclims_path.errors import QaclimsError, UsageError
+from qaclims_path.files.images import read_mask
+from qaclims_path.files.maps import INDEX, MapReader
+from qaclims_path.files.scores import read_scores
+from qaclims_path.report.pages import jpeg_address
+from qaclims_path.report.run.evaluations import Evaluated
+from qaclims_path.report.run.page import Example, ExampleGroup, Layer
+from qaclims_path.report.run.pictures import SIDE, painted_labels, painted_maps, small
+from qaclims_path.report.run.scored import WHAT
+from qaclims_path.report.scores import percent
+
+EACH = 2  # images of a group
+KINDS = (".png", ".npz")
+IMAGE, MAP, PSEUDO, PREDICTION, TRUTH = "Image", "Map", "Pseudo mask", "Prediction", "Truth"
+U8 = NDArray[np.uint8]
+Ranked = Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Images to show, how they were chosen, and what could not be shown."""
+
+    groups: tuple[ExampleGroup, ...]
+    note: str
+    problems: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.groups)
+
+
+def examples_of(run: Path, root: Path, card: Card, found: Sequence[Evaluated]) -> Chosen | None:
+    """Choose images of one split, and draw their layers; None where there is nothing to draw yet.
+
+    Args:
+        run: Folder of the run.
+        root: The data as its publisher lays it out.
+        card: Of the data set.
+        found: Evaluations; the first that knows the scores of single images ranks them.
+    """
+    ranking = next((one for one in found if any(not math.isnan(value) for value in one.images.values())), None)
+    split = ranking.report.split if ranking else _split_with_maps(run, card)
+    if split is None:
+        return None
+    records = {record.id: record for record in list_records(card, root, split)}
+    if ranking is None:
+        chosen = {"": [(name, math.nan) for name in _spread([*records], 3 * EACH)]}
+        note = f"Images of '{split}', spread over the split: there is no score of single images to rank them by."
+    else:
+        known = [(name, value) for name, value in ranking.images.items() if name in records]
+        chosen = best_median_worst(known, EACH)
+        what = WHAT.get(ranking.report.what or "", "predictions").lower()
+        note = (
+            f"Images of '{split}' with the best, median and worst mIoU of the {what}, each by itself "
+            f"(protocol {ranking.report.protocol}, gate {ranking.report.gate})."
+        )
+    painter = _Painter(run, card, split)
+    drawn = {title: [painter.example(records[name], value) for name, value in each] for title, each in chosen.items()}
+    groups = [ExampleGroup(title, tuple(one for one in each if one)) for title, each in drawn.items()]
+    return Chosen(tuple(group for group in groups if group.examples), note, tuple(painter.problems))
+
+
+def best_median_worst(scores: Ranked, each: int) -> dict[str, list[tuple[str, float]]]:
+    """The names with the highest, middle and lowest scores, none of them twice; of few, all in one group.
+
+    Example:
+        >>> best_median_worst([("a", 0.1), ("b", 0.9), ("c", 0.5)], 1)
+        {'Best': [('b', 0.9)], 'Median': [('c', 0.5)], 'Worst': [('a', 0.1)]}
+    """
+    ranked = sorted((pair for pair in scores if not math.isnan(pair[1])), key=lambda pair: (-pair[1], pair[0]))
+    if len(ranked) < 3:
+        return {"": ranked}
+    number = min(each, len(ranked) // 3)
+    middle = (len(ranked) - number) // 2
+    return {
+        "Best": ranked[:number],
+        "Median": ranked[middle : middle + number],
+        "Worst": ranked[-number:][::-1],
+    }
+
+
+@dataclass
+class _Painter:
+    """Draws what there is of an image.
+
+    Attributes:
+        problems: What should be there and is not, once each.
+    """
+
+    run: Path
+    card: Card
+    split: str
+    problems: dict[str, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        folder = self.run / "cams" / self.split
+        self.maps = MapReader(folder) if (folder / INDEX).is_file() else None
+        self.masks = _folder(self.run / "masks", self.split)
+        self.predictions = _folder(self.run / "seg", self.split)
+        for name, there in ((MAP, self.maps), (PSEUDO, self.masks), (PREDICTION, self.predictions)):
+            if there is None:
+                self.problems[f"There is no {name.lower()} of the images of '{self.split}'."] = None
+
+    def example(self, record: Record, score: float) -> Example | None:
+        """One image in all layers that it has; None where the image itself cannot be read."""
+        pixels = self._try(record.image.pixels)
+        if pixels is None:
+            return None
+        picture = small(pixels)
+        truth = self._try(lambda: truth_of(self.card, record)) if record.mask is not None else None
+        found: Mapping[str, U8 | None] = {
+            IMAGE: picture,
+            MAP: self._try(lambda: self._map(record.id, picture)),
+            PSEUDO: self._mask(self.masks, record.id, picture),
+            PREDICTION: self._mask(self.predictions, record.id, picture),
+            TRUTH: None if truth is None else self._painted(picture, truth),
+        }
+        layers = tuple(
+            Layer(name, jpeg_address(drawn, SIDE), _alt(name, record.id))
+            for name, drawn in found.items()
+            if drawn is not None
+        )
+        present = record.present if record.present is not None or truth is None else classes_in(self.card, truth)
+        said = [] if math.isnan(score) else [f"mIoU {percent(score)} %"]
+        said += [", ".join(self.card.classes[index].title for index in present)] if present else []
+        return Example(record.id, " · ".join(said), (picture.shape[1], picture.shape[0]), layers)
+
+    def _map(self, image: str, picture: U8) -> U8 | None:
+        if self.maps is None or image not in self.maps:
+            return None
+        stored = self.maps[image]
+        return painted_maps(picture, stored.maps, stored.classes, self.card.palette)
+
+    def _mask(self, folder: Path | None, image: str, picture: U8) -> U8 | None:
+        """A label map, or class scores, as this package writes them."""
+        for path in (folder / f"{image}.png", folder / f"{image}.npz") if folder else ():
+            if path.is_file():
+                read = self._labels if path.suffix == ".png" else self._highest
+                return self._try(lambda: self._painted(picture, read(path)))  # noqa: B023 - called at once
+        return None
+
+    def _labels(self, path: Path) -> U8:
+        return self.card.decode(read_mask(path), path)
+
+    def _highest(self, path: Path) -> U8:
+        """Label indices of the highest scores; names that are not on the card are background."""
+        found = read_scores(path)
+        names = self.card.names
+        indices = [names.index(name) if name in names else self.card.background_index for name in found.classes]
+        labels: U8 = np.asarray(indices, np.uint8)[found.scores.argmax(axis=0)]
+        return labels
+
+    def _painted(self, picture: U8, labels: U8) -> U8:
+        unpainted = range(len(self.card.classes), 256) if self.card.domain == "natural" else (255,)
+        return painted_labels(picture, labels, self.card.palette, unpainted)
+
+    def _try(self, make: Callable[[], U8 | None]) -> U8 | None:
+        """A layer, or none where its file is damaged, which is noted."""
+        try:
+            return make()
+        except QaclimsError as error:
+            self.problems[str(error)] = None
+            return None
+
+
+def _alt(layer: str, image: str) -> str:
+    return {
+        IMAGE: f"The image {image}",
+        MAP: f"{image} under its activation maps: the strongest class in its colour",
+        PSEUDO: f"{image} under its pseudo mask",
+        PREDICTION: f"{image} under the segmenter's prediction",
+        TRUTH: f"{image} under its true classes",
+    }[layer]
+
+
+def _folder(place: Path, split: str) -> Path | None:
+    """Where the label maps of a split lie below the folder of a stage."""
+    candidates = (place / split / LABELS, place / "predictions" / split, place / split)
+    return next((folder for folder in candidates if any(path.suffix in KINDS for path in folder.glob("*.*"))), None)
+
+
+def _split_with_maps(run: Path, card: Card) -> str | None:
+    """The first split of the card that has maps or masks."""
+    for split in card.splits:
+        if (run / "cams" / split / INDEX).is_file() or _folder(run / "masks", split) or _folder(run / "seg", split):
+            return split
+    return None
+
+
+def _spread(names: Sequence[str], number: int) -> list[str]:
+    if not names:
+        raise UsageError("The split has no images.")
+    places = np.unique(np.linspace(0, len(names) - 1, min(number, len(names))).round().astype(int))
+    return [names[place] for place in places]

@@ -1,0 +1,101 @@
+"""What the results of a run depend on, as plain values for the hashes of its stages: never a path, device or worker."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from qaclims_path.config import Options, Tree
+from qaclims_path.data.card import Card
+from qaclims_path.data.listing import list_records
+from qaclims_path.data.protocol import load_protocol
+from qaclims_path.errors import BadFile
+from qaclims_path.files.hub import HUB, LOCAL, revision_of
+from qaclims_path.language.questions import load_bank
+from qaclims_path.models.camnet import WEIGHTS, network_folder
+from qaclims_path.models.judges import PICKLED
+from qaclims_path.pipeline.cam.options import TrainCamOptions
+from qaclims_path.pipeline.configs import load_prompts
+from qaclims_path.pipeline.corpus.options import CorpusOptions
+from qaclims_path.pipeline.corpus.plan import describe, plan_corpus
+
+FACTS = {"published", "licence", "citation", "get", "notes", "unknown", "title", "public"}  # of a card, beside the data
+MODELS = ("id", "model", "start", "weights")  # options that may name a file or folder on this disk
+NETWORKS = ("backbone", "encoder")  # options that do so only behind `local-dir:`
+WORDS = ("cam", "none", "pretrained", "embedded")  # in their place, and no folder whatever lies here
+
+
+def facts_of(card: Card) -> str:
+    """All of a card that decides results, as a hash."""
+    return _hash(card.model_dump(mode="json", exclude=FACTS))
+
+
+def rules_of(name: str) -> str:
+    """A protocol with a hash of what it says."""
+    return f"{name} {_hash(load_protocol(name).model_dump(mode='json'))}"
+
+
+def images_of(card: Card, root: Path, split: str) -> str:
+    """Which images a split has, and what they are labelled with, as a number and a hash; none is opened."""
+    listed = [(record.id, record.present) for record in list_records(card, root, split)]
+    return f"{len(listed)} images {_hash(listed)}"
+
+
+def maps_depend(options: TrainCamOptions, card: Card) -> Tree:
+    """Options of the training of maps; word lists and questions by what they say."""
+    tree = named(options)
+    words = options.words
+    tree["words"]["bank"] = load_bank(words.bank, card.organ or None).hash
+    if words.prompts is not None:
+        tree["words"]["prompts"] = _hash(load_prompts(words.prompts).model_dump(mode="json"))
+    return tree
+
+
+def corpus_depends(options: CorpusOptions, root: Path) -> Tree:
+    """Options of a corpus; questions, lexicon and models by what they say."""
+    models = named(options)
+    tree = describe(options, plan_corpus(options, root))
+    return {**tree, **{key: models[key] for key in ("answerer", "judge")}}
+
+
+def named(options: Options) -> Tree:
+    """Options without the card, which has a hash of its own; what lies on this disk is named by its content."""
+    return _named(options.model_dump(mode="json", exclude={"dataset"}))
+
+
+def content_of(path: Path) -> str:
+    """A hash of a file; of a folder's network where it has one, else of its weights and settings."""
+    try:
+        if path.is_dir():
+            network = network_folder(path) / WEIGHTS
+            if not network.is_file():
+                return revision_of(path, PICKLED)
+            path = network
+        with path.open("rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _named(tree: Tree) -> Tree:
+    return {key: _named(value) if isinstance(value, dict) else _value(key, value) for key, value in tree.items()}
+
+
+def _value(key: str, value: Any) -> Any:  # noqa: ANN401 - any option
+    if not isinstance(value, str) or not (key in MODELS or (key in NETWORKS and value.startswith(LOCAL))):
+        return value
+    return ",".join(_content(part) for part in value.split(","))
+
+
+def _content(name: str) -> str:
+    """The content of a file or folder, also behind a family (`ovseg:FILE`) or an architecture (`...@FILE`)."""
+    if name not in WORDS and not name.startswith(HUB):
+        for part in (name, name.partition(":")[2], name.rpartition("@")[2]):
+            path = Path(part).expanduser()
+            if part and path.exists():
+                return name.removesuffix(part) + content_of(path)
+    return name
+
+
+def _hash(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,150 @@
+"""Finished runs read back for a comparison: what was scored, by which method with which options, and the counts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qaclims_path.compute.scores import Counts, iou_of, mean_of
+from qaclims_path.config import Tree, flat, read_yaml
+from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.files.hub import LOCAL
+from qaclims_path.files.tables import read_csv
+from qaclims_path.pipeline.evaluation.evaluate import COUNTS, PER_IMAGE
+from qaclims_path.pipeline.run.stages import read_records
+from qaclims_path.pipeline.run.steps import CONFIG, METRICS, SCORES, read_metrics
+from qaclims_path.report.comparison import Key
+
+BESIDE = {"cams": ("boundary", "masks", "seg"), "masks": ("seg",), "seg": ()}  # sections that do not touch a result
+EXACT = 1e-9
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One score of one run.
+
+    Attributes:
+        run: Folder of the run.
+        method: As the recipe calls it.
+        options: All that decided the result but seeds, as dotted keys.
+        seed: Of the training of maps, and of the segmenter where that has another one.
+        folder: Of the tables.
+        classes: Scored ones.
+        mean_over: Indices of those in the mean.
+        miou: Share of 1, NaN where nothing was to be scored.
+        dice: Likewise.
+    """
+
+    key: Key
+    run: Path
+    method: str
+    options: Mapping[str, Any]
+    seed: tuple[int, ...]
+    folder: Path
+    classes: tuple[str, ...]
+    mean_over: tuple[int, ...]
+    miou: float
+    dice: float
+
+    def counts(self) -> dict[str, Counts]:
+        """For every source of images, n x 3: right, in the truth, predicted.
+
+        A source is a patient, or an image where the data set does not name patients.
+
+        Raises:
+            BadFile: The tables are missing, or are not those of the score.
+        """
+        sources = {row["image"]: row["patient"] or row["image"] for row in self._table(PER_IMAGE, ("image", "patient"))}
+        found: dict[str, Counts] = {
+            name: np.zeros((len(self.classes), 3), np.int64) for name in sorted({*sources.values()})
+        }
+        place = {name: index for index, name in enumerate(self.classes)}
+        numbers = ("right", "truth", "predicted")
+        try:
+            for row in self._table(COUNTS, ("image", "class", *numbers)):
+                found[sources[row["image"]]][place[row["class"]]] += [int(row[name]) for name in numbers]
+        except (KeyError, ValueError) as error:
+            raise BadFile(f"{self.folder / COUNTS} does not go with {PER_IMAGE}: {error}. {self._way_out}") from error
+        whole = float(mean_of(iou_of(sum(found.values(), np.zeros((len(self.classes), 3), np.int64))), self.mean_over))
+        if not (abs(whole - self.miou) < EXACT or (np.isnan(whole) and np.isnan(self.miou))):
+            raise BadFile(f"The tables in {self.folder} are not those of {self.run / METRICS}. {self._way_out}")
+        return found
+
+    def _table(self, name: str, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+        if not (self.folder / name).is_file():
+            raise BadFile(f"{self.folder} holds no {name}. {self._way_out}")
+        return read_csv(self.folder / name, columns)
+
+    @property
+    def _way_out(self) -> str:
+        return f"Score it again: `qaclims run` with --from {self.key.what}."
+
+
+def read_run(run: Path) -> list[Scored]:
+    """All scores of a finished run."""
+    for name in (CONFIG, METRICS):
+        if not (run / name).is_file():
+            raise UsageError(f"{run} holds no {name}. Give the folder of a run that `qaclims run` has finished.")
+    records = read_records(run)
+    if records and (records.get("evaluate") is None or records["evaluate"].state != "done"):
+        raise UsageError(f"{run} is not finished, so its scores are of former options. Run `qaclims run` on it first.")
+    config = read_yaml(run / CONFIG)
+    return [_scored(run, entry, config) for entry in read_metrics(run / METRICS)]
+
+
+def _scored(run: Path, entry: Mapping[str, Any], config: Tree) -> Scored:
+    try:
+        key = Key(*(entry[name] for name in ("dataset", "what", "split", "protocol", "gate")))
+        classes = tuple(entry["per_class"])
+        miou, dice = (
+            np.nan if entry["scores"][name] is None else entry["scores"][name] for name in ("miou", "mean_dice")
+        )
+        return Scored(
+            key=key,
+            run=run,
+            method=_method(config),
+            options=_options(config, key.what),
+            seed=_seed(config, key.what),
+            folder=run / SCORES[key.what].format(key.split),
+            classes=classes,
+            mean_over=tuple(classes.index(name) for name in entry["mean_over"]),
+            miou=float(miou),
+            dice=float(dice),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadFile(f"{run / METRICS} is not of this version: {error!r}. Evaluate again.") from error
+
+
+def _method(config: Tree) -> str:
+    """As the recipe calls it; a segmenter that learns from true masks has no other method than that."""
+    seg = config.get("seg") or {}
+    return str(seg["method"] if seg.get("truth") else config.get("method", "cam"))
+
+
+def _options(config: Tree, what: str) -> Tree:
+    """What decided a result, without seeds, places and whatever belongs to later steps."""
+    tree = {key: value for key, value in config.items() if key not in BESIDE[what]}
+    if what == "seg" and config.get("seg", {}).get("truth"):
+        tree = {"method": config.get("method"), "seg": config["seg"]}
+    wide = tree.pop("evaluate", None) or {}
+    if what == "seg":
+        tree["evaluate"] = {name: wide.get(name) for name in ("scales", "flip", "window")}
+    kept = {
+        key: value for key, value in flat(tree).items() if key.rpartition(".")[2] not in ("seed", "dataset", "config")
+    }
+    return {key: _without_place(value) for key, value in kept.items()}
+
+
+def _without_place(value: Any) -> Any:  # noqa: ANN401 - any option
+    """A model without the folders it lies in, so that runs of two machines compare."""
+    if isinstance(value, str) and (value.startswith(LOCAL) or Path(value).is_absolute()):
+        return Path(value.removeprefix(LOCAL)).name
+    return value
+
+
+def _seed(config: Tree, what: str) -> tuple[int, ...]:
+    options = flat(config)
+    names = ("train.seed", "seg.train.seed") if what == "seg" else ("train.seed",)
+    return tuple(dict.fromkeys(int(options.get(name) or 0) for name in names))

@@ -1,0 +1,270 @@
+"""The page of a run: whatever its stages have left behind so far, in one file."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from qaclims_path.config import Tree, flat, read_yaml
+from qaclims_path.data.card import Card
+from qaclims_path.data.cards import load_card
+from qaclims_path.errors import BadFile, QaclimsError, UsageError
+from qaclims_path.files.atomic import write_bytes, write_text
+from qaclims_path.files.images import read_image
+from qaclims_path.files.tables import read_csv
+from qaclims_path.language.corpus import printable
+from qaclims_path.pipeline.corpus.options import config_path
+from qaclims_path.pipeline.corpus.show import part_of, pictures_of, provenance_of, show_corpus
+from qaclims_path.pipeline.run.examples import Chosen, examples_of
+from qaclims_path.pipeline.run.stages import STAGES, read_records
+from qaclims_path.report.corpus import Part
+from qaclims_path.report.pages import jpeg_address
+from qaclims_path.report.run.curves import read_trainings
+from qaclims_path.report.run.evaluations import Evaluated, read_evaluations
+from qaclims_path.report.run.page import Facts, Legend, PlainTable, RunPage, Slide, StageShown, run_page
+from qaclims_path.report.run.scored import scored
+
+PAGE, CONFIG, ENVIRONMENT, CORPUS, SLIDES = "report.html", "config.yaml", "environment.json", "corpus.jsonl", "slides"
+ELSEWHERE = "corpus.path"  # where the answers lie, if they are not the run's own
+OWN_STAGE = "report"
+MOST_SLIDES, SLIDE_SIDE = 6, 1000
+MOST_ROWS, MOST_COLUMNS = 60, 14
+TERMS, MANY_CLASSES = 8, 8
+NAMING = {
+    "dataset": "data set",
+    "method": "method",
+    "judge.id": "judge",
+    "network.backbone": "backbone",
+    "seg.network.architecture": "segmenter",
+    "train.epochs": "epochs",
+    "train.seed": "seed",
+}
+EMPTY = {
+    "config": f"{CONFIG} is not there; the run has not begun.",
+    "card": "The data set of this run is not known.",
+    "scores": "Nothing was scored yet: `qaclims evaluate` does it.",
+    "examples": "No image has a map or a mask yet.",
+    "training": "No training has logged anything yet: `qaclims train cam` begins.",
+    "corpus": "No language was asked: this run has no corpus. `qaclims corpus build` makes one.",
+    "slides": f"No slide was segmented into this run: `qaclims segment` writes them to its folder `{SLIDES}`.",
+    "stages": f"{STAGES} is not there: `qaclims run` writes it, single commands do not.",
+    "environment": f"{ENVIRONMENT} is not there yet.",
+}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ReportMade:
+    """What was written.
+
+    Attributes:
+        page: The file.
+        kilobytes: Its size.
+        evaluations: Shown, as what, split, protocol and gate.
+        images: Shown in layers.
+        missing: Why a section is empty, by section.
+    """
+
+    page: str
+    kilobytes: float
+    evaluations: tuple[tuple[str, str, str, str], ...]
+    images: int
+    missing: dict[str, str]
+
+
+def write_run_report(run: Path, root: Path | None = None, *, corpus: Path | None = None) -> ReportMade:
+    """Write `report.html` into the folder of a run; what is not there yet is left out, and the page says so.
+
+    Args:
+        run: Folder of the run.
+        root: The data as its publisher lays it out, for the pictures.
+        corpus: Answers that were made before; it is noted in the run where they lie. None takes what the run has.
+
+    Example:
+        >>> write_run_report(Path("runs/bcss"), Path("BCSS-WSSS")).missing  # doctest: +SKIP
+        {'slides': 'No slide was segmented into this run: ...'}
+    """
+    _check(run)
+    if corpus is not None:
+        write_bytes(run / ELSEWHERE, os.fsencode(corpus.absolute()))
+    page = _gathered(run, root)
+    html = run_page(page)
+    write_text(run / PAGE, html)
+    reports = [one.report for one in page.scored]
+    return ReportMade(
+        page=str(run / PAGE),
+        kilobytes=round(len(html.encode()) / 1000, 1),
+        evaluations=tuple((each.what or "", each.split, each.protocol, each.gate) for each in reports),
+        images=sum(len(group.examples) for group in page.examples),
+        missing=dict(page.missing),
+    )
+
+
+def _check(run: Path) -> None:
+    if not run.is_dir():
+        raise UsageError(f"{run} is not a folder. Give the folder of a run, as `qaclims run --out` writes it.")
+    if not any(
+        (run / name).exists() for name in (CONFIG, STAGES, "metrics.json", CORPUS, "cam", "cams", "masks", "seg")
+    ):
+        raise UsageError(f"{run} holds nothing of a run. Give the folder that `qaclims run --out` writes.")
+
+
+class _Gatherer:
+    """Tries each section; one that cannot be made is missing with a sentence, and the others are still made."""
+
+    def __init__(self) -> None:
+        self.missing: dict[str, str] = {}
+
+    def __call__(self, section: str, make: Callable[[], T], sentence: str) -> T | None:
+        """What `make` gives; where that is nothing, or fails, the reason is noted."""
+        try:
+            made = make()
+        except QaclimsError as error:
+            self.missing[section] = str(error)
+            return None
+        if not made:
+            self.missing[section] = sentence
+        return made
+
+
+def _gathered(run: Path, root: Path | None) -> RunPage:
+    gather = _Gatherer()
+    config = gather("config", lambda: _config(run), EMPTY["config"]) or {}
+    card = gather("card", lambda: _card(config), EMPTY["card"])
+    found = gather("scores", lambda: read_evaluations(run), EMPTY["scores"]) or ()
+    chosen = gather("examples", lambda: _examples(run, root, card, found), EMPTY["examples"])
+    if chosen and chosen.problems:
+        gather.missing["examples"] = " ".join(chosen.problems)
+    colors = {info.name: info.color for info in card.classes} if card else {}
+    language = gather("corpus", lambda: _corpus(run, root, card), EMPTY["corpus"])
+    return RunPage(
+        title=card.title if card else str(config.get("dataset", "Run")),
+        name=run.resolve().name,
+        facts=_naming(config, card),
+        scored=tuple(scored(each.report, card) for each in found),
+        examples=chosen.groups if chosen else (),
+        examples_note=chosen.note if chosen else "",
+        legend=_legend(card),
+        trainings=gather("training", lambda: read_trainings(run, colors), EMPTY["training"]) or (),
+        corpus=language.parts if language else (),
+        corpus_made=language.made if language else (),
+        slides=gather("slides", lambda: _slides(run / SLIDES), EMPTY["slides"]) or (),
+        cohort=gather("cohort", lambda: _cohort(run / SLIDES), ""),
+        stages=gather("stages", lambda: _stages(run), EMPTY["stages"]) or (),
+        config=_texts(config),
+        environment=gather("environment", lambda: _environment(run), EMPTY["environment"]) or (),
+        missing={key: sentence for key, sentence in gather.missing.items() if sentence},
+    )
+
+
+def _naming(config: Tree, card: Card | None) -> Facts:
+    """The settings that name a run."""
+    texts = dict(_texts(config)) | ({"dataset": card.name} if card else {})
+    return tuple((name, texts[key]) for key, name in NAMING.items() if texts.get(key, "none") != "none")
+
+
+def _config(run: Path) -> Tree:
+    return read_yaml(run / CONFIG) if (run / CONFIG).is_file() else {}
+
+
+def _card(config: Tree) -> Card | None:
+    return load_card(str(config["dataset"])) if "dataset" in config else None
+
+
+def _examples(run: Path, root: Path | None, card: Card | None, found: tuple[Evaluated, ...]) -> Chosen | None:
+    if card is None:
+        raise UsageError("The data set of this run is not known here, so its images cannot be shown.")
+    if root is None:
+        raise UsageError("Pictures need the images: `qaclims report RUN --root DIR` shows them.")
+    return examples_of(run, root, card, found)
+
+
+@dataclass(frozen=True)
+class _Language:
+    """What was said of the classes, and by whom."""
+
+    parts: tuple[Part, ...]
+    made: Facts
+
+
+def _corpus(run: Path, root: Path | None, card: Card | None) -> _Language | None:
+    path, note = run / CORPUS, run / ELSEWHERE
+    if not path.is_file():
+        if not note.is_file():
+            return None
+        path = Path(os.fsdecode(note.read_bytes()))
+    few = card is not None and len(card.classes) <= MANY_CLASSES
+    report = show_corpus(path, terms=TERMS, examples=2 if few else 1)
+    made = read_yaml(config_path(path)) if config_path(path).exists() else {}
+    drawn = pictures_of(report, card, root, str(made.get("split", "train")))
+    return _Language(tuple(part_of(one, card, drawn) for one in report.classes), tuple(provenance_of(report).items()))
+
+
+def _slides(folder: Path) -> tuple[Slide, ...]:
+    """The overlays below a folder, spread over all of them where they are many."""
+    paths = sorted(path for path in folder.rglob("*") if "overlay" in path.stem and path.suffix in (".png", ".jpg"))
+    places = np.unique(np.linspace(0, len(paths) - 1, min(MOST_SLIDES, len(paths))).round().astype(int))
+    return tuple(_slide(paths[place], folder) for place in places)
+
+
+def _slide(path: Path, folder: Path) -> Slide:
+    picture = Image.fromarray(read_image(path))
+    picture.thumbnail((SLIDE_SIDE, SLIDE_SIDE), Image.Resampling.LANCZOS)
+    name = path.stem.replace("overlay", "").strip("-_. ") or str(path.parent.relative_to(folder))
+    return Slide(name, jpeg_address(np.asarray(picture), SLIDE_SIDE), picture.size)
+
+
+def _cohort(folder: Path) -> PlainTable | None:
+    """The table of all slides."""
+    paths = sorted(folder.glob("*.csv"))
+    if not paths:
+        return None
+    rows = list(read_csv(paths[0]))
+    columns = tuple(rows[0])[:MOST_COLUMNS] if rows else ()
+    shown = tuple(tuple(row[name] for name in columns) for row in rows[:MOST_ROWS])
+    return PlainTable(paths[0].name, columns, shown, len(rows) - len(shown))
+
+
+def _stages(run: Path) -> tuple[StageShown, ...]:
+    return tuple(
+        StageShown(name, record.state, record.seconds, record.peak_mib, record.error)
+        for name, record in read_records(run).items()
+        if name != OWN_STAGE
+    )
+
+
+def _environment(run: Path) -> Facts:
+    path = run / ENVIRONMENT
+    if not path.is_file():
+        return ()
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path} cannot be read: {error}.") from error
+    return _texts(tree) if isinstance(tree, dict) else ()
+
+
+def _legend(card: Card | None) -> tuple[Legend, ...]:
+    if card is None:
+        return ()
+    classes = [Legend(info.title, info.color) for info in card.classes]
+    background = [Legend(card.background.display, card.background.color)] if card.background else []
+    return (*classes, *background)
+
+
+def _texts(tree: Tree) -> Facts:
+    """Dotted keys with their values as text."""
+    return tuple((str(key), _text(value)) for key, value in flat(tree).items())
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - any plain value
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return printable(", ".join(map(_text, value)) if isinstance(value, list) else str(value))

@@ -1,0 +1,196 @@
+"""What the stages of a run do: each calls the recipe of its step with the run's options, and can be called again."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from qaclims_path.config import flat, settings_of
+from qaclims_path.data.cards import load_card
+from qaclims_path.engine.guards import Interrupted
+from qaclims_path.engine.settings import RunSettings
+from qaclims_path.errors import BadFile, QaclimsError
+from qaclims_path.files.atomic import write_json
+from qaclims_path.files.json_files import read_objects
+from qaclims_path.files.processes import wait_for
+from qaclims_path.pipeline.cam.maps import MapOptions, make_cams
+from qaclims_path.pipeline.cam.train import train_cam
+from qaclims_path.pipeline.corpus.build import build_corpus
+from qaclims_path.pipeline.masks.boundary import train_boundary
+from qaclims_path.pipeline.masks.make import make_masks
+from qaclims_path.pipeline.run.options import RunOptions
+from qaclims_path.pipeline.segmenter.predict import PredictOptions, predict_seg
+from qaclims_path.pipeline.segmenter.train import train_seg
+
+CONFIG, CORPUS, METRICS, REPORT = "config.yaml", "corpus.jsonl", "metrics.json", "report.html"
+SCORES = {"cams": "cams/{}/scores", "masks": "masks/{}", "seg": "seg/predictions/{}/scores"}  # folders, by split
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run reads and writes, and how it computes.
+
+    Attributes:
+        options: What decides its results.
+        root: The data as its publisher lays it out.
+        out: Its folder.
+        corpus: Answers that were made before, instead of a stage of their own.
+        running: Devices, precision, workers; changes no hash.
+        threads: Images that the dense CRF works on at once.
+    """
+
+    options: RunOptions
+    root: Path
+    out: Path
+    corpus: Path | None = None
+    running: RunSettings = RunSettings()  # noqa: RUF009 - frozen
+    threads: int = 1
+
+    @property
+    def dataset(self) -> str:
+        """Name or path of its card."""
+        return self.options.cam.dataset
+
+    @property
+    def protocol(self) -> str:
+        """How it is scored."""
+        return self.options.evaluate.protocol or load_card(self.dataset).protocols[0]
+
+
+def ask(run: Run) -> None:
+    """Build the corpus, of images that can be read, as the training does."""
+    if run.options.corpus is None:
+        return
+    report = build_corpus(run.options.corpus, run.root, run.out / CORPUS)
+    if report.failed:
+        raise BadFile(
+            f"{report.failed} of {report.images} images could not be read, such as {report.failures[0]} Mend or remove "
+            "them, and run the same command again: only about these is asked again."
+        )
+
+
+def train_maps(run: Run) -> None:
+    """Train the network of the maps, initialiser included."""
+    corpus = run.corpus or (run.out / CORPUS if run.options.corpus is not None else None)
+    if _several(run.running):
+        words = [run.options.recipe, "--out", str(run.out), *(["--corpus", str(corpus)] if corpus else [])]
+        _train_elsewhere(run, "cam", [*words, *_hardware(run.running)], run.options.settings)
+    else:
+        train_cam(run.options.cam, run.root, run.out, corpus=corpus, running=run.running)
+
+
+def make_maps(run: Run, split: str) -> None:
+    """Make the maps of a split."""
+    how = MapOptions(
+        classes=classes_of(run, split),
+        scales=run.options.cams.scales,
+        precision=run.running.precision,
+        protocol=run.protocol,
+    )
+    make_cams(run.out, split, run.root, dataset=run.dataset, options=how)
+
+
+def classes_of(run: Run, split: str) -> Literal["present", "all"]:
+    """Which classes get a map: those of the image's label where it is trained on, or where that was published."""
+    gate = run.options.cams.gate
+    published = gate == "auto" and load_card(run.dataset).domain != "pathology"
+    return "present" if split == run.options.cam.split or gate == "oracle" or published else "all"
+
+
+def train_edges(run: Run) -> None:
+    """Train the boundary network, where the refiner needs one."""
+    options = run.options.boundary
+    if options is None:
+        return
+    if _several(run.running):
+        words = [str(run.out), "--split", options.split, "--dataset", run.dataset, "--protocol", run.protocol]
+        settings = settings_of(flat(options.model_dump(mode="json")))
+        _train_elsewhere(run, "boundary", [*words, *_hardware(run.running), "--threads", str(run.threads)], settings)
+    else:
+        train_boundary(
+            run.out,
+            run.root,
+            options,
+            dataset=run.dataset,
+            protocol=run.protocol,
+            running=run.running,
+            threads=run.threads,
+        )
+
+
+def refine_maps(run: Run, split: str) -> None:
+    """Turn the maps of a split into masks."""
+    make_masks(
+        run.out,
+        split,
+        run.root,
+        dataset=run.dataset,
+        options=run.options.masks,
+        protocol=run.protocol,
+        threads=run.threads,
+    )
+
+
+def train_segmenter(run: Run) -> None:
+    """Train the segmenter."""
+    options = run.options.seg
+    if _several(run.running):
+        own = {
+            "seg.protocol": options.protocol,
+            "seg.train.seed": options.train.seed,
+        }  # which a run says for its stages
+        settings = [*run.options.settings, *settings_of(own)]
+        words = [run.options.recipe, "--out", str(run.out), *_hardware(run.running)]
+        _train_elsewhere(run, "seg", words, settings)
+    else:
+        train_seg(options, run.root, run.out, running=run.running)
+
+
+def label(run: Run, split: str) -> None:
+    """Label the images of a split with the segmenter."""
+    section = run.options.evaluate
+    how = PredictOptions(
+        scales=section.scales, flip=section.flip, window=section.window, precision=run.running.precision
+    )
+    predict_seg(run.out, split, run.root, dataset=run.dataset, options=how, protocol=run.protocol)
+
+
+def gather_scores(run: Run) -> None:
+    """Gather what lies beside maps, masks and predictions into one file."""
+    section = run.options.evaluate
+    folders = [run.out / SCORES[what].format(split) for what in section.what for split in section.splits]
+    write_json(run.out / METRICS, [entry for folder in folders for entry in read_metrics(folder / METRICS)])
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The entries of a `metrics.json`."""
+    return read_objects(path, "Make what it scores again, with --from.")
+
+
+def _several(running: RunSettings) -> bool:
+    """Whether a training takes more than one process."""
+    if running.devices == "auto":
+        import torch
+
+        return torch.cuda.device_count() > 1
+    return running.devices > 1
+
+
+def _hardware(running: RunSettings) -> list[str]:
+    """How a training runs, as options of its command."""
+    numbers = {"--devices": running.devices, "--workers": running.workers}
+    every = {"--save-every": running.save_every, "--keep-every": running.keep_every}
+    words = [word for name, value in (numbers | every).items() if value != "auto" for word in (name, str(value))]
+    loggers = [word for name in running.loggers for word in ("--logger", name)]
+    return ["--precision", running.precision, *words, *loggers, *(["--compile"] if running.compile else [])]
+
+
+def _train_elsewhere(run: Run, what: str, words: Sequence[str], settings: Sequence[str]) -> None:
+    """Train in a command of its own, because several processes begin by starting their command again."""
+    told = ["train", what, *words, "--root", str(run.root), *(part for each in settings for part in ("--set", each))]
+    code, stopped = wait_for([sys.executable, "-P", "-m", "qaclims_path", *told])
+    if stopped or code == Interrupted.exit_code:
+        raise Interrupted("The training was stopped; run the same command again to go on.")
+    if code:
+        raise QaclimsError(f"`qaclims {' '.join(told)}` failed; see above.")

@@ -1,0 +1,216 @@
+"""Images with the labels that a segmenter learns: pseudo masks and their confidence, or the true masks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from monai.transforms.compose import Compose
+from monai.transforms.intensity.dictionary import RandGaussianNoised, RandGaussianSmoothd
+from monai.transforms.utility.dictionary import EnsureTyped
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from qaclims_path.data.card import IGNORE, Card
+from qaclims_path.data.dataset import to_tensor
+from qaclims_path.data.pseudo import CONFIDENCE, pseudo_records
+from qaclims_path.data.record import MaskFile, Record, load_record
+from qaclims_path.data.transforms import augment
+from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.files.ahead import ahead
+from qaclims_path.files.images import image_size, read_mask
+from qaclims_path.files.json_files import read_object
+from qaclims_path.files.made_with import INDEX
+from qaclims_path.files.progress import track
+from qaclims_path.pipeline.masks.make import SETTINGS
+from qaclims_path.pipeline.segmenter.options import SegAugmentOptions
+
+SHOWN = 5
+BLUR, NOISE = (0.25, 1.0), 0.03
+SURE = 255
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a segmenter learns from.
+
+    Attributes:
+        card: Decodes the masks.
+        records: Images with masks.
+        confidence: Folder of confidence PNGs, None where every pixel is sure.
+        source: What the masks depend on, as JSON can hold it; part of what a training was begun with.
+        left_out: Images of the split without a mask.
+    """
+
+    card: Card
+    records: Sequence[Record]
+    confidence: Path | None
+    source: Mapping[str, Any]
+    left_out: int = 0
+
+
+class SegTiles(Dataset[dict[str, Any]]):
+    """Images and labels, augmented; random numbers come from torch's global state, which the engine sets per image.
+
+    Items hold `id`, `image` (3 H W, float32 in 0..1), `mask` (H W, uint8 channel indices, 255 ignored) and `weight`
+    (H W, float32 in 0..1).
+    """
+
+    def __init__(self, data: Labelled, channels: int, transform: Compose | None, *, least: float = 0.0) -> None:
+        self.data, self.channels, self.transform, self.least = data, channels, transform, least
+
+    def __len__(self) -> int:
+        return len(self.data.records)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        record = self.data.records[index]
+        labels, sure, picture = self.opened(record)
+        item: dict[str, Any] = {"image": to_tensor(picture), "mask": torch.from_numpy(np.stack([labels, sure]))}
+        if self.transform is not None:
+            seed = int(torch.randint(2**31 - 1, ()))
+            item = cast("dict[str, Any]", self.transform.set_random_state(seed=seed)(item))
+        mask, certain = item["mask"][0], item["mask"][1].float() / SURE
+        weight = torch.where(certain < self.least, 0.0, certain)
+        return {"id": record.id, "image": item["image"].clamp(0, 1), "mask": mask, "weight": weight}
+
+    def opened(self, record: Record) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+        """Channel indices (255 ignored) and confidence in 255ths (both H W) of one image, and its pixels H W 3."""
+        picture, _, truth = load_record(self.data.card, record)
+        if truth is None:
+            raise BadFile(f"{record.image} has no mask.")
+        labels = np.where(truth < self.channels, truth, np.uint8(IGNORE))
+        if self.data.confidence is None:
+            return labels, np.full_like(labels, SURE), picture
+        path = self.data.confidence / f"{record.id}.png"
+        sure = read_mask(path)
+        if sure.shape != labels.shape:
+            raise BadFile(f"{path} is {_size(sure.shape)} pixels, but its image is {_size(labels.shape)}.")
+        return labels, sure, picture
+
+    def class_counts(self) -> Tensor:
+        """Pixels of every channel over all images, weighted by confidence (K)."""
+        counts = np.zeros(256)
+
+        def count(record: Record) -> NDArray[np.float64]:
+            labels, sure, _ = self.opened(record)
+            weight = np.where(sure < self.least * SURE, 0, sure) / SURE
+            sums: NDArray[np.float64] = np.bincount(labels.ravel(), weight.ravel(), minlength=256).astype(np.float64)
+            return sums
+
+        for found in track(ahead(count, self.data.records), "counting labels", len(self)):
+            counts += found
+        return torch.from_numpy(counts[: self.channels].astype(np.float32))
+
+
+def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Stack items of one size."""
+    stacked = {name: torch.stack([item[name] for item in items]) for name in ("image", "mask", "weight")}
+    return {"id": [item["id"] for item in items], **stacked}
+
+
+def strong_augmentation(options: SegAugmentOptions, domain: str, seed: int) -> Compose:
+    """Turn, zoom, crop and colour image and mask in step; blur and noise for the image alone."""
+    tissue = domain == "pathology" if options.style == "auto" else options.style == "tissue"
+    first = augment(options.size, seed, tissue=tissue, zoom=options.zoom, jitter=options.stain)
+    blur = RandGaussianSmoothd("image", sigma_x=BLUR, sigma_y=BLUR, prob=options.blur)
+    noise = RandGaussianNoised("image", prob=options.noise, std=NOISE)
+    plain = EnsureTyped("image", track_meta=False)
+    return Compose([*first.transforms, blur, noise, plain]).set_random_state(seed=seed)
+
+
+def true_masks(card: Card, records: Sequence[Record], split: str) -> Labelled:
+    """The true masks of a split, for supervised reference rows."""
+    if card.split(split).supervision != "masks":
+        others = [name for name, each in card.splits.items() if each.supervision == "masks"]
+        raise UsageError(
+            f"The split '{split}' of '{card.name}' trains on image labels; its masks are never opened. Splits with "
+            f"masks are {', '.join(others) or 'none'}: for a supervised row choose one with --set seg.split=NAME."
+        )
+    kept = [record for record in records if record.mask is not None]
+    if not kept:
+        raise UsageError(f"No image of the split '{split}' has a mask to learn from.")
+    return Labelled(card, kept, None, {"truth": True}, len(records) - len(kept))
+
+
+def pseudo_masks(
+    card: Card, own: Card, records: Sequence[Record], folder: Path, *, protocol: str, maps: str | None, sure: bool
+) -> Labelled:
+    """The masks that `qaclims masks` wrote into a folder, checked against card, protocol and run.
+
+    Args:
+        card: Of the data set.
+        own: Decodes the masks, see `pseudo_card`.
+        records: Of the split.
+        folder: Of the masks.
+        protocol: That the segmenter is trained for.
+        maps: First letters of the hash of the run's network of maps, None where there is none to compare.
+        sure: Whether confidence is asked for.
+    """
+    settings = _settings(folder)
+    made = settings.get("maps", {})
+    if made.get("dataset", card.name) != card.name or tuple(made.get("classes", card.names)) != card.names:
+        raise UsageError(
+            f"{folder} holds masks of the data set '{made.get('dataset')}' with the classes "
+            f"{', '.join(made.get('classes', ()))}, but '{card.name}' has {', '.join(card.names)}. Give its own masks."
+        )
+    if settings.get("protocol", protocol) != protocol:
+        raise UsageError(
+            f"{folder} was made for the protocol '{settings['protocol']}', which decides what background is, and the "
+            f"segmenter is to be trained for '{protocol}'. Choose one: --set seg.protocol={settings['protocol']}, or "
+            "make the masks again."
+        )
+    if maps is not None and made.get("model", maps) != maps:
+        raise UsageError(
+            f"{folder} holds masks of another run: they were made from maps of the network {made['model']}, and the "
+            f"network of this run is {maps}. Make maps and masks of this run first, or give the masks with --masks."
+        )
+    kept = pseudo_records(records, folder)
+    if not kept:
+        raise UsageError(f"{folder} has no mask of any image of the split. Look for the split that they were made of.")
+    confidence = folder / CONFIDENCE if sure else None
+    _check_files(kept, confidence)
+    return Labelled(own, kept, confidence, settings, len(records) - len(kept))
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """How the masks were made, if they are finished."""
+    if not (folder / SETTINGS).is_file():
+        raise BadFile(
+            f"There are no masks in {folder}. Make them with `qaclims masks`, or learn from true masks with "
+            "--set seg.truth=true."
+        )
+    found = read_object(folder / SETTINGS, f"Remove {folder}, and make the masks again.")
+    if not (folder / INDEX).is_file():
+        raise BadFile(f"The masks in {folder} are not finished. Run the same `qaclims masks` command again to go on.")
+    return found
+
+
+def _check_files(records: Sequence[Record], confidence: Path | None) -> None:
+    """Refuse masks of other sizes than their images, all in one error, from the headers alone."""
+
+    def problem(record: Record) -> str:
+        paths = [record.mask.path] if isinstance(record.mask, MaskFile) else []
+        if confidence is not None:
+            paths.append(confidence / f"{record.id}.png")
+        size = record.image.size()
+        for path in paths:
+            other = image_size(path)
+            if other != size:
+                return f"{path.parent.name}/{path.name} is {_size(other[::-1])} pixels, its image {_size(size[::-1])}"
+        return ""
+
+    found: Iterator[str] = ahead(problem, records)
+    problems = [each for each in track(found, "checking masks", len(records)) if each]
+    if problems:
+        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise BadFile(
+            f"{len(problems)} masks do not fit their images: {'; '.join(problems[:SHOWN])}{more}. Make maps and masks "
+            "again from the images as they are now."
+        )
+
+
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[1]} x {shape[0]}"

@@ -1,0 +1,115 @@
+"""Giving a trained segmenter away: a folder or a page like those of the hub, or a MONAI bundle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from qaclims_path.errors import UsageError
+from qaclims_path.files.json_files import read_objects
+from qaclims_path.models.segmenters.bundle import write_bundle
+from qaclims_path.models.segmenters.segmenter import Segmenter, find_segmenter
+from qaclims_path.models.segmenters.spec import WEIGHTS
+from qaclims_path.pipeline.segmenter.predict import PREDICTIONS, SCORES
+
+Format = Literal["monai", "hub"]
+METRICS = "metrics.json"
+AGAIN = "Remove it, and evaluate again."
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written.
+
+    Attributes:
+        place: Folder, or address of the page.
+        classes: That the segmenter tells apart.
+        scores: Evaluations on its card.
+        megabytes: Of the weights.
+    """
+
+    format: str
+    place: str
+    classes: tuple[str, ...]
+    scores: int
+    megabytes: float
+
+
+def export(run: Path, out: Path, *, format: Format = "monai") -> ExportReport:  # noqa: A002 - as the command has it
+    """Write the segmenter of a run into a new folder, with a card that states data, licence, protocol and scores.
+
+    Args:
+        run: Folder of a run, or of a segmenter.
+        out: A folder that does not exist yet, or is empty.
+        format: `monai` writes a bundle, `hub` the files of `from_pretrained`.
+
+    Example:
+        >>> export(Path("run"), Path("bundle")).scores  # doctest: +SKIP
+        2
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there already and not an empty folder. Choose another --out.")
+    segmenter = described(run)
+    if format == "monai":
+        write_bundle(segmenter, out)
+    else:
+        segmenter.save_pretrained(out)
+    return _report(format, str(out), segmenter, find_segmenter(run))
+
+
+def push(run: Path, repo: str, *, private: bool = True, endpoint: str | None = None) -> ExportReport:
+    """Upload the segmenter of a run with its card.
+
+    Args:
+        run: Folder of a run, or of a segmenter.
+        repo: `owner/name` on the hub.
+        private: Whether a new repository is private.
+        endpoint: Address of the hub; the client's own when None.
+    """
+    segmenter = described(run)
+    page = segmenter.push_to_hub(repo, private=private, endpoint=endpoint)
+    return _report("hub", page, segmenter, find_segmenter(run))
+
+
+def described(run: Path) -> Segmenter:
+    """The segmenter of a run, with all its evaluations on the card."""
+    if not run.is_dir():
+        raise UsageError(f"{run} is no folder. Give the folder of a run.")
+    segmenter = Segmenter.from_pretrained(run)
+    scores = scores_of(run, find_segmenter(run)) or segmenter.spec.about.get("scores", [])
+    segmenter.spec = replace(segmenter.spec, about={**segmenter.spec.about, "scores": scores})
+    return segmenter
+
+
+def scores_of(run: Path, place: Path) -> list[dict[str, Any]]:
+    """What evaluations of the segmenter of a run found: those the run lists, and those beside its predictions."""
+    beside = sorted((place / PREDICTIONS).glob(f"*/{SCORES}/{METRICS}"))
+    found: dict[tuple[object, ...], dict[str, Any]] = {}
+    for path in [run / METRICS, *beside]:
+        for entry in read_objects(path, AGAIN) if path.is_file() else []:
+            if entry.get("what") == "seg":
+                key = tuple(entry.get(name) for name in ("dataset", "split", "protocol", "gate"))
+                found.setdefault(key, _short(entry))
+    return list(found.values())
+
+
+def _short(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an evaluation stands on a card."""
+    means, intervals = entry.get("scores") or {}, entry.get("intervals") or {}
+    return {
+        **{name: entry.get(name) for name in ("dataset", "split", "protocol", "gate", "images")},
+        "miou": means.get("miou"),
+        "miou_interval": intervals.get("miou"),
+        "mean_dice": means.get("mean_dice"),
+        "per_class": {name: row.get("iou") for name, row in (entry.get("per_class") or {}).items()},
+    }
+
+
+def _report(kind: str, place: str, segmenter: Segmenter, source: Path) -> ExportReport:
+    return ExportReport(
+        format=kind,
+        place=place,
+        classes=tuple(channel.name for channel in segmenter.spec.channels),
+        scores=len(segmenter.spec.about.get("scores", ())),
+        megabytes=round((source / WEIGHTS).stat().st_size / 1e6, 3),
+    )

@@ -1,0 +1,150 @@
+"""Options of the training of segmenters: the section `seg` of a recipe, and what it takes over from the maps."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from qaclims_path.config import Options, Tree, load_tree, merge, override, parse
+from qaclims_path.engine.settings import LOSS, TrainOptions, check_watched
+from qaclims_path.errors import BadConfig
+from qaclims_path.models.segmenters.losses import Term
+from qaclims_path.pipeline.configs import find_recipe, recipe_beside
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+SECTION = "seg"
+MIOU = "miou"  # what is watched on a split with masks
+USUAL: Tree = {  # of the training, where a recipe says nothing else
+    "epochs": 20,
+    "batch": 16,
+    "optimizer": "adamw",
+    "lr": 1e-4,
+    "weight_decay": 0.01,
+    "schedule": "cosine",
+    "clip": 5.0,
+}
+
+
+class SegNetworkOptions(Options):
+    """The network.
+
+    Attributes:
+        architecture: `deeplabv3plus`, `unet`, `segformer`, `deeplabv2`, or one of another package.
+        encoder: A timm name, `hf-hub:owner/name` or `local-dir:PATH`; that of the maps where a recipe leaves it out.
+        weights: Of the encoder: `pretrained`, `none`, a .safetensors file, a hub id, or a run, whose maps' network is
+            taken; those of the maps where a recipe leaves both out.
+        settings: Of the architecture, such as `encoder_output_stride: 8` or `scales: [0.5, 0.75]`.
+        head_factor: How much faster the decoder learns than the encoder; its biases learn twice as fast again, without
+            weight decay, as published with DeepLabV2.
+    """
+
+    architecture: str = "deeplabv3plus"
+    encoder: str = "resnet50"
+    weights: str = "pretrained"
+    settings: dict[str, Any] = Field(default_factory=dict)
+    head_factor: Annotated[float, Field(gt=0)] = 10.0
+
+
+class SegAugmentOptions(Options):
+    """What happens to an image before it is learnt from.
+
+    Attributes:
+        style: `tissue` turns and flips every way, `photo` keeps up and down; `auto` goes by the domain.
+        size: Side of the crop in pixels.
+        zoom: Smallest and largest factor.
+        stain: Strength of the change of each channel's absorbance.
+        blur: How often an image is blurred.
+        noise: How often it gets noise.
+    """
+
+    style: Literal["auto", "tissue", "photo"] = "auto"
+    size: Annotated[int, Field(ge=16)] = 224
+    zoom: tuple[float, float] = (0.5, 2.0)
+    stain: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    blur: Share = 0.2
+    noise: Share = 0.2
+
+
+def _usual_terms() -> dict[Term, float]:
+    return {"ce": 1.0, "dice": 1.0}
+
+
+class SegLossOptions(Options):
+    """What is minimised.
+
+    Attributes:
+        terms: Names of losses to their weights: `ce`, `focal`, `dice`, `tversky`.
+        class_weights: `none`, `balanced` by the root of how rare the labels of a class are, or a number for each class
+            (and `background`) by name; those not named weigh 1.
+        confidence: Whether pixels count by the confidence of their pseudo mask.
+        least: Confidence below which a pixel is ignored.
+    """
+
+    terms: Annotated[dict[Term, Positive], Field(min_length=1)] = Field(default_factory=_usual_terms)
+    class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(ge=0)]] = "none"
+    confidence: bool = True
+    least: Share = 0.0
+
+
+class TrainSegOptions(Options):
+    """Training of a segmenter.
+
+    Attributes:
+        dataset: Name of a data set, or the path of a card.
+        split: To train on.
+        method: What made the masks, as tables call it.
+        truth: Whether to learn from the true masks of the split, for supervised rows, instead of pseudo masks.
+        protocol: Whose background counts; the card's first when None.
+        validate_on: Split with masks that is scored after every epoch; its best epoch is kept. Every published number
+            that is chosen this way has seen those masks. None keeps the last epoch, unless `train.watch` is `loss`.
+    """
+
+    dataset: str
+    split: str = "train"
+    method: str = "cam"
+    truth: bool = False
+    protocol: str | None = None
+    validate_on: str | None = None
+    network: SegNetworkOptions = SegNetworkOptions()
+    augment: SegAugmentOptions = SegAugmentOptions()
+    loss: SegLossOptions = SegLossOptions()
+    train: TrainOptions = TrainOptions(**USUAL)
+
+    @model_validator(mode="after")
+    def _something_to_watch(self) -> "TrainSegOptions":
+        if self.train.watch == MIOU and self.validate_on is None:
+            raise ValueError("'train.watch' needs 'validate_on', the split whose mIoU is watched")
+        check_watched(self.train, MIOU if self.validate_on else LOSS)
+        return self
+
+
+def load_seg_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainSegOptions:
+    """Read the section `seg` of a recipe.
+
+    Args:
+        recipe: A name such as `bcss-wsss/cam`, or the path of a YAML file.
+        settings: Overrides such as `seg.train.epochs=3`.
+
+    Example:
+        >>> load_seg_options("bcss-wsss/cam", ["seg.network.architecture=unet"]).network.encoder
+        'resnet50'
+    """
+    path = find_recipe(str(recipe))
+    return seg_options(override(load_tree(path, recipe_beside), settings), path)
+
+
+def seg_options(tree: Mapping[str, Any], where: object) -> TrainSegOptions:
+    """The options of a whole recipe: its section `seg`, and what that leaves out as the maps have it."""
+    own = tree.get(SECTION) or {}
+    if not isinstance(own, dict):
+        raise BadConfig(f"{where}: '{SECTION}' should hold `key: value` lines, not {own!r}.")
+    maps = tree.get("network") or {}
+    network: Tree = dict(own.get("network") or {})
+    if "encoder" not in network:
+        network.setdefault("weights", maps.get("weights", "pretrained"))
+        network["encoder"] = maps.get("backbone", "resnet50")
+    shared = {key: tree[key] for key in ("dataset", "split", "method") if key in tree}
+    usual = merge({"train": USUAL}, own)
+    return parse(TrainSegOptions, {**shared, **usual, "network": network}, f"{where}, {SECTION}")

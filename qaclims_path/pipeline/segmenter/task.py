@@ -1,0 +1,141 @@
+"""What the engine trains, and what is looked at after every epoch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from qaclims_path.compute.confusion import Confusion
+from qaclims_path.compute.scores import score
+from qaclims_path.data.card import IGNORE
+from qaclims_path.data.dataset import SegmentationDataset, to_tensor
+from qaclims_path.data.protocol import Protocol
+from qaclims_path.engine.task import Batch, EpochEnd, Moment
+from qaclims_path.errors import UsageError
+from qaclims_path.models.segmenters.losses import losses, marked, pixel_weight
+from qaclims_path.models.segmenters.segmenter import Segmenter
+from qaclims_path.pipeline.segmenter.data import SegTiles
+from qaclims_path.pipeline.segmenter.options import MIOU, SegLossOptions
+
+ONE_VALUE = "more than 1 value per channel"  # what torch says of a batch norm over a single number
+PAPER, GAP, COVER = 255, 6, 0.5
+
+
+class SegTask:
+    """One training step: several losses on labels that are partly ignored and partly doubtful.
+
+    Attributes:
+        network: What is trained.
+        segmenter: The same.
+        class_weights: K, or None where all weigh the same.
+        memory_advice: What to lower first when memory is out.
+    """
+
+    def __init__(
+        self, segmenter: Segmenter, options: SegLossOptions, class_weights: Tensor | None, head_factor: float
+    ) -> None:
+        self.network: nn.Module = segmenter  # as the engine's protocol has it
+        self.segmenter, self.class_weights = segmenter, class_weights
+        self._terms, self._head_factor = options.terms, head_factor
+        self.memory_advice = "Lower seg.augment.size."
+
+    def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
+        """The encoder, and the faster decoder."""
+        return self.segmenter.parameter_groups(lr, self._head_factor)
+
+    def counts(self, batch: Batch) -> Mapping[str, float]:
+        """The weight of all pixels that losses are means over."""
+        return {"weight": pixel_weight(batch["mask"], batch["weight"], self.class_weights)}
+
+    def step(self, batch: Batch, moment: Moment) -> Mapping[str, Tensor]:
+        """Losses of one piece of a batch, summed over all scales that the network looks at."""
+        pixels = marked(batch["mask"], batch["weight"], moment.counts["weight"])
+        weights = None if self.class_weights is None else self.class_weights.to(batch["image"].device)
+        try:
+            every = self.segmenter.several(batch["image"])
+        except ValueError as error:
+            if ONE_VALUE not in str(error):
+                raise
+            raise UsageError(
+                "This architecture normalises over the images of a piece and needs at least two of them. Raise "
+                "seg.train.batch, lower seg.train.accumulate, or set seg.train.batchnorm=frozen."
+            ) from error
+        found = [losses(logits, pixels, self._terms, weights) for logits in every]
+        named = {name: torch.stack([each[name] for each in found]).sum() for name in self._terms}
+        loss = torch.stack([weight * named[name] for name, weight in self._terms.items()]).sum()
+        right = (every[-1].detach().argmax(1) == pixels.labels) & (pixels.weight > 0)
+        share = right.sum() / (pixels.weight > 0).sum().clamp(min=1)
+        return {"loss": loss, **{name: value.detach() for name, value in named.items()}, "agreement": share}
+
+
+class LabelPictures:
+    """A callback of the engine that draws a few training images: the image, its labels, and what the network says.
+
+    Args:
+        data: Not augmented.
+        segmenter: Is asked.
+        palette: 256 x 3 colours by label index.
+        count: Images, spread over the data.
+    """
+
+    def __init__(self, data: SegTiles, segmenter: Segmenter, palette: NDArray[np.uint8], count: int = 4) -> None:
+        places = np.linspace(0, len(data) - 1, min(count, len(data))).round().astype(int)
+        self._opened = [data.opened(data.data.records[place]) for place in dict.fromkeys(places.tolist())]
+        self._segmenter, self._palette = segmenter, palette
+
+    def __call__(self, end: EpochEnd) -> None:
+        """Log one sheet, a row per image."""
+        if end.team.leads:
+            rows = [self._drawn(labels, picture) for labels, _, picture in self._opened]
+            width = max(row.shape[1] for row in rows)
+            padded = [np.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=PAPER) for row in rows]
+            end.picture("labels", np.concatenate(padded))
+
+    def _drawn(self, labels: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        said = _probabilities(self._segmenter, to_tensor(picture)).argmax(0).to(torch.uint8).numpy()
+        panels = [picture, self._over(picture, labels), self._over(picture, said)]
+        return np.concatenate([np.pad(p, ((0, 0), (0, GAP), (0, 0)), constant_values=PAPER) for p in panels], axis=1)
+
+    def _over(self, picture: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The colours of labels over a grey picture; what is ignored stays as it is."""
+        grey = picture.mean(axis=-1, keepdims=True)
+        painted = grey + COVER * (self._palette[labels] - grey)
+        mixed: NDArray[np.uint8] = np.where(labels[..., None] == IGNORE, picture, painted.round()).astype(np.uint8)
+        return mixed
+
+
+class Validation:
+    """A callback of the engine that scores a split; its number is called `miou`.
+
+    Args:
+        data: Of the split.
+        segmenter: Is asked.
+        rules: How it is scored.
+    """
+
+    def __init__(self, data: SegmentationDataset, segmenter: Segmenter, rules: Protocol) -> None:
+        self._data, self._segmenter, self._rules = data, segmenter, rules
+
+    def __call__(self, end: EpochEnd) -> Mapping[str, float]:
+        """Mean IoU of the whole split, on the process that leads."""
+        if not end.team.leads:
+            return {}
+        card = self._data.card
+        counted = Confusion(len(card.names))
+        for sample in (self._data[index] for index in range(len(self._data))):
+            if sample.mask is None:
+                continue
+            said = _probabilities(self._segmenter, sample.image).argmax(0).to(torch.uint8).numpy()
+            counted.add(sample.mask.numpy(), said)
+        over = [card.names.index(name) for name in self._rules.mean_over if name in card.names]
+        return {MIOU: float(score(counted.matrix, self._rules.background, over).miou)}
+
+
+@torch.no_grad()
+def _probabilities(segmenter: Segmenter, image: Tensor) -> Tensor:
+    """K H W on the CPU, of 3 H W."""
+    logits: Tensor = segmenter(image[None].to(segmenter.mean.device))
+    return logits[0].softmax(0).cpu()

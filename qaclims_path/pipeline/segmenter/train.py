@@ -1,0 +1,267 @@
+"""Training a segmenter on pseudo masks, or on true ones for supervised reference rows."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import load_file
+from torch import Tensor
+
+from qaclims_path.config import flat, read_yaml
+from qaclims_path.data.card import Card
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.dataset import open_dataset
+from qaclims_path.data.listing import list_records
+from qaclims_path.data.protocol import Protocol, load_protocol
+from qaclims_path.data.pseudo import pseudo_card
+from qaclims_path.engine.distributed import launch
+from qaclims_path.engine.loop import FitResult, fit
+from qaclims_path.engine.seeds import kept_random, seed_all
+from qaclims_path.engine.settings import RunSettings, TrainOptions
+from qaclims_path.engine.state import check_same
+from qaclims_path.errors import UsageError
+from qaclims_path.files.atomic import write_text
+from qaclims_path.models.backbones import plan_backbone
+from qaclims_path.models.camnet import WEIGHTS
+from qaclims_path.models.segmenters.losses import balanced_weights
+from qaclims_path.models.segmenters.segmenter import PLACE, Segmenter
+from qaclims_path.models.segmenters.spec import BACKGROUND, Channel, Spec
+from qaclims_path.pipeline.segmenter.data import (
+    Labelled,
+    SegTiles,
+    collate,
+    pseudo_masks,
+    strong_augmentation,
+    true_masks,
+)
+from qaclims_path.pipeline.segmenter.options import MIOU, TrainSegOptions
+from qaclims_path.pipeline.segmenter.task import LabelPictures, SegTask, Validation
+from qaclims_path.registry import suggest
+from qaclims_path.slides.grid import MPP_OF_1X
+
+CONFIG, CAM = "config.yaml", "cam"
+NETWORK = 5  # stream of random numbers, beside those of the engine
+LETTERS = 16  # of a hash, as the maps have it
+
+
+@dataclass(frozen=True)
+class TrainSegReport:
+    """How a training went.
+
+    Attributes:
+        run: Folder of the run.
+        folder: Of the segmenter in it.
+        labels: What was learnt from, in words.
+        classes: That it tells apart.
+        images: That were trained on.
+        left_out: Images of the split without a mask.
+        over: `done`, or `early`.
+        losses: Mean of everything that was logged, over the last epoch.
+        best: Highest mIoU on the split that is validated on, where there is one.
+        precision: Of the arithmetic.
+        images_per_s: Over all processes.
+        notes: What there is to say.
+    """
+
+    run: str
+    folder: str
+    architecture: str
+    labels: str
+    classes: tuple[str, ...]
+    images: int
+    left_out: int
+    epochs: int
+    steps: int
+    over: str
+    losses: dict[str, float]
+    best: float | None
+    precision: str
+    images_per_s: float
+    notes: tuple[str, ...]
+
+
+def train_seg(
+    options: TrainSegOptions,
+    root: Path,
+    out: Path,
+    *,
+    masks: Path | None = None,
+    running: RunSettings = RunSettings(),  # noqa: B008 - frozen
+) -> TrainSegReport:
+    """Train a segmenter, or go on with a training that was stopped.
+
+    Args:
+        options: See `train_seg_options.load_seg_options`.
+        root: The data as its publisher lays it out.
+        out: Folder of the run; the segmenter goes to `seg`.
+        masks: Folder of pseudo masks; `masks/<split>` in the run when None.
+        running: Devices, precision, workers.
+
+    Example:
+        >>> train_seg(load_seg_options("bcss-wsss/cam"), Path("BCSS-WSSS"), Path("run")).best  # doctest: +SKIP
+    """
+    team = launch(running)
+    card = load_card(options.dataset)
+    rules = _rules(card, options.protocol)
+    folder = out / PLACE
+    labelled = team.led(lambda: _labelled(options, card, rules, root, out, masks))
+    channels = channels_of(card, rules)
+    transform = strong_augmentation(options.augment, card.domain, options.train.seed)
+    data = SegTiles(labelled, len(channels), transform, least=options.loss.least)
+    weights = team.led(lambda: _class_weights(options, data, channels))
+    segmenter = _segmenter(options, card, rules, channels, labelled)
+    team.led(lambda: _note(options, labelled, folder))  # what cannot be built is no beginning
+    task = SegTask(segmenter, options.loss, weights, options.network.head_factor)
+    pictures = LabelPictures(data, segmenter, card.palette)
+    callbacks: list[LabelPictures | Validation] = [pictures, *_validation(options, card, rules, root, segmenter)]
+    result = fit(task, data, _watching(options), folder, team=team, collate=collate, callbacks=callbacks)
+    team.led(lambda: _save(segmenter, result, folder))
+    return _report(options, out, segmenter, labelled, result)
+
+
+def channels_of(card: Card, rules: Protocol) -> tuple[Channel, ...]:
+    """What a segmenter tells apart under a protocol: the classes, and background where it may be predicted.
+
+    Example:
+        >>> [each.name for each in channels_of(load_card("wsss4luad"), load_protocol("wsss4luad"))]
+        ['tumor', 'stroma', 'normal']
+    """
+    codes = [int(code) for code in card.encoder]
+    found = [Channel(each.name, each.title, each.color, codes[index]) for index, each in enumerate(card.classes)]
+    if rules.predict_background and card.background is not None:
+        index = card.background_index
+        found.append(Channel(BACKGROUND, card.background.display, card.background.color, codes[index]))
+    return tuple(found)
+
+
+def _rules(card: Card, name: str | None) -> Protocol:
+    if name is not None and name not in card.protocols:
+        raise UsageError(
+            f"'{card.name}' is not scored under the protocol '{name}'. {suggest(name, list(card.protocols))}"
+        )
+    return load_protocol(name or card.protocols[0])
+
+
+def _labelled(
+    options: TrainSegOptions, card: Card, rules: Protocol, root: Path, out: Path, masks: Path | None
+) -> Labelled:
+    records = list_records(card, root, options.split)
+    if options.truth:
+        return true_masks(card, records, options.split)
+    network = out / CAM / WEIGHTS
+    compared = _hash(network) if masks is None and network.is_file() else None
+    return pseudo_masks(
+        card,
+        pseudo_card(card),
+        records,
+        masks or out / "masks" / options.split,
+        protocol=rules.name,
+        maps=compared,
+        sure=options.loss.confidence or options.loss.least > 0,
+    )
+
+
+def _note(options: TrainSegOptions, labelled: Labelled, folder: Path) -> None:
+    """Write down the resolved options and what the masks depend on, or refuse to go on with others."""
+    tree: dict[str, Any] = {**options.model_dump(mode="json"), "labels": dict(labelled.source)}
+    path = folder / CONFIG
+    if path.is_file():
+        check_same(flat(read_yaml(path)), flat(tree), folder)
+    else:
+        write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+
+
+def _class_weights(options: TrainSegOptions, data: SegTiles, channels: tuple[Channel, ...]) -> Tensor | None:
+    asked = options.loss.class_weights
+    if asked == "none":
+        return None
+    if asked == "balanced":
+        return balanced_weights(data.class_counts())
+    names = [channel.name for channel in channels]
+    strange = [name for name in asked if name not in names]
+    if strange:
+        raise UsageError(f"seg.loss.class_weights names '{strange[0]}'. {suggest(strange[0], names)}")
+    return torch.tensor([float(asked.get(name, 1.0)) for name in names])
+
+
+def _segmenter(
+    options: TrainSegOptions, card: Card, rules: Protocol, channels: tuple[Channel, ...], labelled: Labelled
+) -> Segmenter:
+    mpp = card.mpp or (MPP_OF_1X / card.magnification if card.magnification else None)
+    about = {
+        "dataset": card.name,
+        "title": card.title,
+        "domain": card.domain,
+        "licence": card.licence,
+        "citation": card.citation,
+        "protocol": rules.name,
+        "size": options.augment.size,
+        "method": "supervised" if options.truth else options.method,
+        "trained_on": _in_words(options, labelled),
+        "notes": [f"The epoch was chosen by its mIoU on '{options.validate_on}'."] if options.validate_on else [],
+    }
+    network = options.network
+    plan = plan_backbone(network.encoder)
+    with kept_random():
+        seed_all(options.train.seed, NETWORK)
+        spec = Spec(network.architecture, plan, channels, network.settings, mpp, about)
+        return Segmenter(spec, weights=network.weights)
+
+
+def _in_words(options: TrainSegOptions, labelled: Labelled) -> str:
+    """What the labels are, in a sentence."""
+    images = f"{len(labelled.records)} images of the split '{options.split}'"
+    if options.truth:
+        return f"{images}, with their true masks (supervised reference)."
+    source = labelled.source
+    return (
+        f"{images}, with pseudo masks of the method '{options.method}' (refiner {source.get('refiner', 'not stated')}, "
+        f"classes given by gate {source.get('maps', {}).get('gate', 'not stated')}); no true mask was used."
+    )
+
+
+def _validation(
+    options: TrainSegOptions, card: Card, rules: Protocol, root: Path, segmenter: Segmenter
+) -> list[Validation]:
+    if options.validate_on is None:
+        return []
+    return [Validation(open_dataset(card, root, options.validate_on, masks=True), segmenter, rules)]
+
+
+def _watching(options: TrainSegOptions) -> TrainOptions:
+    return options.train if options.validate_on is None else options.train.model_copy(update={"watch": MIOU})
+
+
+def _save(segmenter: Segmenter, result: FitResult, folder: Path) -> None:
+    segmenter.load_state_dict(load_file(result.best or result.weights))
+    segmenter.save_pretrained(folder)
+
+
+def _report(
+    options: TrainSegOptions, out: Path, segmenter: Segmenter, labelled: Labelled, result: FitResult
+) -> TrainSegReport:
+    return TrainSegReport(
+        run=str(out),
+        folder=str(out / PLACE),
+        architecture=options.network.architecture,
+        labels=_in_words(options, labelled),
+        classes=tuple(channel.name for channel in segmenter.spec.channels),
+        images=len(labelled.records),
+        left_out=labelled.left_out,
+        epochs=result.epochs,
+        steps=result.steps,
+        over=result.over,
+        losses=result.means,
+        best=result.best_value if options.validate_on else None,
+        precision=result.precision,
+        images_per_s=result.images_per_s,
+        notes=tuple(segmenter.notes),
+    )
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:LETTERS]

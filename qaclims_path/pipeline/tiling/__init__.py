@@ -1,0 +1,1 @@
+"""Cut tiles from slides and write them as a data set."""

@@ -1,0 +1,154 @@
+"""Where the labels of tiles come from: regions drawn on each slide, or classes of whole slides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qaclims_path.compute.colours import color_of
+from qaclims_path.data.card import BACKGROUND_NAME, IGNORE_NAME
+from qaclims_path.errors import BadFile, QaclimsError, UsageError
+from qaclims_path.files.geojson import classifications, read_geojson
+from qaclims_path.files.tables import read_csv
+from qaclims_path.slides.annotations.labels import read_slide_labels
+from qaclims_path.slides.cohort.slide_list import COLUMNS, SlideEntry
+
+REGIONS = (".geojson", ".json", ".geojson.gz")
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class LabelPlan:
+    """What is known of labels before a slide is opened.
+
+    Attributes:
+        classes: Names, in the order of the columns.
+        colors: One per class.
+        regions: GeoJSON by name of the slide.
+        present: Indices of the classes of a whole slide, by its name.
+        missing: Why a slide cannot be labelled, by its name.
+    """
+
+    classes: tuple[str, ...] = ()
+    colors: tuple[Color, ...] = ()
+    regions: dict[str, str] = field(default_factory=dict)
+    present: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def plan_labels(slides: Sequence[SlideEntry], source: Path | None, *, masks: bool = False) -> LabelPlan:
+    """Find the labels of all slides, and the classes there are.
+
+    Args:
+        slides: All of the list.
+        source: A GeoJSON (of the only slide), a folder with one GeoJSON per slide, or a CSV with the classes of whole
+            slides; None takes the column `labels` of the slide list, if it has one.
+        masks: Whether masks are wanted, which only regions can give.
+    """
+    found = _plan(slides, source)
+    if masks and not found.regions:
+        raise UsageError(
+            "--masks draws the regions of annotated slides, but no slide has any. Give --labels a GeoJSON or a folder "
+            "with one per slide, or leave --masks out."
+        )
+    return found
+
+
+def _plan(slides: Sequence[SlideEntry], source: Path | None) -> LabelPlan:
+    own = [slide for slide in slides if slide.labels]
+    if source is None:
+        return _from_column(slides) if own else LabelPlan()
+    if own:
+        raise UsageError("Labels are given twice: by --labels and in the column 'labels' of the slide list. Drop one.")
+    if source.suffix.lower() == ".csv":
+        return _from_table(slides, source)
+    files, missing = files_for(slides, source, "--labels")
+    return _from_regions(files, missing)
+
+
+def files_for(slides: Sequence[SlideEntry], source: Path, option: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The GeoJSON of every slide by its name, and a sentence for every slide that has none.
+
+    Args:
+        slides: All of the list.
+        source: A file, for the only slide, or a folder with files named like the slides.
+        option: How the user said it.
+    """
+    if source.is_file():
+        if len(slides) > 1:
+            raise UsageError(
+                f"{option} {source} is one file, but there are {len(slides)} slides. Give a folder with one GeoJSON "
+                "per slide, named like the slide."
+            )
+        return {slides[0].name: str(source.absolute())}, {}
+    if not source.is_dir():
+        raise BadFile(f"{option} {source} does not exist.")
+    stems = [Path(slide.path).stem for slide in slides]
+    found, missing = {}, {}
+    for slide, stem in zip(slides, stems, strict=True):
+        calls = [slide.name, Path(slide.path).name, *([stem] if stems.count(stem) == 1 else [])]
+        places = [source / f"{called}{suffix}" for called in dict.fromkeys(calls) for suffix in REGIONS]
+        place = next((place for place in places if place.is_file()), None)
+        if place is None:
+            missing[slide.name] = f"{source} holds no {slide.name}.geojson. Add it, or leave the slide out."
+        else:
+            found[slide.name] = str(place.absolute())
+    if not found:
+        raise BadFile(f"{option} {source} holds no GeoJSON named like a slide, such as {slides[0].name}.geojson.")
+    return found, missing
+
+
+def _from_regions(files: dict[str, str], missing: dict[str, str]) -> LabelPlan:
+    known: dict[str, Color | None] = {}
+    damaged: list[QaclimsError] = []
+    for path in files.values():
+        try:
+            for called, color in classifications(read_geojson(Path(path))).items():
+                known[called] = known.get(called) or color
+        except QaclimsError as error:  # said again, where the slide is tiled
+            damaged.append(error)
+    classes = tuple(sorted(called for called in known if not _ignored(called)))
+    if not classes and damaged:
+        raise damaged[0]
+    if not classes:
+        raise BadFile(f"No region of {', '.join(Path(p).name for p in [*files.values()][:3])} has a class to learn.")
+    colors = tuple(known[called] or color_of(i) for i, called in enumerate(classes))
+    return LabelPlan(classes, colors, regions=files, missing=missing)
+
+
+def _from_table(slides: Sequence[SlideEntry], path: Path) -> LabelPlan:
+    classes: set[str] = set()
+    for row in read_csv(path, ["slide"]):
+        classes |= set(_split(row["labels"])) if "labels" in row else set(row) - set(COLUMNS)
+    names = {_file_name(slide): slide.name for slide in slides}
+    if len(names) < len(slides):
+        raise UsageError(f"{path} names slides by file, but two slides have the same file name. Use a slide list.")
+    ordered = tuple(sorted(classes))
+    rows = read_slide_labels(path, ordered, list(names))
+    present = {names[file]: tuple(int(k) for k in marks.nonzero()[0]) for file, marks in rows.items()}
+    return LabelPlan(ordered, tuple(color_of(i) for i in range(len(ordered))), present=present)
+
+
+def _from_column(slides: Sequence[SlideEntry]) -> LabelPlan:
+    """Each row names classes or a GeoJSON."""
+    drawn = {slide.name: slide.labels for slide in slides if slide.labels.lower().endswith(REGIONS)}
+    missing = {slide.name: "The slide list gives it no labels." for slide in slides if not slide.labels}
+    plan = _from_regions(drawn, missing) if drawn else LabelPlan(missing=missing)
+    named = {s.name: _split(s.labels) for s in slides if s.labels and s.name not in drawn}
+    classes = tuple(sorted({*plan.classes, *(called for labels in named.values() for called in labels)}))
+    colors = dict(zip(plan.classes, plan.colors, strict=True))
+    present = {name: tuple(sorted({classes.index(called) for called in labels})) for name, labels in named.items()}
+    chosen = tuple(colors.get(called) or color_of(i) for i, called in enumerate(classes))
+    return LabelPlan(classes, chosen, drawn, present, missing)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.replace("|", ";").split(";") if part.strip()]
+
+
+def _file_name(slide: SlideEntry) -> str:
+    return Path(slide.path).name
+
+
+def _ignored(called: str) -> bool:
+    """QuPath leaves out classes whose names end in `*`."""
+    return called.endswith("*") or called.casefold() in (BACKGROUND_NAME, IGNORE_NAME)

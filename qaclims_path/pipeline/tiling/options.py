@@ -1,0 +1,92 @@
+"""What decides the tiles of a folder, as it is written beside them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from qaclims_path.config import Options
+from qaclims_path.errors import UsageError
+from qaclims_path.files.atomic import stranger, write_json
+from qaclims_path.files.json_files import read_object
+from qaclims_path.slides.cohort.slide_list import TILED
+
+Share = Annotated[float, Field(ge=0, le=1)]
+BACKGROUND = (255, 255, 255)  # colour of what nobody drew, in masks
+WAYS_OUT = "Choose another --out, or give the same options as before."
+
+
+class TileOptions(Options):
+    """Everything that changes what is written, but the slides and the files that describe them.
+
+    Attributes:
+        mpp: Pixel size of the tiles in micrometres.
+        size: Width and height of a tile in pixels.
+        stride: Distance of neighbouring tiles in their own pixels.
+        min_tissue: Least share of a tile that is tissue.
+        tissue: How tissue is found.
+        pens: Whether marks of pens are left out.
+        blur: Whether tissue out of focus is left out.
+        present_from: Share of a tile from which a class counts as present.
+        split_by: Whether patients or slides are dealt out to the splits.
+        split_shares: Of training, validation and test.
+        write: Format of written tiles.
+        stain: How the stain is normalised.
+        masks: Whether the drawn regions of validation and test tiles are written as masks.
+        backend: Which reader opens the slides.
+        seed: Of the splits and the stain fits.
+    """
+
+    mpp: Annotated[float, Field(gt=0, le=1000)]
+    size: Annotated[int, Field(ge=1, le=16384)]
+    stride: Annotated[float, Field(ge=1)]
+    min_tissue: Share = 0.5
+    tissue: Literal["otsu", "none", "file"] = "otsu"
+    pens: bool = False
+    blur: bool = False
+    present_from: Share = 0.05
+    split_by: Literal["patient", "slide"] = "patient"
+    split_shares: tuple[Share, Share, Share] = (0.7, 0.15, 0.15)
+    write: Literal["none", "jpeg", "png", "webp"] = "none"
+    stain: Literal["none", "macenko", "reinhard"] = "none"
+    masks: bool = False
+    backend: str = "auto"
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> "TileOptions":
+        if abs(sum(self.split_shares) - 1) > 1e-6:
+            raise ValueError(f"the shares of the splits add up to {sum(self.split_shares):g}, not to 1")
+        return self
+
+    def masked(self, split: str) -> bool:
+        """Whether tiles of a split get masks; those for training need their labels only."""
+        return self.masks and split != "train"
+
+
+def check_folder(out: Path, options: TileOptions) -> None:
+    """Refuse a folder that was made with other options, or that holds something else; one that is new is fine."""
+    path = out / TILED
+    strange = stranger(path)
+    if strange is not None:
+        raise UsageError(f"{out} holds '{strange}', which is not the result of a tiling. Choose another --out.")
+    if not path.exists():
+        return
+    usual = {key: field.default for key, field in TileOptions.model_fields.items() if not field.is_required()}
+    before, now = (
+        {**usual, **read_object(path, WAYS_OUT)},
+        options.model_dump(mode="json"),
+    )  # a missing option is younger than the folder
+    changed = [
+        f"--{key.replace('_', '-')} was {before.get(key)}, now {now.get(key)}"
+        for key in (*now, *(set(before) - set(now)))
+        if before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise UsageError(f"{out} was made with other options: {'; '.join(changed)}. {WAYS_OUT}")
+
+
+def mark_folder(out: Path, options: TileOptions) -> None:
+    """Write down which options a folder is made with."""
+    if not (out / TILED).exists():
+        write_json(out / TILED, options.model_dump(mode="json"))

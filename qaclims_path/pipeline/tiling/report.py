@@ -1,0 +1,150 @@
+"""What a tiling gave, for people (`summary.md`), for programs (`summary.json`) and as a data set (`card.yaml`)."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qaclims_path.config import parse
+from qaclims_path.data.card import Card
+from qaclims_path.files.atomic import write_json, write_text
+from qaclims_path.pipeline.tiling.labels import LabelPlan
+from qaclims_path.pipeline.tiling.options import BACKGROUND, TileOptions
+from qaclims_path.slides.cohort.slide_list import SPLITS
+
+MANIFEST = "manifest.csv"
+HEADER = """\
+# Written by `qaclims slides tile`: the tiles in this folder as a data set. Check them:
+#   qaclims datasets check --card card.yaml --root .
+# Fill in what you know: organ, stain, licence, and the words that language models are given for each class.
+"""
+
+
+@dataclass(frozen=True)
+class SlideLine:
+    """What became of a slide.
+
+    Attributes:
+        status: `done`, `failed`, or `waiting` where another part of the work has not come to it.
+        present: Tiles that hold each class.
+        notes: Sentences about what looked odd.
+    """
+
+    name: str
+    path: str
+    patient: str
+    split: str
+    status: str
+    tiles: int = 0
+    present: dict[str, int] = field(default_factory=dict)
+    error: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TileReport:
+    """What a tiling gave.
+
+    Attributes:
+        tiled: Slides that this run worked on.
+        failed: Those of them that failed.
+        complete: Whether every slide of the list is done or has failed, so that the manifest is merged.
+        tiles: By split.
+        skipped: Files that are no slides, with the reason.
+        card: Path of the card, where there are labels.
+    """
+
+    out: str
+    tiled: int
+    failed: int
+    complete: bool
+    tiles: dict[str, int]
+    slides: tuple[SlideLine, ...]
+    skipped: dict[str, str]
+    card: str | None = None
+
+
+def tiles_by_split(lines: Sequence[SlideLine]) -> dict[str, int]:
+    """Number of tiles in each split that has any."""
+    counts: Counter[str] = Counter()
+    for line in lines:
+        counts[line.split] += line.tiles
+    return {split: counts[split] for split in SPLITS if counts[split]}
+
+
+def make_card(name: str, options: TileOptions, labels: LabelPlan, splits: dict[str, int]) -> dict[str, Any]:
+    """The card of a tiled folder as a tree; it is checked before it is returned."""
+    tree: dict[str, Any] = {
+        "name": name,
+        "title": f"Tiles of {name}",
+        "domain": "pathology",
+        "stain": "H&E",
+        "format": "tiles",
+        "mpp": options.mpp,
+        "image_size": [options.size, options.size],
+        "classes": [
+            {"name": called, "color": list(color)} for called, color in zip(labels.classes, labels.colors, strict=True)
+        ],
+        "background": {"display": "background", "color": list(BACKGROUND)},
+        "codes": {
+            "0": "background",
+            **{str(code): called for code, called in enumerate(labels.classes, start=1)},
+            "255": "ignore",
+        },
+        "splits": {split: _split(split, count, masks=options.masked(split)) for split, count in splits.items()},
+        "protocols": ["tissue"],
+        "licence": "Private; not to be passed on.",
+        "citation": "None; unpublished.",
+        "get": "Private data of whoever tiled these slides.",
+        "public": False,
+    }
+    parse(Card, tree, f"The card of {name}")
+    return tree
+
+
+def write_card(path: Path, tree: dict[str, Any]) -> None:
+    """Write a card made by `make_card`."""
+    write_text(path, HEADER + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120))
+
+
+def write_summary(out: Path, report: TileReport, options: TileOptions) -> None:
+    """Write `summary.json` and `summary.md`: no times, so that equal work gives equal files."""
+    slides = [asdict(line) for line in report.slides]
+    tree = {"options": options.model_dump(mode="json"), "tiles": report.tiles, "skipped": report.skipped}
+    write_json(out / "summary.json", {**tree, "slides": slides})
+    write_text(out / "summary.md", _markdown(report, options))
+
+
+def _split(split: str, count: int, *, masks: bool) -> dict[str, Any]:
+    known = (
+        {"supervision": "masks", "images": [MANIFEST], "masks": ["masks"], "labels_from": "masks"}
+        if masks
+        else {"supervision": "labels", "images": [MANIFEST], "labels_from": "table", "labels": [MANIFEST]}
+    )
+    return {"part": split, **known, "count": count}
+
+
+def _markdown(report: TileReport, options: TileOptions) -> str:
+    total = sum(report.tiles.values())
+    splits = ", ".join(f"{split} {count}" for split, count in report.tiles.items())
+    failed = [line for line in report.slides if line.status == "failed"]
+    size = f"{options.size} px at {options.mpp:g} um/px{f' ({splits})' if splits else ''}"
+    lines = [
+        "# Tiles",
+        "",
+        f"{total} tiles of {size} from {len(report.slides) - len(failed)} of {len(report.slides)} slides.",
+        "",
+        "| slide | patient | split | tiles | what to know |",
+        "|---|---|---|---:|---|",
+    ]
+    for line in report.slides:
+        known = f"failed: {line.error}" if line.status == "failed" else " ".join(line.notes)
+        cells = (line.name, line.patient, line.split, str(line.tiles), known)
+        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+    if report.skipped:
+        lines += ["", "Not taken for slides:", ""]
+        lines += [f"- {path}: {reason}" for path, reason in report.skipped.items()]
+    return "\n".join(lines) + "\n"

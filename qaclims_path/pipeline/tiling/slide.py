@@ -1,0 +1,285 @@
+"""Tiling one slide: the MONAI transforms of `slides.transforms`, composed, and what they give written to files."""
+
+import shutil
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaclims_path.errors import QaclimsError
+from qaclims_path.files.atomic import sweep
+from qaclims_path.pipeline.tiling.options import BACKGROUND, TileOptions
+from qaclims_path.pipeline.tiling.write import Tell, encoded, write_masks, write_tiles
+from qaclims_path.slides.annotations.masks import draw_regions
+from qaclims_path.slides.annotations.regions import SlideRegions
+from qaclims_path.slides.cohort.manifest import TileLabels, write_slide_manifest
+from qaclims_path.slides.cohort.slide_list import SlideEntry
+from qaclims_path.slides.cohort.state import SlideState, read_state, slide_bytes, write_state
+from qaclims_path.slides.geometry import best_level, extent
+from qaclims_path.slides.grid import make_grid
+from qaclims_path.slides.problems import OutOfSpace, known, no_space, sentence
+from qaclims_path.slides.quality import draw_quality, save_quality, scale_text, write_tile_shapes
+from qaclims_path.slides.reader import Slide, open_slide
+from qaclims_path.slides.stain import save_fit
+from qaclims_path.slides.tissue import TissueOptions
+from qaclims_path.types import TileGrid
+
+SAMPLED = 4  # tiles encoded to foretell the size of all
+ROW_BYTES = 400  # of a tile in the manifest and in the GeoJSON, roughly
+MASK_BYTES = 1200  # of a mask, roughly
+
+
+@dataclass(frozen=True)
+class SlideTask:
+    """All that another process needs to tile one slide.
+
+    Attributes:
+        entry: The slide, with its split.
+        out: Folder of the results.
+        options: Of all slides.
+        fingerprint: Of all that decides the result.
+        classes: Of the labels.
+        colors: Of the classes.
+        regions: GeoJSON that labels its tiles, if any.
+        present: Classes of the whole slide, where it is labelled as a whole.
+        roi: GeoJSON with its regions of interest, if any.
+        tissue: `otsu`, `none`, or a mask.
+        slide_mpp: Pixel size in micrometres that is taken where nothing else says it.
+        problem: Why it cannot be tiled, if that is known already.
+        threads: For writing tiles.
+    """
+
+    entry: SlideEntry
+    out: Path
+    options: TileOptions
+    fingerprint: str
+    classes: tuple[str, ...] = ()
+    colors: tuple[tuple[int, int, int], ...] = ()
+    regions: str | None = None
+    present: tuple[int, ...] = ()
+    roi: str | None = None
+    tissue: str = "otsu"
+    slide_mpp: float | None = None
+    problem: str = ""
+    threads: int = 1
+
+    @property
+    def name(self) -> str:
+        """Of the slide."""
+        return self.entry.name
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether its tiles get masks."""
+        return self.regions is not None and self.options.masked(self.entry.split)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be done with a slide.
+
+    Attributes:
+        level: Index of the level that is read.
+        level_mpp: Its pixel size in micrometres.
+        resampled: By how much its pixels are shrunk; 1 where they are taken as they are.
+        lattice: Tiles before tissue and regions of interest are looked at.
+        tiles: Tiles that are kept.
+        bytes: Expected size of what is written.
+    """
+
+    name: str
+    path: str
+    error: str = ""
+    level: int = 0
+    level_mpp: float = 0.0
+    resampled: float = 1.0
+    lattice: int = 0
+    tiles: int = 0
+    bytes: int = 0
+
+
+def process(task: SlideTask, tell: Tell) -> SlideState:
+    """Tile a slide and keep book of it; whatever goes wrong is in the state that comes back.
+
+    Raises:
+        OutOfSpace: The disk is full.
+    """
+    before = read_state(task.out, task.name)
+    state = SlideState(task.name, "running", task.fingerprint, (before.attempts if before else 0) + 1)
+    _guarded(write_state, task.out, state)
+    if before and before.status == "running":
+        for path in written(task):
+            sweep(path)
+    try:
+        if task.problem:
+            with open_slide(task.entry.path, backend=task.options.backend):  # a damaged slide is the larger problem
+                raise QaclimsError(task.problem)
+        state = replace(state, status="done", result=tile_slide(task, tell))
+    except Exception as error:
+        if no_space(error):
+            raise OutOfSpace(sentence(error)) from error
+        trace = "" if known(error) else "".join(traceback.format_exception(error))
+        state = replace(state, status="failed", error=sentence(error), trace=trace)
+    _guarded(write_state, task.out, state)
+    return state
+
+
+def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
+    """Cut one slide; its manifest is written last, so that a slide with one is complete.
+
+    Returns:
+        What the summary says of it.
+    """
+    name, options = task.name, task.options
+    manifest, shapes, quality, stain, tiles_folder, masks_folder = written(task)
+    manifest.unlink(missing_ok=True)
+    shutil.rmtree(masks_folder, ignore_errors=True)  # it may have been for validation, and be for training now
+    item = find_tiles(task)
+    with item["slide"] as slide:
+        grid, mask = item["grid"], item["tissue"]
+        if len(grid):
+            item = _reading(task)(item)
+        labels = _labels(task, item, len(grid))
+        tiles = item.get("tiles")
+        if tiles is not None and tiles.stain is not None:
+            save_fit(stain, tiles.stain)
+        if options.write != "none":
+            stream = tiles.stream(slide, 0, len(grid)) if tiles is not None else iter(())
+            write_tiles(tiles_folder, stream, grid, options.write, threads=task.threads, tell=tell)
+        if task.has_masks:
+            masks = _masks(slide, item["drawn"], grid) if len(grid) else iter(())
+            write_masks(masks_folder, masks, grid, _palette(task), threads=task.threads, tell=tell)
+        write_tile_shapes(shapes, name, grid, labels, task.colors)
+        title = f"{name}: tiles of {scale_text(grid)}, {len(grid)} kept; green: tissue"
+        save_quality(quality, draw_quality(slide, mask, grid, title))
+    write_slide_manifest(manifest, task.entry, grid, labels)
+    tell(len(grid), len(grid))
+    counts = {called: int(labels.present[:, k].sum()) for k, called in enumerate(labels.classes)}
+    none = "" if len(grid) or mask.note else "No tile holds enough tissue; see its quality picture."
+    notes = [note for note in (mask.note, none, *item.get("notes", ())) if note]
+    about = {"bytes": slide_bytes(task.entry.path), "given_mpp": given_mpp(task)}
+    return {"tiles": len(grid), "present": counts, "notes": notes, **about}
+
+
+def written(task: SlideTask) -> tuple[Path, Path, Path, Path, Path, Path]:
+    """Where a slide's manifest, shapes, quality picture, stain, tiles and masks go."""
+    out, name = task.out, task.name
+    return (
+        out / "slides" / f"{name}.csv",
+        out / "geojson" / f"{name}.geojson",
+        out / "quality" / f"{name}.jpg",
+        out / "stain" / f"{name}.json",
+        out / "tiles" / name,
+        out / "masks" / name,
+    )
+
+
+def find_tiles(task: SlideTask) -> dict[str, Any]:
+    """The open slide, its tissue and its grid."""
+    from monai.transforms.compose import Compose  # seconds, which a run with nothing to do need not spend
+
+    from qaclims_path.slides.transforms import LoadSlided, TileGridd, TissueMaskd
+
+    options = task.options
+    tissue = TissueOptions(pens=options.pens, blur=options.blur)
+    find = Compose(
+        [
+            LoadSlided("slide", backend=options.backend),
+            TissueMaskd("slide", task.tissue, tile_um=options.mpp * options.size, options=tissue),
+            TileGridd(
+                "slide", mpp=options.mpp, size=options.size, stride=options.stride, min_tissue=options.min_tissue
+            ),
+        ]
+    )
+    item: dict[str, Any] = find(
+        {"slide": task.entry.path, "mpp": task.entry.mpp or given_mpp(task), "roi": task.roi, "regions": task.regions}
+    )
+    return item
+
+
+def given_mpp(task: SlideTask) -> float | None:
+    """`slide_mpp`, where it is needed: neither the slide list nor the slide says how large pixels are."""
+    if task.slide_mpp is None or task.entry.mpp is not None:
+        return None
+    with open_slide(task.entry.path, backend=task.options.backend) as slide:
+        return task.slide_mpp if slide.info.mpp is None else None
+
+
+def foretell(task: SlideTask) -> Plan:
+    """What tiling a slide would give; nothing is written."""
+    if task.problem:
+        return Plan(task.name, task.entry.path, task.problem)
+    try:
+        item = find_tiles(task)
+        with item["slide"] as slide:
+            return _plan(task, slide, item["grid"])
+    except Exception as error:  # the reason is the answer
+        return Plan(task.name, task.entry.path, sentence(error))
+
+
+def _plan(task: SlideTask, slide: Any, grid: Any) -> Plan:  # noqa: ANN401
+    options = task.options
+    step = slide.steps(options.mpp)
+    level = best_level(slide.info.levels, step)
+    downsample = slide.info.levels[level].downsample
+    whole = make_grid(slide.info, size=options.size, mpp=options.mpp, stride=options.stride)
+    some = np.linspace(0, len(grid) - 1, min(SAMPLED, len(grid)) if options.write != "none" else 0).astype(int)
+    pixels = (slide.read(grid.x[i], grid.y[i], grid.size, grid.size, grid.mpp) for i in some)
+    sizes = [len(encoded(tile, options.write)) for tile in pixels]
+    each = ROW_BYTES + task.has_masks * MASK_BYTES + (sum(sizes) // len(sizes) if sizes else 0)
+    return Plan(
+        task.name,
+        task.entry.path,
+        level=level,
+        level_mpp=round(slide.mpp[0] * downsample, 4),
+        resampled=round(step[0] / downsample, 4),
+        lattice=len(whole),
+        tiles=len(grid),
+        bytes=each * len(grid),
+    )
+
+
+def _reading(task: SlideTask) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What is done with a grid that has tiles."""
+    from monai.transforms.compose import Compose
+
+    from qaclims_path.slides.transforms import NormalizeStaind, ReadTilesd, RegionLabelsd
+
+    steps: list[Any] = [ReadTilesd("slide")]
+    if task.options.stain != "none":
+        steps.append(NormalizeStaind("slide", task.options.stain, seed=task.options.seed))
+    if task.regions is not None:
+        steps.append(RegionLabelsd("slide", task.classes, present_from=task.options.present_from))
+    composed: Callable[[dict[str, Any]], dict[str, Any]] = Compose(steps)
+    return composed
+
+
+def _labels(task: SlideTask, item: dict[str, Any], count: int) -> TileLabels:
+    if task.regions is not None and count:
+        return TileLabels(task.classes, item["tiles"].present, item["shares"])
+    present = np.zeros((count, len(task.classes)), np.bool_)
+    present[:, list(task.present)] = True
+    return TileLabels(task.classes, present)
+
+
+def _masks(slide: Slide, regions: SlideRegions, grid: TileGrid) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The mask of every tile, with its number, on the pixels that are read."""
+    size, step = (grid.size, grid.size), slide.steps(grid.mpp)
+    for number, (x, y) in enumerate(zip(grid.x.tolist(), grid.y.tolist(), strict=True)):
+        yield number, draw_regions(regions, *extent(slide.info.levels, x, y, size, step), grid.size)
+
+
+def _palette(task: SlideTask) -> list[int]:
+    """Colours of the codes that `draw_regions` gives, flat."""
+    return [channel for color in (BACKGROUND, *task.colors) for channel in color]
+
+
+def _guarded(write: Callable[[Path, SlideState], None], out: Path, state: SlideState) -> None:
+    try:
+        write(out, state)
+    except QaclimsError as error:
+        raise OutOfSpace(str(error)) from error  # whatever it is, no slide can be recorded any more

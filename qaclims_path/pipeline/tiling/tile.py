@@ -1,0 +1,254 @@
+"""From slides to a tiled folder that is a data set: resumed after any stop, one bad slide never stops the others.
+
+The folder holds `manifest.csv` (all tiles), `slides.csv` (the slides), `card.yaml`, `summary.md`; per slide
+`slides/<slide>.csv`, `quality/<slide>.jpg`, `geojson/<slide>.geojson`, `stain/`, `tiles/`, `masks/` and `state/`.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from qaclims_path.errors import UsageError
+from qaclims_path.files.lock import locked
+from qaclims_path.files.progress import track
+from qaclims_path.files.tables import write_csv
+from qaclims_path.pipeline.tiling.labels import LabelPlan, files_for, plan_labels
+from qaclims_path.pipeline.tiling.options import TileOptions, check_folder, mark_folder
+from qaclims_path.pipeline.tiling.report import (
+    MANIFEST,
+    SlideLine,
+    TileReport,
+    make_card,
+    tiles_by_split,
+    write_card,
+    write_summary,
+)
+from qaclims_path.pipeline.tiling.slide import Plan, SlideTask, foretell, written
+from qaclims_path.pipeline.tiling.workers import run_tasks
+from qaclims_path.slides.cohort.manifest import merge
+from qaclims_path.slides.cohort.slide_list import SlideEntry, SlideList, collect_slides, read_rows
+from qaclims_path.slides.cohort.splits import with_splits
+from qaclims_path.slides.cohort.state import SlideState, read_state, slide_bytes
+from qaclims_path.slides.tissue import check_tissue
+
+SLIDES = "slides.csv"
+ROWS = ("name", "slide", "patient", "split", "mpp")
+
+
+@dataclass(frozen=True)
+class TileInputs:
+    """What describes the slides.
+
+    Attributes:
+        slides: Files, folders, slide lists.
+        slide_mpp: Pixel size of slides that do not say, in micrometres.
+        labels: GeoJSON, folder of them, or CSV.
+        roi: GeoJSON, or folder of them.
+        tissue: `otsu`, `none`, a mask, a GeoJSON, or a folder of these.
+    """
+
+    slides: tuple[str, ...]
+    slide_mpp: float | None = None
+    labels: Path | None = None
+    roi: Path | None = None
+    tissue: str = "otsu"
+
+
+@dataclass(frozen=True)
+class How:
+    """What changes nothing in the results.
+
+    Attributes:
+        workers: Processes on this machine.
+        shard: Which part of how many this run does, counted from 1.
+        engine: `local` or `ray`.
+    """
+
+    workers: int = 1
+    shard: tuple[int, int] = (1, 1)
+    engine: str = "local"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.shard[0] <= self.shard[1]:
+            raise UsageError(f"There is no part {self.shard[0]} of {self.shard[1]}; write --shard 1/4 to --shard 4/4.")
+        if self.workers < 1 or self.engine not in ("local", "ray"):
+            raise UsageError("--workers is at least 1, and --engine is local or ray.")
+
+
+def tile(inputs: TileInputs, out: Path, options: TileOptions, how: How | None = None) -> TileReport:
+    """Tile slides into a folder; what an earlier run of the same options finished is kept.
+
+    Args:
+        inputs: The slides, and what is known of them.
+        out: The folder.
+        options: All that decides the tiles.
+        how: With how many processes, and which part.
+
+    Example:
+        >>> options = TileOptions(mpp=0.5, size=224, stride=224)
+        >>> tile(TileInputs(("slides",)), Path("tiles"), options).tiles  # doctest: +SKIP
+        {'train': 4218, 'val': 901, 'test': 733}
+    """
+    how = how or How()
+    out = out.absolute()
+    check_tissue(inputs.tissue)
+    found = collect_slides(inputs.slides, leave_out=out)
+    labels = plan_labels(found.slides, inputs.labels, masks=options.masks)
+    if labels.classes:
+        make_card(out.name, options, labels, {"train": 1})  # names that no card can hold are refused now
+    check_folder(out, options)
+    with ExitStack() as stack:
+        _hold(stack, out, how.shard)
+        check_folder(out, options)  # somebody may have been quicker
+        tasks = _tasks(inputs, _dealt(found, out, options), out, options, labels)
+        mark_folder(out, options)  # now that there is nothing to refuse
+        _write_list(out, tasks)
+        mine = tasks[how.shard[0] - 1 :: how.shard[1]]
+        to_do = [task for task in mine if not _is_done(task)]
+        failed = sum(state.status == "failed" for state in run_tasks(to_do, workers=how.workers, engine=how.engine))
+        _write_list(out, tasks)
+        lines = tuple(_line(task) for task in tasks)
+        complete = all(line.status != "waiting" for line in lines)
+        described = {place for task in tasks for place in (task.regions, task.roi)}
+        skipped = {path: reason for path, reason in found.skipped.items() if path not in described}
+        report = TileReport(str(out), len(mine), failed, complete, tiles_by_split(lines), lines, skipped, card=None)
+        return _finished(out, report, options, labels) if complete else report
+
+
+def plan(inputs: TileInputs, out: Path, options: TileOptions, how: How | None = None) -> list[Plan]:
+    """What `tile` would do with each slide that is not done yet; nothing is written."""
+    how = how or How()
+    out = out.absolute()
+    check_folder(out, options)
+    check_tissue(inputs.tissue)
+    found = collect_slides(inputs.slides, leave_out=out)
+    labels = plan_labels(found.slides, inputs.labels, masks=options.masks)
+    tasks = _tasks(inputs, _dealt(found, out, options), out, options, labels)
+    mine = [task for task in tasks[how.shard[0] - 1 :: how.shard[1]] if not _is_done(task)]
+    return [foretell(task) for task in track(mine, "looking at slides")]
+
+
+def _hold(stack: ExitStack, out: Path, shard: tuple[int, int]) -> None:
+    """Lock the folder: for this run alone, or for this part of several that share it."""
+    alone = shard[1] == 1
+    stack.enter_context(locked(out / "state" / "run.lock", shared=not alone))
+    if not alone:
+        stack.enter_context(locked(out / "state" / f"run-{shard[0]}-of-{shard[1]}.lock"))
+
+
+def _dealt(found: SlideList, out: Path, options: TileOptions) -> tuple[SlideEntry, ...]:
+    earlier = read_rows(out / SLIDES) if (out / SLIDES).exists() else {}
+    return with_splits(
+        found.slides,
+        by=options.split_by,
+        shares=options.split_shares,
+        seed=options.seed,
+        earlier={name: entry.split for name, entry in earlier.items()},
+    )
+
+
+def _tasks(
+    inputs: TileInputs, entries: Sequence[SlideEntry], out: Path, options: TileOptions, labels: LabelPlan
+) -> list[SlideTask]:
+    rois, no_roi = files_for(entries, inputs.roi, "--roi") if inputs.roi else ({}, {})
+    tasks = [
+        SlideTask(
+            entry=entry,
+            out=out,
+            options=options,
+            fingerprint="",
+            classes=labels.classes,
+            colors=labels.colors,
+            regions=labels.regions.get(entry.name),
+            present=labels.present.get(entry.name, ()),
+            roi=rois.get(entry.name),
+            tissue=inputs.tissue,
+            slide_mpp=inputs.slide_mpp,
+            problem=labels.missing.get(entry.name) or no_roi.get(entry.name) or _undrawn(entry, options, labels),
+        )
+        for entry in entries
+    ]
+    return [replace(task, fingerprint=_fingerprint(task)) for task in tasks]
+
+
+def _undrawn(entry: SlideEntry, options: TileOptions, labels: LabelPlan) -> str:
+    """Why a slide cannot get the masks that its split has; empty where it can, or needs none."""
+    if not options.masked(entry.split) or entry.name in labels.regions:
+        return ""
+    return (
+        f"Only its classes are named, but with --masks the slides for '{entry.split}' need drawn regions. Name a "
+        "GeoJSON in the column 'labels' of the slide list, or put the slide into the split 'train'."
+    )
+
+
+def _fingerprint(task: SlideTask) -> str:
+    """Of all that decides what is written for a slide, but where it lies: a folder of slides may be moved."""
+    entry = {key: value for key, value in asdict(task.entry).items() if key not in ("path", "labels")}
+    options = task.options.model_dump(
+        mode="json", exclude=None if task.options.masks else {"masks"}
+    )  # as it was before
+    known = [options, entry, task.classes, task.colors, task.present, task.problem]
+    files = [place for place in (task.regions, task.roi) if place]
+    if task.options.tissue == "file":
+        place = Path(task.tissue)
+        files += sorted(map(str, place.glob(f"{Path(task.entry.path).stem}.*"))) if place.is_dir() else [task.tissue]
+    content = [hashlib.sha256(_content(Path(file))).hexdigest() for file in files]
+    return hashlib.sha256(json.dumps([known, content], sort_keys=True).encode()).hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # said where it is read
+        return b""
+
+
+def _is_done(task: SlideTask) -> bool:
+    state = read_state(task.out, task.name)
+    if state is None or state.status != "done" or state.fingerprint != task.fingerprint:
+        return False
+    if state.result.get("given_mpp") not in (None, task.slide_mpp):
+        return False
+    same_slide = slide_bytes(task.entry.path) in (None, state.result.get("bytes"))  # None: gone since, and not needed
+    manifest, *_, masks = written(task)
+    return same_slide and manifest.is_file() and (masks.is_dir() or not task.has_masks)
+
+
+def _write_list(out: Path, tasks: Sequence[SlideTask]) -> None:
+    """Write the slides as a list that can be given to `tile` again.
+
+    It is written before the work, because later runs take the splits from it, and after it, because then is known
+    which slides do not say how large their pixels are.
+    """
+    rows = []
+    for task in tasks:
+        state = read_state(out, task.name)
+        given = None if state is None else state.result.get("given_mpp")
+        rows.append({**asdict(task.entry), "slide": task.entry.path, "mpp": task.entry.mpp or given})
+    write_csv(out / SLIDES, rows, ROWS)
+
+
+def _line(task: SlideTask) -> SlideLine:
+    entry = task.entry
+    about = (entry.name, entry.path, entry.patient, entry.split)
+    state: SlideState | None = read_state(task.out, task.name)
+    if state is None or state.fingerprint != task.fingerprint or state.status == "running":
+        return SlideLine(*about, "waiting")
+    if state.status == "failed":
+        return SlideLine(*about, "failed", error=state.error)
+    found = state.result
+    return SlideLine(*about, "done", found["tiles"], found["present"], notes=tuple(found["notes"]))
+
+
+def _finished(out: Path, report: TileReport, options: TileOptions, labels: LabelPlan) -> TileReport:
+    """Merge what all slides gave."""
+    parts = [out / "slides" / f"{line.name}.csv" for line in report.slides if line.status == "done"]
+    merge(out / MANIFEST, parts, labels.classes)
+    if labels.classes and report.tiles:
+        write_card(out / "card.yaml", make_card(out.name, options, labels, report.tiles))
+        report = replace(report, card=str(out / "card.yaml"))
+    write_summary(out, report, options)
+    return report

@@ -1,0 +1,163 @@
+"""Doing slides one after another, in several processes, or on a Ray cluster; and showing how far they are."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from queue import Empty
+from types import TracebackType
+from typing import Any
+
+from qaclims_path.errors import MissingExtra, QaclimsError
+from qaclims_path.files.processes import end_with_parent
+from qaclims_path.pipeline.tiling.slide import SlideTask, process
+from qaclims_path.slides.cohort.state import SlideState, read_state, write_state
+
+TICK = 0.2  # seconds between two looks at the workers' progress
+NAME = 28  # letters of a slide's name beside its bar
+_WORKER: dict[str, Any] = {}  # what a worker got when it began: the queue of reports to its parent
+
+
+class Shown:
+    """Bars on standard error: slides, and the tiles of those at work. Nothing is shown when nobody watches."""
+
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        console = Console(stderr=True)
+        self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.slides = self.progress.add_task("slides", total=total)
+        self.bars: dict[str, Any] = {}
+
+    def tiles(self, name: str, done: int, total: int) -> None:
+        """Say how many tiles of a slide are done."""
+        if name not in self.bars:
+            self.bars[name] = self.progress.add_task(f"  {name[:NAME]}", total=total)
+        self.progress.update(self.bars[name], completed=done, total=total)
+
+    def finished(self, name: str) -> None:
+        """A slide is done, well or not."""
+        if name in self.bars:
+            self.progress.remove_task(self.bars.pop(name))
+        self.progress.advance(self.slides)
+
+    def __enter__(self) -> "Shown":
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.progress.stop()
+
+
+def run_tasks(tasks: Sequence[SlideTask], *, workers: int, engine: str) -> Iterator[SlideState]:
+    """Tile slides and yield what became of each, as they finish."""
+    with Shown(len(tasks)) as shown:
+        if engine == "ray":
+            states = _on_ray(tasks)
+        elif workers > 1 and len(tasks) > 1:
+            states = _in_processes(tasks, workers, shown)
+        else:
+            states = (process(replace(task, threads=2), partial(shown.tiles, task.name)) for task in tasks)
+        for state in states:
+            shown.finished(state.name)
+            yield state
+
+
+def _in_processes(tasks: Sequence[SlideTask], workers: int, shown: Shown) -> Iterator[SlideState]:
+    """At most one slide per worker is handed out; when one dies, its slides fail and a new pool goes on."""
+    waiting = list(reversed(tasks))
+    while waiting:
+        context = multiprocessing.get_context("spawn")
+        reports = context.Queue()
+        with ProcessPoolExecutor(workers, context, _enter, (reports,)) as pool:
+            at_work: dict[Future[SlideState], SlideTask] = {}
+            broken = False
+            while (waiting and not broken) or at_work:
+                while waiting and not broken and len(at_work) < workers:
+                    try:
+                        at_work[pool.submit(_work, waiting[-1])] = waiting[-1]
+                        waiting.pop()
+                    except BrokenProcessPool:
+                        broken = True
+                done, _ = wait(at_work, timeout=TICK, return_when=FIRST_COMPLETED)
+                _show(reports, shown)
+                for future in done:
+                    task = at_work.pop(future)
+                    lost = isinstance(future.exception(), BrokenProcessPool)
+                    broken |= lost
+                    yield _given_up(task, "A process was ended from outside") if lost else future.result()
+
+
+def _given_up(task: SlideTask, what: str) -> SlideState:
+    """Record a slide whose process could not do so itself."""
+    before = read_state(task.out, task.name)
+    sentence = f"{what}, perhaps for lack of memory. Run the command again, maybe with fewer --workers."
+    state = SlideState(task.name, "failed", task.fingerprint, before.attempts if before else 1, sentence)
+    write_state(task.out, state)
+    return state
+
+
+def _enter(reports: Any) -> None:  # noqa: ANN401 - a queue of multiprocessing
+    """Prepare a worker: remember the queue, end with the parent even if that is killed, and quietly at Ctrl-C."""
+    _WORKER["reports"] = reports
+    signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(130))
+    end_with_parent()
+
+
+def _work(task: SlideTask) -> SlideState:
+    return process(task, lambda done, total: _WORKER["reports"].put((task.name, done, total)))
+
+
+def _show(reports: Any, shown: Shown) -> None:  # noqa: ANN401
+    with suppress(Empty):
+        while True:
+            shown.tiles(*reports.get_nowait())
+
+
+def _on_ray(tasks: Sequence[SlideTask]) -> Iterator[SlideState]:
+    """One Ray task per slide; Ray starts as many as the cluster has processors for."""
+    ray = connect()
+    remote: Callable[[SlideTask], Any] = ray.remote(max_retries=1)(_silently).remote
+    at_work = {remote(task): task for task in tasks}
+    try:
+        while at_work:
+            done, _ = ray.wait(list(at_work), num_returns=1)
+            task = at_work.pop(done[0])
+            try:
+                yield ray.get(done[0])
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from error  # `process` only lets through what ends the whole run
+            except ray.exceptions.RayError:
+                yield _given_up(task, "Its Ray worker was lost")
+    finally:
+        for reference in at_work:
+            ray.cancel(reference, force=True)
+        ray.shutdown()
+
+
+def _silently(task: SlideTask) -> SlideState:
+    return process(task, lambda _done, _total: None)
+
+
+def connect() -> Any:  # noqa: ANN401 - the module ray, which may not be installed
+    """Join the Ray cluster that is running already."""
+    try:
+        ray = import_module("ray")
+    except ImportError as error:
+        raise MissingExtra('--engine ray needs Ray. Install it: pip install "qaclims_path[ray]"') from error
+    try:
+        ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise QaclimsError(
+            f"No Ray cluster can be reached ({str(error).splitlines()[0]}). Start one with `ray start --head` (and "
+            "`ray start --address=...` on the other machines), or leave --engine ray out."
+        ) from error
+    return ray

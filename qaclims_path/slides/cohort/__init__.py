@@ -1,0 +1,4 @@
+"""Many slides: the list of them, their splits, the manifest of tiles and the state of each slide.
+
+May import readers, compute and files.
+"""

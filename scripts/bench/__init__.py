@@ -1,0 +1,1 @@
+"""Every speed claim, a script each: `python scripts/bench/NAME.py`."""

@@ -1,0 +1,1 @@
+"""Make and measure the small models that come with the package."""

@@ -1,0 +1,11 @@
+"""Start `scripts/reproduce`; see `command.py`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # started as a folder, this is no package yet
+
+from reproduce.command import main
+
+if __name__ == "__main__":
+    sys.exit(main())

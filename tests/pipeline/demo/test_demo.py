@@ -1,0 +1,200 @@
+"""The demo on the smallest slides that hold all its steps; CI runs `qaclims demo --quick` itself."""
+
+import csv
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qaclims_path.cli.views.console import print_parts
+from qaclims_path.config import override
+from qaclims_path.errors import BadFile, QaclimsError, UsageError
+from qaclims_path.pipeline.demo.demo import Demo, DemoReport, _check_scored, _do, demo
+from qaclims_path.pipeline.demo.size import FULL, MARKER, QUICK, Size, mark_folder, settings_for
+from qaclims_path.pipeline.run.pipeline import RunReport
+from qaclims_path.pipeline.run.report import write_run_report
+from qaclims_path.report.demo import TOLD, places_part
+
+TINY = Size(
+    "tiny",
+    taught=2,
+    held_out=1,
+    side=896,
+    stride=224,
+    start=1,
+    maps=1,
+    seg=1,
+    rows=("cam", "qa-clims-path", "supervised"),
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoReport, list[str]]:
+    said: list[str] = []
+    return demo(tmp_path_factory.mktemp("demo") / "demo", size=TINY, say=said.append), said
+
+
+@pytest.mark.slow
+def test_everything_is_made_and_scored(made: tuple[DemoReport, list[str]]) -> None:
+    report, said = made
+    assert all(place.exists() for place in report.places.values())
+    assert [table.key.what for table in report.comparison.tables] == ["cams", "masks", "seg"]
+    for table in report.comparison.tables:
+        assert [row.label for row in table.rows][:2] == ["cam", "qa-clims-path"]
+        assert all(row.miou.mean is not None and 0 < row.miou.mean < 1 for row in table.rows)
+    assert report.comparison.tables[-1].rows[-1].label == "supervised"  # a segmenter alone
+    assert (report.places["segmented"] / "slides" / f"{report.slide}_overlay.jpg").exists()
+    assert report.slide in report.places["page"].read_text(encoding="utf-8")  # the slide is in the report
+    assert report.cpu_seconds > 1
+    assert "No language was asked" not in report.places["page"].read_text(encoding="utf-8")
+    assert json.loads(json.dumps(report.as_json()))["slide"] == report.slide
+    assert [line for line in said if line.startswith("[")][-1].startswith("[7/7] segment a whole slide")
+    assert all("min left" in line for line in said if line.startswith("["))
+
+
+@pytest.mark.slow
+def test_held_out_patients_are_not_learnt_from(made: tuple[DemoReport, list[str]]) -> None:
+    report, _ = made
+    asked = report.places["answers"].read_text(encoding="utf-8")
+    assert "DM0001" in asked
+    assert report.slide not in asked
+
+
+@pytest.mark.slow
+def test_answers_stand_on_the_page_also_when_it_is_written_again(made: tuple[DemoReport, list[str]]) -> None:
+    report, _ = made
+    lines = report.places["answers"].read_text(encoding="utf-8").splitlines()
+    said = {one["text"] for line in lines for one in json.loads(line)["foreground"] if one["text"]}
+    assert any(text in report.places["page"].read_text(encoding="utf-8") for text in said)
+    again = write_run_report(report.places["page"].parent, report.places["tiles"])
+    assert "corpus" not in again.missing
+    assert any(text in report.places["page"].read_text(encoding="utf-8") for text in said)
+
+
+@pytest.mark.slow
+def test_a_second_demo_does_nothing_twice_and_gives_the_same_scores(made: tuple[DemoReport, list[str]]) -> None:
+    report, _ = made
+    out = report.places["slides"].parent
+    weights = out / "runs" / "qa-clims-path" / "cam" / "weights.safetensors"
+    before = (report.places["scores"].read_bytes(), weights.stat().st_mtime_ns)
+    said: list[str] = []
+    again = demo(out, size=TINY, say=said.append)
+    assert (again.places["scores"].read_bytes(), weights.stat().st_mtime_ns) == before
+    assert not [line for line in said if line.startswith("  ")]  # no stage was begun
+    fewer = demo(out, size=replace(TINY, rows=TINY.rows[:2]))  # rows that were made before are kept
+    assert fewer.places["scores"].read_bytes() == before[0]
+    with fewer.places["scores"].open(encoding="utf-8") as file:
+        assert "supervised" in {row["method"] for row in csv.DictReader(file)}
+
+
+def test_a_damaged_slide_is_named(tmp_path: Path) -> None:
+    work = Demo(tmp_path, replace(TINY, taught=1, side=448), 0, lambda _: None)
+    work.paint()
+    (work.slides / "DM0002.tiff").write_bytes(b"no slide")
+    with pytest.raises(QaclimsError, match=r"DM0002\.tiff failed: .* remove .*DM0002\*, and run the demo again"):
+        work.tile()
+    (work.slides / "DM0002.tiff").unlink()
+    work.paint()
+    work.tile()
+    assert (work.tiles / "slides" / "DM0002.csv").exists()
+
+
+def test_images_without_a_prediction_stop_the_demo(tmp_path: Path) -> None:
+    (tmp_path / "masks" / "val").mkdir(parents=True)
+    (tmp_path / "masks" / "val" / "index.json").write_text('{"images": 3, "failed": {"one": "It is damaged."}}')
+    report = RunReport(str(tmp_path), (), (), ({"missing": 2},))
+    with pytest.raises(QaclimsError, match=r"2 images have no prediction in .*, first one: It is damaged\. Remove"):
+        _check_scored(report, tmp_path / "tiles")
+    _check_scored(replace(report, metrics=({"missing": 0},)), tmp_path / "tiles")
+
+
+def test_plain_maps_count_only_when_their_stage_is_done(tmp_path: Path) -> None:
+    work = Demo(tmp_path, TINY, 0, lambda _: None)
+    assert work.start is None
+    (tmp_path / "runs" / "cam" / "cam").mkdir(parents=True)
+    (tmp_path / "runs" / "cam" / "cam" / "result.json").write_text("{}")
+    for state, start in (("running", None), ("done", tmp_path / "runs" / "cam" / "cam")):
+        (tmp_path / "runs" / "cam" / "stages.json").write_text(json.dumps({"cam": {"state": state, "hash": ""}}))
+        assert work.start == start
+
+
+def test_what_was_done_before_says_nothing_of_the_pace() -> None:
+    said: list[str] = []
+    steps = [("one", 0.3, lambda: time.sleep(0.3)), ("two", 600, lambda: None), ("three", 600, lambda: None)]
+    _do(steps, said.append)
+    assert [line.partition("about ")[2] for line in said] == ["20 min left)", "20 min left)", "10 min left)"]
+
+
+def test_the_time_is_about_that_of_one_busy_core(tmp_path: Path) -> None:
+    full, quick = (
+        sum(share for _, share, _ in Demo(tmp_path, size, 0, lambda _: None).steps()) / 60 for size in (FULL, QUICK)
+    )
+    assert full == pytest.approx(11, abs=0.5)
+    assert quick == pytest.approx(2.5, abs=0.2)
+
+
+def test_other_options_and_other_folders_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "data.txt").touch()
+    with pytest.raises(UsageError, match="not the folder of a demo"):
+        demo(tmp_path / "mine", size=QUICK)
+    (tmp_path / "other").mkdir()
+    marker = {"format": 1, "name": "full", "seed": 0}
+    for other, told in (({}, "without --quick and with --seed 0"), ({"name": "quick"}, "by another version")):
+        (tmp_path / "other" / "demo.json").write_text(json.dumps({**marker, **other}))
+        with pytest.raises(UsageError, match=f"was made {told}"):
+            demo(tmp_path / "other", size=QUICK)
+    (tmp_path / "other" / "demo.json").write_text("{")
+    with pytest.raises(BadFile, match=r"cannot be read.* Choose another --out"):
+        demo(tmp_path / "other", size=QUICK)
+    with pytest.raises(UsageError, match=r"cannot be used: File name too long\. Choose another --out"):
+        demo(tmp_path / ("x" * 300), size=QUICK)
+
+
+def test_all_rows_begin_alike_and_train_equally_long(tmp_path: Path) -> None:
+    settings = {row: settings_for(FULL, Path("card.yaml"), 0, start=tmp_path, first=False) for row in FULL.rows[1:]}
+    assert len({tuple(each) for each in settings.values()}) == 1
+    assert f'init.start="{tmp_path}"' in settings["cam+"]
+    first = settings_for(FULL, Path("card.yaml"), 0, start=tmp_path, first=True)
+    assert not [each for each in first if each.startswith("init")]
+    assert QUICK.tiles < FULL.tiles
+
+
+def test_folders_may_have_any_name() -> None:
+    card = Path('\N{MICROSCOPE} "a": {b}') / "tiles.yaml"
+    assert override({}, settings_for(QUICK, card, 0, start=None, first=True))["dataset"] == str(card)
+
+
+def test_paths_and_commands_stay_on_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    places = {name: Path("/", "a long name [b] " * 9, name) for name in TOLD}
+    print_parts(places_part(places, "phantoms", 60, 100))
+    lines = capsys.readouterr().out.splitlines()
+    assert all(any(line.endswith(str(place)) for line in lines) for place in places.values())
+    commands = [line.split() for line in lines if line.startswith("  qaclims ")]
+    assert [words[-1] for words in commands] == [
+        "answers.html",
+        "/slides'/DM0001.tiff",
+        "--masks",
+        "tiles",
+        "judge.id=hf-hub:wisdomik/QuiltNet-B-32",
+    ]
+    assert any("begin with the weights of the judge's own image tower" in line for line in lines)
+
+
+def test_a_folder_of_something_else_is_refused_and_one_that_was_hardly_begun_is_not(tmp_path):
+    (tmp_path / f".demo.1{'0' * 9}.part.json").touch()  # of a demo that was killed, or begins in this moment
+    mark_folder(tmp_path, QUICK, 0)
+    mark_folder(tmp_path, QUICK, 0)
+    with pytest.raises(UsageError, match=r"was made with --quick and with --seed 0\. Choose another --out"):
+        mark_folder(tmp_path, QUICK, 1)
+    (tmp_path / MARKER).unlink()
+    (tmp_path / "thesis.doc").touch()
+    with pytest.raises(UsageError, match=r"exists and is not the folder of a demo\. Choose another --out"):
+        mark_folder(tmp_path, QUICK, 0)
+    with pytest.raises(UsageError, match=r"exists and is not the folder of a demo"):
+        mark_folder(tmp_path / "thesis.doc", QUICK, 0)

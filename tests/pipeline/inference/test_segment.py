@@ -1,0 +1,283 @@
+"""Slides in; class maps, outlines, overlays and the table of the cohort out."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import shapely
+import tifffile
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from qaclims_path.compute.tissue import glass_of
+from qaclims_path.errors import BadFile, QaclimsError, UsageError
+from qaclims_path.files.lock import Locked, locked
+from qaclims_path.files.tables import read_csv
+from qaclims_path.models.segmenters.predicting import Predictor, ready
+from qaclims_path.models.segmenters.segmenter import Segmenter
+from qaclims_path.pipeline.inference.cohort import write_cohort
+from qaclims_path.pipeline.inference.inputs import SegmentInputs
+from qaclims_path.pipeline.inference.model import SegmentModel
+from qaclims_path.pipeline.inference.options import SegmentOptions
+from qaclims_path.pipeline.inference.segment import SegmentHow, parts_of, segment
+from qaclims_path.slides.problems import OutOfSpace
+from qaclims_path.slides.reader import open_slide
+
+OPTIONS = SegmentOptions(size=128, precision="fp32")
+GLASS, OUTSIDE = 3, 255
+NAMES = ["tumor", "stroma", "necrosis"]
+
+
+def inputs(*places, **known):
+    return SegmentInputs(tuple(str(place) for place in places), **known)
+
+
+def contents(out):
+    """Every file but the books that are kept of attempts."""
+    files = {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    return {name: content for name, content in files.items() if not name.startswith("state/")}
+
+
+@pytest.fixture(scope="module")
+def done(model, slides, tmp_path_factory):
+    out = tmp_path_factory.mktemp("done") / "maps"
+    return out, segment(model, inputs(slides), out, OPTIONS)
+
+
+def test_every_slide_has_its_files(done, slides):
+    out, report = done
+    assert (report.worked, report.failed, report.complete) == (2, 0, True)
+    wanted = {f"{s}{end}" for s in ("s0", "s1") for end in
+              ("_classes.ome.tiff", "_confidence.ome.tiff", ".geojson", "_overlay.jpg")}  # fmt: skip
+    assert {path.name for path in (out / "slides").iterdir()} == wanted
+    assert {path.name for path in out.iterdir()} == {"slides", "state", "cohort.csv", "segmentation.json"}
+    assert sorted(path.rsplit("/", 1)[-1] for path in report.skipped) == ["s0.geojson", "s0_truth.tiff", "s1.geojson",
+                                                                          "s1_truth.tiff"]  # fmt: skip
+    with Image.open(out / "slides" / "s1_overlay.jpg") as picture:
+        assert picture.width == 768
+        assert picture.height > 704  # the legend
+
+
+def test_the_map_has_names_and_colours_and_leaves_out_what_is_no_tissue(done, slides):
+    out, _ = done
+    with tifffile.TiffFile(out / "slides" / "s1_classes.ome.tiff") as tiff:
+        codes = tiff.asarray()
+        colors = tiff.pages.first.colormap // 257
+        assert all(name in tiff.ome_metadata for name in [*NAMES, "glass"])
+    assert codes.shape == (704, 768)
+    assert colors[:, 0].tolist() == [255, 0, 0]
+    assert colors[:, GLASS].tolist() == [255, 255, 255]
+    assert set(np.unique(codes)) <= {0, 1, 2, GLASS, OUTSIDE}
+    with open_slide(slides / "s1.tiff") as slide:
+        pixels = slide.read(0, 0, 768, 704, 0.5)
+    seen = codes != OUTSIDE
+    assert (codes[seen] == GLASS).mean() == pytest.approx(glass_of(pixels)[seen].mean(), abs=0.01)  # specks at edges
+
+
+def test_outlines_have_the_names_and_colours_of_the_card(done):
+    features = json.loads((done[0] / "slides" / "s0.geojson").read_text())["features"]
+    found = {f["properties"]["classification"]["name"]: f["properties"]["classification"]["color"] for f in features}
+    assert set(found) <= set(NAMES)
+    assert len(found) >= 2
+    assert found.get("stroma", [0, 200, 0]) == [0, 200, 0]
+    assert all(shapely.geometry.shape(feature["geometry"]).is_valid for feature in features)
+
+
+def test_the_table_counts_every_pixel(done):
+    out, report = done
+    rows = list(read_csv(out / "cohort.csv"))
+    assert [row["name"] for row in rows] == ["s0", "s1"]
+    for row, line in zip(rows, report.rows, strict=True):
+        codes = tifffile.imread(out / "slides" / f"{row['name']}_classes.ome.tiff")
+        counts = np.bincount(codes.ravel(), minlength=256)[:3]
+        for name, count in zip(NAMES, counts, strict=True):
+            assert float(row[f"{name}_mm2"]) == pytest.approx(count * 0.25e-6, rel=1e-5)
+            assert float(row[f"{name}_percent"]) == pytest.approx(100 * count / counts.sum(), rel=1e-4)
+        assert float(row["labelled_mm2"]) == pytest.approx(line.mm2(*NAMES), rel=1e-5)
+        assert (row["status"], row["mpp_um"], row["map_mpp_um"]) == ("done", "0.5", "0.5")
+
+
+def test_a_slide_of_one_tile_is_what_the_model_says(model, slides, tmp_path):
+    """The whole way compared with the bare model."""
+    options = SegmentOptions(size=768, overlap=0, tissue="none", precision="fp32")
+    segment(model, inputs(slides / "s1.tiff", tissue="none"), tmp_path / "out", options)
+    predict = Predictor(ready(Segmenter.from_pretrained(model), torch.device("cpu")))
+    with open_slide(slides / "s1.tiff") as slide:
+        pixels = slide.read(0, 0, 768, 768, 0.5)
+    wanted = predict(pixels[None])[0].argmax(0).numpy().astype(np.uint8)
+    wanted[glass_of(pixels)] = GLASS
+    codes = tifffile.imread(tmp_path / "out" / "slides" / "s1_classes.ome.tiff")
+    assert (codes == wanted[:704]).mean() > 0.9999  # the order of sums differs
+
+
+@pytest.mark.parametrize(
+    ("mpp", "size", "note"), [(1.0, (384, 352), ""), (0.51, (753, 690), ""), (0.25, (768, 704), "enlarged 2 times")]
+)
+def test_model_and_slide_with_other_pixel_sizes(make_model, slides, tmp_path, mpp, size, note):
+    report = segment(make_model(mpp=mpp), inputs(slides / "s1.tiff"), tmp_path / "out", OPTIONS)
+    codes = tifffile.imread(tmp_path / "out" / "slides" / "s1_classes.ome.tiff")
+    assert codes.shape == size[::-1]
+    [row] = report.rows
+    assert row.map_mpp == max(mpp, 0.5)
+    assert report.mpp == mpp
+    assert note in " ".join(row.notes)
+    assert bool(note) == bool(row.notes)
+    assert row.mm2(*NAMES) == pytest.approx((codes < GLASS).sum() * row.map_mpp**2 / 1e6)
+
+
+def test_a_slide_that_is_far_too_coarse_is_refused(model, slides, tmp_path):
+    table = tmp_path / "list.csv"
+    table.write_text(f"slide,mpp\n{slides / 's0.tiff'},29\n")
+    report = segment(model, inputs(table), tmp_path / "out", OPTIONS)
+    assert "too coarse for the model, which looks at 0.5: enlarged 58 times" in report.rows[0].error
+
+
+def test_a_model_that_knows_background_decides_itself(make_model, slides, tmp_path):
+    report = segment(make_model(background=True), inputs(slides / "s0.tiff"), tmp_path / "out", OPTIONS)
+    assert report.classes == (*NAMES, "background")
+    features = json.loads((tmp_path / "out" / "slides" / "s0.geojson").read_text())["features"]
+    assert "background" not in {f["properties"]["classification"]["name"] for f in features}
+
+
+def test_a_model_without_pixel_size(make_model, slides, tmp_path):
+    model = make_model(mpp=None)
+    with pytest.raises(UsageError, match=r"trained. Give it with --mpp"):
+        segment(model, inputs(slides), tmp_path / "out", OPTIONS)
+    assert not (tmp_path / "out").exists()
+    options = OPTIONS.model_copy(update={"mpp": 1.0})
+    assert segment(model, inputs(slides / "s0.tiff"), tmp_path / "out", options).rows[0].map_mpp == 1.0
+
+
+def test_bad_slides_do_not_stop_the_others(model, slides, tmp_path):
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    shutil.copy(slides / "s0.tiff", folder / "good.tiff")
+    (folder / "text.svs").write_text("not a slide")
+    content = (slides / "s1.tiff").read_bytes()
+    (folder / "half.tiff").write_bytes(content[: len(content) // 2])
+    Image.new("RGB", (300, 200), "pink").save(folder / "nosize.png")
+    options = OPTIONS.model_copy(update={"kind": "slides"})
+    report = segment(model, inputs(folder), tmp_path / "out", options)
+    assert (report.worked, report.failed, report.complete) == (4, 3, True)
+    failures = {row["name"]: row["failure"] for row in read_csv(tmp_path / "out" / "cohort.csv") if row["failure"]}
+    assert failures.keys() == {"text", "half", "nosize"}
+    assert "--slide-mpp" in failures["nosize"]
+    assert not any("Unexpected" in failure for failure in failures.values())
+    again = segment(model, inputs(folder, slide_mpp=0.5), tmp_path / "out", options)
+    assert again.failed == 2  # the pixel size is known now
+    assert {row.name: row.mpp for row in again.rows}["nosize"] == 0.5
+
+
+def test_memory_that_is_out_says_what_to_lower(model, slides, tmp_path, monkeypatch, out_of_memory):
+    monkeypatch.setattr(Predictor, "__call__", out_of_memory)
+    report = segment(model, inputs(slides / "s0.tiff"), tmp_path / "maps", OPTIONS)
+    (row,) = report.rows
+    assert row.error == "There is not enough memory for it. Lower --batch or --size; what is finished is kept."
+
+
+def test_glass_only(model, tmp_path):
+    Image.new("RGB", (300, 200), (244, 244, 244)).save(tmp_path / "empty.png")
+    options = OPTIONS.model_copy(update={"kind": "slides"})
+    report = segment(model, inputs(tmp_path / "empty.png", slide_mpp=0.5), tmp_path / "out", options)
+    assert report.failed == 0
+    assert "No tissue found" in report.rows[0].notes[0]
+    assert report.rows[0].mm2(*NAMES) == 0
+    assert report.rows[0].percent("tumor") is None
+
+
+def test_shards_join_to_the_same_bytes(done, model, slides, tmp_path):
+    out = tmp_path / "maps"
+    first = segment(model, inputs(slides), out, OPTIONS, SegmentHow(shard=(1, 2)))
+    assert [row.status for row in first.rows] == ["done", "waiting"]
+    assert (first.worked, first.complete) == (1, False)
+    assert segment(model, inputs(slides), out, OPTIONS, SegmentHow(shard=(2, 2), batch=1)).complete
+    assert contents(out) == contents(done[0])
+
+
+def test_the_table_knows_of_a_shard_that_ended_while_it_was_written(done, model, slides, tmp_path, monkeypatch):
+    out = tmp_path / "maps"
+
+    def late(*given):
+        monkeypatch.undo()
+        assert segment(model, inputs(slides), out, OPTIONS, SegmentHow(shard=(2, 2))).complete
+        return write_cohort(*given)
+
+    monkeypatch.setattr("qaclims_path.pipeline.inference.segment.write_cohort", late)
+    assert segment(model, inputs(slides), out, OPTIONS, SegmentHow(shard=(1, 2))).complete
+    assert contents(out) == contents(done[0])
+
+
+@pytest.mark.slow
+def test_devices_share_the_slides(done, model, slides, tmp_path):
+    report = segment(model, inputs(slides), tmp_path / "maps", OPTIONS, SegmentHow(device="cpu,cpu"))
+    assert (report.worked, report.complete, report.device) == (2, True, "cpu, cpu")
+    assert contents(tmp_path / "maps") == contents(done[0])
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6))
+def test_shards_with_different_numbers_of_devices_share_all_and_nothing_twice(devices):
+    shards = [parts_of((number, len(devices)), many) for number, many in enumerate(devices, 1)]
+    done = [task for parts in shards for number, of in parts for task in range(100)[number - 1 :: of]]
+    assert sorted(done) == list(range(100))
+
+
+def test_two_at_once_are_refused_but_shards_share(model, slides, tmp_path):
+    out = tmp_path / "maps"
+    given = inputs(slides / "s0.tiff")
+    with locked(out / "state" / "run.lock"), pytest.raises(Locked, match=rf"{out} is being written by process"):
+        segment(model, given, out, OPTIONS)
+    with locked(out / "state" / "run.lock", shared=True):
+        assert segment(model, given, out, OPTIONS, SegmentHow(shard=(2, 2))).worked == 0
+
+
+def test_a_folder_of_something_else_is_refused(model, make_model, slides, done, tmp_path):
+    out = done[0]
+    with pytest.raises(UsageError, match=r"options.size was 128, now 256.*Choose another --out"):
+        segment(model, inputs(slides), out, OPTIONS.model_copy(update={"size": 256}))
+    with pytest.raises(UsageError, match=r"model.weights was"):
+        segment(make_model(seed=1), inputs(slides), out, OPTIONS)
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds 'mine.txt', which `qaclims segment` did not write"):
+        segment(model, inputs(slides), tmp_path, OPTIONS)
+
+
+def test_what_it_wrote_is_no_input(model, slides, done, tmp_path):
+    report = segment(model, inputs(done[0], slides / "s0.tiff"), tmp_path / "out", OPTIONS)
+    assert [row.name for row in report.rows] == ["s0"]
+    assert "written by `qaclims segment`" in report.skipped.values()
+    with pytest.raises(BadFile, match="nothing but what `qaclims segment` wrote"):
+        segment(model, inputs(done[0]), tmp_path / "again", OPTIONS)
+
+
+def test_places_that_cannot_be_written(model, slides, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(QaclimsError, match=r"cannot be written: .*Choose another place"):
+        segment(model, inputs(slides), tmp_path / "file" / "out", OPTIONS)
+
+
+def test_a_full_disk_ends_the_run_with_one_sentence(done, model, slides, tmp_path):
+    """A limit on the size of files stands in for the disk; the message of the system differs, the way does not."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+        with pytest.raises(OutOfSpace, match=r"cannot be written"):
+            segment(model, inputs(slides), tmp_path / "maps", OPTIONS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / "maps" / "cohort.csv").exists()
+    assert segment(model, inputs(slides), tmp_path / "maps", OPTIONS).failed == 0
+    assert contents(tmp_path / "maps") == contents(done[0])
+
+
+def test_no_such_model_or_device(slides, tmp_path, model):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(BadFile, match=r"holds no segmenter.*qaclims train seg"):
+        segment(tmp_path / "run", inputs(slides), tmp_path / "out", OPTIONS)
+    with pytest.raises(UsageError, match=r"device 'gpuu' cannot be used"):
+        SegmentModel(model, OPTIONS, "gpuu")
+    with pytest.raises(UsageError, match="part 3 of 2"):
+        SegmentHow(shard=(3, 2))

@@ -1,0 +1,303 @@
+"""From stored maps to masks on disk: what is written, resumed, refused and scored."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qaclims_path.compute.tissue import glass_of as glass_in
+from qaclims_path.data.card import IGNORE, Background
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.dataset import SegmentationDataset
+from qaclims_path.data.fake import write_fake
+from qaclims_path.data.listing import list_records
+from qaclims_path.data.protocol import load_protocol
+from qaclims_path.data.pseudo import pseudo_card, pseudo_records
+from qaclims_path.data.record import classes_in, truth_of
+from qaclims_path.engine.guards import OutOfMemory
+from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.files.images import read_mask, write_image
+from qaclims_path.files.lock import Locked, locked
+from qaclims_path.files.maps import ImageMaps, MapWriter
+from qaclims_path.models import refiners
+from qaclims_path.pipeline.masks import make as recipe
+from qaclims_path.pipeline.masks.crossfit import crossfitted
+from qaclims_path.pipeline.masks.make import make_masks
+from qaclims_path.pipeline.masks.options import MaskOptions, glass_of, protocol_threshold
+
+BCSS, VOC = load_card("bcss-wsss"), load_card("voc2012")
+
+
+def write_maps(run: Path, card, root: Path, split: str, *, strength: float = 0.9) -> Path:
+    """Maps that know the truth where there is one, and halves of the image where there is none."""
+    images = []
+    for place, record in enumerate(list_records(card, root, split)):
+        height, width = record.image.pixels().shape[:2]
+        rows, columns = (height - 1) // 4 + 1, (width - 1) // 4 + 1
+        if record.mask is None:
+            classes = record.present
+            maps = np.zeros((len(classes), rows, columns))
+            for k in range(len(classes)):
+                maps[k, :, k * columns // len(classes) : (k + 1) * columns // len(classes)] = strength
+        else:
+            truth = truth_of(card, record)
+            classes = classes_in(card, truth)
+            maps = np.stack([truth[::4, ::4] == label for label in classes]) * strength
+        noise = np.random.default_rng(place).random(maps.shape) * 0.1
+        images.append(ImageMaps(record.id, classes, (height, width), (maps + noise).astype(np.float16)))
+    folder = run / "cams" / split
+    writer = MapWriter(folder, card.names, {"dataset": card.name, "split": split, "gate": "oracle"})
+    writer.write(0, images)
+    writer.finish(1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bcss(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data") / "BCSS-WSSS"
+    write_fake(BCSS, root, images=5)
+    return root
+
+
+@pytest.fixture(scope="module")
+def voc(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data") / "VOC2012"
+    write_fake(VOC, root, images=5)
+    return root
+
+
+@pytest.fixture
+def run(tmp_path, bcss):
+    write_maps(tmp_path / "run", BCSS, bcss, "train")
+    return tmp_path / "run"
+
+
+def pngs(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
+
+
+def test_three_files_for_every_image(run, bcss):
+    report = make_masks(run, "train", bcss, options=MaskOptions(least=0.6))
+    folder = run / "masks" / "train"
+    names = [record.id for record in list_records(BCSS, bcss, "train")]
+    assert (report.images, report.kept, report.failed, report.thresholds) == (5, 0, {}, None)
+    for what in ("labels", "training", "confidence"):
+        assert sorted(path.stem for path in (folder / what).iterdir()) == sorted(names)
+    for record in list_records(BCSS, bcss, "train"):
+        labels = BCSS.decode(read_mask(folder / "labels" / f"{record.id}.png"), record.id)
+        assert set(np.unique(labels)) <= set(record.present)
+        training = read_mask(folder / "training" / f"{record.id}.png")
+        confidence = read_mask(folder / "confidence" / f"{record.id}.png")
+        kept = training != IGNORE
+        np.testing.assert_array_equal(BCSS.decode(training[kept], ""), labels[kept])
+        assert confidence[kept].min() >= round(0.6 * 255) - 1
+    assert json.loads((folder / "index.json").read_text()) == {"images": 5, "failed": {}}
+
+
+def test_memory_that_is_out_says_what_to_lower(run, bcss, monkeypatch, out_of_memory):
+    monkeypatch.setattr(refiners, "pixel_adaptive", out_of_memory)
+    with pytest.raises(OutOfMemory, match=r"not enough memory for these images\. Lower --batch and --threads"):
+        make_masks(run, "train", bcss, options=MaskOptions(refiner="par"))
+
+
+def test_training_masks_are_read_through_their_own_card(run, bcss):
+    make_masks(run, "train", bcss, options=MaskOptions(least=0.75))
+    records = pseudo_records(list_records(BCSS, bcss, "train"), run / "masks" / "train")
+    data = SegmentationDataset(pseudo_card(BCSS), records)
+    found = np.concatenate([sample.mask.unique() for sample in data])
+    assert len(data) == 5
+    assert set(found) <= {0, 1, 2, 3, IGNORE}
+    assert IGNORE in found
+
+
+def test_codes_of_training_masks_are_never_mistaken():
+    """A card that writes 255 for a class, and reads a run of codes for another."""
+    first, second, third, fourth = BCSS.names
+    codes = {"0": "background", "255": first, "7": second, "8": third, "9-200": fourth}
+    card = BCSS.model_validate({**BCSS.model_dump(), "codes": codes})
+    labels = np.array([0, 1, 2, 3, 4, IGNORE], np.uint8)
+    written = pseudo_card(card).encode(labels)
+    assert written.tolist() == [255, 7, 8, 9, 0, 254]
+    np.testing.assert_array_equal(pseudo_card(card).decode(written, "codes"), labels)
+    np.testing.assert_array_equal(written[:5], card.encode(labels[:5]))
+
+
+@pytest.mark.parametrize("refiner", ["none", "par", "crf"])
+def test_masks_of_a_split_with_truth_are_scored(tmp_path, voc, refiner):
+    write_maps(tmp_path / "run", VOC, voc, "val")
+    options = MaskOptions(refiner=refiner, rounds=1, band=(0.1, 0.4))
+    report = make_masks(tmp_path / "run", "val", voc, options=options, threads=2)
+    assert report.thresholds == (0.15, 0.15)
+    assert report.scores.gate == "oracle"
+    assert report.scores.what == "masks"
+    assert report.scores.scores.miou > (0.6 if refiner == "none" else 0.4)
+    assert (tmp_path / "run" / "masks" / "val" / "metrics.json").is_file()
+
+
+def test_an_interrupted_command_goes_on(run, bcss, tmp_path):
+    make_masks(run, "train", bcss, out=tmp_path / "whole", score=False)
+    folder = run / "masks" / "train"
+    make_masks(run, "train", bcss)
+    first, second = list_records(BCSS, bcss, "train")[:2]
+    (folder / "labels" / f"{first.id}.png").unlink()  # killed before the last of the three files
+    (folder / "training" / f"{first.id}.png").write_bytes(b"half")
+    (folder / "labels" / f"{second.id}.png").unlink()
+    report = make_masks(run, "train", bcss)
+    assert (report.images, report.kept) == (5, 3)
+    assert pngs(folder) == pngs(tmp_path / "whole")
+
+
+def test_other_options_in_the_same_folder_are_refused(run, bcss):
+    make_masks(run, "train", bcss)
+    with pytest.raises(UsageError, match="another refiner"):
+        make_masks(run, "train", bcss, options=MaskOptions(refiner="par"))
+    (run / "masks" / "train" / "masks.json").write_text("{")
+    with pytest.raises(BadFile, match="masks again"):
+        make_masks(run, "train", bcss)
+
+
+def test_two_commands_on_one_folder(run, bcss):
+    with locked(run / "masks" / "train" / ".lock"), pytest.raises(Locked, match=str(os.getpid())):
+        make_masks(run, "train", bcss)
+
+
+def test_bad_images_are_recorded_and_skipped(run, bcss, tmp_path):
+    copy = tmp_path / "copy"
+    write_fake(BCSS, copy, images=5)
+    records = list_records(BCSS, copy, "train")
+    records[0].image.path.write_bytes(b"no picture")
+    write_image(records[1].image.path, np.zeros((10, 12, 3), np.uint8))
+    report = make_masks(run, "train", copy)
+    assert report.images == 3
+    assert set(report.failed) == {records[0].id, records[1].id}
+    assert "12 x 10 pixels, but its maps" in report.failed[records[1].id]
+
+
+def test_images_without_maps_are_recorded(run, bcss):
+    index = run / "cams" / "train" / "index.json"
+    content = json.loads(index.read_text())
+    name = next(iter(content["images"]))
+    del content["images"][name]
+    index.write_text(json.dumps(content))
+    assert "no maps" in make_masks(run, "train", bcss).failed[name]
+
+
+def test_maps_of_other_classes_and_unfinished_maps_are_refused(run, bcss, voc):
+    with pytest.raises(UsageError, match="--dataset"):
+        make_masks(run, "train", voc, dataset="voc2012")
+    (run / "cams" / "train" / "index.json").unlink()
+    with pytest.raises(BadFile, match="not finished"):
+        make_masks(run, "train", bcss)
+
+
+def test_thresholds_come_from_the_protocol():
+    assert protocol_threshold(load_protocol("mlps"), "none") is None
+    assert protocol_threshold(load_protocol("voc"), "none") == 0.15
+    assert protocol_threshold(load_protocol("voc"), "irn") == 0.2
+    power = load_protocol("tpro")
+    threshold = protocol_threshold(power, "none")
+    assert threshold == pytest.approx((1 - threshold) ** power.background_power)
+
+
+def test_fitted_thresholds_never_see_their_own_image(tmp_path, voc):
+    from qaclims_path.files.maps import MapReader
+
+    run = tmp_path / "run"
+    folder = write_maps(run, VOC, voc, "val", strength=0.4)
+    records, rules = list_records(VOC, voc, "val"), load_protocol("voc")
+    found = crossfitted(MapReader(folder), VOC, rules, records)
+    assert set(found) == {record.id for record in records}
+    assert all(0.09 < threshold < 0.41 for threshold in found.values())
+    for record in records:  # a left-out image may be anything: its own threshold stays
+        entry = MapReader(folder)[record.id]
+        changed = [
+            each if each.image != record.id else replace(entry, maps=np.ones_like(entry.maps))
+            for each in MapReader(folder)
+        ]
+        other = tmp_path / record.id
+        writer = MapWriter(other, VOC.names, {"gate": "oracle"})
+        writer.write(0, changed)
+        writer.finish(1)
+        assert crossfitted(MapReader(other), VOC, rules, records)[record.id] == found[record.id]
+    report = make_masks(run, "val", voc, options=MaskOptions(threshold="cross-fitted"))
+    assert report.thresholds[0] <= report.thresholds[1]
+
+
+def test_thresholds_are_not_fitted_without_masks_or_background(run, bcss, tmp_path, voc):
+    with pytest.raises(UsageError, match="no threshold to fit"):
+        make_masks(run, "train", bcss, options=MaskOptions(threshold="cross-fitted"))
+    write_maps(tmp_path / "other", VOC, voc, "train_aug")
+    with pytest.raises(UsageError, match="trains on image labels"):
+        make_masks(tmp_path / "other", "train_aug", voc, options=MaskOptions(threshold="cross-fitted"))
+
+
+def test_glass_is_bright_grey_and_no_speck():
+    pixels = np.full((40, 40, 3), (200, 120, 170), np.uint8)
+    pixels[:, :15] = 240
+    pixels[30:33, 30:33] = 240
+    glass = glass_in(pixels)
+    assert glass[:, :15].all()
+    assert not glass[:, 15:].any()
+
+
+@pytest.mark.parametrize(("protocol", "becomes"), [("mlps", "ignore"), ("pbip", "ignore"), ("tpro", "background")])
+def test_glass_follows_the_protocol(run, bcss, protocol, becomes):
+    rules = load_protocol(protocol)
+    assert glass_of(MaskOptions(), BCSS, rules) == becomes
+    assert glass_of(MaskOptions(glass="keep"), BCSS, rules) == "keep"
+    assert glass_of(MaskOptions(), VOC, load_protocol("voc")) == "keep"
+
+
+def test_glass_is_left_out_of_training(run, bcss, tmp_path):
+    copy = tmp_path / "copy"
+    write_fake(BCSS, copy, images=5)
+    record = list_records(BCSS, copy, "train")[0]
+    pixels = np.asarray(record.image.pixels()).copy()
+    pixels[:, :60] = 245
+    write_image(record.image.path, pixels)
+    make_masks(run, "train", copy)
+    training = read_mask(run / "masks" / "train" / "training" / f"{record.id}.png")
+    assert (training[:, :60] == IGNORE).all()
+    assert (read_mask(run / "masks" / "train" / "labels" / f"{record.id}.png") != IGNORE).all()
+
+
+def test_an_image_without_classes_needs_a_background(bcss, tmp_path):
+    bare = BCSS.model_validate(
+        {**BCSS.model_dump(), "background": None, "codes": {k: v for k, v in BCSS.codes.items() if v != "background"}}
+    )
+    folder = write_maps(tmp_path / "run", BCSS, bcss, "train")
+    names = [record.id for record in list_records(BCSS, bcss, "train")]
+    from qaclims_path.files.maps import MapReader
+
+    maps = list(MapReader(folder))
+    writer = MapWriter(tmp_path / "other", BCSS.names, {"gate": "oracle"})
+    writer.write(0, [replace(maps[0], classes=(), maps=maps[0].maps[:0]), *maps[1:]])
+    writer.finish(1)
+    report = make_masks(tmp_path / "run", "train", bcss, dataset=bare, maps=tmp_path / "other")
+    assert report.failed == {names[0]: recipe.NOTHING}
+    with_background = make_masks(
+        tmp_path / "run", "train", bcss, dataset=BCSS, maps=tmp_path / "other", out=tmp_path / "second"
+    )
+    assert not with_background.failed
+    assert isinstance(BCSS.background, Background)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from qaclims_path.pipeline.masks.make import make_masks
+from qaclims_path.pipeline.masks.options import MaskOptions
+make_masks(Path(sys.argv[1]), "train", Path(sys.argv[2]), options=MaskOptions(refiner="par", batch=1))
+"""
+
+
+def test_a_killed_command_leaves_nothing_half_done(run, bcss, tmp_path, killed_after):
+    options = MaskOptions(refiner="par", batch=1)
+    make_masks(run, "train", bcss, options=options, out=tmp_path / "whole")
+    killed_after("qaclims_path.pipeline.masks.refine.write_mask", 5, KILLED, run, bcss)  # of three files for each image
+    assert len(pngs(run / "masks" / "train")) == 5
+    assert make_masks(run, "train", bcss, options=options).kept == 1
+    assert pngs(run / "masks" / "train") == pngs(tmp_path / "whole")

@@ -1,0 +1,64 @@
+"""Whole runs of seconds: four painted images a split, tiny networks, one epoch."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qaclims_path.pipeline.run.options import load_run
+from qaclims_path.pipeline.run.steps import Run
+
+TINY = [
+    "network.backbone=test_resnet",
+    "network.weights=none",
+    "augment.size=32",
+    "train.epochs=1",
+    "train.batch=2",
+    "init.train={epochs: 1}",
+    "seg.network={encoder: test_resnet, weights: none, architecture: unet}",
+    "seg.augment.size=32",
+    "seg.train.epochs=1",
+    "seg.train.batch=2",
+]
+Make = Callable[..., Run]
+
+
+@pytest.fixture(scope="session")
+def root(fake) -> Path:
+    """Painted tissue, four images to a split."""
+    return fake("phantom")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> list[str]:
+    """Settings for seconds."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def make(root, quiet) -> Make:
+    """A run of a recipe in a folder, with more settings."""
+
+    def made(out: Path, *settings: str, recipe: str = "phantom/cam", **given) -> Run:
+        return replace(Run(load_run(recipe, [*TINY, *settings]), root, out, running=quiet), **given)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def finished(make, tmp_path_factory) -> Path:
+    """The folder of a finished run of plain maps."""
+    from qaclims_path.pipeline.run.pipeline import do_run
+
+    out = tmp_path_factory.mktemp("finished") / "run"
+    do_run(make(out))
+    return out
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Path:
+    """The same, to be changed."""
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run"

@@ -1,0 +1,77 @@
+"""What cannot end well is refused before anything is done, and costs nothing that was done before."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from qaclims_path.errors import QaclimsError, UsageError
+from qaclims_path.pipeline.run.pipeline import do_run, plan_run, stages_of
+
+
+def test_several_machines_are_refused(make, tmp_path):
+    run = make(tmp_path / "run")
+    with pytest.raises(UsageError, match=r"on one machine, not on 2.*train cam"):
+        stages_of(replace(run, running=replace(run.running, nodes=2)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (("evaluate.splits=[train]",), "'train', which trains on image labels.*Splits with masks: val, test"),
+        (("evaluate.splits=[vall]",), "no split 'vall'"),
+        (("evaluate.protocol=voc",), "not scored under the protocol 'voc'"),
+        (("evaluate.protocol=mlp",), "Did you mean 'mlps'"),
+        (("seg.protocol=mlps",), "'seg.protocol' is mlps, but masks are made and scored for 'tissue'"),
+        (("seg.split=val",), "'seg.split' is val, but the run is trained on 'train'"),
+        (("seg.dataset=glas",), "'seg.dataset' is glas"),
+    ],
+)
+def test_what_does_not_fit_together_is_said_at_once(make, tmp_path, settings, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        do_run(make(tmp_path / "run", *settings))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ("network.backbone=mobilenetv2_10", "no backbone 'mobilenetv2_10'. Did you mean mobilenetv2_1"),
+        ("network.weights=nofile.safetensors", "The weights nofile.safetensors do not exist"),
+        ("network.weights=model.bin", "model.bin is no .safetensors file"),
+        ("init.start=nowhere", "nowhere holds no camnet.json"),
+        ("masks.band=[0.9, 0.1]", "A band of doubt lies around the threshold of background"),
+        ("masks.threshold=cross-fitted", "Under the protocol 'tissue' maps never yield background"),
+        ("masks={refiner: irn, threshold: cross-fitted}", "Thresholds are fitted on maps before the random walk"),
+        ("seg.network.encoder=mobilnetv2_100", "no backbone 'mobilnetv2_100'"),
+        ("seg.network.weights=local-dir:nowhere", "The model folder 'nowhere' does not exist"),
+    ],
+)
+def test_a_misspelt_setting_costs_nothing(finished, make, tmp_path, settings, sentence):
+    def when_changed():
+        files = (path for path in finished.rglob("*") if path.is_file() and path.name != "run.lock")
+        return {path: path.stat().st_mtime_ns for path in files}
+
+    before = when_changed()
+    for out in (finished, tmp_path / "new"):
+        for asked in (plan_run, do_run):
+            with pytest.raises(QaclimsError, match=re.escape(sentence)):
+                asked(make(out, settings))
+    assert when_changed() == before
+    assert not (tmp_path / "new").exists()
+    assert {step.action for step in plan_run(make(finished))} == {"skip"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ("judge.id=embeded", "The model folder 'embeded' does not exist"),
+        ("corpus.judge.id=opn_clip:ViT@tag", "Did you mean 'open_clip'"),
+        ("corpus.answerer={kind: blib}", "There is no answerer 'blib'. Did you mean 'blip'"),
+    ],
+)
+def test_misspelt_models_are_found_before_anybody_is_asked(make, judge, tmp_path, settings, sentence):
+    run = make(tmp_path / "run", f"judge.id={judge}", settings, recipe="phantom/qa-clims-path")
+    with pytest.raises(QaclimsError, match=re.escape(sentence)):
+        do_run(run)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,97 @@
+"""Options of runs: every recipe that ships, what sections take over, and what is refused."""
+
+import pytest
+import yaml
+
+from qaclims_path.config import read_yaml
+from qaclims_path.data.cards import load_card
+from qaclims_path.errors import BadConfig, NotRegistered
+from qaclims_path.pipeline.configs import SECTIONS, recipe_names
+from qaclims_path.pipeline.run.options import load_run
+from qaclims_path.pipeline.run.pipeline import stages_of
+from qaclims_path.pipeline.run.steps import Run, classes_of
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_every_recipe_loads_and_its_resolved_form_is_a_recipe_again(recipe, tmp_path):
+    options = load_run(recipe, ["judge.id=vinid/plip"])
+    assert set(SECTIONS) - set(options.tree) <= {"corpus", "boundary"}
+    assert (options.corpus is not None) == (options.cam.words.source in ("answers", "shuffled"))
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(options.tree))
+    assert load_run(path).tree == options.tree
+    assert read_yaml(path) == options.tree
+
+
+@pytest.mark.parametrize("recipe", ["voc2012/qa-clims", "voc2012/clims", "coco2014/cam"])
+def test_what_was_published_loads_too(recipe):
+    assert load_run(recipe, ["published=true", "judge.id=openai/clip-vit-base-patch32"]).cam.published
+
+
+def test_sections_take_over_what_they_do_not_say():
+    options = load_run("phantom/cam", ["train.seed=3", "masks.refiner=irn", "evaluate.protocol=mlps"])
+    assert options.seg.train.seed == options.boundary.train.seed == 3
+    assert options.seg.protocol == "mlps"
+    assert options.seg.network.encoder == options.cam.network.backbone
+    own = load_run("phantom/cam", ["train.seed=3", "seg.train.seed=5"])
+    assert own.seg.train.seed == 5
+
+
+def test_the_judge_of_the_run_ranks_the_answers():
+    options = load_run("bcss-wsss/qa-clims-path", ["judge.id=owner/name"])
+    assert options.corpus.judge.id == "owner/name"
+    other = load_run("bcss-wsss/qa-clims-path", ["judge.id=owner/name", "corpus.judge.id=owner/other"])
+    assert other.corpus.judge.id == "owner/other"
+    blip = "corpus.answerer={kind: blip, model: owner/blip}"
+    assert load_run("bcss-wsss/qa-clims-path", ["judge.id=owner/name", blip]).corpus.judge.id == "owner/name"
+    assert load_run("voc2012/qa-clims").corpus.judge is None  # nobody ranks or measures answers there
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting", "classes"),
+    [
+        ("bcss-wsss/cam", "cams.gate=auto", "all"),
+        ("bcss-wsss/cam", "cams.gate=oracle", "present"),
+        ("voc2012/cam", "cams.gate=auto", "present"),
+        ("voc2012/cam", "cams.gate=none", "all"),
+    ],
+)
+def test_tissue_is_scored_without_a_gate_and_photographs_as_published(recipe, setting, classes, tmp_path):
+    run = Run(load_run(recipe, [setting]), tmp_path, tmp_path)
+    assert classes_of(run, "val") == classes
+    assert classes_of(run, run.options.cam.split) == "present"
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "sentence"),
+    [
+        (["masks.refiner=cfr"], NotRegistered, "Did you mean 'crf'"),
+        (["seg.network.architecture=unett"], NotRegistered, "Did you mean 'unet'"),
+        (["evaluate.what=[]"], BadConfig, "evaluate.*'what'"),
+        (["mask.refiner=crf"], BadConfig, "unknown key 'mask'. Did you mean 'masks'"),
+        (["masks.threshold=foo"], BadConfig, "'threshold': Input should be 'protocol' or 'cross-fitted' .given: 'foo'"),
+        (["evaluate.whatt=[cams]"], BadConfig, "unknown key 'whatt'"),
+        (["masks=crf"], BadConfig, "'masks' should hold"),
+        (["cams.overlays=3"], BadConfig, "unknown key 'overlays'"),
+    ],
+)
+def test_wrong_options(settings, error, sentence):
+    with pytest.raises(error, match=sentence):
+        load_run("phantom/cam", settings)
+
+
+def test_answers_need_somebody_who_is_asked(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("dataset: phantom\nmethod: qa-clims-path\njudge: {id: owner/name}\n")
+    with pytest.raises(BadConfig, match=r"corpus\.config"):
+        load_run(path)
+
+
+def test_a_card_may_be_a_file(root, tmp_path, tiny):
+    card = tmp_path / "card.yaml"
+    card.write_text("extends: phantom\nname: phantom\nnotes: [mine]\n")
+    options = load_run("phantom/cam", [*tiny, f"dataset={card}"])
+    stages = stages_of(Run(options, root, tmp_path / "run"))
+    named = stages_of(Run(load_run("phantom/cam", tiny), root, tmp_path / "run"))
+    assert load_card(card).notes == ("mine",)
+    assert [stage.depends for stage in stages] == [stage.depends for stage in named]

@@ -1,0 +1,172 @@
+"""Labelling a split: what is written, resumed, scored and refused."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.dataset import to_tensor
+from qaclims_path.data.listing import list_records
+from qaclims_path.engine.guards import OutOfMemory
+from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.files.images import read_mask
+from qaclims_path.files.scores import read_scores
+from qaclims_path.models.segmenters.predicting import Predictor
+from qaclims_path.models.segmenters.segmenter import Segmenter
+from qaclims_path.pipeline.evaluation.evaluate import evaluate
+from qaclims_path.pipeline.segmenter.options import load_seg_options
+from qaclims_path.pipeline.segmenter.predict import PredictOptions, predict_seg
+from qaclims_path.pipeline.segmenter.train import train_seg
+
+BCSS = load_card("bcss-wsss")
+FP32 = PredictOptions(precision="fp32", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, fake, quiet):
+    """A run whose segmenter has been trained on true masks for a step or two."""
+    settings = ["network.encoder=test_resnet", "network.weights=none", "network.architecture=unet", "augment.size=32"]
+    more = ["train.epochs=4", "train.batch=2", "truth=true", "split=val", "train.lr=0.01"]
+    options = load_seg_options("bcss-wsss/cam", [f"seg.{each}" for each in (*settings, *more)])
+    run = tmp_path_factory.mktemp("trained") / "run"
+    train_seg(options, fake("bcss-wsss"), run, running=quiet)
+    return run
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_label_maps_are_in_the_codes_of_the_data_set_and_scored(run, fake):
+    report = predict_seg(run, "test", fake("bcss-wsss"), options=FP32)
+    folder = run / "seg" / "predictions" / "test"
+    assert (report.folder, report.images, report.kept, report.failed) == (str(folder), 4, 0, {})
+    segmenter = Segmenter.from_pretrained(run)
+    for record in list_records(BCSS, fake("bcss-wsss"), "test"):
+        with torch.no_grad():
+            wanted = segmenter(to_tensor(record.image.pixels())[None])[0].argmax(0)
+        found = BCSS.decode(read_mask(folder / f"{record.id}.png"), record.id)
+        assert (found == wanted.numpy()).mean() > 0.999
+    again = evaluate(folder, BCSS, fake("bcss-wsss"), "test", made_with_gate="none")
+    assert report.scores.scores == again.scores
+    (entry,) = json.loads((folder / "scores" / "metrics.json").read_text())
+    assert (entry["what"], entry["gate"], entry["protocol"]) == ("seg", "none", "mlps")
+
+
+def test_memory_that_is_out_says_what_to_lower(run, fake, monkeypatch, out_of_memory):
+    monkeypatch.setattr(Predictor, "__call__", out_of_memory)
+    with pytest.raises(OutOfMemory, match=r"not enough memory for these images\. Lower --batch, or .*--window 512"):
+        predict_seg(run, "test", fake("bcss-wsss"), options=FP32)
+
+
+def test_class_scores_tell_the_same(run, fake, tmp_path):
+    root = fake("bcss-wsss")
+    options = PredictOptions(write="scores", stride=1, precision="fp32", device="cpu")
+    report = predict_seg(run, "test", root, options=options, out=tmp_path / "scores")
+    labels = predict_seg(run, "test", root, options=FP32)
+    for record in list_records(BCSS, root, "test"):
+        stored = read_scores(tmp_path / "scores" / f"{record.id}.npz")
+        assert stored.classes == BCSS.names
+        found = read_mask(run / "seg" / "predictions" / "test" / f"{record.id}.png")
+        assert (stored.scores.argmax(0) == found).mean() > 0.99  # half precision has ties
+    assert report.scores.scores.miou == pytest.approx(labels.scores.scores.miou, abs=0.01)
+    coarse = PredictOptions(write="scores", precision="fp32", device="cpu")
+    predict_seg(run, "test", root, options=coarse, out=tmp_path / "coarse")
+    record = list_records(BCSS, root, "test")[0]
+    small = read_scores(tmp_path / "coarse" / f"{record.id}.npz")
+    assert small.size == record.image.pixels().shape[:2]
+    assert small.scores.shape[1:] == tuple(-(-side // 4) for side in small.size)
+
+
+def test_an_interrupted_command_goes_on(run, fake, tmp_path):
+    root = fake("bcss-wsss")
+    whole = predict_seg(run, "test", root, options=FP32, out=tmp_path / "whole")
+    assert whole.kept == 0
+    folder = run / "seg" / "predictions" / "test"
+    predict_seg(run, "test", root, options=FP32)
+    first, *_ = list_records(BCSS, root, "test")
+    (folder / f"{first.id}.png").unlink()
+    (folder / f".{first.id}.17.part.png").write_bytes(b"half")
+    report = predict_seg(run, "test", root, options=FP32)
+    assert report.kept == 3
+    assert {path.name: path.read_bytes() for path in folder.glob("*.png")} == {
+        path.name: path.read_bytes() for path in (tmp_path / "whole").glob("*.png")
+    }
+    assert not list(folder.glob(".*.part.*"))
+
+
+def test_other_settings_or_another_model_are_refused(run, fake):
+    root = fake("bcss-wsss")
+    predict_seg(run, "test", root, options=FP32, score=False)
+    with pytest.raises(UsageError, match="made with another flip"):
+        predict_seg(run, "test", root, options=PredictOptions(flip=True, precision="fp32"))
+    segmenter = Segmenter.from_pretrained(run)
+    with torch.no_grad():
+        next(segmenter.network.parameters()).add_(1)
+    segmenter.save_pretrained(run / "seg")
+    with pytest.raises(UsageError, match="made with another model"):
+        predict_seg(run, "test", root, options=FP32)
+    (run / "seg" / "predictions" / "test" / "predictions.json").write_text("{")
+    with pytest.raises(BadFile, match="predictions again"):
+        predict_seg(run, "test", root, options=FP32)
+
+
+def test_a_card_with_other_classes_is_refused(run, fake):
+    with pytest.raises(UsageError, match="trained for the classes tumor, stroma, lymphocyte, necrosis, not"):
+        predict_seg(run, "test", fake("bcss-wsss"), dataset="wsss4luad")
+    card = BCSS.model_copy(update={"protocols": ("tpro", "voc")})
+    with pytest.raises(UsageError, match="'voc' scores background, for which this segmenter has no channel"):
+        predict_seg(run, "test", fake("bcss-wsss"), dataset=card, protocol="voc")
+
+
+def test_a_folder_without_a_segmenter_and_a_damaged_one(tmp_path, run, fake):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadFile, match="holds no segmenter"):
+        predict_seg(tmp_path / "empty", "test", fake("bcss-wsss"))
+    weights = run / "seg" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(BadFile, match="not a complete safetensors file"):
+        predict_seg(run, "test", fake("bcss-wsss"))
+
+
+def test_pictures_that_cannot_be_read_are_noted(run, fake, tmp_path):
+    root = tmp_path / "damaged"
+    shutil.copytree(fake("bcss-wsss"), root)
+    first, second, *_ = list_records(BCSS, root, "test")
+    first.image.path.write_bytes(b"no picture")
+    Image.open(second.image.path).convert("RGB").resize((50, 33)).save(second.image.path)
+    Image.open(second.mask.path).resize((50, 33), 0).save(second.mask.path)
+    report = predict_seg(run, "test", root, options=FP32)
+    assert list(report.failed) == [first.id]
+    assert report.images == 3
+    assert report.scores.missing == 1
+    assert read_mask(run / "seg" / "predictions" / "test" / f"{second.id}.png").shape == (33, 50)
+
+
+def test_images_of_another_pixel_size_are_scaled_and_that_is_said(run, fake, tmp_path):
+    card = BCSS.model_copy(update={"mpp": 0.5})
+    options = PredictOptions(precision="fp32", device="cpu", window=64)
+    report = predict_seg(run, "test", fake("bcss-wsss"), dataset=card, options=options, out=tmp_path / "scaled")
+    assert "scaled by 2" in report.notes[0]
+    picture = list_records(BCSS, fake("bcss-wsss"), "test")[0]
+    assert read_mask(tmp_path / "scaled" / f"{picture.id}.png").shape == picture.image.pixels().shape[:2]
+    assert np.isfinite(report.scores.scores.miou)
+    assert predict_seg(run, "test", fake("bcss-wsss"), options=FP32, score=False).notes == ()
+
+
+def test_a_segmenter_alone_names_its_data_set(run, fake, tmp_path):
+    segmenter = Segmenter.from_pretrained(run)
+    segmenter.save_pretrained(tmp_path / "alone")
+    report = predict_seg(tmp_path / "alone", "test", fake("bcss-wsss"), options=FP32, score=False)
+    assert (report.dataset, report.folder) == ("bcss-wsss", str(tmp_path / "alone" / "predictions" / "test"))
+    segmenter.spec = replace(segmenter.spec, about={})
+    segmenter.save_pretrained(tmp_path / "nameless")
+    with pytest.raises(UsageError, match="--dataset"):
+        predict_seg(tmp_path / "nameless", "test", fake("bcss-wsss"), options=FP32)

@@ -1,0 +1,326 @@
+"""Training segmenters: what is learnt, what is left out, resumed, refused."""
+
+import json
+import math
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from qaclims_path.config import read_yaml
+from qaclims_path.data.card import IGNORE
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.listing import list_records
+from qaclims_path.data.protocol import load_protocol
+from qaclims_path.data.pseudo import pseudo_card
+from qaclims_path.errors import BadConfig, BadFile, NotRegistered, UsageError
+from qaclims_path.files.images import read_mask, write_mask
+from qaclims_path.files.tables import read_csv
+from qaclims_path.models.camnet import CamNet
+from qaclims_path.models.segmenters.segmenter import Segmenter
+from qaclims_path.pipeline.segmenter.data import SegTiles, collate, pseudo_masks, strong_augmentation, true_masks
+from qaclims_path.pipeline.segmenter.options import SegAugmentOptions, load_seg_options, seg_options
+from qaclims_path.pipeline.segmenter.train import channels_of
+
+BCSS = load_card("bcss-wsss")
+
+
+@pytest.fixture
+def copied(pseudo, tmp_path):
+    """A run of our own, to be damaged."""
+    shutil.copytree(pseudo("bcss-wsss"), tmp_path / "own")
+    return tmp_path / "own"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "split", "classes"),
+    [
+        ("bcss-wsss/cam", "train", ["tumor", "stroma", "lymphocyte", "necrosis"]),
+        ("glas/cam", "train", None),
+        ("voc2012/cam", "train_aug", None),
+    ],
+)
+def test_a_segmenter_is_trained_on_masks(recipe, split, classes, train, tmp_path):
+    report = train(recipe, f"split={split}")
+    card = load_card(load_seg_options(recipe).dataset)
+    background = card.background is not None and load_protocol(card.protocols[0]).predict_background
+    assert list(report.classes) == (classes or [*card.names, *(["background"] if background else [])])
+    assert report.steps == 2
+    assert all(math.isfinite(value) for value in report.losses.values())
+    segmenter = Segmenter.from_pretrained(tmp_path / "run", classes=card.names)
+    assert segmenter.spec.has_background == background
+    assert segmenter.spec.about["licence"] == card.licence
+    assert "no true mask was used" in (tmp_path / "run" / "seg" / "README.md").read_text()
+    rows = list(read_csv(tmp_path / "run" / "seg" / "log.csv"))
+    assert {"loss", "ce", "agreement"} <= set(rows[0])
+    assert next((tmp_path / "run" / "seg" / "pictures" / "labels").glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["seg.network.architecture=deeplabv2", "seg.network.settings={scales: [0.5]}", "seg.train.batchnorm=frozen"],
+        ["seg.network.architecture=segformer", "seg.loss.class_weights=balanced"],
+        ["seg.loss.terms={focal: 1, tversky: 0.5}", "seg.loss.class_weights={tumor: 2}", "seg.augment.blur=1"],
+        [
+            "seg.loss.confidence=false",
+            "seg.train.batch=4",
+            "seg.train.accumulate=2",
+            "seg.train.epochs=2",
+            "seg.train.ema=0.9",
+        ],
+    ],
+)
+def test_other_ways_to_train(settings, train):
+    report = train("bcss-wsss/cam", *settings)
+    assert report.steps == 2
+    assert math.isfinite(report.losses["loss"])
+
+
+def test_labels_can_be_learnt(train, tmp_path):
+    """The made-up classes have colours of their own, so true masks are fitted within seconds."""
+    settings = [
+        "seg.truth=true",
+        "seg.split=val",
+        "seg.validate_on=val",
+        "seg.train.lr=0.01",
+        "seg.network.head_factor=1",
+    ]
+    report = train("bcss-wsss/cam", *settings, "seg.train.epochs=15", "seg.augment.stain=0", "seg.augment.zoom=[1, 1]")
+    assert report.losses["agreement"] > 0.5
+    assert report.best > 0.1
+    rows = [row for row in read_csv(tmp_path / "run" / "seg" / "log.csv") if row["miou"]]
+    assert report.best == pytest.approx(max(float(row["miou"]) for row in rows), abs=1e-4)
+    card = (tmp_path / "run" / "seg" / "README.md").read_text()
+    assert "with their true masks (supervised reference)" in card
+    assert "The epoch was chosen by its mIoU on 'val'" in card
+
+
+def test_a_stopped_training_ends_as_an_undisturbed_one(train, tmp_path, quiet):
+    longer = ["seg.train.epochs=2", "seg.train.lr=0.01"]
+    train("bcss-wsss/cam", *longer, out=tmp_path / "whole")
+
+    out = tmp_path / "stopped"
+    running = replace(quiet, save_every=1)
+    train("bcss-wsss/cam", *longer, out=out, running=running)
+    seg = out / "seg"  # as a kill after the third step leaves it
+    for name in ("result.json", "weights.safetensors", "model.safetensors", "config.json", "README.md"):
+        (seg / name).unlink()
+    shutil.rmtree(seg / "checkpoints" / "step-00000004")
+    report = train("bcss-wsss/cam", *longer, out=out)
+    assert report.steps == 4
+    whole = (tmp_path / "whole" / "seg" / "model.safetensors").read_bytes()
+    assert (seg / "model.safetensors").read_bytes() == whole
+
+
+def test_a_damaged_checkpoint_is_named_with_the_last_good_one(train, tmp_path, quiet):
+    out, running = tmp_path / "run", replace(quiet, save_every=1)
+    train("bcss-wsss/cam", running=running)
+    (out / "seg" / "result.json").unlink()
+    (out / "seg" / "checkpoints" / "step-00000002" / "weights.safetensors").write_bytes(b"half")
+    with pytest.raises(BadFile, match=r"step-00000002 is damaged.*last good one is step-00000001"):
+        train("bcss-wsss/cam", running=running)
+
+
+def test_other_options_or_masks_are_refused(train, copied, tmp_path):
+    train("bcss-wsss/cam", masks=copied / "masks" / "train")
+    with pytest.raises(UsageError, match=r"train.lr was 0.0001, now 0.1"):
+        train("bcss-wsss/cam", "seg.train.lr=0.1", masks=copied / "masks" / "train")
+    settings = copied / "masks" / "train" / "masks.json"
+    settings.write_text(settings.read_text().replace('"none"', '"par"'))
+    with pytest.raises(UsageError, match=r"labels.refiner was none, now par"):
+        train("bcss-wsss/cam", masks=copied / "masks" / "train")
+
+
+@pytest.mark.parametrize("broken", ["absent", "unfinished", "text", "empty", "card", "classes", "protocol"])
+def test_masks_that_do_not_belong_are_refused(broken, train, copied):
+    folder = copied / "masks" / "train"
+    settings = json.loads((folder / "masks.json").read_text())
+    if broken == "absent":
+        shutil.rmtree(folder)
+    elif broken == "unfinished":
+        (folder / "index.json").unlink()
+    elif broken == "text":
+        (folder / "masks.json").write_text("{")
+    elif broken == "empty":
+        for path in (folder / "training").iterdir():
+            path.unlink()
+    else:
+        if broken == "card":
+            settings["maps"]["dataset"] = "luad-histoseg"
+        elif broken == "classes":
+            settings["maps"]["classes"] = ["tumor"]
+        else:
+            settings["protocol"] = "tpro"
+        (folder / "masks.json").write_text(json.dumps(settings))
+    said = {
+        "absent": "There are no masks.*seg.truth=true",
+        "unfinished": "not finished",
+        "text": "cannot be read",
+        "empty": "no mask of any image",
+        "card": "data set 'luad-histoseg'.*own masks",
+        "classes": "but 'bcss-wsss' has tumor, stroma",
+        "protocol": "for the protocol 'tpro'.*trained for 'mlps'",
+    }
+    with pytest.raises((UsageError, BadFile), match=said[broken]):
+        train("bcss-wsss/cam", masks=folder)
+
+
+def test_masks_of_another_run_are_refused(train, copied):
+    CamNet("test_resnet", BCSS.names).save(copied / "cam")
+    with pytest.raises(UsageError, match=r"masks of another run.*network 0000000000000000.*this run is"):
+        train("bcss-wsss/cam", out=copied, masks=None)
+    shutil.rmtree(copied / "cam")
+    assert train("bcss-wsss/cam", out=copied, masks=None).steps == 2
+
+
+def test_masks_of_another_size_are_all_named_before_training(train, copied):
+    folder = copied / "masks" / "train"
+    names = sorted(path.name for path in (folder / "training").iterdir())
+    write_mask(folder / "training" / names[0], np.zeros((7, 9), np.uint8))
+    write_mask(folder / "confidence" / names[1], np.zeros((7, 9), np.uint8))
+    with pytest.raises(BadFile, match=r"2 masks do not fit.*training/.*9 x 7.*confidence/"):
+        train("bcss-wsss/cam", masks=folder)
+    (folder / "confidence" / names[1]).unlink()
+    with pytest.raises(BadFile, match="does not exist"):
+        train("bcss-wsss/cam", masks=folder)
+
+
+def test_images_without_masks_are_left_out_and_counted(train, copied):
+    folder = copied / "masks" / "train"
+    next((folder / "training").iterdir()).unlink()
+    report = train("bcss-wsss/cam", masks=folder)
+    assert (report.images, report.left_out) == (3, 1)
+
+
+def test_labels_and_confidence_move_with_the_image(pseudo, fake):
+    """Colours of made-up images tell where a pixel came from."""
+    run = pseudo("bcss-wsss")
+    records = list_records(BCSS, fake("bcss-wsss"), "train")
+    folder = run / "masks" / "train"
+    data = pseudo_masks(BCSS, pseudo_card(BCSS), records, folder, protocol="mlps", maps=None, sure=True)
+    plain = SegTiles(data, 4, None)
+    for index, record in enumerate(data.records):
+        item = plain[index]
+        training = read_mask(folder / "training" / f"{record.id}.png")
+        np.testing.assert_array_equal(item["mask"].numpy() == IGNORE, training == IGNORE)
+        sure = read_mask(folder / "confidence" / f"{record.id}.png")
+        torch.testing.assert_close(item["weight"], torch.from_numpy(sure).float() / 255)
+    options = SegAugmentOptions(size=48, stain=0, blur=0, noise=0, zoom=(1, 1))
+    moved = SegTiles(data, 4, strong_augmentation(options, "pathology", 0))
+    torch.manual_seed(1)
+    batch = collate([moved[0], moved[1]])
+    assert batch["image"].shape == (2, 3, 48, 48)
+    for index, (image, mask, weight) in enumerate(zip(batch["image"], batch["mask"], batch["weight"], strict=True)):
+        source = plain[index]
+        known = {
+            (*(pixel * 255).round().int().tolist(), int(label), round(float(share), 3))
+            for pixel, label, share in zip(
+                source["image"].flatten(1).T, source["mask"].flatten(), source["weight"].flatten(), strict=True
+            )
+        }
+        inside = {
+            (*(pixel * 255).round().int().tolist(), int(label), round(float(share), 3))
+            for pixel, label, share in zip(image.flatten(1).T, mask.flatten(), weight.flatten(), strict=True)
+        }
+        assert inside <= known
+
+
+def test_least_confidence_takes_pixels_away(pseudo, fake):
+    records = list_records(BCSS, fake("bcss-wsss"), "train")
+    folder = pseudo("bcss-wsss") / "masks" / "train"
+    data = pseudo_masks(BCSS, pseudo_card(BCSS), records, folder, protocol="mlps", maps=None, sure=True)
+    item = SegTiles(data, 4, None, least=0.95)[0]
+    assert float(item["weight"].max()) in (0.0, 1.0)
+    counts = SegTiles(data, 4, None).class_counts()
+    slow = torch.zeros(4)
+    for each in SegTiles(data, 4, None):
+        for label in range(4):
+            slow[label] += each["weight"][each["mask"] == label].sum()
+    torch.testing.assert_close(counts, slow)
+
+
+def test_background_is_a_class_only_where_the_protocol_predicts_it(fake):
+    assert [each.name for each in channels_of(BCSS, load_protocol("mlps"))] == list(BCSS.names)
+    with_background = channels_of(BCSS, load_protocol("tpro"))
+    assert (with_background[-1].name, with_background[-1].code) == ("background", 4)
+    records = list_records(BCSS, fake("bcss-wsss"), "val")
+    data = true_masks(BCSS, records, "val")
+    without, along = (torch.cat([item["mask"].unique() for item in SegTiles(data, n, None)]) for n in (4, 5))
+    assert 4 not in without.tolist()
+    assert 4 in along.tolist()
+    with pytest.raises(UsageError, match=r"never opened.*seg.split=NAME"):
+        true_masks(BCSS, records, "train")
+
+
+def test_the_best_loss_is_no_score(train):
+    report = train("bcss-wsss/cam", "seg.train.watch=loss", "seg.train.better=less")
+    assert (report.over, report.best) == ("done", None)
+
+
+def test_one_image_at_a_time_is_said_where_it_cannot_work(train):
+    with pytest.raises(UsageError, match="at least two of them"):
+        train("bcss-wsss/cam", "seg.network.architecture=deeplabv3plus", "seg.train.batch=1")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("seg.network.architecure=unet", "Did you mean 'architecture'"),
+        ("seg.loss.terms={ce: 1, dise: 1}", "dise"),
+        ("seg.loss.terms={}", "terms"),
+        ("seg.train.watch=miou", "validate_on"),
+        ("seg.train.watch=mious", "no 'mious' is there to be watched"),
+        ("seg=3", "should hold"),
+    ],
+)
+def test_options_that_make_no_sense(setting, said):
+    with pytest.raises(BadConfig, match=said):
+        load_seg_options("bcss-wsss/cam", [setting])
+
+
+def test_names_that_are_unknown(train):
+    with pytest.raises(UsageError, match="Did you mean 'stroma'"):
+        train("bcss-wsss/cam", "seg.loss.class_weights={stromma: 2}")
+    with pytest.raises(UsageError, match="'bcss-wsss' is not scored under the protocol 'voc'"):
+        train("bcss-wsss/cam", "seg.protocol=voc")
+    with pytest.raises(NotRegistered, match="no segmenter 'unt'"):
+        train("bcss-wsss/cam", "seg.network.architecture=unt")
+
+
+def test_what_a_recipe_leaves_out_is_as_for_the_maps():
+    options = seg_options({"dataset": "a", "network": {"backbone": "resnet18", "weights": "none"}, "seg": {}}, "here")
+    assert (options.network.encoder, options.network.weights) == ("resnet18", "none")
+    own = {"network": {"encoder": "resnet101"}, "train": {"epochs": 2}}
+    options = seg_options({"dataset": "a", "network": {"backbone": "resnet18", "weights": "none"}, "seg": own}, "here")
+    assert (options.network.encoder, options.network.weights) == ("resnet101", "pretrained")
+    assert (options.train.epochs, options.train.optimizer) == (2, "adamw")
+
+
+def test_the_written_options_can_be_given_again(train, tmp_path):
+    train("bcss-wsss/cam")
+    tree = read_yaml(tmp_path / "run" / "seg" / "config.yaml")
+    labels = tree.pop("labels")
+    assert labels["refiner"] == "none"
+    assert seg_options({"seg": tree}, "again") == load_seg_options(
+        "bcss-wsss/cam",
+        [f"seg.{key}={json.dumps(value)}" for key, value in tree.items() if isinstance(value, dict)],
+    )
+
+
+def test_mixed_sizes_are_cropped_to_one(train, fake, copied, tmp_path):
+    """Images of two sizes, the smaller one below the crop."""
+    root = tmp_path / "mixed"
+    shutil.copytree(fake("bcss-wsss"), root)
+    record = list_records(BCSS, root, "train")[0]
+    Image.open(record.image.path).resize((40, 20)).save(record.image.path)
+    folder = copied / "masks" / "train"
+    with pytest.raises(BadFile, match="1 masks do not fit"):
+        train("bcss-wsss/cam", root=root, masks=folder)
+    for what in ("training", "confidence"):
+        path = folder / what / f"{record.id}.png"
+        write_mask(path, np.asarray(Image.open(path).resize((40, 20), 0)))
+    assert train("bcss-wsss/cam", root=root, masks=folder, out=tmp_path / "other").steps == 2

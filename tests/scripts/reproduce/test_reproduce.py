@@ -1,0 +1,141 @@
+"""The script of all offline rows, run on a made-up data set."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import timm
+from PIL import Image
+from safetensors.torch import save_file
+
+from qaclims_path.data.cards import load_card
+from qaclims_path.errors import QaclimsError, UsageError
+from qaclims_path.pipeline.datasets.fake import make_fake
+
+ROWS = "--rows", "cam+", "qa-clims-path", "supervised"
+
+
+@pytest.fixture(scope="module")
+def made_up(checkout, tmp_path_factory):
+    """A made-up data set beside random weights."""
+    place = tmp_path_factory.mktemp("made-up")
+    card = load_card(checkout / "scripts" / "reproduce" / "cards" / "wsss4luad-ceiling.yaml")
+    make_fake(card, place / "data" / "wsss4luad", images=8)
+    (place / "data" / "weights").mkdir()
+    network = timm.create_model("mobilenetv2_100", pretrained=False, num_classes=0)
+    weights = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
+    save_file(weights, place / "data" / "weights" / "mobilenetv2_100.imagenet.safetensors")
+    return place
+
+
+@pytest.fixture(scope="module")
+def reproduce(checkout, made_up):
+    """What the script says of the made-up data."""
+
+    def run(*more, out="out", data="data"):
+        command = [sys.executable, checkout / "scripts" / "reproduce", "--data", data, "--out", out]
+        command += ["--sets", "wsss4luad", "--seeds", "1", "--threads", "1", "--quick", *more]
+        return subprocess.run(command, cwd=made_up, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def done(reproduce, made_up):
+    """The folder of all that the script makes of three rows."""
+    found = reproduce(*ROWS)
+    assert found.returncode == 0, found.stdout + found.stderr
+    return made_up / "out"
+
+
+@pytest.mark.slow
+def test_rows_are_trained_scored_and_drawn(done, runs_in):
+    runs = {line["row"]: line for line in runs_in(done)}
+    assert set(runs) == {"cam+", "qa-clims-path", "supervised"}
+    with Image.open(done / "wsss4luad" / "gains.png") as sheet:
+        assert np.asarray(sheet).std() > 10
+    assert all(runs["qa-clims-path"][what] for what in ("cams", "masks", "seg", "seconds", "peak_mib"))
+    assert runs["supervised"]["cams"] == ""
+    assert "Judge `judge`" in (done / "table.md").read_text()
+
+
+@pytest.mark.slow
+def test_what_is_done_is_not_done_again(done, reproduce):
+    counts = done / "wsss4luad" / "supervised" / "seed0" / "counts.npz"
+    before = counts.stat().st_mtime_ns
+    again = reproduce("--rows", "supervised")
+    assert again.returncode == 0, again.stderr
+    assert "not done yet" not in again.stdout
+    assert counts.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_maps_alone_keep_the_rest(done, reproduce, runs_in):
+    before = runs_in(done)
+    again = reproduce("--rows", "cam+", "--set", "evaluate.what=[cams]")
+    assert again.returncode == 0, again.stderr
+    scores = [
+        [{what: line[what] for what in ("cams", "masks", "seg")} for line in runs] for runs in (before, runs_in(done))
+    ]
+    assert scores[0] == scores[1]
+    assert scores[0][0]["seg"]
+
+
+@pytest.mark.slow
+def test_another_judge_needs_another_folder(done, reproduce):
+    other = reproduce("--rows", "cam+", "--judge", "hf-hub:wisdomik/QuiltNet-B-32")
+    assert other.returncode == 2
+    assert "was made with {'judge': None}, and now {'judge': 'hf-hub:wisdomik/QuiltNet-B-32'}" in other.stderr
+
+
+def test_a_folder_belongs_to_one_plan(scripts, tmp_path):
+    from reproduce.command import MARK, _remember
+    from reproduce.plan import Plan
+
+    plan = Plan(tmp_path, tmp_path / "out", settings=("losses.floor=0", "evaluate.what=[cams]"))
+    _remember(plan)
+    _remember(replace(plan, settings=("losses.floor=0",)))  # says what is scored, and changes no run
+    for other in (
+        replace(plan, settings=("init.keep=0.5",)),
+        replace(plan, settings=(*plan.settings, "evaluate.flip=true")),
+        replace(plan, quick=True),
+        replace(plan, answerer="blip"),
+    ):
+        with pytest.raises(UsageError, match=r"was made with .*, and now .* is asked for\. Ask for the same as before"):
+            _remember(other)
+    (plan.out / MARK).unlink()
+    run = plan.out / "voc" / "cam" / "seed0"
+    run.mkdir(parents=True)
+    (run / "counts.npz").touch()
+    with pytest.raises(UsageError, match=r"holds runs and no plan\.json that says how they were made"):
+        _remember(plan)
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(scripts, tmp_path):
+    from reproduce.command import _remember
+    from reproduce.plan import Plan
+
+    (tmp_path / "file").touch()
+    with pytest.raises(QaclimsError, match=r"file.* cannot be written: .*Choose another place"):
+        _remember(Plan(tmp_path, tmp_path / "file"))
+
+
+def test_words_that_the_bridge_does_not_know_are_not_asked_for(reproduce):
+    found = reproduce("--sets", "voc", "--answerer", "blip", "--dry-run")
+    assert found.returncode == 2
+    assert "no other word that 'blip' may answer with. Name one with --judge" in found.stderr
+
+
+def test_a_dry_run_trains_and_paints_nothing(reproduce, made_up):
+    planned = reproduce("--sets", "phantom", "wsss4luad", *ROWS, "--dry-run", out="planned")
+    assert planned.returncode == 0, planned.stderr
+    assert planned.stdout.count("seed 0: about") == 2 * len(ROWS[1:])
+    assert not (made_up / "planned").exists()
+
+
+def test_missing_weights_are_named(reproduce):
+    found = reproduce(data="elsewhere")
+    assert found.returncode == 2
+    assert "mobilenetv2_100.imagenet.safetensors is not there" in found.stderr
