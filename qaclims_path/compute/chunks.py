@@ -22,7 +22,7 @@ def in_chunks(term: Term, inputs: Sequence[Tensor], count: int, size: int, *, sc
         inputs: Tensors that gradients should reach, such as maps B C h w.
         count: Pairs in all.
         size: Pairs per chunk; decides the memory.
-        scale: Loss scale of fp16 (`Moment.scale`), so that the small gradients of a chunk survive.
+        scale: Loss scale of fp16 (`StepInfo.scale`), so that the small gradients of a chunk survive.
 
     Returns:
         Sums over all chunks by name; only `loss` carries a gradient.

@@ -7,7 +7,7 @@ Example: a whole training, on one CPU, several GPUs, or under torchrun and SLURM
 
     >>> from qaclims_path.engine.loop import fit
     >>> from qaclims_path.engine.settings import RunSettings, TrainOptions
-    >>> from qaclims_path.engine.task import Moment
+    >>> from qaclims_path.engine.task import StepInfo
     >>> from qaclims_path.engine.distributed import launch
     >>> class Classify:                                    # what a recipe writes
     ...     def __init__(self, network):
@@ -16,13 +16,13 @@ Example: a whole training, on one CPU, several GPUs, or under torchrun and SLURM
     ...         return [{"params": list(self.network.parameters()), "lr": lr}]
     ...     def counts(self, batch):                       # optional: what losses are means over
     ...         return {"pairs": float(batch["present"].sum())}
-    ...     def step(self, batch, moment: Moment):         # "loss" is minimised, the rest is logged
+    ...     def step(self, batch, info: StepInfo):         # "loss" is minimised, the rest is logged
     ...         logits = self.network(batch["image"])
     ...         bce = torch.nn.functional.binary_cross_entropy_with_logits(logits, batch["present"].float())
-    ...         return {"loss": bce * min(1.0, 2 * moment.progress), "bce": bce.detach()}
-    >>> team = launch(RunSettings(devices="auto", precision="auto"))  # first: it may start the other processes
+    ...         return {"loss": bce * min(1.0, 2 * info.progress), "bce": bce.detach()}
+    >>> processes = launch(RunSettings(devices="auto", precision="auto"))  # first: it may start the other processes
     >>> result = fit(Classify(network), dataset, TrainOptions(epochs=5, batch=16, lr=0.01), out,
-    ...              team=team, collate=collate, callbacks=[show_maps])  # doctest: +SKIP
+    ...              processes=processes, collate=collate, callbacks=[show_maps])  # doctest: +SKIP
     >>> result.weights                                     # safetensors; the running mean of weights where `ema` is set
     PosixPath('run/cam/weights.safetensors')
 

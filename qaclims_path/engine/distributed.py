@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Team:
+class Processes:
     """One process and its place among the others.
 
     Attributes:
@@ -43,7 +43,7 @@ class Team:
         return self.fabric.world_size
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this process writes files and speaks for all."""
         return self.rank == 0
 
@@ -52,13 +52,13 @@ class Team:
         """Where this process computes."""
         return self.fabric.device
 
-    def total(self, values: Tensor) -> Tensor:
+    def sum(self, values: Tensor) -> Tensor:
         """Sum over all processes, in place."""
         if self.size > 1:
             distributed.all_reduce(values)
         return values
 
-    def agree(self, value: Any) -> Any:  # noqa: ANN401 - whatever the leader says
+    def from_leader(self, value: Any) -> Any:  # noqa: ANN401 - whatever the leader says
         """Take the leader's value."""
         return self.fabric.broadcast(value) if self.size > 1 else value
 
@@ -70,7 +70,7 @@ class Team:
         distributed.all_gather_object(values, value)
         return cast("list[T]", values)
 
-    def led(self, work: Callable[[], T]) -> T:
+    def on_leader(self, work: Callable[[], T]) -> T:
         """Let the leader do something for all; its value, or its error, is everybody's.
 
         An error that is none of ours stays with the leader, as not every one can be sent; the others get a sentence,
@@ -78,18 +78,18 @@ class Team:
         """
         value: T | None = None
         error: Exception | None = None
-        if self.leads:
+        if self.is_leader:
             try:
                 value = work()
             except Exception as found:
                 error = found
-        value, told = self.agree((value, _tellable(error)))
+        value, told = self.from_leader((value, _tellable(error)))
         wrong = error or told
         if wrong is not None:
             raise wrong
         return cast("T", value)
 
-    def share_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Average gradients over all processes; a parameter without one anywhere stays without.
 
         One flat sum per step instead of hooks in the network: a task may call its network as often as it likes, and a
@@ -99,21 +99,21 @@ class Team:
             return
         has = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
         flat = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten().float() for p in parameters]
-        shared = self.total(torch.cat([has, *flat]))
+        shared = self.sum(torch.cat([has, *flat]))
         somewhere, start = shared[: len(has)].tolist(), len(has)
         for parameter, holders in zip(parameters, somewhere, strict=True):
             part = shared[start : start + parameter.numel()].div_(self.size)
             start += parameter.numel()
             parameter.grad = part.view_as(parameter).to(parameter.dtype) if holders else None
 
-    def take_over(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Take the leader's contents of some tensors, such as first weights."""
         if self.size > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor.data, 0)
 
     @torch.no_grad()
-    def share_buffers(self, network: nn.Module) -> None:
+    def broadcast_buffers(self, network: nn.Module) -> None:
         """Take the leader's buffers, such as statistics of batch norm, so that one checkpoint speaks for all."""
         buffers = list(network.buffers())
         if self.size == 1 or not buffers:
@@ -125,11 +125,11 @@ class Team:
             buffer.copy_(part.view_as(buffer))
 
 
-def launch(running: RunSettings = RunSettings()) -> Team:  # noqa: B008 - frozen
+def launch(running: RunSettings = RunSettings()) -> Processes:  # noqa: B008 - frozen
     """Start the processes of a training, or join those that torchrun or SLURM have started.
 
     To be called first, because without such a launcher the other processes run the same command from its start;
-    until here only the process of `leading()` may write.
+    until here only the process of `launched_as_leader()` may write.
 
     Example:
         >>> launch(RunSettings(devices=1, accelerator="cpu")).size
@@ -152,10 +152,10 @@ def launch(running: RunSettings = RunSettings()) -> Team:  # noqa: B008 - frozen
             "Check --devices and --nodes against `qaclims doctor`, or leave them out."
         ) from error
     atexit.register(_leave)
-    return Team(fabric, running, local)
+    return Processes(fabric, running, local)
 
 
-def leading() -> bool:
+def launched_as_leader() -> bool:
     """Whether this process leads, as far as can be told before `launch`."""
     ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
     return next((rank for rank in ranks if rank is not None), "0") == "0"

@@ -7,25 +7,25 @@ from typing import Any
 
 import torch
 
-from qaclims_path.engine.distributed import Team
+from qaclims_path.engine.distributed import Processes
 
 PACKAGES = ("qaclims-path", "torch", "torchvision", "timm", "lightning-fabric", "monai", "open_clip_torch", "numpy")
 
 
-def environment(team: Team) -> dict[str, Any]:
+def environment(processes: Processes) -> dict[str, Any]:
     """Versions, devices and threads; no paths and no names of machines."""
-    cuda = team.device.type == "cuda"
+    cuda = processes.device.type == "cuda"
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
-        "device": torch.cuda.get_device_name(team.device) if cuda else team.device.type,
+        "device": torch.cuda.get_device_name(processes.device) if cuda else processes.device.type,
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "cuda": torch.version.cuda if cuda else None,
         "cudnn": torch.backends.cudnn.version() if cuda else None,  # type: ignore[no-untyped-call]
-        "processes": team.size,
+        "processes": processes.size,
     }
 
 

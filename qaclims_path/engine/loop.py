@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from qaclims_path.engine.checkpoint import Checkpoints, save_weights
-from qaclims_path.engine.distributed import Team, launch
+from qaclims_path.engine.distributed import Processes, launch
 from qaclims_path.engine.guards import listening
-from qaclims_path.engine.sampling import Collate, Plan, Source, load
+from qaclims_path.engine.sampling import BatchPlan, Collate, Source, load
 from qaclims_path.engine.seeds import determinism
 from qaclims_path.engine.settings import TrainOptions
 from qaclims_path.engine.state import check_same
@@ -56,7 +56,7 @@ def fit(
     options: TrainOptions,
     out: Path,
     *,
-    team: Team | None = None,
+    processes: Processes | None = None,
     collate: Collate | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> FitResult:
@@ -68,7 +68,7 @@ def fit(
             random states or has `set_epoch`.
         options: Everything that decides the numbers.
         out: Folder for weights, checkpoints and logs.
-        team: From `launch`, which should have been the first call of the recipe; None is this process alone.
+        processes: From `launch`, which should have been the first call of the recipe; None is this process alone.
         collate: Makes a batch of items: a mapping, with the images' names under `id`.
         callbacks: Called by every process after each epoch.
 
@@ -79,31 +79,36 @@ def fit(
         OutOfMemory: A step does not fit.
         Interrupted: Somebody pressed Ctrl-C, or sent SIGTERM; the training is saved.
     """
-    team = team or launch()
+    processes = processes or launch()
     with ExitStack() as stack:
-        team.led(lambda: stack.enter_context(locked(out / "state" / "lock")))
+        processes.on_leader(lambda: stack.enter_context(locked(out / "state" / "lock")))
         stack.enter_context(determinism(strict=options.deterministic))
         asked = stack.enter_context(listening())
-        plan = Plan(
-            len(data), options.batch, seed=options.seed, ranks=team.size, rank=team.rank, pieces=options.accumulate
+        plan = BatchPlan(
+            len(data),
+            options.batch,
+            seed=options.seed,
+            ranks=processes.size,
+            rank=processes.rank,
+            pieces=options.accumulate,
         )
-        done = team.led(lambda: _begin(out, options, len(data)))
+        done = processes.on_leader(lambda: _begin(out, options, len(data)))
         if done is not None:
             return _result(out, done)
-        loader = stack.enter_context(load(data, plan, collate, team))
-        training = Training(task, options, out, team, plan, loader)
+        loader = stack.enter_context(load(data, plan, collate, processes))
+        training = Training(task, options, out, processes, plan, loader)
         training.run(asked, callbacks)
-        standing = training.standing
+        state = training.state
         facts = {
-            "steps": standing.step,
-            "epochs": standing.epochs,
-            "over": standing.over,
-            "best_value": standing.best,
-            "means": standing.means,
+            "steps": state.step,
+            "epochs": state.epochs,
+            "over": state.over,
+            "best_value": state.best,
+            "means": state.means,
             "precision": training.stepper.precision.name,
             "images_per_s": training.bar.speed,
         }
-        team.led(lambda: _finish(training, facts))
+        processes.on_leader(lambda: _finish(training, facts))
         return _result(out, facts)
 
 
@@ -122,8 +127,8 @@ def _finish(training: Training, facts: Mapping[str, Any]) -> None:
     """Write the weights, and at last that the training is over."""
     out, mean = training.out, training.mean
     save_weights(out / WEIGHTS, mean.weights if mean else training.task.network.state_dict())
-    if training.standing.best is not None:
-        parts, _ = training.checkpoints.load(training.standing.best_step)
+    if training.state.best is not None:
+        parts, _ = training.checkpoints.load(training.state.best_step)
         save_weights(out / BEST, parts.get("mean", parts["weights"]))
     write_json(out / RESULT, facts)
 

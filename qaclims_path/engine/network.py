@@ -4,20 +4,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from qaclims_path.engine.distributed import Team
+from qaclims_path.engine.distributed import Processes
 from qaclims_path.engine.settings import TrainOptions
 
 
-def prepare(network: nn.Module, team: Team, options: TrainOptions) -> None:
+def prepare(network: nn.Module, processes: Processes, options: TrainOptions) -> None:
     """Move a network to its device and give every process the leader's weights; all of it in place."""
-    network.to(team.device)
+    network.to(processes.device)
     network.to(memory_format=torch.channels_last)
-    if team.size > 1 and team.device.type == "cuda" and options.batchnorm == "train":
+    if processes.size > 1 and processes.device.type == "cuda" and options.batchnorm == "train":
         from timm.layers.norm_act import convert_sync_batchnorm  # knows the batch norms that carry an activation, too
 
         convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-    team.take_over(network.state_dict().values())
-    if team.running.compile:
+    processes.broadcast(network.state_dict().values())
+    if processes.running.compile:
         network.compile()
 
 
@@ -31,10 +31,10 @@ def training_mode(network: nn.Module, options: TrainOptions) -> None:
                 module.requires_grad_(requires_grad=False)
 
 
-def to_device(value: object, team: Team) -> object:
+def to_device(value: object, processes: Processes) -> object:
     """Move a tensor of a batch to the device; images (four dimensions, floating) get the layout of convolutions."""
     if not isinstance(value, Tensor):
         return value
     images = value.ndim == 4 and value.is_floating_point()
     layout = torch.channels_last if images else torch.preserve_format
-    return value.to(team.device, non_blocking=True, memory_format=layout)
+    return value.to(processes.device, non_blocking=True, memory_format=layout)

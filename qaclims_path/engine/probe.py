@@ -9,7 +9,7 @@ from qaclims_path.engine.guards import memory_watched
 from qaclims_path.engine.precision import Name, Precision, chosen, fastest
 from qaclims_path.engine.seeds import kept_random
 from qaclims_path.engine.stepper import Stepper
-from qaclims_path.engine.task import Batch, Moment, Stateful
+from qaclims_path.engine.task import Batch, Stateful, StepInfo
 
 
 def choose_precision(stepper: Stepper, piece: Batch) -> tuple[Name, str]:
@@ -18,10 +18,10 @@ def choose_precision(stepper: Stepper, piece: Batch) -> tuple[Name, str]:
     Returns:
         The name of the faster one, and a sentence with both times.
     """
-    device = stepper.team.device
+    device = stepper.processes.device
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return "fp32", "precision auto: fp32 (this GPU has no bf16)"
-    middle = Moment(stepper.steps // 2, stepper.steps, 0, stepper.counts([piece]))
+    middle = StepInfo(stepper.steps // 2, stepper.steps, 0, stepper.counts([piece]))
 
     def attempt(precision: Precision) -> None:
         stepper.precision = precision
@@ -32,7 +32,7 @@ def choose_precision(stepper: Stepper, piece: Batch) -> tuple[Name, str]:
     with _untouched(stepper), memory_watched(stepper.advice):
         seconds = fastest(attempt, device)
     stepper.precision = before
-    shared = stepper.team.total(torch.tensor(list(seconds.values()), device=device)) / stepper.team.size
+    shared = stepper.processes.sum(torch.tensor(list(seconds.values()), device=device)) / stepper.processes.size
     return chosen(dict(zip(seconds, shared.tolist(), strict=True)))
 
 

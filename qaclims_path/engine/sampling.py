@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from qaclims_path.engine.distributed import Team
+from qaclims_path.engine.distributed import Processes
 from qaclims_path.engine.seeds import kept_random, seed_all
 from qaclims_path.errors import QaclimsError, UsageError
 
@@ -27,7 +27,7 @@ class Source(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...  # noqa: ANN401 - whatever the collate function takes
 
 
-class Keyed(Dataset[Any]):
+class SeededDataset(Dataset[Any]):
     """A data set asked by (epoch, index): the global random states an item sees depend on those and the seed alone."""
 
     def __init__(self, source: Source, seed: int) -> None:
@@ -45,7 +45,7 @@ class Keyed(Dataset[Any]):
             return self.source[index]
 
 
-class Plan(Sampler[list[Key]]):
+class BatchPlan(Sampler[list[Key]]):
     """The pieces of batches that one process loads, in order; the global batches are the same for any process count.
 
     Attributes:
@@ -71,7 +71,7 @@ class Plan(Sampler[list[Key]]):
         self.share = batch // (ranks * pieces)
         self.at(0, 0)
 
-    def at(self, epoch: int, step: int) -> "Plan":
+    def at(self, epoch: int, step: int) -> "BatchPlan":
         """Go to a step of an epoch; the next iteration starts there and ends with the epoch."""
         self.epoch, self.start = epoch, step
         return self
@@ -94,17 +94,17 @@ def permutation(count: int, seed: int, epoch: int) -> "np.ndarray[Any, np.dtype[
 
 
 @contextmanager
-def load(source: Source, plan: Plan, collate: Collate | None, team: Team) -> Iterator[DataLoader[Any]]:
+def load(source: Source, plan: BatchPlan, collate: Collate | None, processes: Processes) -> Iterator[DataLoader[Any]]:
     """Make the loader of pieces, which `plan.at` moves; its workers end with the context."""
-    workers = team.running.workers
-    processes = default_workers(team.local) if workers == "auto" else workers
+    workers = processes.running.workers
+    count = default_workers(processes.local) if workers == "auto" else workers
     loader = DataLoader(
-        Keyed(source, plan.seed),
+        SeededDataset(source, plan.seed),
         batch_sampler=plan,
         collate_fn=collate or default_collate,
-        num_workers=processes,
-        persistent_workers=processes > 0,
-        pin_memory=team.device.type == "cuda",
+        num_workers=count,
+        persistent_workers=count > 0,
+        pin_memory=processes.device.type == "cuda",
         worker_init_fn=_deaf,
     )
     try:
@@ -128,7 +128,7 @@ def batches(loader: DataLoader[Any], pieces: int) -> Iterator[list[Mapping[str, 
 
 def first_piece(loader: DataLoader[Any]) -> Mapping[str, Any]:
     """The piece that comes next, loaded here and now, without moving anything."""
-    keys = next(iter(cast("Plan", loader.batch_sampler)))
+    keys = next(iter(cast("BatchPlan", loader.batch_sampler)))
     piece: Mapping[str, Any] = cast("Collate", loader.collate_fn)([loader.dataset[key] for key in keys])
     return piece
 

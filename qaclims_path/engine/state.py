@@ -15,7 +15,7 @@ from qaclims_path.errors import BadFile, UsageError
 
 
 @dataclass
-class Standing:
+class TrainingState:
     """Every number of the loop that has to survive.
 
     Attributes:
@@ -56,7 +56,7 @@ class Standing:
             self.waited += 1
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> "Standing":
+    def of(cls, facts: Mapping[str, Any]) -> "TrainingState":
         """From JSON."""
         return cls(**facts)
 

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qaclims_path.engine.distributed import Team
+from qaclims_path.engine.distributed import Processes
 from qaclims_path.engine.network import to_device
 from qaclims_path.engine.optim import clip, factor, parameters_of, set_rates
 from qaclims_path.engine.precision import Precision
 from qaclims_path.engine.seeds import seed_all
 from qaclims_path.engine.settings import TrainOptions
-from qaclims_path.engine.task import Batch, Counted, Moment, Task
+from qaclims_path.engine.task import Batch, Counted, StepInfo, Task
 from qaclims_path.errors import QaclimsError
 
 STEP = 3  # stream of random numbers, beside those of `engine.sampling`
@@ -43,7 +43,7 @@ class Stepper:
         optimizer: Over its parameters.
         precision: Of the forward pass.
         options: Of the training.
-        team: The processes at work.
+        processes: The processes at work.
         steps: Optimiser steps of the whole training.
     """
 
@@ -51,7 +51,7 @@ class Stepper:
     optimizer: torch.optim.Optimizer
     precision: Precision
     options: TrainOptions
-    team: Team
+    processes: Processes
     steps: int
 
     @property
@@ -65,23 +65,23 @@ class Stepper:
     def backward(self, pieces: Sequence[Batch], step: int, epoch: int) -> Numbers:
         """Leave the gradient of a batch, clipped, in the parameters."""
         self.optimizer.zero_grad(set_to_none=True)
-        moment = Moment(step, self.steps, epoch, self.counts(pieces), self.precision.scale)
+        info = StepInfo(step, self.steps, epoch, self.counts(pieces), self.precision.scale)
         found = []
         for number, piece in enumerate(pieces):
-            seed_all(self.options.seed, STEP, step, number, self.team.rank)
-            found.append(self.piece(piece, moment, share=1 / len(pieces)))
+            seed_all(self.options.seed, STEP, step, number, self.processes.rank)
+            found.append(self.piece(piece, info, share=1 / len(pieces)))
         parameters = parameters_of(self.optimizer)
-        self.team.share_gradients(parameters)
+        self.processes.average_gradients(parameters)
         if any(parameter.grad is not None for parameter in parameters):
             self.precision.scaler.unscale_(self.optimizer)
         norm = clip(parameters, self.options.clip)
         return self._numbers(found, norm)
 
-    def piece(self, piece: Batch, moment: Moment, *, share: float) -> Mapping[str, Tensor]:
+    def piece(self, piece: Batch, info: StepInfo, *, share: float) -> Mapping[str, Tensor]:
         """Add a share of one piece's gradient."""
-        batch = {name: to_device(value, self.team) for name, value in piece.items()}
+        batch = {name: to_device(value, self.processes) for name, value in piece.items()}
         with self.precision.cast():
-            losses = self.task.step(batch, moment)
+            losses = self.task.step(batch, info)
         if "loss" not in losses:
             raise QaclimsError(f"{type(self.task).__name__}.step returned {sorted(losses)}, but no 'loss'.")
         if losses["loss"].requires_grad:
@@ -104,17 +104,17 @@ class Stepper:
         for piece in pieces:
             for name, count in self.task.counts(piece).items():
                 counts[name] = counts.get(name, 0.0) + count
-        if self.team.size > 1:
+        if self.processes.size > 1:
             names = sorted(counts)
-            sums = self.team.total(torch.tensor([counts[name] for name in names], device=self.team.device))
+            sums = self.processes.sum(torch.tensor([counts[name] for name in names], device=self.processes.device))
             counts = dict(zip(names, sums.tolist(), strict=True))
-        return {name: count / (len(pieces) * self.team.size) for name, count in counts.items()}
+        return {name: count / (len(pieces) * self.processes.size) for name, count in counts.items()}
 
     def _numbers(self, found: Sequence[Mapping[str, Tensor]], norm: Tensor) -> Numbers:
         """Bring everything to the CPU at once: one wait per step."""
         named = [(name, value) for losses in found for name, value in losses.items()]
         loss = torch.stack([losses["loss"].float() for losses in found]).mean()
-        shared = self.team.total(loss.clone()) / self.team.size
+        shared = self.processes.sum(loss.clone()) / self.processes.size
         flat: list[Any] = torch.stack([shared, norm.to(shared), *(value.float() for _, value in named)]).tolist()
         values: dict[str, list[float]] = {}
         for (name, _), number in zip(named, flat[2:], strict=True):

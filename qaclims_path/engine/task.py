@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from qaclims_path.engine.distributed import Team
+from qaclims_path.engine.distributed import Processes
 
 Batch = Mapping[str, Any]
 Picture = Callable[[str, NDArray[np.uint8]], None]
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepInfo:
     """Where a training stands when a piece of a batch is looked at.
 
     Attributes:
@@ -57,7 +57,7 @@ class Task(Protocol):
         """Parameter groups as `torch.optim` takes them; `lr` and `weight_decay` may be left out."""
         ...
 
-    def step(self, batch: Batch, moment: Moment) -> Mapping[str, Tensor]:
+    def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
         """Compute the named losses of one piece of a batch, which lies on the device.
 
         Returns:
@@ -98,7 +98,7 @@ class EpochEnd:
         step: Optimiser steps done.
         network: In evaluation mode and without gradients; with the running mean of weights where there is one.
         means: Mean of every logged number over the epoch.
-        team: The processes at work; every one of them calls the callback.
+        processes: The processes at work; every one of them calls the callback.
         picture: Logs a picture, H W 3, under a name; only the leading process writes it.
     """
 
@@ -106,7 +106,7 @@ class EpochEnd:
     step: int
     network: nn.Module
     means: Mapping[str, float]
-    team: Team
+    processes: Processes
     picture: Picture
 
 

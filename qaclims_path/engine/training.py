@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from qaclims_path.engine import guards
 from qaclims_path.engine.bar import Bar
 from qaclims_path.engine.checkpoint import Checkpoints, Facts
-from qaclims_path.engine.distributed import Team
+from qaclims_path.engine.distributed import Processes
 from qaclims_path.engine.ema import RunningMean
 from qaclims_path.engine.environment import environment
 from qaclims_path.engine.loggers import LOGGERS, Logger
@@ -22,9 +22,9 @@ from qaclims_path.engine.network import prepare, training_mode
 from qaclims_path.engine.optim import build_optimizer
 from qaclims_path.engine.precision import Name, Precision
 from qaclims_path.engine.probe import choose_precision
-from qaclims_path.engine.sampling import Plan, batches, first_piece, names_of
+from qaclims_path.engine.sampling import BatchPlan, batches, first_piece, names_of
 from qaclims_path.engine.settings import LOSS, TrainOptions
-from qaclims_path.engine.state import Standing, restore, snapshot
+from qaclims_path.engine.state import TrainingState, restore, snapshot
 from qaclims_path.engine.stepper import Numbers, Stepper
 from qaclims_path.engine.task import Batch, Callback, EpochEnd, Task
 from qaclims_path.errors import UsageError
@@ -41,29 +41,44 @@ class Training:
         task: What is trained.
         options: Of the training.
         out: Folder of the run, which all processes see.
-        team: The processes at work.
+        processes: The processes at work.
         plan: Which images come when.
         stepper: Does the steps.
         mean: Running mean of weights, where one is kept.
-        standing: Where the training stands.
+        state: Where the training stands.
         bar: Shows it.
     """
 
     def __init__(
-        self, task: Task, options: TrainOptions, out: Path, team: Team, plan: Plan, loader: DataLoader[Any]
+        self,
+        task: Task,
+        options: TrainOptions,
+        out: Path,
+        processes: Processes,
+        plan: BatchPlan,
+        loader: DataLoader[Any],
     ) -> None:
-        self.task, self.options, self.out, self.team, self.plan, self.loader = task, options, out, team, plan, loader
+        self.task, self.options, self.out, self.processes, self.plan, self.loader = (
+            task,
+            options,
+            out,
+            processes,
+            plan,
+            loader,
+        )
         training_mode(task.network, options)
-        prepare(task.network, team, options)
-        name = team.running.precision
-        precision = Precision("fp32" if name == "auto" else name, team.device)
+        prepare(task.network, processes, options)
+        name = processes.running.precision
+        precision = Precision("fp32" if name == "auto" else name, processes.device)
         steps = plan.steps * options.epochs
-        self.stepper = Stepper(task, build_optimizer(task, options), precision, options, team, steps)
+        self.stepper = Stepper(task, build_optimizer(task, options), precision, options, processes, steps)
         self.mean = RunningMean(task.network, options.ema) if options.ema else None
-        self.standing = Standing()
+        self.state = TrainingState()
         self.checkpoints = Checkpoints(out / CHECKPOINTS)
         self.loggers: list[Logger] = []
-        self.bar = Bar(steps, options.batch, team.device, shown=team.leads and not team.running.quiet)
+        self.bar = Bar(
+            steps, options.batch, processes.device, shown=processes.is_leader and not processes.running.quiet
+        )
 
     def run(self, asked: guards.Asked, callbacks: Sequence[Callback]) -> None:
         """Train until it is over, or until somebody asks to stop."""
@@ -71,7 +86,7 @@ class Training:
             self._settle(self._resume())
             self._open()
             try:
-                while not self.standing.over:
+                while not self.state.over:
                     self._epoch(asked)
                     self._end_epoch(callbacks)
                     self._stop_if(asked)
@@ -81,125 +96,125 @@ class Training:
 
     def _resume(self) -> Facts:
         """Go to the last checkpoint, if there is one; returns its facts."""
-        if self.team.leads:
+        if self.processes.is_leader:
             self.checkpoints.sweep()
-        last = self.team.agree(next(reversed(self.checkpoints.steps()), None))
+        last = self.processes.from_leader(next(reversed(self.checkpoints.steps()), None))
         if last is None:
             return {}
         parts, facts = self.checkpoints.load(last)
         restore(self.stepper, self.mean, parts, facts, self.checkpoints.path(last))
-        self.standing = Standing.of(facts["standing"])
-        if not self.team.leads:
-            self.standing.sums = {}  # the leader goes on with everybody's
+        self.state = TrainingState.of(facts["standing"])
+        if not self.processes.is_leader:
+            self.state.sums = {}  # the leader goes on with everybody's
         self.bar.say(f"Going on after step {last} of {self.stepper.steps}.")
         return facts
 
     def _settle(self, earlier: Facts) -> None:
         """Settle the precision: as asked for, as before a stop, or the faster one."""
-        if self.team.running.precision != "auto":
+        if self.processes.running.precision != "auto":
             return
         name: Name = earlier.get("precision", "fp32")
         if not earlier:
             name, sentence = choose_precision(self.stepper, first_piece(self.loader))
             self.bar.say(sentence)
-        self.stepper.precision = Precision(name, self.team.device)
+        self.stepper.precision = Precision(name, self.processes.device)
 
     def _open(self) -> None:
         """Open the loggers and write down what this runs on."""
-        facts = environment(self.team)
-        running = {**asdict(self.team.running), "precision": self.stepper.precision.name}
+        facts = environment(self.processes)
+        running = {**asdict(self.processes.running), "precision": self.stepper.precision.name}
         settings = {**self.options.model_dump(mode="json"), **running}
 
         def begin() -> None:
             write_json(self.out / "environment.json", {**facts, "running": running})
-            names = self.team.running.loggers
-            self.loggers += [LOGGERS[name](self.out, self.standing.step, settings) for name in names]
+            names = self.processes.running.loggers
+            self.loggers += [LOGGERS[name](self.out, self.state.step, settings) for name in names]
 
-        self.team.led(begin)
+        self.processes.on_leader(begin)
 
     def _epoch(self, asked: guards.Asked) -> None:
         """Do the steps that are left of an epoch."""
-        running, standing, epoch = self.team.running, self.standing, self.standing.epochs
+        running, state, epoch = self.processes.running, self.state, self.state.epochs
         training_mode(self.task.network, self.options)
-        self.plan.at(epoch, standing.step - epoch * self.plan.steps)
+        self.plan.at(epoch, state.step - epoch * self.plan.steps)
         end = (epoch + 1) * self.plan.steps
-        self.bar.start(standing.step)
+        self.bar.start(state.step)
         for pieces in batches(self.loader, self.options.accumulate):
             with guards.memory_watched(self.stepper.advice):
                 self._step(pieces)
-            if standing.step < end:  # the last step of an epoch is saved with what the callbacks say
-                if running.save_every and standing.step % running.save_every == 0:
+            if state.step < end:  # the last step of an epoch is saved with what the callbacks say
+                if running.save_every and state.step % running.save_every == 0:
                     self._save()
                 self._stop_if(asked)
 
     def _step(self, pieces: Sequence[Batch]) -> None:
-        standing, stepper = self.standing, self.stepper
-        numbers = stepper.backward(pieces, standing.step, standing.epochs)
+        state, stepper = self.state, self.stepper
+        numbers = stepper.backward(pieces, state.step, state.epochs)
         fp16 = stepper.precision.name == "fp16"
         most = self.options.explode
-        what = guards.problem(numbers.loss, numbers.norm, standing.usual, standing.step, most=most, fp16=fp16)
+        what = guards.problem(numbers.loss, numbers.norm, state.usual, state.step, most=most, fp16=fp16)
         if what:
             self._fail(what, numbers, pieces)
-        rate = stepper.update(standing.step)
-        self.team.share_buffers(self.task.network)
+        rate = stepper.update(state.step)
+        self.processes.broadcast_buffers(self.task.network)
         if self.mean is not None:
-            self.mean.update(self.task.network, standing.step)
-        standing.usual = guards.usual(standing.usual, numbers.loss, standing.step)
-        standing.step += 1
-        standing.add(numbers.values)
-        self.bar.advance(standing.epochs + 1, self.options.epochs, numbers.loss)
-        if standing.step % self.team.running.log_every == 0:
-            values = _mean_of(self.team.gather(numbers.values))
+            self.mean.update(self.task.network, state.step)
+        state.usual = guards.usual(state.usual, numbers.loss, state.step)
+        state.step += 1
+        state.add(numbers.values)
+        self.bar.advance(state.epochs + 1, self.options.epochs, numbers.loss)
+        if state.step % self.processes.running.log_every == 0:
+            values = _mean_of(self.processes.gather(numbers.values))
             self._log({**values, "lr": rate, "grad_norm": numbers.norm, "images_per_s": self.bar.speed})
 
     def _end_epoch(self, callbacks: Sequence[Callback]) -> None:
         """Ask the callbacks, watch, and save."""
-        standing, options = self.standing, self.options
-        standing.means = _means(self._sums())
-        standing.sums = {}
+        state, options = self.state, self.options
+        state.means = _means(self._sums())
+        state.sums = {}
         said = self._ask(callbacks)
-        standing.epochs += 1
-        self._log({**{f"epoch/{name}": value for name, value in standing.means.items()}, **said})
+        state.epochs += 1
+        self._log({**{f"epoch/{name}": value for name, value in state.means.items()}, **said})
         if options.watch is not None:
-            known = {LOSS: standing.means[LOSS], **said}
+            known = {LOSS: state.means[LOSS], **said}
             if options.watch not in known:
                 raise UsageError(
                     f"No callback says '{options.watch}', which is watched. {suggest(options.watch, [*known])}"
                 )
-            standing.judge(known[options.watch], more=options.better == "more")
-        if standing.epochs == options.epochs:
-            standing.over = "done"
-        elif options.patience is not None and standing.waited >= options.patience:
-            standing.over = "early"
+            state.judge(known[options.watch], more=options.better == "more")
+        if state.epochs == options.epochs:
+            state.over = "done"
+        elif options.patience is not None and state.waited >= options.patience:
+            state.over = "early"
         self._save()
 
     def _ask(self, callbacks: Sequence[Callback]) -> dict[str, float]:
         """Call the callbacks with the weights that count."""
-        standing, network = self.standing, self.task.network
+        state, network = self.state, self.task.network
         network.eval()
-        end = EpochEnd(standing.epochs + 1, standing.step, network, standing.means, self.team, self._picture)
+        end = EpochEnd(state.epochs + 1, state.step, network, state.means, self.processes, self._picture)
         said: dict[str, float] = {}
         with self.mean.inside(network) if self.mean else nullcontext(), torch.no_grad():
             for callback in callbacks:
                 said.update(callback(end) or {})
-        agreed: dict[str, float] = self.team.agree(said)
+        agreed: dict[str, float] = self.processes.from_leader(said)
         return agreed
 
     def _save(self) -> None:
         sums = self._sums()
-        self.team.led(lambda: self._write(sums))
+        self.processes.on_leader(lambda: self._write(sums))
 
     def _write(self, sums: Mapping[str, Sequence[float]]) -> None:
         parts, facts = snapshot(self.stepper, self.mean)
-        self.checkpoints.save(self.standing.step, parts, {**facts, "standing": {**asdict(self.standing), "sums": sums}})
-        every = self.team.running.keep_every * self.plan.steps
+        self.checkpoints.save(self.state.step, parts, {**facts, "standing": {**asdict(self.state), "sums": sums}})
+        every = self.processes.running.keep_every * self.plan.steps
         marked = {step for step in self.checkpoints.steps() if every and step % every == 0}
-        self.checkpoints.prune({*marked, self.standing.best_step})
+        self.checkpoints.prune({*marked, self.state.best_step})
 
     def _sums(self) -> dict[str, list[float]]:
         """Everybody's sums of this epoch."""
         total: dict[str, list[float]] = {}
-        for sums in self.team.gather(self.standing.sums):
+        for sums in self.processes.gather(self.state.sums):
             for name, (value, count) in sums.items():
                 before = total.get(name, [0.0, 0])
                 total[name] = [before[0] + value, before[1] + count]
@@ -208,37 +223,39 @@ class Training:
     def _log(self, values: Mapping[str, float]) -> None:
         def log() -> None:
             for logger in self.loggers:
-                logger.numbers(self.standing.step, self.standing.epochs, values)
+                logger.numbers(self.state.step, self.state.epochs, values)
 
-        self.team.led(log)  # a full disk stops all
+        self.processes.on_leader(log)  # a full disk stops all
 
     def _picture(self, name: str, picture: NDArray[np.uint8]) -> None:
         for logger in self.loggers:
-            logger.picture(self.standing.step, name, picture)
+            logger.picture(self.state.step, name, picture)
 
     def _stop_if(self, asked: guards.Asked) -> None:
         """Save and stop when a signal came to any process."""
         somebody = (
-            self.team.total(torch.tensor(float(asked.stop), device=self.team.device)) if self.team.size > 1 else 0
+            self.processes.sum(torch.tensor(float(asked.stop), device=self.processes.device))
+            if self.processes.size > 1
+            else 0
         )
-        if self.standing.over or not (asked.stop or somebody):
+        if self.state.over or not (asked.stop or somebody):
             return
         self._save()
-        place = self.checkpoints.path(self.standing.step)
+        place = self.checkpoints.path(self.state.step)
         raise guards.Interrupted(
-            f"Stopped after step {self.standing.step} of {self.stepper.steps}, saved as {place}. "
+            f"Stopped after step {self.state.step} of {self.stepper.steps}, saved as {place}. "
             "Run the same command again to go on."
         )
 
     def _fail(self, what: str, numbers: Numbers, pieces: Sequence[Batch]) -> None:
         """Write down what made a step explode, and stop."""
-        step = self.standing.step
-        names = [name for part in self.team.gather(names_of(pieces)) for name in part]
-        dump = self.out / f"exploded-{step:08d}" / f"process-{self.team.rank}"
+        step = self.state.step
+        names = [name for part in self.processes.gather(names_of(pieces)) for name in part]
+        dump = self.out / f"exploded-{step:08d}" / f"process-{self.processes.rank}"
         facts = {
             "what": what,
             "step": step,
-            "epoch": self.standing.epochs,
+            "epoch": self.state.epochs,
             "images": names_of(pieces),
             "gradient": repr(numbers.norm),
             "values": {name: repr(value) for name, value in numbers.values.items()},

@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from qaclims_path.compute.regions import ALPHA, enlarge, region_views
-from qaclims_path.engine.task import Moment
+from qaclims_path.engine.task import StepInfo
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.models.judges.notes import Notes
@@ -98,11 +98,11 @@ def our_step(bench: Bench) -> Callable[[], Tensor]:
     method = build_method("qa-clims", {"reference_batch": None}, "bench")
     teacher = Teacher(bench.judge, words, corners=True)
     task = CamTask(bench.net, method, teacher, published_pixels=True)
-    moment = Moment(0, 1, 0, task.counts(bench.batch))
+    info = StepInfo(0, 1, 0, task.counts(bench.batch))
 
     def step() -> Tensor:
         bench.net.zero_grad(set_to_none=True)
-        loss = task.step(bench.batch, moment)["loss"]
+        loss = task.step(bench.batch, info)["loss"]
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qaclims_path.engine.checkpoint import Checkpoints
-from qaclims_path.engine.state import Standing, check_same, load_network, pack_optimizer, unpack_optimizer
+from qaclims_path.engine.state import TrainingState, check_same, load_network, pack_optimizer, unpack_optimizer
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 
 PARTS = {"weights": {"a": torch.arange(6.0).view(2, 3), "n": torch.tensor(3)}, "optimizer": {}}
@@ -137,10 +137,10 @@ def test_other_options_are_listed() -> None:
 
 @given(st.lists(st.floats(allow_infinity=False), min_size=1, max_size=8), st.booleans())
 def test_the_best_is_remembered_and_nan_never_is(values: list[float], more: bool) -> None:
-    standing = Standing()
+    state = TrainingState()
     for step, value in enumerate(values):
-        standing.step = step
-        standing.judge(value, more=more)
+        state.step = step
+        state.judge(value, more=more)
     numbers = [value for value in values if value == value]
-    assert standing.best == ((max if more else min)(numbers) if numbers else None)
-    assert standing.waited == len(values) - 1 - (values.index(standing.best) if numbers else -1)
+    assert state.best == ((max if more else min)(numbers) if numbers else None)
+    assert state.waited == len(values) - 1 - (values.index(state.best) if numbers else -1)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from qaclims_path.engine.distributed import launch, leading
+from qaclims_path.engine.distributed import launch, launched_as_leader
 from qaclims_path.engine.settings import RunSettings
 from qaclims_path.errors import UsageError
 
@@ -73,8 +73,8 @@ def test_two_processes_have_the_loss_curve_of_one(two: Path, tmp_path: Path, toy
 
 @pytest.mark.slow
 def test_a_signal_to_one_stops_all_and_another_launcher_goes_on(two: Path, tmp_path: Path) -> None:
-    processes = as_slurm_would(tmp_path, 2, task={**TASK, "at": 4, "then": "INT", "rank": 1})
-    said = [finish(process, 130) for process in processes]
+    nodes = as_slurm_would(tmp_path, 2, task={**TASK, "at": 4, "then": "INT", "rank": 1})
+    said = [finish(process, 130) for process in nodes]
     assert "Stopped after step 5 of 21" in said[0]
     finish(start(tmp_path, {"devices": "auto"}, under=TORCHRUN))
     assert (tmp_path / "weights.safetensors").read_bytes() == (two / "weights.safetensors").read_bytes()
@@ -91,18 +91,18 @@ def test_devices_that_are_not_there_are_a_sentence() -> None:
 def test_who_leads_is_known_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
-    assert leading()
+    assert launched_as_leader()
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert not leading()
+    assert not launched_as_leader()
 
 
 def test_one_process_shares_nothing(toy: ModuleType) -> None:
-    team = launch(toy.running())
-    assert (team.rank, team.size, team.leads) == (0, 1, True)
-    assert team.gather("a") == ["a"]
-    assert team.agree("b") == team.led(lambda: "b") == "b"
+    processes = launch(toy.running())
+    assert (processes.rank, processes.size, processes.is_leader) == (0, 1, True)
+    assert processes.gather("a") == ["a"]
+    assert processes.from_leader("b") == processes.on_leader(lambda: "b") == "b"
     with pytest.raises(UsageError, match="why"):
-        team.led(lambda: (_ for _ in ()).throw(UsageError("why")))
+        processes.on_leader(lambda: (_ for _ in ()).throw(UsageError("why")))
 
 
 FAILING = """
@@ -111,11 +111,11 @@ from pathlib import Path
 from qaclims_path.engine.settings import RunSettings
 from qaclims_path.engine.distributed import launch
 
-team = launch(RunSettings(accelerator="cpu", devices=2))
+processes = launch(RunSettings(accelerator="cpu", devices=2))
 try:
-    team.led(lambda: 1 // 0)
+    processes.on_leader(lambda: 1 // 0)
 except Exception as error:
-    Path(sys.argv[1], f"process-{team.rank}").write_text(f"{type(error).__name__}: {error}")
+    Path(sys.argv[1], f"process-{processes.rank}").write_text(f"{type(error).__name__}: {error}")
 """
 
 

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 def test_nan_stops_with_the_names_and_a_dump(toy, tmp_path: Path) -> None:
     with pytest.raises(Exploded, match=r"Stopped at step \d: the loss is nan.*square-3.*Lower lr") as caught:
-        fit(toy.Sorting(), toy.Squares(poison=math.nan), SIX, tmp_path, team=launch(toy.running()))
+        fit(toy.Sorting(), toy.Squares(poison=math.nan), SIX, tmp_path, processes=launch(toy.running()))
     dump = next(tmp_path.glob("exploded-*")) / "process-0"
     assert str(dump.parent) in str(caught.value)
     facts = json.loads((dump / "facts.json").read_text())
@@ -59,12 +59,12 @@ def test_memory_that_is_out_says_what_to_lower(error: Exception, toy, tmp_path: 
     task = toy.Sorting()
     task.memory_advice = "Lower pairs_per_chunk (now 32)."
 
-    def step(batch, moment) -> None:
+    def step(batch, info) -> None:
         raise error
 
     task.step = step
     with pytest.raises(OutOfMemory, match=r"Lower pairs_per_chunk \(now 32\)\. Raise accumulate \(now 1\) or"):
-        fit(task, toy.Squares(), SIX, tmp_path, team=launch(toy.running()))
+        fit(task, toy.Squares(), SIX, tmp_path, processes=launch(toy.running()))
 
 
 def test_what_torch_itself_says_on_the_cpu() -> None:
@@ -97,11 +97,11 @@ def test_the_faster_precision_is_chosen_and_fp32_when_in_doubt() -> None:
 def test_choosing_leaves_no_trace(toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever is chosen, the training is the one that asks for it."""
     callbacks = [toy.seen_right]
-    team = launch(toy.running(precision="auto", quiet=False))
-    auto = fit(toy.Sorting(), toy.Squares(), SIX, tmp_path / "auto", team=team, callbacks=callbacks)
+    processes = launch(toy.running(precision="auto", quiet=False))
+    auto = fit(toy.Sorting(), toy.Squares(), SIX, tmp_path / "auto", processes=processes, callbacks=callbacks)
     assert f"precision auto: {auto.precision}" in capsys.readouterr().err
-    team = launch(toy.running(precision=auto.precision))
-    fit(toy.Sorting(), toy.Squares(), SIX, tmp_path / "asked", team=team, callbacks=callbacks)
+    processes = launch(toy.running(precision=auto.precision))
+    fit(toy.Sorting(), toy.Squares(), SIX, tmp_path / "asked", processes=processes, callbacks=callbacks)
     parts = ("weights", "optimizer", "task")
     pairs = [
         [tmp_path / n / "checkpoints" / "step-00000006" / f"{p}.safetensors" for n in ("auto", "asked")] for p in parts

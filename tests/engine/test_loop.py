@@ -35,7 +35,7 @@ def same(one: Path, other: Path, **tolerance: float) -> None:
 
 def test_it_learns_and_says_how(toy, tmp_path: Path) -> None:
     options = TrainOptions(epochs=12, batch=8, lr=0.05, ema=0.9, warmup=2, schedule="cosine", clip=5.0)
-    result = fit(toy.Sorting(), toy.Squares(), options, tmp_path, team=launch(toy.running()), callbacks=[])
+    result = fit(toy.Sorting(), toy.Squares(), options, tmp_path, processes=launch(toy.running()), callbacks=[])
     assert (result.steps, result.epochs, result.over, result.best) == (36, 12, "done", None)
     assert result.means["right"] > 0.9
     assert result.images_per_s > 0
@@ -76,7 +76,13 @@ def test_determinism_and_other_seeds(toy, tmp_path: Path) -> None:
 def test_frozen_batch_norm_stays_as_it_is(toy, tmp_path: Path) -> None:
     task = toy.Sorting()
     before = {name: value.clone() for name, value in task.network[1].state_dict().items()}
-    fit(task, toy.Squares(), TrainOptions(epochs=1, batch=8, batchnorm="frozen"), tmp_path, team=launch(toy.running()))
+    fit(
+        task,
+        toy.Squares(),
+        TrainOptions(epochs=1, batch=8, batchnorm="frozen"),
+        tmp_path,
+        processes=launch(toy.running()),
+    )
     assert all(torch.equal(value, before[name]) for name, value in task.network[1].state_dict().items())
 
 
@@ -89,9 +95,9 @@ def test_callbacks_see_the_mean_weights_and_pictures_are_kept(toy, tmp_path: Pat
         seen.append(end.network[6].weight.clone())
         end.picture("maps", np.full((4, 6, 3), 40 * end.epoch, np.uint8))
 
-    team = launch(toy.running(loggers=("csv", "tensorboard")))
+    processes = launch(toy.running(loggers=("csv", "tensorboard")))
     task = toy.Sorting()
-    fit(task, toy.Squares(), TrainOptions(epochs=2, batch=8, ema=0.9), tmp_path, team=team, callbacks=[show])
+    fit(task, toy.Squares(), TrainOptions(epochs=2, batch=8, ema=0.9), tmp_path, processes=processes, callbacks=[show])
     assert torch.equal(seen[-1], load_file(tmp_path / "weights.safetensors")["6.weight"])
     assert not torch.equal(seen[-1], task.network[6].weight)
     assert [path.name for path in sorted((tmp_path / "pictures" / "maps").iterdir())] == [
@@ -104,19 +110,24 @@ def test_callbacks_see_the_mean_weights_and_pictures_are_kept(toy, tmp_path: Pat
 def test_the_best_is_kept_and_patience_ends(toy, tmp_path: Path) -> None:
     values = iter([0.2, 0.5, 0.4, float("nan"), 0.3, 0.9])
     options = TrainOptions(epochs=6, batch=8, watch="score", patience=3)
-    team = launch(toy.running())
+    processes = launch(toy.running())
     result = fit(
-        toy.Sorting(), toy.Squares(), options, tmp_path, team=team, callbacks=[lambda _: {"score": next(values)}]
+        toy.Sorting(),
+        toy.Squares(),
+        options,
+        tmp_path,
+        processes=processes,
+        callbacks=[lambda _: {"score": next(values)}],
     )
     assert (result.over, result.epochs, result.best_value) == ("early", 5, 0.5)
     same(result.best, tmp_path / "checkpoints" / "step-00000006" / "weights.safetensors")
-    again = fit(toy.Sorting(), toy.Squares(), options, tmp_path, team=team)
+    again = fit(toy.Sorting(), toy.Squares(), options, tmp_path, processes=processes)
     assert again == result
 
 
 def test_the_loss_can_be_watched_without_a_callback(toy, tmp_path: Path) -> None:
     options = TrainOptions(epochs=3, batch=8, lr=0.05, watch="loss", better="less")
-    result = fit(toy.Sorting(), toy.Squares(), options, tmp_path, team=launch(toy.running()))
+    result = fit(toy.Sorting(), toy.Squares(), options, tmp_path, processes=launch(toy.running()))
     means = [float(row["epoch/loss"]) for row in log_of(tmp_path) if row["epoch/loss"]]
     assert result.best_value == min(means)
     best = 3 * (means.index(min(means)) + 1)  # three steps make an epoch
@@ -128,7 +139,9 @@ def test_the_loss_can_be_watched_without_a_callback(toy, tmp_path: Path) -> None
 def test_a_watched_number_that_nobody_says_is_a_sentence(toy, tmp_path: Path) -> None:
     options = TrainOptions(epochs=2, batch=8, watch="rigth")
     with pytest.raises(UsageError, match="Did you mean 'right'"):
-        fit(toy.Sorting(), toy.Squares(), options, tmp_path, team=launch(toy.running()), callbacks=[toy.seen_right])
+        fit(
+            toy.Sorting(), toy.Squares(), options, tmp_path, processes=launch(toy.running()), callbacks=[toy.seen_right]
+        )
     with pytest.raises(ValueError, match="'watch'"):
         TrainOptions(patience=2)
     with pytest.raises(UsageError, match="workers is -1"):
@@ -147,20 +160,20 @@ class Nothing:
     def parameter_groups(self, lr: float) -> list[dict]:
         return [{"params": self.network.parameters()}]
 
-    def step(self, batch, moment) -> dict:
+    def step(self, batch, info) -> dict:
         return self.losses
 
 
 def test_batches_without_anything_to_learn_from_move_nothing(toy, tmp_path: Path) -> None:
     task = Nothing({"loss": torch.zeros(())})
     before = task.network.weight.clone()
-    fit(task, toy.Squares(), SIX, tmp_path, team=launch(toy.running()))
+    fit(task, toy.Squares(), SIX, tmp_path, processes=launch(toy.running()))
     assert torch.equal(task.network.weight, before)
 
 
 def test_a_task_without_a_loss_or_weights_is_a_sentence(toy, tmp_path: Path) -> None:
     with pytest.raises(QaclimsError, match="no 'loss'"):
-        fit(Nothing({"los": torch.zeros(())}), toy.Squares(), SIX, tmp_path, team=launch(toy.running()))
+        fit(Nothing({"los": torch.zeros(())}), toy.Squares(), SIX, tmp_path, processes=launch(toy.running()))
     task = Nothing({})
     task.network.requires_grad_(requires_grad=False)
     with pytest.raises(UsageError, match="every parameter is frozen"):

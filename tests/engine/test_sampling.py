@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qaclims_path.engine.distributed import launch
-from qaclims_path.engine.sampling import Keyed, Plan, batches, default_workers, first_piece, load, names_of
+from qaclims_path.engine.sampling import BatchPlan, SeededDataset, batches, default_workers, first_piece, load, names_of
 from qaclims_path.engine.seeds import determinism, kept_random, seed_all
 from qaclims_path.errors import BadFile, UsageError
 
@@ -40,8 +40,10 @@ def test_any_number_of_processes_sees_the_same_global_batches(data: st.DataObjec
     ranks, pieces, share = (data.draw(st.integers(1, 4)) for _ in range(3))
     batch = ranks * pieces * share
     count, epoch = data.draw(st.integers(batch, batch + 60)), data.draw(st.integers(0, 5))
-    one = list(Plan(count, batch, seed=3).at(epoch, 0))
-    many = [list(Plan(count, batch, seed=3, ranks=ranks, rank=r, pieces=pieces).at(epoch, 0)) for r in range(ranks)]
+    one = list(BatchPlan(count, batch, seed=3).at(epoch, 0))
+    many = [
+        list(BatchPlan(count, batch, seed=3, ranks=ranks, rank=r, pieces=pieces).at(epoch, 0)) for r in range(ranks)
+    ]
     for step, whole in enumerate(one):
         parts = [key for rank in many for piece in rank[step * pieces : (step + 1) * pieces] for key in piece]
         assert parts == whole
@@ -51,29 +53,31 @@ def test_any_number_of_processes_sees_the_same_global_batches(data: st.DataObjec
 
 @given(st.integers(0, 5), st.integers(0, 4))
 def test_a_plan_goes_on_anywhere(epoch: int, step: int) -> None:
-    plan = Plan(20, 4, pieces=2)
+    plan = BatchPlan(20, 4, pieces=2)
     assert list(plan.at(epoch, 0))[step * 2 :] == list(plan.at(epoch, step))
     assert len(plan) == 2 * (5 - step)
 
 
 def test_epochs_and_seeds_differ() -> None:
-    orders = [[i for _, i in next(iter(Plan(50, 50, seed=seed).at(epoch, 0)))] for seed in (0, 1) for epoch in (0, 1)]
+    orders = [
+        [i for _, i in next(iter(BatchPlan(50, 50, seed=seed).at(epoch, 0)))] for seed in (0, 1) for epoch in (0, 1)
+    ]
     assert len({tuple(order) for order in orders}) == 4
 
 
 def test_batches_that_cannot_be_shared_are_a_sentence() -> None:
     with pytest.raises(UsageError, match="multiple of 6"):
-        Plan(100, 16, ranks=3, pieces=2)
+        BatchPlan(100, 16, ranks=3, pieces=2)
     with pytest.raises(UsageError, match="Set a smaller batch"):
-        Plan(10, 16)
+        BatchPlan(10, 16)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_randomness_depends_on_epoch_and_image_alone(workers: int, toy) -> None:
-    team = launch(toy.running(workers=workers))
-    plan = Plan(12, 4, seed=1)
+    processes = launch(toy.running(workers=workers))
+    plan = BatchPlan(12, 4, seed=1)
     seen = {}
-    with load(Noise(), plan, None, team) as loader:
+    with load(Noise(), plan, None, processes) as loader:
         for epoch, start in ((0, 0), (1, 0), (0, 1)):  # the last goes on inside an epoch
             plan.at(epoch, start)
             for (batch,) in batches(loader, 1):
@@ -81,7 +85,7 @@ def test_randomness_depends_on_epoch_and_image_alone(workers: int, toy) -> None:
                 for name, noise in zip(batch["id"], batch["noise"], strict=True):
                     assert torch.equal(seen.setdefault((epoch, name), noise), noise)
     assert len({tuple(noise.tolist()) for noise in seen.values()}) == len(seen) == 24
-    alone = Keyed(Noise(), 1)[1, 7]["noise"]
+    alone = SeededDataset(Noise(), 1)[1, 7]["noise"]
     assert torch.equal(seen[1, "7"], alone)
 
 
@@ -89,14 +93,14 @@ def test_loading_leaves_the_random_states_alone() -> None:
     seed_all(0)
     expected = torch.rand(1), np.random.rand(), random.random()
     seed_all(0)
-    Keyed(Noise(), 1)[0, 0]
+    SeededDataset(Noise(), 1)[0, 0]
     assert (torch.rand(1), np.random.rand(), random.random()) == expected
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_in_a_worker_is_its_sentence(workers: int, toy) -> None:
-    team = launch(toy.running(workers=workers))
-    with load(Noise(broken=True), Plan(12, 4), None, team) as loader, pytest.raises(BadFile) as caught:
+    processes = launch(toy.running(workers=workers))
+    with load(Noise(broken=True), BatchPlan(12, 4), None, processes) as loader, pytest.raises(BadFile) as caught:
         list(batches(loader, 1))
     assert str(caught.value) == "five.png is cut off. Copy it again."
 
@@ -115,7 +119,7 @@ class Heard(Noise):
 
 def test_workers_hear_no_signal_and_are_ended_all_the_same(toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)
-    with load(Heard(), Plan(12, 1), None, launch(toy.running(workers=1))) as loader:
+    with load(Heard(), BatchPlan(12, 1), None, launch(toy.running(workers=1))) as loader:
         (batch,) = next(batches(loader, 1))
         assert batch["deaf"].all()
         (worker,) = loader._iterator._workers
@@ -123,7 +127,7 @@ def test_workers_hear_no_signal_and_are_ended_all_the_same(toy, monkeypatch: pyt
 
 
 def test_pieces_make_batches_and_have_names(toy) -> None:
-    with load(Noise(), Plan(12, 4, pieces=2), None, launch(toy.running())) as loader:
+    with load(Noise(), BatchPlan(12, 4, pieces=2), None, launch(toy.running())) as loader:
         first = first_piece(loader)
         groups = list(batches(loader, 2))
     assert [len(group) for group in groups] == [2, 2, 2]

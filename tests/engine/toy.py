@@ -66,13 +66,13 @@ class Sorting:
     def counts(self, batch) -> dict[str, float]:
         return {"bright": float(batch["bright"].sum())}
 
-    def step(self, batch, moment) -> dict[str, Tensor]:
-        if self.then and moment.step == self.at:
+    def step(self, batch, info) -> dict[str, Tensor]:
+        if self.then and info.step == self.at:
             os.kill(0 if self.group else os.getpid(), self.then)  # 0 is every process of the group
         self.seen = self.seen + len(batch["image"])
         logits = self.network(batch["image"])[:, 0].float()
         dark = nn.functional.softplus(logits[batch["bright"] < 0.5]).sum() / len(logits)
-        bright = nn.functional.softplus(-logits[batch["bright"] > 0.5]).sum() / moment.counts["bright"]
+        bright = nn.functional.softplus(-logits[batch["bright"] > 0.5]).sum() / info.counts["bright"]
         return {"loss": dark + bright, "right": ((logits > 0) == (batch["bright"] > 0.5)).float().mean()}
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -89,13 +89,13 @@ def seen_right(end) -> dict[str, float]:
 
 def train(out: Path, task: dict, options: dict, run: dict) -> FitResult:
     """Train on squares."""
-    team = launch(running(**run))
+    processes = launch(running(**run))
     signal_of = {"KILL": signal.SIGKILL, "INT": signal.SIGINT, "TERM": signal.SIGTERM}
     wanted = dict(task)
-    if wanted.pop("rank", team.rank) != team.rank:
+    if wanted.pop("rank", processes.rank) != processes.rank:
         wanted.pop("then", None)
     wanted["then"] = signal_of.get(wanted.get("then", ""), 0)
-    return fit(Sorting(**wanted), Squares(), TrainOptions(**options), out, team=team, callbacks=[seen_right])
+    return fit(Sorting(**wanted), Squares(), TrainOptions(**options), out, processes=processes, callbacks=[seen_right])
 
 
 def main() -> None:

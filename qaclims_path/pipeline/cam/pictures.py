@@ -33,7 +33,7 @@ class MapPictures:
 
     def __call__(self, end: EpochEnd) -> None:
         """Log one sheet, a row per image."""
-        if end.team.leads:
+        if end.processes.is_leader:
             end.picture("maps", _stacked([self._drawn(sample) for sample in self._samples]))
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from qaclims_path.compute.windows import pooled, tissue_share
-from qaclims_path.engine.task import Batch, Moment
+from qaclims_path.engine.task import Batch, StepInfo
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.methods.method import Method, Seen, per_class
 from qaclims_path.pipeline.cam.teacher import Scene, Teacher
@@ -47,7 +47,7 @@ class CamTask:
         """What losses are means over."""
         return {"images": float(len(batch["present"])), "pairs": float(batch["present"].sum())}
 
-    def step(self, batch: Batch, moment: Moment) -> Mapping[str, Tensor]:
+    def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
         """Losses of one piece of a batch."""
         images, present = batch["image"], batch["present"]
         logits = self.maps(images).maps.float()
@@ -59,18 +59,18 @@ class CamTask:
             activations=activations,
             scores=pooled(logits, tissue),
             present=present,
-            images=moment.counts["images"],
-            pairs=moment.counts["pairs"],
-            progress=moment.progress,
+            images=info.counts["images"],
+            pairs=info.counts["pairs"],
+            progress=info.progress,
         )
         parts = self._method.map_losses(seen)
         loss = torch.stack([*parts.values()]).sum()
         image, label = present.nonzero(as_tuple=True)
         areas = activations.detach().mean((-2, -1))[image, label]
         watched = self._per_class("area", *per_class(areas, label, present.shape[1]))
-        if self._teacher is not None and self._method.needs_judge(moment.progress) and len(label):
+        if self._teacher is not None and self._method.needs_judge(info.progress) and len(label):
             pixels = self.maps.normalise(images) if self._published_pixels else images
-            told = self._teacher.losses(self._method, Scene(pixels, tissue, present, batch["id"]), activations, moment)
+            told = self._teacher.losses(self._method, Scene(pixels, tissue, present, batch["id"]), activations, info)
             loss = loss + told.pop("loss")
             watched |= self._per_class("background_similarity", told.pop("similar"), told.pop("shown"))
             parts = {**parts, **told}

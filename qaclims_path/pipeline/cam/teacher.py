@@ -9,7 +9,7 @@ from torch import Tensor
 from qaclims_path.compute.chunks import in_chunks
 from qaclims_path.compute.regions import enlarge
 from qaclims_path.compute.windows import WHITE, centred, mean_vector, turned, window
-from qaclims_path.engine.task import Moment
+from qaclims_path.engine.task import StepInfo
 from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.models.methods.method import Method, Pairs, cosines, part_of, per_class
 from qaclims_path.types import PairTexts
@@ -89,7 +89,7 @@ class Teacher:
         background = words.background if words.background is None else self._moved(words.background)
         self.words = Words(words.lookup, classes, background)
 
-    def losses(self, method: Method, scene: Scene, activations: Tensor, moment: Moment) -> dict[str, Tensor]:
+    def losses(self, method: Method, scene: Scene, activations: Tensor, info: StepInfo) -> dict[str, Tensor]:
         """Losses between regions and texts, `loss` being their sum, with gradients for the activations (B C h w).
 
         Besides the losses there are `similar` and `shown`: C each, the summed cosine of backgrounds with their class's
@@ -98,13 +98,13 @@ class Teacher:
         image, label = scene.present.nonzero(as_tuple=True)
         pairs = list(zip((scene.ids[i] for i in image.tolist()), label.tolist(), strict=True))
         texts = self._texts(pairs)
-        prepared = self._turned(self._prepared(scene, moment.step), moment.step)
+        prepared = self._turned(self._prepared(scene, info.step), info.step)
 
         def term(activations: Tensor, rows: slice) -> Mapping[str, Tensor]:
             owner, of = image[rows], label[rows]
-            maps = self._cut(activations[owner, of].float(), moment.step, scene.images.shape[-2:])
+            maps = self._cut(activations[owner, of].float(), info.step, scene.images.shape[-2:])
             maps = enlarge(maps, prepared.shape[-1], corners=self.corners)  # once for both sides of it
-            maps = self._turned(maps, moment.step)
+            maps = self._turned(maps, info.step)
             foreground = self._centred(self.judge.encode_regions(prepared, maps, owner))
             background = self._centred(self.judge.encode_regions(prepared, maps, owner, outside=True))
             some = part_of(texts, rows)
@@ -116,9 +116,9 @@ class Teacher:
                         label=of,
                         present=scene.present[owner],
                         texts=some,
-                        images=moment.counts["images"],
-                        total=moment.counts["pairs"],
-                        progress=moment.progress,
+                        images=info.counts["images"],
+                        total=info.counts["pairs"],
+                        progress=info.progress,
                         classes=self.words.classes,
                         words=self.words.background,
                     )
@@ -127,7 +127,7 @@ class Teacher:
             sums, shown = per_class(similar, of, scene.present.shape[1])
             return {**parts, "loss": torch.stack([*parts.values()]).sum(), "similar": sums, "shown": shown}
 
-        return in_chunks(term, [activations], len(pairs), self.chunk, scale=moment.scale)
+        return in_chunks(term, [activations], len(pairs), self.chunk, scale=info.scale)
 
     def _prepared(self, scene: Scene, step: int) -> Tensor:
         images = scene.images if self.pixels is None else window(scene.images, self.pixels, step, WHITE)

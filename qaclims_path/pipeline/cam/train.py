@@ -15,7 +15,7 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import SegmentationDataset, Transform, collate, open_dataset
 from qaclims_path.data.published import published_augmentation
 from qaclims_path.data.transforms import augment
-from qaclims_path.engine.distributed import Team, launch
+from qaclims_path.engine.distributed import Processes, launch
 from qaclims_path.engine.environment import environment
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.seeds import kept_random, seed_all
@@ -82,7 +82,7 @@ class _Place:
     root: Path
     out: Path
     corpus: Path | None
-    team: Team
+    processes: Processes
 
 
 def train_cam(
@@ -105,9 +105,9 @@ def train_cam(
     Example:
         >>> train_cam(load_options("bcss-wsss/cam"), Path("BCSS-WSSS"), Path("run"))  # doctest: +SKIP
     """
-    team = launch(running)
-    place = _Place(load_card(options.dataset), root, out, corpus, team)
-    team.led(lambda: _note(options, place))
+    processes = launch(running)
+    place = _Place(load_card(options.dataset), root, out, corpus, processes)
+    processes.on_leader(lambda: _note(options, place))
     teacher = _teacher(options, place) if _method(options).needs_judge(1.0) else None  # before anything that takes long
     start = _start(options, place)
     return _train(options, place, start, teacher)
@@ -127,7 +127,7 @@ def _note(options: TrainCamOptions, place: _Place) -> None:
         check_same(flat(before), flat(tree), place.out)
     else:
         write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
-    write_json(place.out / ENVIRONMENT, environment(place.team))
+    write_json(place.out / ENVIRONMENT, environment(place.processes))
 
 
 def _start(options: TrainCamOptions, place: _Place) -> Path | None:
@@ -164,8 +164,8 @@ def _train(options: TrainCamOptions, place: _Place, start: Path | None, teacher:
     )
     pictures = MapPictures(open_dataset(place.card, place.root, options.split, masks=False), network)
     out = place.out / CAM
-    result = fit(task, data, options.train, out, team=place.team, collate=collate, callbacks=[pictures])
-    place.team.led(lambda: _save(network, _weights(options, place, start, result), out))
+    result = fit(task, data, options.train, out, processes=place.processes, collate=collate, callbacks=[pictures])
+    place.processes.on_leader(lambda: _save(network, _weights(options, place, start, result), out))
     judge = teacher.judge.card.id if teacher else None
     return _report(options, place, result, judge=judge, images=len(data), notes=network.notes)
 
@@ -245,7 +245,7 @@ def _teacher(options: TrainCamOptions, place: _Place) -> Teacher:
     judge = load_judge(
         asked.id,
         revision=asked.revision,
-        device=str(place.team.device),
+        device=str(place.processes.device),
         dtype=asked.dtype,
         mode=asked.mode,
         fill=asked.fill,

@@ -15,7 +15,7 @@ from qaclims_path.compute.matching import matching_loss, pair_targets, placing_l
 from qaclims_path.compute.regions import Fill, compose, make_backdrop
 from qaclims_path.data.dataset import to_tensor
 from qaclims_path.data.record import Record
-from qaclims_path.engine.task import Batch, Moment
+from qaclims_path.engine.task import Batch, StepInfo
 from qaclims_path.language.captions import Captioner
 from qaclims_path.models.judges.open_clip import encode_short
 
@@ -167,14 +167,14 @@ class JudgeTask:
         heavy = [value for _, value in named if value.ndim >= 2]
         return [{"params": heavy, "lr": lr}, {"params": plain, "lr": lr, "weight_decay": 0.0}]
 
-    def step(self, batch: Batch, moment: Moment) -> Mapping[str, Tensor]:
+    def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
         """Losses of one piece of a batch."""
         network: Any = self.network
         present, device = batch["present"], batch["image"].device
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + moment.step)
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + info.step)
         mean, std = self._mean.to(device), self._std.to(device)
         views = make_views((batch["image"] - mean) / std, present, ((1 - mean) / std).flatten(), generator)
-        captions = make_captions(self._captioner, self._names, present, self._seed + 7919 * moment.step)
+        captions = make_captions(self._captioner, self._names, present, self._seed + 7919 * info.step)
         said = F.normalize(self._encode(captions.texts, device).float(), dim=-1)
         shown, places = self._look(views.pixels, len(present))
         scale = network.logit_scale.exp().clamp(max=MOST_SCALE)
@@ -185,9 +185,7 @@ class JudgeTask:
         if places is not None:
             placed = self._per_class((scale * places @ said.T).flatten(0, 1)).view(*places.shape[:2], -1)
             parts["placing"] = placing_loss(placed, present)
-            parts["regions"] = moment.progress * _regions(
-                named[len(present) : 2 * len(present)], placed, views, present
-            )
+            parts["regions"] = info.progress * _regions(named[len(present) : 2 * len(present)], placed, views, present)
         return {"loss": torch.stack([*parts.values()]).sum(), **{name: part.detach() for name, part in parts.items()}}
 
     def _encode(self, texts: list[str], device: torch.device) -> Tensor:

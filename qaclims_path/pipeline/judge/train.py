@@ -106,7 +106,7 @@ def train_judge(
         >>> train_judge(load_card("phantom"), Path("phantom"), Path("judge")).images  # doctest: +SKIP
         240
     """
-    team = launch(running)
+    processes = launch(running)
     split = split or training_split(card)
     if card.split(split).labels_from == "masks":
         raise UsageError(f"The labels of '{split}' come from masks, which this never opens. Choose another split.")
@@ -124,10 +124,10 @@ def train_judge(
     network = build(config, seed=options.seed, image_weights=image_weights)
     task = JudgeTask(network, tokenizer, captioner, card.names, colours, seed=options.seed)
     pictures = Pictures(records, len(card.names), options.size, turn=card.domain != "natural")
-    result = fit(task, pictures, _train_options(options, len(records)), out / TRAINING, team=team)
+    result = fit(task, pictures, _train_options(options, len(records)), out / TRAINING, processes=processes)
     network.load_state_dict(load_file(result.weights))
     notes = _notes(card, split, records, options)
-    team.led(lambda: save(out, network, config, tokenizer, notes))
+    processes.on_leader(lambda: save(out, network, config, tokenizer, notes))
     parameters = sum(value.numel() for value in network.parameters())
     return _report(card, split, listed, records, out, parameters, result, str(notes["warning"]))
 

@@ -20,7 +20,7 @@ from qaclims_path.data.transforms import augment
 from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.settings import RunSettings, TrainOptions, check_watched
-from qaclims_path.engine.task import Batch, Moment
+from qaclims_path.engine.task import Batch, StepInfo
 from qaclims_path.errors import UsageError
 from qaclims_path.files.maps import MapReader
 from qaclims_path.models.boundary import STRIDE, BoundaryNet
@@ -95,7 +95,7 @@ class BoundaryTask:
         """The branch."""
         return self._boundaries.parameter_groups(lr)
 
-    def step(self, batch: Batch, moment: Moment) -> Mapping[str, Tensor]:  # noqa: ARG002 - the engine's signature
+    def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:  # noqa: ARG002 - the engine's signature
         """Losses of one piece of a batch."""
         edges = self._boundaries(batch["image"]).float().sigmoid()
         labels = batch["mask"][:, ::STRIDE, ::STRIDE]
@@ -128,18 +128,18 @@ def train_boundary(
         >>> train_boundary(Path("run"), Path("VOC2012"), BoundaryOptions(split="train_aug")).steps  # doctest: +SKIP
         1983
     """
-    team = launch(running)
+    processes = launch(running)
     with MapReader(run / "cams" / options.split) as reader:
         card = card_of(run, reader, dataset)
     folder = run / BOUNDARY
     labels = folder / "labels"
-    ignored = team.led(lambda: _make_labels(run, root, labels, options, card, protocol, threads))
+    ignored = processes.on_leader(lambda: _make_labels(run, root, labels, options, card, protocol, threads))
     records = pseudo_records(list_records(card, root, options.split), labels)
     transform = augment(options.size, options.train.seed, tissue=card.domain == "pathology", zoom=options.zoom)
     data = SegmentationDataset(pseudo_card(card), records, transform=transform)
     task = BoundaryTask(_network(run, options, card), card.background_index, options.radius)
-    result = fit(task, data, options.train, folder / "training", team=team, collate=collate)
-    team.led(lambda: _save(task, result, folder))
+    result = fit(task, data, options.train, folder / "training", processes=processes, collate=collate)
+    processes.on_leader(lambda: _save(task, result, folder))
     return BoundaryReport(str(folder), card.name, len(data), result.steps, result.means, ignored)
 
 

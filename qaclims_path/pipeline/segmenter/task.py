@@ -13,7 +13,7 @@ from qaclims_path.compute.scores import score
 from qaclims_path.data.card import IGNORE
 from qaclims_path.data.dataset import SegmentationDataset, to_tensor
 from qaclims_path.data.protocol import Protocol
-from qaclims_path.engine.task import Batch, EpochEnd, Moment
+from qaclims_path.engine.task import Batch, EpochEnd, StepInfo
 from qaclims_path.errors import UsageError
 from qaclims_path.models.segmenters.losses import losses, marked, pixel_weight
 from qaclims_path.models.segmenters.segmenter import Segmenter
@@ -50,9 +50,9 @@ class SegTask:
         """The weight of all pixels that losses are means over."""
         return {"weight": pixel_weight(batch["mask"], batch["weight"], self.class_weights)}
 
-    def step(self, batch: Batch, moment: Moment) -> Mapping[str, Tensor]:
+    def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
         """Losses of one piece of a batch, summed over all scales that the network looks at."""
-        pixels = marked(batch["mask"], batch["weight"], moment.counts["weight"])
+        pixels = marked(batch["mask"], batch["weight"], info.counts["weight"])
         weights = None if self.class_weights is None else self.class_weights.to(batch["image"].device)
         try:
             every = self.segmenter.several(batch["image"])
@@ -88,7 +88,7 @@ class LabelPictures:
 
     def __call__(self, end: EpochEnd) -> None:
         """Log one sheet, a row per image."""
-        if end.team.leads:
+        if end.processes.is_leader:
             rows = [self._drawn(labels, picture) for labels, _, picture in self._opened]
             width = max(row.shape[1] for row in rows)
             padded = [np.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=PAPER) for row in rows]
@@ -121,7 +121,7 @@ class Validation:
 
     def __call__(self, end: EpochEnd) -> Mapping[str, float]:
         """Mean IoU of the whole split, on the process that leads."""
-        if not end.team.leads:
+        if not end.processes.is_leader:
             return {}
         card = self._data.card
         counted = Confusion(len(card.names))

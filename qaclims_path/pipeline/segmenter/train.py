@@ -103,22 +103,22 @@ def train_seg(
     Example:
         >>> train_seg(load_seg_options("bcss-wsss/cam"), Path("BCSS-WSSS"), Path("run")).best  # doctest: +SKIP
     """
-    team = launch(running)
+    processes = launch(running)
     card = load_card(options.dataset)
     rules = _rules(card, options.protocol)
     folder = out / PLACE
-    labelled = team.led(lambda: _labelled(options, card, rules, root, out, masks))
+    labelled = processes.on_leader(lambda: _labelled(options, card, rules, root, out, masks))
     channels = channels_of(card, rules)
     transform = strong_augmentation(options.augment, card.domain, options.train.seed)
     data = SegTiles(labelled, len(channels), transform, least=options.loss.least)
-    weights = team.led(lambda: _class_weights(options, data, channels))
+    weights = processes.on_leader(lambda: _class_weights(options, data, channels))
     segmenter = _segmenter(options, card, rules, channels, labelled)
-    team.led(lambda: _note(options, labelled, folder))  # what cannot be built is no beginning
+    processes.on_leader(lambda: _note(options, labelled, folder))  # what cannot be built is no beginning
     task = SegTask(segmenter, options.loss, weights, options.network.head_factor)
     pictures = LabelPictures(data, segmenter, card.palette)
     callbacks: list[LabelPictures | Validation] = [pictures, *_validation(options, card, rules, root, segmenter)]
-    result = fit(task, data, _watching(options), folder, team=team, collate=collate, callbacks=callbacks)
-    team.led(lambda: _save(segmenter, result, folder))
+    result = fit(task, data, _watching(options), folder, processes=processes, collate=collate, callbacks=callbacks)
+    processes.on_leader(lambda: _save(segmenter, result, folder))
     return _report(options, out, segmenter, labelled, result)
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from qaclims_path.cli.train import app
-from qaclims_path.engine.task import Moment
+from qaclims_path.engine.task import StepInfo
 from qaclims_path.errors import BadConfig, BadFile, NotRegistered, UsageError
 from qaclims_path.files.images import read_image
 from qaclims_path.models.camnet import CamNet
@@ -214,7 +214,7 @@ def batch_of(images: torch.Tensor, present: list[list[int]]) -> dict:
 
 def step(task: CamTask, batch: dict) -> dict[str, torch.Tensor]:
     task.network.zero_grad()
-    found = task.step(batch, Moment(1, 10, 0, task.counts(batch)))
+    found = task.step(batch, StepInfo(1, 10, 0, task.counts(batch)))
     found["loss"].backward()
     return found
 
