@@ -20,7 +20,7 @@ FOREIGN_ARGUMENT = "unexpected keyword argument"
 
 
 @dataclass(frozen=True)
-class Plan:
+class BackboneSpec:
     """What is needed to build a backbone again, without weights and without a network.
 
     Attributes:
@@ -38,16 +38,16 @@ class Plan:
     std: tuple[float, ...] | None = None
 
 
-def plan_backbone(name: str) -> Plan:
+def find_backbone(name: str) -> BackboneSpec:
     """Look a backbone up: a timm name, `hf-hub:owner/name[@revision]`, or `local-dir:PATH` with a timm `config.json`.
 
     Example:
-        >>> plan_backbone("resnet50").architecture
+        >>> find_backbone("resnet50").architecture
         'resnet50'
     """
     if not name.startswith((HUB, LOCAL)):
         if timm.is_model(name.split(".", maxsplit=1)[0]):
-            return Plan(name, name)
+            return BackboneSpec(name, name)
         close = get_close_matches(name, timm.list_models(), n=3)
         meant = f" Did you mean {', '.join(close)}?" if close else ""
         raise UsageError(f"timm has no backbone '{name}'.{meant} Models of the hub are named hf-hub:owner/name.")
@@ -65,7 +65,7 @@ def plan_backbone(name: str) -> Plan:
         raise BadFile(f"{name} has the architecture '{architecture}', which timm {timm.__version__} does not know.")
     pixels = settings.get("pretrained_cfg", settings)
     mean, std = (tuple(pixels[key]) if key in pixels else None for key in ("mean", "std"))
-    return Plan(model_name(model), architecture, settings.get("model_args") or {}, mean, std)
+    return BackboneSpec(model_name(model), architecture, settings.get("model_args") or {}, mean, std)
 
 
 def split_revision(name: str) -> tuple[str, str | None]:
@@ -86,7 +86,7 @@ class Backbone(nn.Module):
     and register tokens left out, and take images of any size by scaling them to a whole number of patches.
 
     Attributes:
-        plan: How to build it again.
+        spec: How to build it again.
         width: Channels of the feature map.
         stride: Pixels per cell of the feature map.
     """
@@ -94,18 +94,18 @@ class Backbone(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, plan: Plan, *, stride: int = 16, dilated: bool = True) -> None:
+    def __init__(self, spec: BackboneSpec, *, stride: int = 16, dilated: bool = True) -> None:
         """Build it with random weights.
 
         Args:
-            plan: What to build.
+            spec: What to build.
             stride: 8, 16 or 32 for convolutional backbones; a model of tokens keeps the size of its patch.
             dilated: Whether the stages whose stride was taken away get wider kernels in its place. The published
                 ResNet-50 did not.
         """
         super().__init__()
-        self.plan = plan
-        self.model = _build(plan, stride)
+        self.spec = spec
+        self.model = _build(spec, stride)
         self._prefix = int(getattr(self.model, "num_prefix_tokens", 0))
         self._patch = _patch_size(self.model)
         self._channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
@@ -113,13 +113,13 @@ class Backbone(nn.Module):
         self.stride = self._patch or _stride(self.model)
         if not self._patch and self.stride != stride:
             raise UsageError(
-                f"The backbone '{plan.source}' has the stride {self.stride}, which cannot be changed to {stride}. "
+                f"The backbone '{spec.source}' has the stride {self.stride}, which cannot be changed to {stride}. "
                 f"Set the stride to {self.stride}, or choose a ResNet, ConvNeXt, MobileNetV2 or a model of tokens."
             )
         if not dilated:
             _undilate(self.model)
         pixels = self.model.pretrained_cfg
-        for name, value in (("mean", plan.mean), ("std", plan.std)):
+        for name, value in (("mean", spec.mean), ("std", spec.std)):
             self.register_buffer(name, torch.tensor(value or pixels[name]).view(3, 1, 1), persistent=False)
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -146,20 +146,20 @@ class Backbone(nn.Module):
         return [parameter for name, parameter in self.model.named_parameters() if name in names]
 
 
-def _build(plan: Plan, stride: int) -> Any:  # noqa: ANN401 - timm carries no types
+def _build(spec: BackboneSpec, stride: int) -> Any:  # noqa: ANN401 - timm carries no types
     """The timm model, asked first for a stride and then for images of any size; some understand neither."""
-    arguments = {key: value for key, value in plan.arguments.items() if key not in ("num_classes", "global_pool")}
+    arguments = {key: value for key, value in spec.arguments.items() if key not in ("num_classes", "global_pool")}
     for extra in ({"output_stride": stride}, {"dynamic_img_size": True}, {}):
         try:
             return timm.create_model(
-                plan.architecture, pretrained=False, num_classes=0, global_pool="", **{**arguments, **extra}
+                spec.architecture, pretrained=False, num_classes=0, global_pool="", **{**arguments, **extra}
             )
         except TypeError as error:
             if not extra or FOREIGN_ARGUMENT not in str(error):
-                raise UsageError(f"timm cannot build the backbone '{plan.source}': {error}.") from error
+                raise UsageError(f"timm cannot build the backbone '{spec.source}': {error}.") from error
         except (AssertionError, NotImplementedError, ValueError, KeyError) as error:
             raise UsageError(
-                f"timm cannot build the backbone '{plan.source}' with stride {stride}. Choose 8, 16 or 32, or another "
+                f"timm cannot build the backbone '{spec.source}' with stride {stride}. Choose 8, 16 or 32, or another "
                 f"backbone.{f' It says: {error}.' if str(error) else ''}"
             ) from error
     raise AssertionError("the last attempt returns or raises")

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.atomic import write_json
-from qaclims_path.models.backbones import Backbone, Plan
-from qaclims_path.models.saving import fill_network, plan_of, save_network
+from qaclims_path.models.backbones import Backbone, BackboneSpec
+from qaclims_path.models.saving import backbone_settings, fill_network, save_network
 
 SETTINGS, WEIGHTS = "boundary.json", "boundary.safetensors"
 SCHEMA = 1
@@ -30,27 +30,27 @@ class BoundaryNet(nn.Module):
     Pixels go in as they are, in 0..1.
 
     Example:
-        >>> net = BoundaryNet(plan_backbone("resnet18"))  # doctest: +SKIP
+        >>> net = BoundaryNet(find_backbone("resnet18"))  # doctest: +SKIP
         >>> net.edges(torch.rand(1, 3, 64, 64)).shape  # doctest: +SKIP
         torch.Size([1, 16, 16])
     """
 
-    def __init__(self, plan: Plan, *, stride: int = 16, dilated: bool = True) -> None:
+    def __init__(self, spec: BackboneSpec, *, stride: int = 16, dilated: bool = True) -> None:
         """Build it with random weights.
 
         Args:
-            plan: Of the backbone.
+            spec: Of the backbone.
             stride: Of its last features, in pixels.
             dilated: See `Backbone`.
         """
         super().__init__()
-        self.backbone = Backbone(plan, stride=stride, dilated=dilated).requires_grad_(requires_grad=False).eval()
+        self.backbone = Backbone(spec, stride=stride, dilated=dilated).requires_grad_(requires_grad=False).eval()
         self._settings = {"stride": stride, "dilated": dilated}
         side = 8 * COARSEST
         levels = self._features(torch.zeros(1, 3, side, side))
         if levels[0].shape[-1] * COARSEST < side:
             raise UsageError(
-                f"The finest features of the backbone '{plan.source}' have {side // levels[0].shape[-1]} pixels per "
+                f"The finest features of the backbone '{spec.source}' have {side // levels[0].shape[-1]} pixels per "
                 "cell, too coarse for boundaries. Choose a ResNet, MobileNet, EfficientNet or ConvNeXt."
             )
         self.reduce = nn.ModuleList(
@@ -89,7 +89,9 @@ class BoundaryNet(nn.Module):
     def save(self, folder: Path) -> None:
         """Write `boundary.safetensors` and, when that is complete, `boundary.json`."""
         save_network(folder / WEIGHTS, self)
-        write_json(folder / SETTINGS, {"schema": SCHEMA, "backbone": plan_of(self.backbone), **self._settings})
+        write_json(
+            folder / SETTINGS, {"schema": SCHEMA, "backbone": backbone_settings(self.backbone), **self._settings}
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -97,7 +99,7 @@ class BoundaryNet(nn.Module):
         path = folder / SETTINGS
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            plan, stride, dilated = Plan(**found["backbone"]), int(found["stride"]), bool(found["dilated"])
+            spec, stride, dilated = BackboneSpec(**found["backbone"]), int(found["stride"]), bool(found["dilated"])
             schema = found["schema"]
         except FileNotFoundError as error:
             raise BadFile(
@@ -107,7 +109,7 @@ class BoundaryNet(nn.Module):
             raise BadFile(f"{path} cannot be read: {error!r}. Copy it again from its run.") from error
         if schema != SCHEMA:
             raise BadFile(f"{path} has schema {schema}, but this version reads {SCHEMA}. Update qaclims_path.")
-        net = cls(plan, stride=stride, dilated=dilated)
+        net = cls(spec, stride=stride, dilated=dilated)
         fill_network(net, folder / WEIGHTS, folder / SETTINGS)
         return net.eval()
 
@@ -116,7 +118,7 @@ class BoundaryNet(nn.Module):
         model = self.backbone.model
         if not hasattr(model, "forward_intermediates"):
             raise UsageError(
-                f"The backbone '{self.backbone.plan.source}' does not show the features of its stages. Choose a "
+                f"The backbone '{self.backbone.spec.source}' does not show the features of its stages. Choose a "
                 "ResNet, MobileNet, EfficientNet or ConvNeXt."
             )
         pixels = self.backbone.normalise(images).to(next(model.parameters()).dtype)

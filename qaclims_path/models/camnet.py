@@ -12,8 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.hub import HUB, LOCAL
-from qaclims_path.models.backbones import Backbone, Plan, plan_backbone
-from qaclims_path.models.saving import fill_network, plan_of, save_network
+from qaclims_path.models.backbones import Backbone, BackboneSpec, find_backbone
+from qaclims_path.models.saving import backbone_settings, fill_network, save_network
 from qaclims_path.models.weights import load_backbone, pretrained_weights, read_weights
 
 SETTINGS, WEIGHTS = "camnet.json", "camnet.safetensors"
@@ -51,7 +51,7 @@ class CamNet(nn.Module):
 
     def __init__(
         self,
-        backbone: str | Plan,
+        backbone: str | BackboneSpec,
         classes: Sequence[str],
         *,
         stride: int = 16,
@@ -78,7 +78,7 @@ class CamNet(nn.Module):
         self.classes = tuple(classes)
         self.freeze_bn = freeze_bn
         self.backbone = Backbone(
-            plan_backbone(backbone) if isinstance(backbone, str) else backbone, stride=stride, dilated=dilated
+            find_backbone(backbone) if isinstance(backbone, str) else backbone, stride=stride, dilated=dilated
         )
         self.stride = self.backbone.stride
         self.head = nn.Conv2d(self.backbone.width, len(self.classes), 1, bias=False)
@@ -119,7 +119,12 @@ class CamNet(nn.Module):
         save_network(folder / WEIGHTS, self)
         write_json(
             folder / SETTINGS,
-            {"schema": SCHEMA, "classes": list(self.classes), "backbone": plan_of(self.backbone), **self._settings},
+            {
+                "schema": SCHEMA,
+                "classes": list(self.classes),
+                "backbone": backbone_settings(self.backbone),
+                **self._settings,
+            },
         )
 
     @classmethod
@@ -138,10 +143,10 @@ class CamNet(nn.Module):
                 "Use the data set that it was trained on, or train again."
             )
         try:
-            plan = Plan(**settings["backbone"])
+            spec = BackboneSpec(**settings["backbone"])
         except TypeError as error:  # a key that is unknown or lacks
             raise BadFile(f"{place / SETTINGS} cannot be read: {error!r}. Copy it again from its run.") from error
-        net = cls(plan, settings["classes"], stride=settings["stride"], dilated=settings["dilated"])
+        net = cls(spec, settings["classes"], stride=settings["stride"], dilated=settings["dilated"])
         fill_network(net, place / WEIGHTS, place / SETTINGS)
         return net.eval()
 

@@ -25,7 +25,7 @@ def fill_network(network: nn.Module, path: Path, settings: Path) -> None:
     network.load_state_dict(state)
 
 
-def plan_of(backbone: Backbone) -> dict[str, Any]:
-    """The plan that builds a backbone again, with the colours that it is normalised with."""
+def backbone_settings(backbone: Backbone) -> dict[str, Any]:
+    """The spec that builds a backbone again, with the colours that it is normalised with."""
     colours = {"mean": backbone.mean.flatten().tolist(), "std": backbone.std.flatten().tolist()}
-    return {**asdict(backbone.plan), **colours}
+    return {**asdict(backbone.spec), **colours}

@@ -95,7 +95,7 @@ def load_backbone(backbone: Backbone, state: Mapping[str, Tensor], source: objec
     missing = [key for key in wanted if key not in found and not key.endswith("num_batches_tracked")]
     if missing:
         raise BadFile(
-            f"{source} does not fit the backbone '{backbone.plan.source}': it lacks {len(missing)} of its "
+            f"{source} does not fit the backbone '{backbone.spec.source}': it lacks {len(missing)} of its "
             f"{len(wanted)} tensors ({_some(missing)}). Choose the backbone that the weights were made with."
         )
     wrong = [
@@ -105,7 +105,7 @@ def load_backbone(backbone: Backbone, state: Mapping[str, Tensor], source: objec
     ]
     if wrong:
         raise BadFile(
-            f"{source} does not fit the backbone '{backbone.plan.source}': {len(wrong)} tensors have another shape "
+            f"{source} does not fit the backbone '{backbone.spec.source}': {len(wrong)} tensors have another shape "
             f"({_some(wrong, '; ')}). Choose the backbone that the weights were made with."
         )
     model.load_state_dict({key: found[key] for key in wanted if key in found}, strict=False)

@@ -35,7 +35,7 @@ from qaclims_path.data.phantoms.tiles import phantom_tiles
 from qaclims_path.data.record import ImageFile, Record
 from qaclims_path.files.maps import ImageMaps, MapReader, MapWriter
 from qaclims_path.models.camnet import CamNet
-from qaclims_path.models.inference import ready
+from qaclims_path.models.inference import for_inference
 from qaclims_path.pipeline.cam.multiscale import MapMaker, split_maps
 
 CLASSES = 20
@@ -209,7 +209,7 @@ def measure(tiles: Tiles, net: CamNet, folders: dict[str, Path], rounds: int) ->
     """Run everything in turns, the best round counts; returns the bars that were missed."""
     cpu = torch.device("cpu")
     wanted = published(tiles, net, folders["published"])
-    fp32, bf16 = ready(net, cpu, "fp32"), ready(net, cpu, "bf16")
+    fp32, bf16 = for_inference(net, cpu, "fp32"), for_inference(net, cpu, "bf16")
     works: dict[str, Callable[[], object]] = {
         "published": lambda: published(tiles, net, folders["published"]),
         "fp32": lambda: ours(tiles, fp32, folders["fp32"]),

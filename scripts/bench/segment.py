@@ -30,9 +30,9 @@ from torch.nn import functional as F
 
 from qaclims_path.data.phantoms.slide import PhantomSpec, paint_slide
 from qaclims_path.data.phantoms.write import write_slide
-from qaclims_path.models.backbones import plan_backbone
+from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.segmenters.segmenter import Segmenter
-from qaclims_path.models.segmenters.spec import Channel, Spec
+from qaclims_path.models.segmenters.spec import Channel, SegmenterSpec
 from qaclims_path.pipeline.inference.inputs import SegmentInputs, SegmentTask, collect
 from qaclims_path.pipeline.inference.model import SegmentModel, TileScores
 from qaclims_path.pipeline.inference.options import SegmentOptions
@@ -68,7 +68,7 @@ def taught(encoder: str, folder: Path) -> Path:
     torch.manual_seed(0)
     channels = tuple(Channel(name, name, color, code) for code, (name, color) in enumerate(CLASSES))
     about = {"domain": "pathology", "dataset": "phantom"}
-    segmenter = Segmenter(Spec("unet", plan_backbone(encoder), channels, {}, 0.5, about)).train()
+    segmenter = Segmenter(SegmenterSpec("unet", find_backbone(encoder), channels, {}, 0.5, about)).train()
     optimiser = torch.optim.AdamW(segmenter.parameters(), lr=2e-3)
     painted = [paint_slide(seed, (128, 128), patient=f"FK-{seed % 4:04d}") for seed in range(48)]
     images = torch.stack([torch.from_numpy(pixels) for pixels, _ in painted]).permute(0, 3, 1, 2).float() / 255

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import torch
 
+from qaclims_path.compute.devices import Precision, fastest_precision
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.processes import end_with_parent
-from qaclims_path.models.inference import Precision, fastest_precision
 from reproduce.marks import check_mark
 from reproduce.phantom import paint
 from reproduce.pictures import draw_pictures

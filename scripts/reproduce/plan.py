@@ -8,11 +8,12 @@ from typing import Literal
 
 import torch
 
+from qaclims_path.compute.devices import Precision
 from qaclims_path.config import read_yaml, settings_of
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.models.camnet import CamNet
-from qaclims_path.models.inference import Precision, ready
+from qaclims_path.models.inference import for_inference
 from qaclims_path.pipeline.run.options import RunOptions, load_run
 from qaclims_path.pipeline.run.stages import STAGES
 from reproduce.phantom import tiles_of
@@ -199,7 +200,7 @@ def spent(run: Path) -> tuple[float, float] | None:
 def second_per_look(precision: Precision) -> float:
     """Seconds that the backbone takes to look at one image of 224 px, measured now."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    net = ready(CamNet("mobilenetv2_100", ("a", "b"), weights="none"), device, precision)
+    net = for_inference(CamNet("mobilenetv2_100", ("a", "b"), weights="none"), device, precision)
     images = torch.rand(4, 3, 224, 224, device=device)
     with torch.inference_mode():
         net(images)

@@ -10,9 +10,9 @@ from qaclims_path.cli.segment import segment
 from qaclims_path.data.phantoms.slide import PhantomSpec
 from qaclims_path.data.phantoms.write import write_slide
 from qaclims_path.errors import QaclimsError, UsageError
-from qaclims_path.models.backbones import plan_backbone
+from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.segmenters.segmenter import Segmenter
-from qaclims_path.models.segmenters.spec import Channel, Spec
+from qaclims_path.models.segmenters.spec import Channel, SegmenterSpec
 
 COMMON = ["--size", "128", "--precision", "fp32", "--device", "cpu"]
 
@@ -23,7 +23,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     channels = (Channel("tumor", "Tumor", (255, 0, 0), 0), Channel("stroma", "Stroma", (0, 200, 0), 1))
     torch.manual_seed(0)
-    spec = Spec("unet", plan_backbone("test_resnet"), channels, {}, 0.5, {"domain": "pathology"})
+    spec = SegmenterSpec("unet", find_backbone("test_resnet"), channels, {}, 0.5, {"domain": "pathology"})
     Segmenter(spec).eval().save_pretrained(folder / "seg")
     return folder
 

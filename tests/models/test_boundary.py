@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.models.backbones import plan_backbone
+from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.boundary import SETTINGS, WEIGHTS, BoundaryNet
 
 
 @pytest.fixture(scope="module")
 def net() -> BoundaryNet:
     torch.manual_seed(0)
-    return BoundaryNet(plan_backbone("test_resnet"))
+    return BoundaryNet(find_backbone("test_resnet"))
 
 
 @pytest.mark.parametrize("size", [(64, 64), (75, 101), (33, 48)])
@@ -46,7 +46,7 @@ def test_what_is_saved_is_loaded(net, tmp_path):
 
 def test_kernels_that_are_not_dilated_stay_so(tmp_path):
     torch.manual_seed(0)
-    narrow = BoundaryNet(plan_backbone("test_resnet"), dilated=False)
+    narrow = BoundaryNet(find_backbone("test_resnet"), dilated=False)
     narrow.save(tmp_path)
     images = torch.rand(1, 3, 64, 64)
     assert torch.equal(BoundaryNet.load(tmp_path).edges(images), narrow.edges(images))
@@ -71,4 +71,4 @@ def test_a_folder_without_a_network_says_how_to_train_one(net, tmp_path):
 
 def test_a_backbone_without_fine_features_is_refused():
     with pytest.raises(UsageError, match="too coarse"):
-        BoundaryNet(plan_backbone("test_vit"))
+        BoundaryNet(find_backbone("test_vit"))

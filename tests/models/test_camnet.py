@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.models.backbones import Backbone, plan_backbone, split_revision
+from qaclims_path.models.backbones import Backbone, find_backbone, split_revision
 from qaclims_path.models.camnet import CamNet, class_scores
 
 CLASSES = ["tumor", "stroma", "lymphocyte"]
@@ -65,7 +65,7 @@ def test_pixels_are_normalised_inside(images):
 
 def test_patch_tokens_keep_their_places_and_lose_class_and_registers(hub_folder):
     folder, model = hub_folder
-    backbone = Backbone(plan_backbone(f"local-dir:{folder}"))
+    backbone = Backbone(find_backbone(f"local-dir:{folder}"))
     backbone.model.load_state_dict(model.state_dict(), strict=False)
     picture = torch.rand(1, 3, 64, 64)
     tokens = backbone.model.eval().forward_features(backbone.normalise(picture))

@@ -2,10 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from qaclims_path.compute.devices import fastest_precision
 from qaclims_path.errors import UsageError
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.fusing import JoinedConv, fused
-from qaclims_path.models.inference import fastest_precision, ready
+from qaclims_path.models.inference import for_inference
 
 CPU = torch.device("cpu")
 
@@ -30,7 +31,7 @@ def trained(name):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_ready_computes_the_same(name, norms, precision):
     net, images = trained(name), torch.rand(2, 3, 64, 64)
-    fast = ready(net, CPU, precision)
+    fast = for_inference(net, CPU, precision)
     before, after = (sum(isinstance(module, nn.BatchNorm2d) for module in each.modules()) for each in (net, fast))
     assert (before > 0) == norms
     assert after <= before // 10
@@ -111,4 +112,4 @@ def test_precision_is_chosen_without_measuring():
     assert fastest_precision(CPU) in {"fp32", "bf16"}
     assert fastest_precision(CPU) == fastest_precision(CPU)
     with pytest.raises(UsageError, match="fp16 is slow on a CPU"):
-        ready(CamNet("test_resnet", ["a"]), CPU, "fp16")
+        for_inference(CamNet("test_resnet", ["a"]), CPU, "fp16")

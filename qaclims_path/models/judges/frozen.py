@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from qaclims_path.compute.devices import device_of
 from qaclims_path.compute.regions import Fill, Mode, make_backdrop, region_views
 from qaclims_path.errors import UsageError
-from qaclims_path.models.devices import device_of
 from qaclims_path.registry import suggest
 from qaclims_path.types import JudgeCard
 

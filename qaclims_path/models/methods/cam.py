@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qaclims_path.compute import losses
 from qaclims_path.models.methods import METHODS
-from qaclims_path.models.methods.method import Pairs, Seen, mean_over_images
+from qaclims_path.models.methods.method import MapBatch, PairBatch, mean_over_images
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -35,7 +35,7 @@ class Cam:
         """The sigmoid of the maps."""
         return torch.sigmoid(logits)
 
-    def map_losses(self, seen: Seen) -> dict[str, Tensor]:
+    def map_losses(self, seen: MapBatch) -> dict[str, Tensor]:
         """Classification, and area where it has a weight."""
         told = losses.classification(seen.scores, seen.present)
         out = {"classification": self.classification * mean_over_images(told, seen)}
@@ -43,6 +43,6 @@ class Cam:
             out["area"] = self.area * mean_over_images(losses.area(seen.activations), seen)
         return out
 
-    def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:  # noqa: ARG002
+    def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:  # noqa: ARG002
         """None."""
         return {}

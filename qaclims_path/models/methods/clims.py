@@ -10,8 +10,8 @@ from torch import Tensor
 from qaclims_path.compute import losses
 from qaclims_path.models.methods import METHODS
 from qaclims_path.models.methods.method import (
-    Pairs,
-    Seen,
+    MapBatch,
+    PairBatch,
     cosines,
     floor_loss,
     mean_over_pairs,
@@ -59,12 +59,12 @@ class Clims:
         """The sigmoid of the maps."""
         return torch.sigmoid(logits - self.shift)
 
-    def map_losses(self, seen: Seen) -> dict[str, Tensor]:
+    def map_losses(self, seen: MapBatch) -> dict[str, Tensor]:
         """Area, and classification and floor where they have a weight."""
         found = published_map_losses(seen, area=self.area, classification=self.classification)
         return found | floor_loss(seen, self.floor, self.floor_area)
 
-    def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:
+    def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:
         """The three published losses between regions and texts."""
         name = pairs.texts.features[pairs.texts.label]
         fits = losses.object_text_matching(cosines(pairs.foreground, name))

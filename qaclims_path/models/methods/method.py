@@ -11,7 +11,7 @@ from qaclims_path.types import PairTexts
 
 
 @dataclass(frozen=True)
-class Seen:
+class MapBatch:
     """The maps of a batch.
 
     Attributes:
@@ -19,7 +19,7 @@ class Seen:
         scores: B C, the pooled logits.
         present: B C, bool.
         images: Images that a mean is taken over: B, or the mean B of all processes and pieces of a batch.
-        pairs: Pairs (an image and a class present in it) that a mean is taken over, likewise.
+        pairs: PairBatch (an image and a class present in it) that a mean is taken over, likewise.
         progress: Share of the training that is done, 0..1.
     """
 
@@ -32,7 +32,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PairBatch:
     """What the judge made of P pairs of a batch; they may be seen a few at a time.
 
     Attributes:
@@ -41,9 +41,9 @@ class Pairs:
         label: P, the class.
         present: P C, bool: all classes in the image.
         texts: Of the pairs.
-        images: As in `Seen`.
-        total: Pairs that a mean is taken over; not what happens to be here.
-        progress: As in `Seen`.
+        images: As in `MapBatch`.
+        total: PairBatch that a mean is taken over; not what happens to be here.
+        progress: As in `MapBatch`.
         classes: Texts of every class, as if there were C pairs; for methods that know more than a pair's own texts.
         words: L D, unit vectors of words for what is never the object: the same for all pairs.
     """
@@ -71,16 +71,16 @@ class Method(Protocol):
         """Maps B C h w in 0..1 that regions are cut with."""
         ...
 
-    def map_losses(self, seen: Seen) -> dict[str, Tensor]:
+    def map_losses(self, seen: MapBatch) -> dict[str, Tensor]:
         """Named and weighted losses that need no judge."""
         ...
 
-    def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:
+    def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:
         """Named and weighted losses between regions and texts; over parts of a batch they add up."""
         ...
 
 
-def published_map_losses(seen: Seen, *, area: float, classification: float) -> dict[str, Tensor]:
+def published_map_losses(seen: MapBatch, *, area: float, classification: float) -> dict[str, Tensor]:
     """Area, and classification where it has a weight: the losses of both published methods that need no judge."""
     out = {"area": area * mean_over_images(losses.area(seen.activations), seen)}
     if classification:
@@ -89,14 +89,14 @@ def published_map_losses(seen: Seen, *, area: float, classification: float) -> d
     return out
 
 
-def floor_loss(seen: Seen, weight: float, floor: float) -> dict[str, Tensor]:
+def floor_loss(seen: MapBatch, weight: float, floor: float) -> dict[str, Tensor]:
     """The penalty for present classes that lose their area, where it has a weight."""
     if not weight:
         return {}
     return {"floor": weight * mean_over_pairs(losses.area_floor(seen.activations, seen.present, floor), seen.pairs)}
 
 
-def mean_over_images(value: Tensor, seen: Seen) -> Tensor:
+def mean_over_images(value: Tensor, seen: MapBatch) -> Tensor:
     """A mean over the images here as its share of the mean over all processes."""
     return value * (len(seen.present) / seen.images)
 

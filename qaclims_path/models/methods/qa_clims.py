@@ -11,7 +11,14 @@ from qaclims_path.compute import losses
 from qaclims_path.compute.segments import owners
 from qaclims_path.compute.texts import mixed_texts
 from qaclims_path.models.methods import METHODS
-from qaclims_path.models.methods.method import Pairs, Seen, cosines, floor_loss, published_map_losses, sum_over_pairs
+from qaclims_path.models.methods.method import (
+    MapBatch,
+    PairBatch,
+    cosines,
+    floor_loss,
+    published_map_losses,
+    sum_over_pairs,
+)
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -53,12 +60,12 @@ class QaClims:
         """The sigmoid of the maps."""
         return torch.sigmoid(logits - self.shift)
 
-    def map_losses(self, seen: Seen) -> dict[str, Tensor]:
+    def map_losses(self, seen: MapBatch) -> dict[str, Tensor]:
         """Area, and classification and floor where they have a weight."""
         found = published_map_losses(seen, area=self.area, classification=self.classification)
         return found | floor_loss(seen, self.floor, self.floor_area)
 
-    def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:
+    def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:
         """The two published contrasts."""
         texts = pairs.texts
         own = mixed_texts(texts, self.label_share)

@@ -15,7 +15,14 @@ from torch import Tensor
 from qaclims_path.compute import losses
 from qaclims_path.compute.segments import owners, segment_softmean
 from qaclims_path.models.methods import METHODS
-from qaclims_path.models.methods.method import Pairs, Seen, cosines, floor_loss, mean_over_images, mean_over_pairs
+from qaclims_path.models.methods.method import (
+    MapBatch,
+    PairBatch,
+    cosines,
+    floor_loss,
+    mean_over_images,
+    mean_over_pairs,
+)
 from qaclims_path.types import PairTexts
 
 Weight = Annotated[float, Field(ge=0)]
@@ -74,7 +81,7 @@ class QaClimsPath:
             return torch.sigmoid(logits - self.shift)
         return shares(logits, present, rest=self.competition == "rest")
 
-    def map_losses(self, seen: Seen) -> dict[str, Tensor]:
+    def map_losses(self, seen: MapBatch) -> dict[str, Tensor]:
         """Classification, and the losses on areas."""
         told = losses.classification(seen.scores, seen.present)
         out = {"classification": self.classification * mean_over_images(told, seen)}
@@ -82,7 +89,7 @@ class QaClimsPath:
             out["area"] = self.area * mean_over_images(losses.area(seen.activations), seen)
         return out | floor_loss(seen, self.floor, self.floor_area)
 
-    def pair_losses(self, pairs: Pairs) -> dict[str, Tensor]:
+    def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:
         """The two contrasts, with the weight that language has by now."""
         weight = self.language(pairs.progress)
         return {
@@ -90,7 +97,7 @@ class QaClimsPath:
             "background": weight * self.background * mean_over_pairs(self._background(pairs), pairs.total),
         }
 
-    def _foreground(self, pairs: Pairs) -> Tensor:
+    def _foreground(self, pairs: PairBatch) -> Tensor:
         """P: a foreground fits its own texts better than any of the negatives."""
         own, of_class = self._fits(pairs.foreground, pairs)
         against = []
@@ -103,7 +110,7 @@ class QaClimsPath:
             against.append(_chosen(near, torch.ones_like(near, dtype=torch.bool)))
         return losses.foreground_contrast(own, *_joined(against, own), self.temperature)
 
-    def _background(self, pairs: Pairs) -> Tensor:
+    def _background(self, pairs: PairBatch) -> Tensor:
         """P: a background fits what is beside the class better than the class's own texts."""
         own, of_class = self._fits(pairs.background, pairs)
         fits = []
@@ -114,7 +121,7 @@ class QaClimsPath:
         values, owner = _joined(fits, own)
         return losses.background_contrast(values, own, owner, self.temperature)
 
-    def _fits(self, regions: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    def _fits(self, regions: Tensor, pairs: PairBatch) -> tuple[Tensor, Tensor]:
         """How well regions fit the texts of their own pair (P) and of every class (P C)."""
         rows, owner = all_rows(pairs.texts)
         near = cosines(regions[owner], pairs.texts.features[rows])
@@ -160,7 +167,7 @@ def _answers(regions: Tensor, texts: PairTexts) -> Ragged:
     return cosines(regions[owner], texts.features[texts.background]), owner
 
 
-def _others(pairs: Pairs) -> Tensor:
+def _others(pairs: PairBatch) -> Tensor:
     """P C: the classes that a pair is not about."""
     return torch.ones_like(pairs.present).scatter(1, pairs.label[:, None], False)  # noqa: FBT003 - torch's signature
 

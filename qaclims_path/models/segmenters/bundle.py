@@ -12,8 +12,8 @@ from qaclims_path.errors import QaclimsError
 from qaclims_path.files.atomic import atomic_path, write_json, write_text
 from qaclims_path.models.segmenters.model_card import model_card
 from qaclims_path.models.segmenters.segmenter import Segmenter
-from qaclims_path.models.segmenters.smp import CLASSES, arguments
-from qaclims_path.models.segmenters.spec import CARD, WEIGHTS, Spec
+from qaclims_path.models.segmenters.smp import CLASSES, network_arguments
+from qaclims_path.models.segmenters.spec import CARD, WEIGHTS, SegmenterSpec
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 MULTIPLE = 32
@@ -47,13 +47,13 @@ def write_bundle(segmenter: Segmenter, out: Path) -> None:
         write_json(folder / "configs" / "metadata.json", metadata(spec))
 
 
-def window_of(spec: Spec) -> int:
+def window_of(spec: SegmenterSpec) -> int:
     """Side of the windows in which images are looked at: that of the crops in training, in steps of 32 pixels."""
     side = int(spec.about.get("size") or WINDOW)
     return -(-side // MULTIPLE) * MULTIPLE
 
 
-def inference(spec: Spec) -> dict[str, Any]:
+def inference(spec: SegmenterSpec) -> dict[str, Any]:
     """The configuration that labels all images of a folder and writes their class codes as PNG files."""
     alone = spec.architecture in CLASSES
     side = window_of(spec)
@@ -90,15 +90,15 @@ def inference(spec: Spec) -> dict[str, Any]:
     }
 
 
-def _network(spec: Spec, *, alone: bool) -> dict[str, Any]:
+def _network(spec: SegmenterSpec, *, alone: bool) -> dict[str, Any]:
     if not alone:
         place = "$@bundle_root + '/models'"
         return {"_target_": "qaclims_path.models.segmenters.segmenter.Segmenter.from_pretrained", "model": place}
-    called = arguments(spec.encoder, len(spec.channels), dict(spec.settings))
+    called = network_arguments(spec.encoder, len(spec.channels), dict(spec.settings))
     return {"_target_": f"segmentation_models_pytorch.{CLASSES[spec.architecture]}", **called}
 
 
-def _before(spec: Spec, *, alone: bool) -> dict[str, Any]:
+def _before(spec: SegmenterSpec, *, alone: bool) -> dict[str, Any]:
     """From a path to 3 H W; the reader has width before height, and this package does not."""
     steps: list[dict[str, Any]] = [
         {
@@ -125,7 +125,7 @@ def _before(spec: Spec, *, alone: bool) -> dict[str, Any]:
     return {"_target_": "Compose", "transforms": [*steps, {"_target_": "EnsureTyped", "keys": "image"}]}
 
 
-def _after(spec: Spec) -> dict[str, Any]:
+def _after(spec: SegmenterSpec) -> dict[str, Any]:
     """From logits to a PNG of the codes of the data set."""
     codes = [channel.code for channel in spec.channels]
     steps = [
@@ -156,7 +156,7 @@ def _after(spec: Spec) -> dict[str, Any]:
     return {"_target_": "Compose", "transforms": steps}
 
 
-def metadata(spec: Spec) -> dict[str, Any]:
+def metadata(spec: SegmenterSpec) -> dict[str, Any]:
     """What MONAI asks of every bundle."""
     about, side = spec.about, str(window_of(spec))
     names = {str(index): channel.name for index, channel in enumerate(spec.channels)}
@@ -210,7 +210,7 @@ def metadata(spec: Spec) -> dict[str, Any]:
     }
 
 
-def licence(spec: Spec) -> str:
+def licence(spec: SegmenterSpec) -> str:
     """What is known of the licence of the weights, which is what the licence of their data allows."""
     return (
         "The weights in this folder were made by training on data whose licence is:\n\n"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qaclims_path.errors import UsageError
-from qaclims_path.models.backbones import Backbone, Plan
+from qaclims_path.models.backbones import Backbone, BackboneSpec
 from qaclims_path.models.segmenters import SEGMENTERS
 
 RATES = 6, 12, 18, 24
@@ -27,7 +27,7 @@ class DeepLabV2(nn.Module):
 
     def __init__(
         self,
-        plan: Plan,
+        encoder: BackboneSpec,
         channels: int,
         *,
         stride: int = 8,
@@ -35,9 +35,9 @@ class DeepLabV2(nn.Module):
         scales: Sequence[float] = SCALES,
     ) -> None:
         super().__init__()
-        backbone = Backbone(plan, stride=stride)
+        backbone = Backbone(encoder, stride=stride)
         if hasattr(backbone.model, "patch_embed"):  # tokens, or channels that come last
-            raise UsageError(f"DeepLabV2 needs a convolutional encoder, which '{plan.source}' is not.")
+            raise UsageError(f"DeepLabV2 needs a convolutional encoder, which '{encoder.source}' is not.")
         self.encoder: nn.Module = backbone.model
         self.pyramid = nn.ModuleList(
             nn.Conv2d(backbone.width, channels, 3, padding=rate, dilation=rate) for rate in rates
@@ -49,9 +49,9 @@ class DeepLabV2(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """B 3 H W to logits B K h w: the highest over all scales."""
-        return self.several(pixels)[-1]
+        return self.training_logits(pixels)[-1]
 
-    def several(self, pixels: Tensor) -> list[Tensor]:
+    def training_logits(self, pixels: Tensor) -> list[Tensor]:
         """Logits at full size, at each scale, and the highest of them; all of one size, all are trained."""
         whole = self._logits(pixels)
         size = (int(whole.shape[-2]), int(whole.shape[-1]))
@@ -68,9 +68,9 @@ class DeepLabV2(nn.Module):
 
 
 @SEGMENTERS.add("deeplabv2")
-def deeplabv2(plan: Plan, channels: int, /, **settings: Any) -> nn.Module:  # noqa: ANN401 - checked by the class
+def deeplabv2(encoder: BackboneSpec, channels: int, /, **settings: Any) -> nn.Module:  # noqa: ANN401 - checked by the class
     """DeepLabV2 with `stride`, `rates` and `scales`."""
-    return DeepLabV2(plan, channels, **settings)
+    return DeepLabV2(encoder, channels, **settings)
 
 
 def _scaled(pixels: Tensor, scale: float) -> Tensor:

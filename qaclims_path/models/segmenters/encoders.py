@@ -8,27 +8,27 @@ import torch
 from torch import Tensor, nn
 
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.models.backbones import Plan
+from qaclims_path.models.backbones import BackboneSpec
 from qaclims_path.models.camnet import CamNet
 
 STRIDES = 32, 16, 8  # of the network that reads the weights; they do not depend on it, but not every encoder has each
 SHOWN = 3
 
 
-def pixels_of(plan: Plan) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def pixels_of(encoder: BackboneSpec) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of the pixels (red green blue, in 0..1) that an encoder was made for."""
-    known = timm.models.get_pretrained_cfg(plan.architecture, allow_unregistered=True)
-    mean = plan.mean or (tuple(known.mean) if known else (0.485, 0.456, 0.406))
-    std = plan.std or (tuple(known.std) if known else (0.229, 0.224, 0.225))
+    known = timm.models.get_pretrained_cfg(encoder.architecture, allow_unregistered=True)
+    mean = encoder.mean or (tuple(known.mean) if known else (0.485, 0.456, 0.406))
+    std = encoder.std or (tuple(known.std) if known else (0.229, 0.224, 0.225))
     return mean, std
 
 
-def fill_encoder(encoder: nn.Module, plan: Plan, weights: str | Path, classes: Sequence[str]) -> list[str]:
+def fill_encoder(encoder: nn.Module, spec: BackboneSpec, weights: str | Path, classes: Sequence[str]) -> list[str]:
     """Give an encoder its initial weights.
 
     Args:
         encoder: Of a segmenter; is changed in place.
-        plan: What it was built from.
+        spec: What it was built from.
         weights: `none`, `pretrained`, a .safetensors file, `hf-hub:...`, `local-dir:...`, or the folder of a run, whose
             network of maps is taken.
         classes: Of the data set, to say less about a run that has the same.
@@ -38,7 +38,7 @@ def fill_encoder(encoder: nn.Module, plan: Plan, weights: str | Path, classes: S
     """
     if str(weights) == "none":
         return []
-    source = _reader(plan, weights, classes)
+    source = _reader(spec, weights, classes)
     take_over(encoder, source.backbone.model.state_dict(), str(weights))
     return source.notes
 
@@ -63,14 +63,14 @@ def _plain(key: str) -> str:
     return key.removeprefix("model.").replace(".", "_")
 
 
-def _reader(plan: Plan, weights: str | Path, classes: Sequence[str]) -> CamNet:
+def _reader(spec: BackboneSpec, weights: str | Path, classes: Sequence[str]) -> CamNet:
     """A network of maps that has read the weights."""
     refused: UsageError | None = None
     for stride in STRIDES:
         try:
-            CamNet(plan, classes, stride=stride)
+            CamNet(spec, classes, stride=stride)
         except UsageError as error:
             refused = error
             continue
-        return CamNet(plan, classes, stride=stride, weights=weights)
-    raise UsageError(f"Weights for the encoder '{plan.source}' cannot be read: {refused}") from refused
+        return CamNet(spec, classes, stride=stride, weights=weights)
+    raise UsageError(f"Weights for the encoder '{spec.source}' cannot be read: {refused}") from refused

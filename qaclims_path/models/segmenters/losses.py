@@ -19,7 +19,7 @@ Term = Literal["ce", "focal", "dice", "tversky"]
 
 
 @dataclass(frozen=True)
-class Marked:
+class PixelTargets:
     """What is known of the pixels of a batch.
 
     Attributes:
@@ -33,10 +33,10 @@ class Marked:
     total: float
 
 
-def marked(labels: Tensor, weight: Tensor, total: float) -> Marked:
+def pixel_targets(labels: Tensor, weight: Tensor, total: float) -> PixelTargets:
     """Take B H W label indices (255 ignored) and weights (0..1) apart."""
     known = labels != IGNORE
-    return Marked(torch.where(known, labels, 0).long(), weight * known, total)
+    return PixelTargets(torch.where(known, labels, 0).long(), weight * known, total)
 
 
 def pixel_weight(labels: Tensor, weight: Tensor, classes: Tensor | None) -> float:
@@ -47,7 +47,7 @@ def pixel_weight(labels: Tensor, weight: Tensor, classes: Tensor | None) -> floa
 
 
 def losses(
-    logits: Tensor, pixels: Marked, terms: Mapping[Term, float], classes: Tensor | None = None
+    logits: Tensor, pixels: PixelTargets, terms: Mapping[Term, float], classes: Tensor | None = None
 ) -> dict[str, Tensor]:
     """Every named loss, not yet weighted.
 
@@ -60,20 +60,20 @@ def losses(
     return {name: LOSSES[name](logits.float(), pixels, classes) for name in terms}
 
 
-def cross_entropy(logits: Tensor, pixels: Marked, classes: Tensor | None) -> Tensor:
+def cross_entropy(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:
     """Mean cross entropy, weighted by pixel and class."""
     each = F.cross_entropy(logits, pixels.labels, weight=classes, reduction="none")
     return (each * pixels.weight).sum() / max(pixels.total, 1.0)
 
 
-def focal(logits: Tensor, pixels: Marked, classes: Tensor | None) -> Tensor:
+def focal(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:
     """MONAI's focal loss: cross entropy that cares less for what is right already."""
     loss = FocalLoss(use_softmax=True, weight=classes, reduction="none")
     each = loss(logits, _one_hot(logits, pixels)).sum(1)
     return cast("Tensor", (each * pixels.weight).sum() / max(pixels.total, 1.0))
 
 
-def dice(logits: Tensor, pixels: Marked, classes: Tensor | None) -> Tensor:
+def dice(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:
     """MONAI's Dice loss over the whole batch, each class once."""
     share = pixels.weight[
         :, None
@@ -82,7 +82,7 @@ def dice(logits: Tensor, pixels: Marked, classes: Tensor | None) -> Tensor:
     return cast("Tensor", loss(logits.softmax(1) * share, _one_hot(logits, pixels) * share))
 
 
-def tversky(logits: Tensor, pixels: Marked, _: Tensor | None) -> Tensor:
+def tversky(logits: Tensor, pixels: PixelTargets, _: Tensor | None) -> Tensor:
     """MONAI's Tversky loss, where a missed pixel costs more than a wrong one; all known pixels count alike."""
     known = pixels.weight > 0
     if not known.any():
@@ -91,11 +91,11 @@ def tversky(logits: Tensor, pixels: Marked, _: Tensor | None) -> Tensor:
     return cast("Tensor", TverskyLoss(alpha=0.3, beta=0.7, batch=True)(*chosen))
 
 
-def _one_hot(logits: Tensor, pixels: Marked) -> Tensor:
+def _one_hot(logits: Tensor, pixels: PixelTargets) -> Tensor:
     return F.one_hot(pixels.labels, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
 
 
-LOSSES: dict[Term, Callable[[Tensor, Marked, Tensor | None], Tensor]] = {
+LOSSES: dict[Term, Callable[[Tensor, PixelTargets, Tensor | None], Tensor]] = {
     "ce": cross_entropy,
     "focal": focal,
     "dice": dice,

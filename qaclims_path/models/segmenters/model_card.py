@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qaclims_path.models.segmenters.spec import BACKGROUND, Spec
+from qaclims_path.models.segmenters.spec import BACKGROUND, SegmenterSpec
 
 NOT_KNOWN = "not stated"
 HEAD = """---
@@ -15,7 +15,7 @@ tags: [semantic-segmentation, weakly-supervised, {domain}]
 """
 
 
-def model_card(spec: Spec) -> str:
+def model_card(spec: SegmenterSpec) -> str:
     """Markdown with the header that the hub reads."""
     about = spec.about
     title = about.get("title") or about.get("dataset") or "images"
@@ -67,7 +67,7 @@ def _row(score: Mapping[str, Any]) -> tuple[object, ...]:
     return (*told, miou, _number(score.get("mean_dice")), classes)
 
 
-def _use(spec: Spec) -> str:
+def _use(spec: SegmenterSpec) -> str:
     background = (
         "Background is a class of its own."
         if spec.has_background

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from qaclims_path.compute.devices import Precision, dtype_of
 from qaclims_path.errors import UsageError
 from qaclims_path.models.fusing import TOLERANCE, fused
-from qaclims_path.models.inference import DTYPES, Precision
 from qaclims_path.models.segmenters.segmenter import Segmenter
 
 OVERLAP = 0.5
@@ -36,19 +36,18 @@ class Whole(nn.Module):
         return cast("Tensor", cast("Any", self.inner)(pixels))
 
 
-def ready(segmenter: Segmenter, device: torch.device, precision: Precision = "fp32") -> Segmenter:
+def for_inference(segmenter: Segmenter, device: torch.device, precision: Precision = "fp32") -> Segmenter:
     """A copy of a segmenter for inference: fused where that changes nothing, channels last, in a precision.
 
     Example:
-        >>> fast = ready(segmenter, torch.device("cpu"), "bf16")  # doctest: +SKIP
+        >>> fast = for_inference(segmenter, torch.device("cpu"), "bf16")  # doctest: +SKIP
     """
-    if precision == "fp16" and device.type == "cpu":
-        raise UsageError("fp16 is slow on a CPU. Choose bf16 or fp32, or a GPU.")
+    dtype = dtype_of(precision, device)
     fast = deepcopy(segmenter).cpu().float().eval().requires_grad_(requires_grad=False)
     multiple = getattr(fast.network, "multiple", 1)
     fast.network = _fused(fast.network, join=device.type == "cpu")
     setattr(fast.network, "multiple", multiple)  # noqa: B010 - a module's attributes have no types
-    fast.network.to(DTYPES[precision])
+    fast.network.to(dtype)
     fast.to(device)
     fast.network.to(memory_format=torch.channels_last)
     return fast
@@ -58,13 +57,13 @@ class Predictor:
     """Class probabilities of pictures; what whole slides, tiles and single images are labelled with.
 
     Args:
-        segmenter: From `ready`.
+        segmenter: From `for_inference`.
         scales: Factors at which pictures are looked at; probabilities are averaged.
         flip: Whether their mirror images are looked at, too.
         window: Side of the squares in which larger pictures are looked at, half overlapping; None looks at all at once.
 
     Example:
-        >>> predict = Predictor(ready(Segmenter.from_pretrained("run"), torch.device("cpu")))  # doctest: +SKIP
+        >>> predict = Predictor(for_inference(Segmenter.from_pretrained("run"), torch.device("cpu")))  # doctest: +SKIP
         >>> predict(np.zeros((2, 224, 224, 3), np.uint8)).shape  # doctest: +SKIP
         torch.Size([2, 4, 224, 224])
     """

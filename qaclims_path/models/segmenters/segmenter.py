@@ -17,7 +17,7 @@ from qaclims_path.models.segmenters import build_network
 from qaclims_path.models.segmenters.encoders import fill_encoder, pixels_of
 from qaclims_path.models.segmenters.hub import upload
 from qaclims_path.models.segmenters.model_card import model_card
-from qaclims_path.models.segmenters.spec import CARD, SETTINGS, WEIGHTS, Spec, read_spec
+from qaclims_path.models.segmenters.spec import CARD, SETTINGS, WEIGHTS, SegmenterSpec, read_spec
 
 PLACE = "seg"  # in the folder of a run
 FILES = (SETTINGS, WEIGHTS, CARD)
@@ -35,7 +35,7 @@ class Segmenter(nn.Module):
 
     Example:
         >>> channels = (Channel("tumor", "Tumor", (255, 0, 0), 0), Channel("stroma", "Stroma", (0, 255, 0), 1))
-        >>> segmenter = Segmenter(Spec("unet", plan_backbone("resnet18"), channels)).eval()
+        >>> segmenter = Segmenter(SegmenterSpec("unet", find_backbone("resnet18"), channels)).eval()
         >>> segmenter(torch.rand(1, 3, 100, 60)).shape
         torch.Size([1, 2, 100, 60])
     """
@@ -43,7 +43,7 @@ class Segmenter(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, spec: Spec, *, weights: str | Path = "none") -> None:
+    def __init__(self, spec: SegmenterSpec, *, weights: str | Path = "none") -> None:
         """Build it.
 
         Args:
@@ -64,14 +64,14 @@ class Segmenter(nn.Module):
         """B 3 H W in 0..1 to logits B K H W, float32."""
         return self._full(self.network(self.prepared(images)), images)
 
-    def several(self, images: Tensor) -> list[Tensor]:
+    def training_logits(self, images: Tensor) -> list[Tensor]:
         """All logits that training compares with the truth, each B K H W: more than one for multi-scale inputs."""
-        asked = getattr(self.network, "several", None)
+        asked = getattr(self.network, "training_logits", None)
         pixels = self.prepared(images)
         return [self._full(logits, images) for logits in (asked(pixels) if asked else [self.network(pixels)])]
 
     def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as torch has it
-        """Compile the architecture, because training asks it by `several` instead of calling this module."""
+        """Compile the architecture, because training asks it by `training_logits` instead of calling this module."""
         self.network.compile(*args, **kwargs)
 
     def prepared(self, images: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ class Segmenter(nn.Module):
         return upload(self.save_pretrained, repo, FILES, private=private, message=message, endpoint=endpoint)
 
 
-def check_classes(spec: Spec, classes: Sequence[str] | None, model: object) -> None:
+def check_classes(spec: SegmenterSpec, classes: Sequence[str] | None, model: object) -> None:
     """Refuse a segmenter with other classes than those of a card."""
     if classes is not None and tuple(classes) != spec.classes:
         raise UsageError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qaclims_path.errors import BadFile
-from qaclims_path.models.backbones import Plan
+from qaclims_path.models.backbones import BackboneSpec
 
 SCHEMA = 1
 LIBRARY = "qaclims_path"
@@ -33,12 +33,12 @@ class Channel:
 
 
 @dataclass(frozen=True)
-class Spec:
+class SegmenterSpec:
     """Everything that is needed to build a segmenter again and to know what it says.
 
     Attributes:
         architecture: A name of the registry.
-        encoder: Plan of the timm encoder, with mean and standard deviation of the pixels.
+        encoder: BackboneSpec of the timm encoder, with mean and standard deviation of the pixels.
         channels: In label order, background last where it is a class.
         settings: Of the architecture.
         mpp: Pixel size that it was trained at, in micrometres, where it is known.
@@ -48,7 +48,7 @@ class Spec:
     """
 
     architecture: str
-    encoder: Plan
+    encoder: BackboneSpec
     channels: tuple[Channel, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     mpp: float | None = None
@@ -70,7 +70,7 @@ class Spec:
         return {"schema": SCHEMA, "library": LIBRARY, **tree}
 
 
-def read_spec(folder: Path) -> Spec:
+def read_spec(folder: Path) -> SegmenterSpec:
     """Read the settings in the folder of a segmenter."""
     path = folder / SETTINGS
     try:
@@ -91,9 +91,9 @@ def read_spec(folder: Path) -> Spec:
             Channel(each["name"], each["display"], (*map(int, each["color"]),), int(each["code"]))  # type: ignore[arg-type]
             for each in found["channels"]
         )
-        plan: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found["encoder"].items()}
-        encoder = Plan(**plan)
-        return Spec(
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found["encoder"].items()}
+        encoder = BackboneSpec(**values)
+        return SegmenterSpec(
             str(found["architecture"]), encoder, channels, found["settings"], found["mpp"], dict(found["about"])
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qaclims_path.compute.cams import SCALES, STRIDE
+from qaclims_path.compute.devices import Precision, device_of, precision_of
 from qaclims_path.compute.gates import allowed_classes
 from qaclims_path.config import read_yaml
 from qaclims_path.data.card import Card
@@ -27,8 +28,7 @@ from qaclims_path.files.maps import ImageMaps, MapReader, MapWriter
 from qaclims_path.files.progress import track
 from qaclims_path.files.tables import write_csv
 from qaclims_path.models.camnet import WEIGHTS, CamNet, network_folder
-from qaclims_path.models.devices import device_of
-from qaclims_path.models.inference import Precision, fastest_precision, ready
+from qaclims_path.models.inference import for_inference
 from qaclims_path.pipeline.cam.multiscale import Choose, MapMaker, split_maps
 from qaclims_path.pipeline.cam.score import draw_overlays, score_maps
 from qaclims_path.report.evaluation import EvaluationReport
@@ -129,8 +129,8 @@ def make_cams(
     rules = load_protocol(options.protocol or card.protocols[0])
     records = list_records(card, root, split)
     device = device_of(options.device)
-    precision = fastest_precision(device) if options.precision == "auto" else options.precision
-    net = ready(CamNet.load(run, classes=card.names), device, precision)
+    precision = precision_of(options.precision, device)
+    net = for_inference(CamNet.load(run, classes=card.names), device, precision)
     folder = out or run / "cams" / split
     settings = _settings(options, card, split, rules, precision) | {
         "model": _hash_file(network_folder(run) / WEIGHTS),

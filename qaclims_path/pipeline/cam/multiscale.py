@@ -21,7 +21,7 @@ class MapMaker:
     """Makes the maps of batches.
 
     Args:
-        net: Ready for inference; see `models.inference.ready`.
+        net: Ready for inference; see `models.inference.for_inference`.
         choose: From class probabilities (C) and the classes present to those that get a map.
         scales: Factors, as the loader has them.
         own_maximum: Whether maps are divided by their maximum, as published.

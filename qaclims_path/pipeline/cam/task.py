@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from qaclims_path.compute.windows import pooled, tissue_share
 from qaclims_path.engine.task import Batch, StepInfo
 from qaclims_path.models.camnet import CamNet
-from qaclims_path.models.methods.method import Method, Seen, per_class
+from qaclims_path.models.methods.method import MapBatch, Method, per_class
 from qaclims_path.pipeline.cam.teacher import Scene, Teacher
 
 
@@ -55,7 +55,7 @@ class CamTask:
         activations = self._method.activations(logits, present)
         if tissue is not None:
             activations = activations * tissue[:, None]
-        seen = Seen(
+        seen = MapBatch(
             activations=activations,
             scores=pooled(logits, tissue),
             present=present,

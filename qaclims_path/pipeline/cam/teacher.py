@@ -11,7 +11,7 @@ from qaclims_path.compute.regions import enlarge
 from qaclims_path.compute.windows import WHITE, centred, mean_vector, turned, window
 from qaclims_path.engine.task import StepInfo
 from qaclims_path.models.judges.frozen import FrozenJudge
-from qaclims_path.models.methods.method import Method, Pairs, cosines, part_of, per_class
+from qaclims_path.models.methods.method import Method, PairBatch, cosines, part_of, per_class
 from qaclims_path.types import PairTexts
 
 Lookup = Callable[[Sequence[tuple[str, int]]], PairTexts]
@@ -110,7 +110,7 @@ class Teacher:
             some = part_of(texts, rows)
             with torch.autocast(activations.device.type, enabled=False):
                 parts = method.pair_losses(
-                    Pairs(
+                    PairBatch(
                         foreground=foreground,
                         background=background,
                         label=of,

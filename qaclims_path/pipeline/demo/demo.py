@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from qaclims_path.compute.devices import device_of, fastest_precision
 from qaclims_path.config import read_yaml
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.phantoms.slide import PhantomSpec
@@ -27,8 +28,6 @@ from qaclims_path.files.atomic import write_text
 from qaclims_path.files.json_files import read_object
 from qaclims_path.files.made_with import INDEX
 from qaclims_path.files.tables import write_csv
-from qaclims_path.models.devices import device_of
-from qaclims_path.models.inference import fastest_precision
 from qaclims_path.pipeline.corpus.build import build_corpus
 from qaclims_path.pipeline.demo.size import CONTROLS, ROWS, SUPERVISED, Size, mark_folder, settings_for
 from qaclims_path.pipeline.inference.cohort import CohortRow

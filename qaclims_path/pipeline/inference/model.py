@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from qaclims_path.compute.devices import Precision, device_of, precision_of
 from qaclims_path.compute.tissue import glass_of
 from qaclims_path.errors import UsageError
-from qaclims_path.models.devices import device_of
-from qaclims_path.models.inference import Precision, fastest_precision
-from qaclims_path.models.segmenters.predicting import Predictor, ready
+from qaclims_path.models.segmenters.predicting import Predictor, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter, find_segmenter
 from qaclims_path.models.segmenters.spec import BACKGROUND, WEIGHTS, Channel, read_spec
 from qaclims_path.pipeline.inference.options import SegmentOptions
@@ -49,7 +48,7 @@ class SegmentModel:
         self.spec = read_spec(self.place)
         self.options = options
         self.device = device_of(device)
-        self.precision: Precision = fastest_precision(self.device) if options.precision == "auto" else options.precision
+        self.precision: Precision = precision_of(options.precision, self.device)
         self.mpp = options.mpp or self.spec.mpp
         made_for_tissue = self.spec.about.get("domain") == "pathology" and not self.spec.has_background
         self.hides_glass = made_for_tissue and options.glass == "protocol"
@@ -128,7 +127,7 @@ class SegmentModel:
 
     def _loaded(self) -> Segmenter:
         if self._network is None:
-            self._network = ready(Segmenter.from_pretrained(self.place), self.device, self.precision)
+            self._network = for_inference(Segmenter.from_pretrained(self.place), self.device, self.precision)
         return self._network
 
 

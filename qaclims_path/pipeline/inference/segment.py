@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from qaclims_path.compute.devices import device_of
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.lock import locked
 from qaclims_path.files.processes import end_with_parent
-from qaclims_path.models.devices import device_of
 from qaclims_path.pipeline.inference.cohort import CohortRow, SegmentReport, notes_on, row_of, write_cohort
 from qaclims_path.pipeline.inference.images import process_images
 from qaclims_path.pipeline.inference.inputs import SegmentInputs, SegmentTask, collect

@@ -177,7 +177,7 @@ def _network(run: Path, options: BoundaryOptions, card: Card) -> BoundaryNet:
         shape = {"stride": found["stride"], "dilated": found["dilated"]}
     else:
         source, shape = CamNet(options.backbone, card.names, weights=options.weights), {}
-    network = BoundaryNet(source.backbone.plan, **shape)
+    network = BoundaryNet(source.backbone.spec, **shape)
     network.backbone.load_state_dict(source.backbone.state_dict())
     return network
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from qaclims_path.compute.devices import device_of
 from qaclims_path.config import read_yaml
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
@@ -26,7 +27,6 @@ from qaclims_path.files.made_with import INDEX, begin
 from qaclims_path.files.maps import MapReader
 from qaclims_path.files.progress import track
 from qaclims_path.models.boundary import WEIGHTS, BoundaryNet
-from qaclims_path.models.devices import device_of
 from qaclims_path.models.refiners import Refiner, build_refiner
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
 from qaclims_path.pipeline.masks.crossfit import crossfitted

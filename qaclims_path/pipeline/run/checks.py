@@ -10,7 +10,7 @@ from qaclims_path.data.protocol import load_protocol
 from qaclims_path.errors import UsageError
 from qaclims_path.files.hub import HUB
 from qaclims_path.language.answerers import ANSWERERS
-from qaclims_path.models.backbones import plan_backbone
+from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.camnet import network_folder, read_settings
 from qaclims_path.models.judges import check_judge
 from qaclims_path.models.weights import check_weights
@@ -83,5 +83,5 @@ def check_seg(options: TrainSegOptions) -> None:
 
 def _check_network(name: str, weights: str) -> None:
     if not name.startswith(HUB):
-        plan_backbone(name)
+        find_backbone(name)
     check_weights(weights)

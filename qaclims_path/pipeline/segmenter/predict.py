@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from qaclims_path.compute.devices import Precision, device_of, precision_of
 from qaclims_path.config import read_yaml
 from qaclims_path.data.card import BACKGROUND_NAME, Card
 from qaclims_path.data.cards import load_card
@@ -28,11 +29,9 @@ from qaclims_path.files.lock import locked
 from qaclims_path.files.made_with import INDEX, begin
 from qaclims_path.files.progress import track
 from qaclims_path.files.scores import write_scores
-from qaclims_path.models.devices import device_of
-from qaclims_path.models.inference import Precision, fastest_precision
-from qaclims_path.models.segmenters.predicting import Predictor, ready
+from qaclims_path.models.segmenters.predicting import Predictor, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter, check_classes, find_segmenter
-from qaclims_path.models.segmenters.spec import WEIGHTS, Spec, read_spec
+from qaclims_path.models.segmenters.spec import WEIGHTS, SegmenterSpec, read_spec
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
 from qaclims_path.pipeline.segmenter.train import CONFIG
 from qaclims_path.report.evaluation import EvaluationReport
@@ -134,12 +133,12 @@ def predict_seg(
     rules = _rules(spec, card, protocol)
     records = list_records(card, root, split)
     device = device_of(options.device)
-    precision = fastest_precision(device) if options.precision == "auto" else options.precision
+    precision = precision_of(options.precision, device)
     factor, notes = _factor(spec, card)
     folder = out or _place(model, place) / split
     with locked(folder / ".lock"):
         begin(folder / SETTINGS, _settings(options, place, card, split, precision, factor), "predictions", ".*.part.*")
-        segmenter = ready(Segmenter.from_pretrained(place), device, precision)
+        segmenter = for_inference(Segmenter.from_pretrained(place), device, precision)
         scales = tuple(scale * factor for scale in options.scales)
         predict = Predictor(segmenter, scales=scales, flip=options.flip, window=options.window)
         writer = _Writer(folder, card, spec, options)
@@ -165,7 +164,7 @@ def predict_seg(
 class _Writer:
     """Writes the prediction of one image in one step."""
 
-    def __init__(self, folder: Path, card: Card, spec: Spec, options: PredictOptions) -> None:
+    def __init__(self, folder: Path, card: Card, spec: SegmenterSpec, options: PredictOptions) -> None:
         self.folder, self.card, self.options = folder, card, options
         self.names = [*spec.classes, *([BACKGROUND_NAME] if spec.has_background else [])]
         self.suffix = ".png" if options.write == "labels" else ".npz"
@@ -208,7 +207,7 @@ def _write(writer: _Writer, records: Sequence[Record], predict: Predictor, tiles
     return failed
 
 
-def _dataset_of(place: Path, spec: Spec) -> str:
+def _dataset_of(place: Path, spec: SegmenterSpec) -> str:
     """The card that a segmenter was trained with: as it was given, where the training is at hand, else by name."""
     config = place / CONFIG
     name = read_yaml(config).get("dataset") if config.is_file() else spec.about.get("dataset")
@@ -217,7 +216,7 @@ def _dataset_of(place: Path, spec: Spec) -> str:
     return name
 
 
-def _factor(spec: Spec, card: Card) -> tuple[float, tuple[str, ...]]:
+def _factor(spec: SegmenterSpec, card: Card) -> tuple[float, tuple[str, ...]]:
     """By how much images are scaled to the pixel size of the model, and what is to be said about it."""
     mpp = card.mpp or (MPP_OF_1X / card.magnification if card.magnification else None)
     if mpp is None or spec.mpp is None:
@@ -231,7 +230,7 @@ def _factor(spec: Spec, card: Card) -> tuple[float, tuple[str, ...]]:
     return factor, (said,)
 
 
-def _rules(spec: Spec, card: Card, name: str | None) -> Protocol:
+def _rules(spec: SegmenterSpec, card: Card, name: str | None) -> Protocol:
     trained = spec.about.get("protocol")
     wanted = name or (trained if trained in card.protocols else card.protocols[0])
     rules = load_protocol(str(wanted))

@@ -15,7 +15,7 @@ from qaclims_path.data.dataset import SegmentationDataset, to_tensor
 from qaclims_path.data.protocol import Protocol
 from qaclims_path.engine.task import Batch, EpochEnd, StepInfo
 from qaclims_path.errors import UsageError
-from qaclims_path.models.segmenters.losses import losses, marked, pixel_weight
+from qaclims_path.models.segmenters.losses import losses, pixel_targets, pixel_weight
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.pipeline.segmenter.data import SegTiles
 from qaclims_path.pipeline.segmenter.options import MIOU, SegLossOptions
@@ -52,10 +52,10 @@ class SegTask:
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
         """Losses of one piece of a batch, summed over all scales that the network looks at."""
-        pixels = marked(batch["mask"], batch["weight"], info.counts["weight"])
+        pixels = pixel_targets(batch["mask"], batch["weight"], info.counts["weight"])
         weights = None if self.class_weights is None else self.class_weights.to(batch["image"].device)
         try:
-            every = self.segmenter.several(batch["image"])
+            every = self.segmenter.training_logits(batch["image"])
         except ValueError as error:
             if ONE_VALUE not in str(error):
                 raise

@@ -24,11 +24,11 @@ from qaclims_path.engine.settings import RunSettings, TrainOptions
 from qaclims_path.engine.state import check_same
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_text
-from qaclims_path.models.backbones import plan_backbone
+from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.camnet import WEIGHTS
 from qaclims_path.models.segmenters.losses import balanced_weights
 from qaclims_path.models.segmenters.segmenter import PLACE, Segmenter
-from qaclims_path.models.segmenters.spec import BACKGROUND, Channel, Spec
+from qaclims_path.models.segmenters.spec import BACKGROUND, Channel, SegmenterSpec
 from qaclims_path.pipeline.segmenter.data import (
     Labelled,
     SegTiles,
@@ -204,10 +204,10 @@ def _segmenter(
         "notes": [f"The epoch was chosen by its mIoU on '{options.validate_on}'."] if options.validate_on else [],
     }
     network = options.network
-    plan = plan_backbone(network.encoder)
+    plan = find_backbone(network.encoder)
     with kept_random():
         seed_all(options.train.seed, NETWORK)
-        spec = Spec(network.architecture, plan, channels, network.settings, mpp, about)
+        spec = SegmenterSpec(network.architecture, plan, channels, network.settings, mpp, about)
         return Segmenter(spec, weights=network.weights)
 
 

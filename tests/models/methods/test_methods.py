@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.models.methods import build_method, known_methods
-from qaclims_path.models.methods.method import Pairs, Seen, part_of
+from qaclims_path.models.methods.method import MapBatch, PairBatch, part_of
 from qaclims_path.models.methods.qa_clims_path import QaClimsPath, shares
 from qaclims_path.types import PairTexts
 
@@ -35,8 +35,8 @@ def texts_of(labels: Tensor) -> PairTexts:
     )
 
 
-def pairs_of(**changes) -> Pairs:
-    given = Pairs(
+def pairs_of(**changes) -> PairBatch:
+    given = PairBatch(
         foreground=unit(5, 1),
         background=unit(5, 2),
         label=LABELS,
@@ -50,9 +50,9 @@ def pairs_of(**changes) -> Pairs:
     return replace(given, **changes)
 
 
-def seen_of(logits: Tensor, method, present: Tensor) -> Seen:
+def seen_of(logits: Tensor, method, present: Tensor) -> MapBatch:
     activations = method.activations(logits, present)
-    return Seen(activations, logits.mean((-2, -1)), present, len(present), float(present.sum()))
+    return MapBatch(activations, logits.mean((-2, -1)), present, len(present), float(present.sum()))
 
 
 def test_qa_clims_with_plain_sums_is_the_published_loop() -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from qaclims_path.models.backbones import plan_backbone
+from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.segmenters.segmenter import Segmenter
-from qaclims_path.models.segmenters.spec import Channel, Spec
+from qaclims_path.models.segmenters.spec import Channel, SegmenterSpec
 
 CHANNELS = (
     Channel("tumor", "Tumor", (255, 0, 0), 1),
@@ -29,8 +29,8 @@ ABOUT = {
 def make() -> Callable[..., Segmenter]:
     def build(architecture: str = "unet", encoder: str = "test_resnet", **given) -> Segmenter:
         torch.manual_seed(0)
-        spec = Spec(
-            architecture, plan_backbone(encoder), CHANNELS, mpp=0.5, about=ABOUT, settings=given.pop("settings", {})
+        spec = SegmenterSpec(
+            architecture, find_backbone(encoder), CHANNELS, mpp=0.5, about=ABOUT, settings=given.pop("settings", {})
         )
         return Segmenter(spec, **given).eval()
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qaclims_path.models.segmenters.losses import IGNORE, LOSSES, balanced_weights, losses, marked, pixel_weight
+from qaclims_path.models.segmenters.losses import IGNORE, LOSSES, balanced_weights, losses, pixel_targets, pixel_weight
 
 
 def scene(seed=0, classes=3):
@@ -19,7 +19,7 @@ def scene(seed=0, classes=3):
 
 
 def pixels_of(labels, weight, classes=None):
-    return marked(labels, weight, pixel_weight(labels, weight, classes))
+    return pixel_targets(labels, weight, pixel_weight(labels, weight, classes))
 
 
 @given(seed=st.integers(0, 1000), by_class=st.booleans())
@@ -80,7 +80,10 @@ def test_pieces_add_up_to_the_batch(name):
     logits, labels, weight = scene()
     whole = losses(logits, pixels_of(labels, weight), {name: 1.0})[name]
     mean = pixel_weight(labels, weight, None) / 2
-    parts = [losses(logits[i, None], marked(labels[i, None], weight[i, None], mean), {name: 1.0})[name] for i in (0, 1)]
+    parts = [
+        losses(logits[i, None], pixel_targets(labels[i, None], weight[i, None], mean), {name: 1.0})[name]
+        for i in (0, 1)
+    ]
     torch.testing.assert_close(sum(parts) / 2, whole)
 
 

@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import save_file
 
 from qaclims_path.errors import BadFile, NotRegistered, UsageError
-from qaclims_path.models.backbones import plan_backbone
+from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.segmenters import SEGMENTERS, known_segmenters
 from qaclims_path.models.segmenters.model_card import model_card
-from qaclims_path.models.segmenters.predicting import Predictor, Whole, ready
+from qaclims_path.models.segmenters.predicting import Predictor, Whole, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter
-from qaclims_path.models.segmenters.spec import Spec, read_spec
+from qaclims_path.models.segmenters.spec import SegmenterSpec, read_spec
 
 CPU = torch.device("cpu")
 
@@ -34,7 +34,7 @@ def test_architectures_take_any_size_learn_and_come_back_from_disk(name, make, t
     images = torch.rand(2, 3, 45, 70)
     logits = segmenter(images)
     assert logits.shape == (2, 3, 45, 70)
-    every = segmenter.train().several(images)
+    every = segmenter.train().training_logits(images)
     assert all(each.shape == logits.shape for each in every)
     torch.stack(every).square().mean().backward()
     groups = segmenter.parameter_groups(0.1, 10)
@@ -51,23 +51,23 @@ def test_architectures_take_any_size_learn_and_come_back_from_disk(name, make, t
 def test_what_training_calls_is_compiled(make):
     segmenter, seen = make("unet"), []
     segmenter.compile(backend=lambda graph, _: seen.append(graph) or graph.forward)
-    segmenter.train().several(torch.rand(2, 3, 64, 64))
+    segmenter.train().training_logits(torch.rand(2, 3, 64, 64))
     assert seen
 
 
 @pytest.mark.parametrize(("name", "whole"), [("deeplabv3plus", True), ("unet", True), ("deeplabv2", False)])
 def test_a_network_made_fast_says_the_same(name, whole, make):
     segmenter = make(name)
-    fast = ready(segmenter, CPU)
+    fast = for_inference(segmenter, CPU)
     assert isinstance(fast.network, Whole) == whole
     for size in ((64, 64), (33, 90)):
         images = torch.rand(1, 3, *size)
         torch.testing.assert_close(fast(images), segmenter(images), rtol=1e-3, atol=1e-4)
-    half = ready(segmenter, CPU, "bf16")(images)
+    half = for_inference(segmenter, CPU, "bf16")(images)
     assert half.dtype == torch.float32
     assert (half - segmenter(images)).norm() < 0.1 * segmenter(images).norm()
     with pytest.raises(UsageError, match="bf16"):
-        ready(segmenter, CPU, "fp16")
+        for_inference(segmenter, CPU, "fp16")
 
 
 def test_scales_and_mirror_images_are_averaged(make):
@@ -125,7 +125,7 @@ def test_what_cannot_be_built_is_said(make):
     with pytest.raises(UsageError, match=r"convolutional|stride"):
         make("deeplabv2", "test_vit")
     with pytest.raises(UsageError, match="at least two classes"):
-        Segmenter(Spec("unet", plan_backbone("test_resnet"), make().spec.channels[:1]))
+        Segmenter(SegmenterSpec("unet", find_backbone("test_resnet"), make().spec.channels[:1]))
 
 
 def test_another_package_may_bring_an_architecture(make):
@@ -142,7 +142,7 @@ def test_another_package_may_bring_an_architecture(make):
     try:
         segmenter = make("one-layer")
         assert segmenter(torch.rand(1, 3, 33, 20)).shape == (1, 3, 33, 20)
-        assert ready(segmenter, CPU)(torch.rand(1, 3, 33, 20)).shape == (1, 3, 33, 20)
+        assert for_inference(segmenter, CPU)(torch.rand(1, 3, 33, 20)).shape == (1, 3, 33, 20)
     finally:
         del SEGMENTERS._entries["one-layer"]
 

@@ -8,9 +8,9 @@ import torch
 
 from qaclims_path.data.phantoms.slide import PhantomSpec, paint_slide
 from qaclims_path.data.phantoms.write import write_slide
-from qaclims_path.models.backbones import plan_backbone
+from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.segmenters.segmenter import Segmenter
-from qaclims_path.models.segmenters.spec import Channel, Spec
+from qaclims_path.models.segmenters.spec import Channel, SegmenterSpec
 
 TISSUES = (
     Channel("tumor", "Tumor tissue", (255, 0, 0), 0),
@@ -25,7 +25,7 @@ def save_model(folder: Path, *, mpp: float | None = 0.5, background: bool = Fals
     torch.manual_seed(seed)
     channels = (*TISSUES, BACKGROUND) if background else TISSUES
     settings = {"decoder_channels": [16, 8, 8, 8, 8]}
-    segmenter = Segmenter(Spec("unet", plan_backbone("test_resnet"), channels, settings, mpp, ABOUT))
+    segmenter = Segmenter(SegmenterSpec("unet", find_backbone("test_resnet"), channels, settings, mpp, ABOUT))
     pixels = torch.from_numpy(paint_slide(5, (256, 256))[0]).permute(2, 0, 1)[None].float() / 255
     head = segmenter.eval().network.segmentation_head[0]
     with torch.inference_mode():

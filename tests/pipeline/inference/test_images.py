@@ -19,7 +19,7 @@ from qaclims_path.data.phantoms.slide import paint_slide
 from qaclims_path.engine.guards import OutOfMemory
 from qaclims_path.files.images import read_mask
 from qaclims_path.files.tables import read_csv
-from qaclims_path.models.segmenters.predicting import Predictor, ready
+from qaclims_path.models.segmenters.predicting import Predictor, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.pipeline.inference.inputs import SegmentInputs, is_picture
 from qaclims_path.pipeline.inference.options import SegmentOptions
@@ -51,7 +51,7 @@ def done(model, folder, tmp_path_factory):
 
 def test_labels_are_what_the_model_says(done, painted, model):
     out, report = done
-    predict = Predictor(ready(Segmenter.from_pretrained(model), torch.device("cpu")))
+    predict = Predictor(for_inference(Segmenter.from_pretrained(model), torch.device("cpu")))
     assert (report.worked, report.failed) == (4, 0)
     for number, pixels in enumerate(painted):
         scores = predict(pixels[None])[0]
@@ -81,7 +81,7 @@ def test_the_table_and_what_is_said_of_pixel_sizes(done):
 def test_images_at_another_pixel_size_are_scaled_for_the_model(model, folder, painted, tmp_path):
     given = SegmentInputs((str(folder / "t1.png"),), slide_mpp=1.0)
     report = segment(model, given, tmp_path / "out", OPTIONS)
-    predict = Predictor(ready(Segmenter.from_pretrained(model), torch.device("cpu")), scales=(2.0,), window=128)
+    predict = Predictor(for_inference(Segmenter.from_pretrained(model), torch.device("cpu")), scales=(2.0,), window=128)
     wanted = CODES[predict(painted[1][None])[0].argmax(0).numpy()]
     found = read_mask(tmp_path / "out" / "labels" / "t1.png")
     seen = found != 255

@@ -16,7 +16,7 @@ from qaclims_path.compute.tissue import glass_of
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.files.lock import Locked, locked
 from qaclims_path.files.tables import read_csv
-from qaclims_path.models.segmenters.predicting import Predictor, ready
+from qaclims_path.models.segmenters.predicting import Predictor, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.pipeline.inference.cohort import write_cohort
 from qaclims_path.pipeline.inference.inputs import SegmentInputs
@@ -104,7 +104,7 @@ def test_a_slide_of_one_tile_is_what_the_model_says(model, slides, tmp_path):
     """The whole way compared with the bare model."""
     options = SegmentOptions(size=768, overlap=0, tissue="none", precision="fp32")
     segment(model, inputs(slides / "s1.tiff", tissue="none"), tmp_path / "out", options)
-    predict = Predictor(ready(Segmenter.from_pretrained(model), torch.device("cpu")))
+    predict = Predictor(for_inference(Segmenter.from_pretrained(model), torch.device("cpu")))
     with open_slide(slides / "s1.tiff") as slide:
         pixels = slide.read(0, 0, 768, 768, 0.5)
     wanted = predict(pixels[None])[0].argmax(0).numpy().astype(np.uint8)

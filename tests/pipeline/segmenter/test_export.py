@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.models.backbones import plan_backbone
+from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.segmenters.segmenter import Segmenter
-from qaclims_path.models.segmenters.spec import Channel, Spec
+from qaclims_path.models.segmenters.spec import Channel, SegmenterSpec
 from qaclims_path.pipeline.segmenter.export import described, export
 
 ENTRY = {
@@ -30,7 +30,7 @@ ENTRY = {
 def run(tmp_path):
     torch.manual_seed(0)
     channels = (Channel("a", "A", (1, 2, 3), 0), Channel("b", "B", (4, 5, 6), 1))
-    segmenter = Segmenter(Spec("unet", plan_backbone("test_resnet"), channels, about={"licence": "CC0"}))
+    segmenter = Segmenter(SegmenterSpec("unet", find_backbone("test_resnet"), channels, about={"licence": "CC0"}))
     segmenter.save_pretrained(tmp_path / "run" / "seg")
     return tmp_path / "run"
 
