@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qaclims_path.data import open_dataset as open_dataset
     from qaclims_path.models.judges import load_judge as load_judge
+    from qaclims_path.pipeline.cam.maps import make_cams as make_cams
     from qaclims_path.pipeline.cam.train import train_cam as train_cam
     from qaclims_path.pipeline.evaluation.evaluate import evaluate as evaluate
+    from qaclims_path.pipeline.inference.arrays import load_segmenter as load_segmenter
     from qaclims_path.pipeline.inference.segment import segment as segment
+    from qaclims_path.pipeline.masks.make import make_masks as make_masks
+    from qaclims_path.pipeline.segmenter.train import train_seg as train_seg
     from qaclims_path.slides.reader import open_slide as open_slide
 
 __version__ = "0.1.0"
@@ -26,12 +30,28 @@ _PUBLIC = {
     "open_dataset": "qaclims_path.data",
     "open_slide": "qaclims_path.slides.reader",
     "load_judge": "qaclims_path.models.judges",
+    "load_segmenter": "qaclims_path.pipeline.inference.arrays",
     "train_cam": "qaclims_path.pipeline.cam.train",
+    "make_cams": "qaclims_path.pipeline.cam.maps",
+    "make_masks": "qaclims_path.pipeline.masks.make",
+    "train_seg": "qaclims_path.pipeline.segmenter.train",
     "segment": "qaclims_path.pipeline.inference.segment",
     "evaluate": "qaclims_path.pipeline.evaluation.evaluate",
 }
 
-__all__ = ["__version__", "evaluate", "load_judge", "open_dataset", "open_slide", "segment", "train_cam"]
+__all__ = [
+    "__version__",
+    "evaluate",
+    "load_judge",
+    "load_segmenter",
+    "make_cams",
+    "make_masks",
+    "open_dataset",
+    "open_slide",
+    "segment",
+    "train_cam",
+    "train_seg",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the public name is

@@ -29,13 +29,22 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read a picture as H W 3; transparency is laid on white."""
     with _opened(path) as image:
-        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-            raise BadFile(f"{path} has {image.mode} pixels; pictures need 8 bits per channel. Convert it first.")
-        picture = _decoded(path, image)
-        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-            rgba = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-        return np.asarray(picture.convert("RGB"))
+        check_depth(image, path)
+        return rgb_pixels(_decoded(path, image))
+
+
+def rgb_pixels(picture: Image.Image) -> NDArray[np.uint8]:
+    """Convert a Pillow image to H W 3 bytes; transparency is laid on white."""
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        rgba = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.asarray(picture.convert("RGB"))
+
+
+def check_depth(image: Image.Image, name: object) -> None:
+    """Refuse an image of more than 8 bits per channel; `name` is what the error calls it."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        raise BadFile(f"{name} has {image.mode} pixels; pictures need 8 bits per channel. Convert it first.")
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qaclims_path.compute.tissue import glass_of
 from qaclims_path.data.loading import TILE, Failed, Loaded, batches
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import QaclimsError
@@ -53,9 +51,8 @@ def process_images(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int
 
 
 def factor_of(task: SegmentTask, model: SegmentModel) -> float:
-    """By which an image is scaled for the model: 1 where the pixel size of either is not known."""
-    mpp = task.entry.mpp or task.slide_mpp
-    return 1.0 if mpp is None or model.mpp is None else mpp / model.mpp
+    """Factor by which an image is scaled for the model."""
+    return model.scale_of(task.entry.mpp or task.slide_mpp)
 
 
 class _ImageLabels:
@@ -63,7 +60,8 @@ class _ImageLabels:
 
     def __init__(self, model: SegmentModel) -> None:
         self.model = model
-        self.codes = np.array([channel.code for channel in model.channels], np.uint8)
+        self.codes = np.full(256, OUTSIDE, np.uint8)  # by channel
+        self.codes[: len(model.channels)] = [channel.code for channel in model.channels]
         colors = np.full((256, 3), 255, np.uint8)
         for channel in model.channels:
             colors[channel.code] = channel.color
@@ -71,15 +69,13 @@ class _ImageLabels:
 
     def __call__(self, task: SegmentTask, pixels: NDArray[np.uint8], scores: Tensor) -> dict[str, Any]:
         """Write the labels of scores K H W; returns what the table says of the image."""
-        best, which = scores.max(0)
-        labels: NDArray[np.uint8] = self.codes[which.cpu().numpy()]
-        glass = glass_of(pixels) if self.model.hides_glass else np.zeros(labels.shape, np.bool_)
-        labels[glass] = OUTSIDE
-        counts = np.bincount(which.cpu().numpy()[~glass], minlength=len(self.codes))
+        labels, confidence = self.model.labels_of(pixels, scores)
+        known = labels[labels != OUTSIDE] if self.model.hides_glass else labels
+        counts = np.bincount(known.ravel(), minlength=len(self.model.channels))
         if self.model.options.confidence:
-            sure = (best * 255).round().to(torch.uint8).cpu().numpy()
+            sure = (confidence * 255).round().astype(np.uint8)
             write_mask(task.out / CONFIDENCE / f"{task.name}.png", sure)
-        write_mask(task.out / LABELS / f"{task.name}.png", labels, self.palette)
+        write_mask(task.out / LABELS / f"{task.name}.png", self.codes[labels], self.palette)
         mpp = task.entry.mpp or task.slide_mpp
         given = task.slide_mpp if task.entry.mpp is None else None
         return {"mpp": mpp, "given_mpp": given, "map_mpp": mpp, "tiles": 1, "counts": counts.tolist(), "notes": []}

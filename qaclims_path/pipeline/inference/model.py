@@ -108,6 +108,10 @@ class SegmentModel:
                 f"{mpp / self.mpp:.3g} times it shows nothing that the model knows. Give a finer scan, or leave it out."
             )
 
+    def scale_of(self, mpp: float | None) -> float:
+        """Factor by which an image of a pixel size in micrometres is scaled; 1 where either size is unknown."""
+        return 1.0 if mpp is None or self.mpp is None else mpp / self.mpp
+
     def of_tiles(self, factor: float = 1.0) -> "TileScores":
         """Gives class probabilities of a slide's tiles, glass among the classes where it is hidden.
 
@@ -124,6 +128,19 @@ class SegmentModel:
         """
         same = 1.0 if abs(factor - 1) <= SAME_SCALE else factor
         return Predictor(self._loaded(), scales=(same,), flip=self.options.flip, window=self.options.size)
+
+    def labels_of(self, pixels: NDArray[np.uint8], scores: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """The most probable channel of every pixel, `OUTSIDE` on hidden glass, and its probability.
+
+        Args:
+            pixels: Image, H W 3.
+            scores: Its class probabilities, K H W.
+        """
+        best, which = scores.max(0)
+        labels: NDArray[np.uint8] = which.cpu().numpy().astype(np.uint8)
+        if self.hides_glass:
+            labels[glass_of(pixels)] = OUTSIDE
+        return labels, best.cpu().numpy()
 
     def _loaded(self) -> Segmenter:
         if self._network is None:
