@@ -1,4 +1,4 @@
-"""Slides: readers, tissue, grids, MONAI transforms and datasets, manifests, stitching, exports.
+"""Whole slides: readers, tissue masks, tile grids, torch data sets, MONAI transforms, annotations, cohorts and maps.
 
-May import compute, files, config, assets, registry, types and errors; knows nothing of data sets or models.
+May import compute, files, config, assets, registry, types and errors. Knows neither data set cards nor models.
 """

@@ -1,7 +1,7 @@
-"""Where the tiles of a slide lie: geometry first, no pixels.
+"""Lay a grid of tiles over a slide, without reading pixels.
 
-Sizes and strides are pixels as the tiles will be read; everything else is level 0 pixels. Tiles lie in the scanned part
-of the slide, whole unless padded.
+Sizes and strides are in pixels of the tiles; all other lengths are in level 0 pixels. Tiles lie inside the scanned part
+of the slide; with padding they may extend beyond it.
 """
 
 import math
@@ -16,20 +16,22 @@ from qaclims_path.slides.tissue import TissueMask
 from qaclims_path.types import SlideInfo, TileGrid
 
 MPP_OF_1X = 10.0  # a 40x scan has 0.25 um per pixel
-FINER = 0.95  # asking for pixels this much smaller than the slide has is rounding; more would invent detail
-ROI_SHARE = 0.5  # a tile belongs to the regions of interest when half of it does
+MIN_RELATIVE_MPP = (
+    0.95  # times the slide's pixel size: a difference of 5 % is rounding, smaller pixels would invent detail
+)
+MIN_ROI = 0.5  # share of a tile that must lie in the regions of interest
 MAX_TILES = 20_000_000
 
 
 def mpp_of(mpp: float | None, magnification: float | None) -> float:
-    """The pixel size that is asked for, in um, from one of two ways to say it.
+    """Return the requested pixel size in um, given as one or as a magnification.
 
     Example:
         >>> mpp_of(None, 20)
         0.5
     """
     if (mpp is None) == (magnification is None):
-        raise UsageError("Say either --mpp (micrometres per pixel) or --magnification, not both or neither.")
+        raise UsageError("Give --mpp (micrometres per pixel) or --magnification, and only one of them.")
     value = MPP_OF_1X / magnification if magnification else mpp
     if value is None or not 0 < value < math.inf:
         raise UsageError("The pixel size or magnification of the tiles must be greater than 0.")
@@ -37,7 +39,7 @@ def mpp_of(mpp: float | None, magnification: float | None) -> float:
 
 
 def stride_of(size: int, stride: float | None, overlap: float | None) -> float:
-    """Distance of neighbouring tiles in their own pixels, from a stride or the share by which they overlap.
+    """Return the distance between neighbouring tiles in their own pixels, given as a stride or as a share of overlap.
 
     Example:
         >>> stride_of(224, None, 0.5)
@@ -46,7 +48,7 @@ def stride_of(size: int, stride: float | None, overlap: float | None) -> float:
     if size < 1:
         raise UsageError(f"Tiles of {size} pixels cannot be cut; --size must be at least 1.")
     if stride is not None and overlap is not None:
-        raise UsageError("Say either --stride or --overlap, not both.")
+        raise UsageError("Give --stride or --overlap, not both.")
     if overlap is not None and not 0 <= overlap < 1:
         raise UsageError(f"An overlap of {overlap:g} is not possible; it is a share from 0 to below 1.")
     if stride is not None and not 1 <= stride < math.inf:
@@ -72,25 +74,25 @@ def make_grid(
     """Lay tiles over a slide and keep those on tissue.
 
     Args:
-        info: The slide; its pixel size must be known.
+        info: Metadata of the slide, with its pixel size.
         size: Width and height of a tile in pixels.
-        mpp: Pixel size of the tiles in um, or
-        magnification: the same as a magnification, 10x being 1 um.
-        stride: Distance of neighbouring tiles in their own pixels; `size` where neither it nor an overlap is given.
-        overlap: Share of a tile that the next one repeats.
-        mask: Where tissue is; None means everywhere.
-        min_tissue: Least share of a tile that is tissue.
-        roi: Regions of which a tile must lie half inside.
-        pad: Whether tiles may stick out to the right and below, so that nothing is left uncovered.
+        mpp: Pixel size of the tiles in um. Give this or `magnification`.
+        magnification: Magnification of the tiles; 10x means 1 um.
+        stride: Distance between neighbouring tiles in their own pixels; default `size`.
+        overlap: Share of a tile that its neighbour repeats, instead of a stride.
+        mask: Tissue mask; None means tissue everywhere.
+        min_tissue: Smallest share of tissue in a tile.
+        roi: Regions of interest; at least half of a tile must lie in them.
+        pad: Whether tiles may extend beyond the right and lower edge, so that they cover everything.
 
     Example:
         >>> len(make_grid(slide.info, size=224, mpp=0.5, mask=tissue_mask(slide)))  # doctest: +SKIP
         1234
     """
-    wanted, step = mpp_of(mpp, magnification), stride_of(size, stride, overlap)
+    tile_mpp, step = mpp_of(mpp, magnification), stride_of(size, stride, overlap)
     if not 0 <= min_tissue <= 1:
         raise UsageError(f"A tissue share of {min_tissue:g} is not possible; --min-tissue is from 0 to 1.")
-    per_pixel = _level0_per_pixel(info, wanted)
+    per_pixel = _level0_per_pixel(info, tile_mpp)
     width0, height0 = (max(1, round(size * factor)) for factor in per_pixel)
     left, top, width, height = info.bounds
     columns, rows = _count(width, width0, step * per_pixel[0], pad), _count(height, height0, step * per_pixel[1], pad)
@@ -103,19 +105,18 @@ def make_grid(
     tissue = np.ones((rows, columns)) if mask is None else mask.shares(xs, ys, width0, height0)
     keep = tissue >= min_tissue - 1e-6  # the share is a sum of floats
     if roi is not None:
-        keep &= lattice_shares(roi.shapes[0], xs, ys, width0, height0) >= ROI_SHARE - 1e-9
+        keep &= lattice_shares(roi.shapes[0], xs, ys, width0, height0) >= MIN_ROI - 1e-9
     row, column = np.nonzero(keep)
-    return TileGrid(xs[column], ys[row], width0, height0, size, wanted, tissue[row, column].astype(np.float32))
+    return TileGrid(xs[column], ys[row], width0, height0, size, tile_mpp, tissue[row, column].astype(np.float32))
 
 
 def _level0_per_pixel(info: SlideInfo, mpp: float) -> tuple[float, float]:
     name = Path(info.path).name
     if info.mpp is None:
         raise ResolutionUnknown(
-            f"{name} does not say how large its pixels are. Pass it with --slide-mpp, or in the column "
-            "'mpp' of the slide list."
+            f"{name} does not say its pixel size. Give it with --slide-mpp, or in the column 'mpp' of the slide list."
         )
-    if mpp < FINER * max(info.mpp):
+    if mpp < MIN_RELATIVE_MPP * max(info.mpp):
         finest = max(info.mpp)
         raise UsageError(
             f"{name} has {finest:g} um per pixel, so tiles at {mpp:g} would invent detail. Ask for --mpp {finest:g} "
@@ -125,7 +126,7 @@ def _level0_per_pixel(info: SlideInfo, mpp: float) -> tuple[float, float]:
 
 
 def _count(length: int, tile: int, step: float, pad: bool) -> int:  # noqa: FBT001 - private
-    """How many tiles fit a side; padded, how many cover it."""
+    """Count the tiles that fit along a side or, padded, that cover it."""
     if pad:
         return max(1, math.ceil((length - tile) / step - 1e-9) + 1) if length > 0 else 0
     return math.floor((length - tile) / step + 1e-9) + 1 if length >= tile else 0

@@ -19,34 +19,34 @@ Pair = tuple[float, float]
 
 
 class SlideWSIReader(BaseWSIReader):
-    """What `monai.data.WSIReader` does, with our backends; use it as `reader=` in MONAI's data sets and `LoadImaged`.
+    """A `monai.data.WSIReader` with our backends, for `reader=` of MONAI's data sets and `LoadImaged`.
 
-    `mpp` may be any pixel size: the next finer level is read and resampled. Outside the slide lies background. As
-    everywhere in MONAI, pairs are (row, column): `location` in level 0 pixels, `size` in pixels as they are read,
-    `mpp` in micrometres.
+    `mpp` may be any pixel size: the next finer level is read and resampled. Pixels outside the slide have the
+    background colour. As everywhere in MONAI, pairs are (row, column): `location` in level 0 pixels, `size` in pixels
+    of the result, `mpp` in micrometres.
 
     Example:
         >>> reader = SlideWSIReader("tiff")  # doctest: +SKIP
         >>> slide = reader.read("case-1.svs")  # doctest: +SKIP
-        >>> pixels, about = reader.get_data(slide, location=(4000, 8000), size=(224, 224), mpp=0.5)  # doctest: +SKIP
+        >>> pixels, metadata = reader.get_data(slide, (4000, 8000), (224, 224), mpp=0.5)  # doctest: +SKIP
 
     Args:
         backend: Name of a slide reader, or `auto`.
-        slide_mpp: Pixel size of level 0, for slides that do not say.
-        options: As `monai.data.BaseWSIReader`: level, mpp, power, channel_dim, dtype, device, mode.
+        slide_mpp: Pixel size of level 0 in micrometres; overrides that of the file.
+        options: Those of `monai.data.BaseWSIReader`: level, mpp, power, channel_dim, dtype, device, mode.
     """
 
     supported_suffixes = SUFFIXES
 
     def __init__(self, backend: str = "auto", slide_mpp: float | None = None, **options: Any) -> None:  # noqa: ANN401
         super().__init__(**options)
-        # MONAI's data sets open the slide again for every patch where this reads "openslide"
+        # MONAI's data sets open the slide again for every patch if this attribute is "openslide"
         self.backend = f"qaclims-{backend}"
         self._reader = backend
         self._slide_mpp = slide_mpp
 
-    def read(self, data: Any, **_: Any) -> Slide | list[Slide]:  # noqa: ANN401 - a path, or several
-        """Open a slide, or each of several."""
+    def read(self, data: Any, **_: Any) -> Slide | list[Slide]:  # noqa: ANN401 - a path or several
+        """Open one slide or several."""
         if isinstance(data, Sequence) and not isinstance(data, str):
             return [open_slide(path, backend=self._reader, mpp=self._slide_mpp) for path in data]
         return open_slide(data, backend=self._reader, mpp=self._slide_mpp)
@@ -61,42 +61,44 @@ class SlideWSIReader(BaseWSIReader):
         power: float | None = None,
         mode: str | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """Read a region of a slide, or the same region of several, which are stacked.
+        """Read a region of one slide, or the same region of several and stack the results.
+
+        Level, pixel size and magnification exclude each other; default is that of the reader, else level 0.
 
         Args:
-            wsi: What `read` gave.
+            wsi: An open slide, or several.
             location: Row and column of the top left corner in level 0 pixels.
-            size: Height and width as they are read; without it the whole slide.
-            level: Level to read; one of level, mpp and power, else those of the reader, else level 0.
+            size: Height and width in pixels of the result; default the whole slide.
+            level: Index of the level.
             mpp: Micrometres per pixel, one number or (row, column).
             power: Magnification.
             mode: `RGB` or `RGBA`.
         """
         slides = [wsi] if isinstance(wsi, Slide) else list(wsi)
-        asked = (level, mpp, power)
-        if all(value is None for value in asked):
-            asked = (self.level, self.mpp, self.power)
-        if sum(value is not None for value in asked) > 1:
-            raise UsageError("Give one of level, mpp and power, not several.")
-        patches, about = [], []
+        resolution = (level, mpp, power)
+        if all(value is None for value in resolution):
+            resolution = (self.level, self.mpp, self.power)
+        if sum(value is not None for value in resolution) > 1:
+            raise UsageError("Give only one of level, mpp and power.")
+        patches, metadata = [], []
         for slide in slides:
-            step = self._step(slide, *asked)
-            shape = size or _whole(slide, step)
-            patch = self._arranged(slide.read_by_step(location[1], location[0], (shape[1], shape[0]), step), mode)
+            step = self._step(slide, *resolution)
+            shape = size or _full_size(slide, step)
+            patch = self._converted(slide.read_by_step(location[1], location[0], (shape[1], shape[0]), step), mode)
             patches.append(patch)
-            finest = best_level(slide.info.levels, step)
-            about.append(self._get_metadata(slide, patch, location, shape, finest))
+            read_level = best_level(slide.info.levels, step)
+            metadata.append(self._get_metadata(slide, patch, location, shape, read_level))
         if len(slides) == 1:
-            return patches[0], about[0]
+            return patches[0], metadata[0]
         if len({patch.shape for patch in patches}) > 1:
             raise UsageError("Slides of different sizes cannot be stacked; give a size.")
-        joined = {**about[-1], **{key.value: [one[key.value] for one in about] for key in WSIPatchKeys}}
+        joined = {**metadata[-1], **{key.value: [one[key.value] for one in metadata] for key in WSIPatchKeys}}
         return self._stacked(patches), joined
 
     def get_wsi_at_mpp(self, wsi: Slide, mpp: float | Pair, **_: float) -> NDArray[np.generic]:
-        """The whole slide at a pixel size, (row, column) micrometres, as H W 3."""
+        """Read the whole slide (H W 3) at a pixel size in micrometres, one number or (row, column)."""
         step = self._step(wsi, None, mpp, None)
-        height, width = _whole(wsi, step)
+        height, width = _full_size(wsi, step)
         return wsi.read_by_step(0, 0, (width, height), step)
 
     def get_size(self, wsi: Slide, level: int) -> tuple[int, int]:
@@ -104,7 +106,7 @@ class SlideWSIReader(BaseWSIReader):
         return wsi.info.levels[level].height, wsi.info.levels[level].width
 
     def get_level_count(self, wsi: Slide) -> int:
-        """How many levels there are."""
+        """Number of levels."""
         return len(wsi.info.levels)
 
     def get_downsample_ratio(self, wsi: Slide, level: int) -> float:
@@ -112,7 +114,7 @@ class SlideWSIReader(BaseWSIReader):
         return wsi.info.levels[level].downsample
 
     def get_file_path(self, wsi: Slide) -> str:
-        """Where the slide lies."""
+        """Path of the slide."""
         return wsi.info.path
 
     def get_mpp(self, wsi: Slide, level: int) -> Pair:
@@ -123,7 +125,7 @@ class SlideWSIReader(BaseWSIReader):
     def get_power(self, wsi: Slide, level: int) -> float:
         """Magnification of a level."""
         if wsi.info.power is None:
-            raise UsageError(f"{wsi.info.path} does not say its magnification. Ask for a pixel size with mpp instead.")
+            raise UsageError(f"{wsi.info.path} does not say its magnification. Give a pixel size with mpp instead.")
         return wsi.info.power / wsi.info.levels[level].downsample
 
     def _get_patch(  # type: ignore[override]  # MONAI does not export the name of the type
@@ -131,10 +133,10 @@ class SlideWSIReader(BaseWSIReader):
     ) -> NDArray[np.generic]:
         step = self._step(wsi, level, None, None)
         patch = wsi.read_by_step(location[1], location[0], (size[1], size[0]), step)
-        return np.asarray(self._arranged(patch, mode), dtype)
+        return np.asarray(self._converted(patch, mode), dtype)
 
     def _step(self, slide: Slide, level: int | None, mpp: float | Pair | None, power: float | None) -> Pair:
-        """Level 0 pixels per pixel that is read, (x, y)."""
+        """Level 0 pixels per pixel of the result, (x, y)."""
         if mpp is not None:
             row, column = mpp if isinstance(mpp, tuple) else (mpp, mpp)
             return slide.steps((column, row))
@@ -146,8 +148,8 @@ class SlideWSIReader(BaseWSIReader):
         downsample = slide.info.levels[level or 0].downsample
         return downsample, downsample
 
-    def _arranged(self, pixels: NDArray[np.uint8], mode: str | None) -> Any:  # noqa: ANN401 - array or tensor
-        """Channels where and values as the options want them."""
+    def _converted(self, pixels: NDArray[np.uint8], mode: str | None) -> Any:  # noqa: ANN401 - array or tensor
+        """Convert H W 3 bytes to the mode, channel order, data type and device of the options."""
         mode = mode or self.mode
         if mode not in ("RGB", "RGBA"):
             raise UsageError(f"Slides are read as RGB or RGBA, not {mode}.")
@@ -155,14 +157,14 @@ class SlideWSIReader(BaseWSIReader):
             pixels = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
         array = np.moveaxis(pixels, -1, self.channel_dim)
         if isinstance(self.dtype, torch.dtype) or self.device is not None:
-            kind = self.dtype if isinstance(self.dtype, torch.dtype) else None
-            return torch.tensor(np.ascontiguousarray(array), dtype=kind, device=self.device)
+            dtype = self.dtype if isinstance(self.dtype, torch.dtype) else None
+            return torch.tensor(np.ascontiguousarray(array), dtype=dtype, device=self.device)
         return array.astype(self.dtype)
 
     def _stacked(self, patches: list[Any]) -> Any:  # noqa: ANN401 - as above
         return torch.stack(patches) if isinstance(patches[0], torch.Tensor) else np.stack(patches)
 
 
-def _whole(slide: Slide, step: Pair) -> tuple[int, int]:
-    """Height and width of the slide in pixels that lie `step` (x, y) apart."""
+def _full_size(slide: Slide, step: Pair) -> tuple[int, int]:
+    """Height and width of the whole slide, for `step` (x, y) level 0 pixels per pixel."""
     return max(1, round(slide.info.height / step[1])), max(1, round(slide.info.width / step[0]))

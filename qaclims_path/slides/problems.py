@@ -1,4 +1,4 @@
-"""What went wrong with a slide, as one sentence."""
+"""Turn what went wrong with a slide into one sentence for the user."""
 
 import errno
 from collections.abc import Iterator
@@ -9,35 +9,39 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class OutOfSpace(QaclimsError):
-    """Nothing more can be written: going on with other slides would fail as well."""
+    """The disk is full, so the remaining slides would fail as well."""
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised from; MONAI wraps what happens in its transforms."""
-    following: BaseException | None = error
-    while following is not None:
-        yield following
-        following = following.__cause__
+def is_user_error(error: BaseException) -> bool:
+    """Whether the user can solve it: one of our own errors, or raised from one."""
+    return _own_error(error) is not None
 
 
-def known(error: BaseException) -> QaclimsError | None:
-    """The problem that the user can mend, if that is what it is."""
-    return next((cause for cause in _causes(error) if isinstance(cause, QaclimsError)), None)
-
-
-def no_space(error: BaseException) -> bool:
-    """Whether it is for lack of room on the disk."""
+def is_out_of_space(error: BaseException) -> bool:
+    """Whether a full disk caused the error."""
     return any(isinstance(cause, OSError) and cause.errno in NO_SPACE for cause in _causes(error))
 
 
-def sentence(error: BaseException) -> str:
-    """What to tell the user."""
-    ours = known(error)
-    if ours:
-        return str(ours)
+def explain(error: BaseException) -> str:
+    """Describe an error in one sentence for the user."""
+    own = _own_error(error)
+    if own:
+        return str(own)
     *_, first = _causes(error)
     if isinstance(first, MemoryError):
-        return "There is not enough memory for it. Use fewer --workers, or smaller tiles."
+        return "Not enough memory. Use fewer --workers, or smaller tiles."
     if isinstance(first, OSError) and first.filename:
         return f"{first.filename}: {first.strerror}."
-    return f"Unexpected {type(first).__name__}: {first}. The details are in its file under state/."
+    return f"Unexpected {type(first).__name__}: {first}. The slide's file under state/ has the details."
+
+
+def _own_error(error: BaseException) -> QaclimsError | None:
+    return next((cause for cause in _causes(error) if isinstance(cause, QaclimsError)), None)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, then what it was raised from, to the first cause; MONAI wraps errors of its transforms."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__

@@ -1,47 +1,48 @@
-"""All tiles of a grid, in its order, at the price of decoding every compressed tile of the slide once."""
+"""Read all tiles of a grid in order, decoding every compressed tile of the slide only once."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
-from qaclims_path.slides.geometry import Pixels, Place, locate, resample
+from qaclims_path.slides.geometry import LevelRegion, Pixels, locate, resample
 from qaclims_path.slides.reader import Slide
-from qaclims_path.types import TileGrid
+from qaclims_path.types import Backend, TileGrid
 
 
 @runtime_checkable
-class Streams(Protocol):
-    """A backend that reads many places better than one by one."""
+class StreamingBackend(Protocol):
+    """A backend that reads many regions faster together than one by one."""
 
-    def stream(self, places: Sequence[Place]) -> Iterator[Pixels]:
-        """Pixels of the places in their order."""
+    def stream(self, regions: Sequence[LevelRegion]) -> Iterator[Pixels]:
+        """Yield the pixels of the regions in order."""
         ...
 
 
 def iter_tiles(slide: Slide, grid: TileGrid) -> Iterator[tuple[int, Pixels]]:
-    """Yield number and pixels (size size 3) of every tile.
+    """Yield index and pixels (size size 3, uint8) of every tile.
 
-    Each is exactly what `slide.read` gives, because both read the same pixels of the same level and resample them by
-    themselves; only the decoding is shared. Memory is that of the decoded tiles that later tiles still need: a band as
-    high as a tile where the grid is in row order. One thread; spread slides over processes.
+    Every tile equals `slide.read`: only the decoding is shared, each tile is resampled from the same pixels of the same
+    level. Memory holds the decoded tiles that later tiles still need; if the grid is in row order, that is a band as
+    high as a tile. Runs in one thread; use several processes for several slides.
 
     Example:
-        >>> for number, tile in iter_tiles(slide, grid):  # doctest: +SKIP
-        ...     save(f"{grid.x[number]}_{grid.y[number]}.jpg", tile)
+        >>> for index, tile in iter_tiles(slide, grid):  # doctest: +SKIP
+        ...     save(f"{grid.x[index]}_{grid.y[index]}.jpg", tile)
     """
     size, step = (grid.size, grid.size), slide.steps(grid.mpp)
     corners = zip(grid.x.tolist(), grid.y.tolist(), strict=True)
-    places = [locate(slide.info.levels, x, y, size, step) for x, y in corners]
-    if any(place.is_huge for place in places):  # tiles of a slide whose pyramid ends far too early
-        for number in range(len(grid)):
-            yield number, slide.read_by_step(int(grid.x[number]), int(grid.y[number]), size, step)
+    regions = [locate(slide.info.levels, x, y, size, step) for x, y in corners]
+    if any(region.is_huge for region in regions):  # the pyramid lacks coarse levels
+        for index in range(len(grid)):
+            yield index, slide.read_by_step(int(grid.x[index]), int(grid.y[index]), size, step)
         return
-    for number, (place, pixels) in enumerate(zip(places, _pixels(slide, places), strict=True)):
-        yield number, pixels if place.box is None else resample(pixels, place.box, size)
+    for index, (region, pixels) in enumerate(zip(regions, read_regions(slide.backend, regions), strict=True)):
+        yield index, pixels if region.box is None else resample(pixels, region.box, size)
 
 
-def _pixels(slide: Slide, places: Sequence[Place]) -> Iterator[Pixels]:
-    if isinstance(slide.backend, Streams):
-        yield from slide.backend.stream(places)
-    else:  # one by one: OpenSlide is slower with bands, and keeps what it has decoded by itself
-        for place in places:
-            yield slide.backend.read_level(place.level, place.x, place.y, place.width, place.height)
+def read_regions(backend: Backend, regions: Sequence[LevelRegion]) -> Iterator[Pixels]:
+    """Yield the pixels of regions in order, without resampling."""
+    if isinstance(backend, StreamingBackend):
+        yield from backend.stream(regions)
+    else:  # OpenSlide is slower with bands, and has a cache of its own
+        for region in regions:
+            yield backend.read_level(region.level, region.x, region.y, region.width, region.height)

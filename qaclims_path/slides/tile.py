@@ -1,4 +1,4 @@
-"""A tile by its place on a slide: pixels are read when they are asked for, from a slide that stays open."""
+"""A tile that is read from its slide on demand; the slide stays open for the next tile."""
 
 import threading
 from dataclasses import dataclass
@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.slides.handles import OpenSlides
+from qaclims_path.slides.slide_cache import SlideCache
 
 if TYPE_CHECKING:
     from qaclims_path.compute.stain import StainFit
 
-MOST_OPEN = 8  # slides per thread
+MAX_OPEN = 8  # slides per thread
 
 
 @dataclass(frozen=True, slots=True)
 class SlideTile:
-    """Where a tile lies, and how it is read.
+    """Position and reading options of one tile.
 
     Attributes:
-        tile: Its id.
+        tile: Id of the tile.
         slide: Path of the slide.
         x: Left edge in level 0 pixels.
         y: Top edge in level 0 pixels.
-        side: Width and height in pixels as it is read.
-        mpp: Pixel size as it is read, in micrometres.
-        mpp0: Pixel size of level 0, where it is not that of the file.
+        side: Width and height in the tile's own pixels.
+        mpp: Pixel size of the tile in micrometres.
+        mpp0: Pixel size of level 0 in micrometres, if it differs from that of the file.
         backend: Name of the reader.
-        stain: Saved fit by which it is normalised, if at all.
+        stain: File of the stain fit that the tile is normalised with, if any.
     """
 
     tile: str
@@ -45,39 +45,39 @@ class SlideTile:
 
     @property
     def name(self) -> str:
-        """The id of the tile."""
+        """Id of the tile."""
         return self.tile
 
     def pixels(self) -> NDArray[np.uint8]:
-        """H W 3."""
-        slide = _THREAD.slides(self.slide, self.backend, self.mpp0)
+        """Read the tile (H W 3)."""
+        slide = _OPEN.slides(self.slide, self.backend, self.mpp0)
         pixels: NDArray[np.uint8] = slide.read(self.x, self.y, self.side, self.side, self.mpp)
         if self.stain is None:
             return pixels
         from qaclims_path.compute.stain import normalise
 
-        return normalise(pixels, _fit(self.stain))
+        return normalise(pixels, _cached_fit(self.stain))
 
     def size(self) -> tuple[int, int]:
-        """Width and height."""
+        """Width and height in pixels."""
         return self.side, self.side
 
     def __str__(self) -> str:
         return f"the tile at {self.x}, {self.y} of {self.slide}"
 
 
-class _Thread(threading.local):
-    """What each thread has for itself."""
+class _OpenSlides(threading.local):
+    """The open slides of one thread."""
 
     def __init__(self) -> None:
-        self.slides = OpenSlides(MOST_OPEN)
+        self.slides = SlideCache(MAX_OPEN)
 
 
-_THREAD = _Thread()
+_OPEN = _OpenSlides()
 
 
 @lru_cache(maxsize=256)
-def _fit(path: Path) -> "StainFit":
+def _cached_fit(path: Path) -> "StainFit":
     from qaclims_path.slides.stain import load_fit
 
     return load_fit(path)

@@ -12,8 +12,8 @@ from qaclims_path.errors import UsageError
 from qaclims_path.slides import reader
 from qaclims_path.slides.dataset import SlideTileDataset, SlideTileStream, TiledSlide
 from qaclims_path.slides.grid import make_grid
-from qaclims_path.slides.handles import OpenSlides
 from qaclims_path.slides.reader import open_slide
+from qaclims_path.slides.slide_cache import SlideCache
 
 
 @pytest.fixture
@@ -117,14 +117,14 @@ def test_slides_are_opened_once_and_the_least_used_is_closed(slides, monkeypatch
     for i in (0, 25, 3, 24, 1):
         tiles[i]
     assert len(opened) == 2
-    one = SlideTileDataset(slides, most_open=1)
+    one = SlideTileDataset(slides, max_open=1)
     for i in (0, 1, 25, 24, 2):
         one[i]
     assert len(opened) == 2 + 3
 
 
 def test_nothing_open_travels(slides):
-    handles = OpenSlides()
+    handles = SlideCache()
     handles(*slides[0].key)
     again = pickle.loads(pickle.dumps(handles))
     assert again(*slides[0].key) is not handles(*slides[0].key)

@@ -16,7 +16,7 @@ from qaclims_path.models.segmenters.predicting import Predictor, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter, find_segmenter
 from qaclims_path.models.segmenters.spec import BACKGROUND, WEIGHTS, Channel, read_spec
 from qaclims_path.pipeline.inference.options import SegmentOptions
-from qaclims_path.slides.grid import FINER
+from qaclims_path.slides.grid import MIN_RELATIVE_MPP
 from qaclims_path.slides.maps.label_tiff import Label
 
 SAME_SCALE = 0.05  # pixel sizes of images that differ by less are taken as equal
@@ -95,7 +95,7 @@ class SegmentModel:
                 f"{self.name} does not say at which pixel size it was trained. Give it with --mpp, in micrometres."
             )
         coarsest = max(mpp)
-        if self.mpp >= FINER * coarsest:
+        if self.mpp >= MIN_RELATIVE_MPP * coarsest:
             return self.mpp, 1.0
         self.check_enlarged(coarsest)
         return coarsest, coarsest / self.mpp

@@ -21,9 +21,9 @@ from qaclims_path.slides.maps.export import write_regions
 from qaclims_path.slides.maps.overlay import draw_overlay
 from qaclims_path.slides.maps.stitch import Blend
 from qaclims_path.slides.maps.write import SlideMap, segment_slide
-from qaclims_path.slides.problems import OutOfSpace, known, no_space, sentence
+from qaclims_path.slides.prefetch import prefetched
+from qaclims_path.slides.problems import OutOfSpace, explain, is_out_of_space, is_user_error
 from qaclims_path.slides.reader import Slide, open_slide
-from qaclims_path.slides.reading_ahead import reading_ahead
 from qaclims_path.slides.tissue import TissueMask, tissue_mask
 from qaclims_path.types import TileGrid
 
@@ -61,10 +61,10 @@ def process(task: SegmentTask, model: SegmentModel, batch: int) -> SlideState:
             result = {**segment_one(task, model, batch, finished=finished, keep=keep), "content": content}
         state = replace(state, status="done", result=result)
     except Exception as error:
-        if no_space(error):
-            raise OutOfSpace(sentence(error)) from error
-        trace = "" if known(error) else "".join(traceback.format_exception(error))
-        state = replace(state, status="failed", error=sentence(error), trace=trace)
+        if is_out_of_space(error):
+            raise OutOfSpace(explain(error)) from error
+        trace = "" if is_user_error(error) else "".join(traceback.format_exception(error))
+        state = replace(state, status="failed", error=explain(error), trace=trace)
     record(task.out, state)
     return state
 
@@ -124,9 +124,9 @@ def _opened(task: SegmentTask, backend: str, batch: int) -> tuple[Slide, float |
     """The slide, which reads ahead, with the pixel size of the list or the file; else with that of the user, and it."""
     slide = open_slide(task.entry.path, backend=backend, mpp=task.entry.mpp)
     if slide.info.mpp is not None or task.slide_mpp is None:
-        return reading_ahead(slide, batch), None
+        return prefetched(slide, batch), None
     slide.close()
-    return reading_ahead(open_slide(task.entry.path, backend=backend, mpp=task.slide_mpp), batch), task.slide_mpp
+    return prefetched(open_slide(task.entry.path, backend=backend, mpp=task.slide_mpp), batch), task.slide_mpp
 
 
 def _tiles(slide: Slide, mask: TissueMask, model: SegmentModel) -> tuple[TileGrid, float]:

@@ -21,7 +21,7 @@ from qaclims_path.slides.cohort.slide_list import SlideEntry
 from qaclims_path.slides.cohort.state import SlideState, read_state, slide_bytes, write_state
 from qaclims_path.slides.geometry import best_level, extent
 from qaclims_path.slides.grid import make_grid
-from qaclims_path.slides.problems import OutOfSpace, known, no_space, sentence
+from qaclims_path.slides.problems import OutOfSpace, explain, is_out_of_space, is_user_error
 from qaclims_path.slides.quality import draw_quality, save_quality, scale_text, write_tile_shapes
 from qaclims_path.slides.reader import Slide, open_slide
 from qaclims_path.slides.stain import save_fit
@@ -120,10 +120,10 @@ def process(task: SlideTask, tell: Tell) -> SlideState:
                 raise QaclimsError(task.problem)
         state = replace(state, status="done", result=tile_slide(task, tell))
     except Exception as error:
-        if no_space(error):
-            raise OutOfSpace(sentence(error)) from error
-        trace = "" if known(error) else "".join(traceback.format_exception(error))
-        state = replace(state, status="failed", error=sentence(error), trace=trace)
+        if is_out_of_space(error):
+            raise OutOfSpace(explain(error)) from error
+        trace = "" if is_user_error(error) else "".join(traceback.format_exception(error))
+        state = replace(state, status="failed", error=explain(error), trace=trace)
     _guarded(write_state, task.out, state)
     return state
 
@@ -218,7 +218,7 @@ def foretell(task: SlideTask) -> Plan:
         with item["slide"] as slide:
             return _plan(task, slide, item["grid"])
     except Exception as error:  # the reason is the answer
-        return Plan(task.name, task.entry.path, sentence(error))
+        return Plan(task.name, task.entry.path, explain(error))
 
 
 def _plan(task: SlideTask, slide: Any, grid: Any) -> Plan:  # noqa: ANN401

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from qaclims_path.errors import BadFile, MissingExtra
-from qaclims_path.slides.geometry import Pixels, Place, inside
-from qaclims_path.slides.readers.registry import SLIDE_READERS, NotMine
+from qaclims_path.slides.geometry import LevelRegion, Pixels, read_padded
+from qaclims_path.slides.readers.registry import SLIDE_READERS, UnsupportedFormat
 from qaclims_path.types import Level, SlideInfo
 
 WHITE = (255, 255, 255)
@@ -81,8 +81,8 @@ class DicomBackend:
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         """H W 3 pixels of a level."""
-        place = Place(level, x, y, width, height)
-        return inside(partial(self._read, level), self.info.levels[level], place, self.info.background)
+        region = LevelRegion(level, x, y, width, height)
+        return read_padded(partial(self._read, level), self.info.levels[level], region, self.info.background)
 
     def associated(self, name: str) -> Pixels:
         """A label or macro picture."""
@@ -119,7 +119,7 @@ def open_with_wsidicom(path: str) -> DicomBackend:
     try:
         return DicomBackend(wsidicom.WsiDicom.open(files), path)
     except Exception as error:  # pydicom and wsidicom raise anything on damaged files
-        raise NotMine(f"wsidicom says '{error}'") from error
+        raise UnsupportedFormat(f"wsidicom says '{error}'") from error
 
 
 def _pixel_size(level: Any) -> tuple[float, float] | None:  # noqa: ANN401 - wsidicom may not be installed

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from qaclims_path.errors import BadFile
 from qaclims_path.files.images import read_image
-from qaclims_path.slides.geometry import Pixels, Place, inside
-from qaclims_path.slides.readers.registry import SLIDE_READERS, NotMine
+from qaclims_path.slides.geometry import LevelRegion, Pixels, read_padded
+from qaclims_path.slides.readers.registry import SLIDE_READERS, UnsupportedFormat
 from qaclims_path.types import Level, SlideInfo
 
 
@@ -31,7 +31,9 @@ class ImageBackend:
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         """H W 3 pixels."""
-        return inside(self._cut, self.info.levels[level], Place(level, x, y, width, height), self.info.background)
+        return read_padded(
+            self._cut, self.info.levels[level], LevelRegion(level, x, y, width, height), self.info.background
+        )
 
     def associated(self, name: str) -> Pixels:
         """Pictures have no further pictures."""
@@ -50,4 +52,4 @@ def open_picture(path: str) -> ImageBackend:
     try:
         return ImageBackend(read_image(Path(path)), path)
     except BadFile as error:
-        raise NotMine(f"Pillow says '{str(error).removeprefix(path).strip().rstrip('.')}'") from error
+        raise UnsupportedFormat(f"Pillow says '{str(error).removeprefix(path).strip().rstrip('.')}'") from error

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qaclims_path.errors import BadFile
-from qaclims_path.slides.geometry import Pixels, Place, inside, nearest, on_background
+from qaclims_path.slides.geometry import LevelRegion, Pixels, on_background, read_padded, round_half_up
 from qaclims_path.slides.readers.pixel_size import PixelSize, believable, from_ome
-from qaclims_path.slides.readers.registry import SLIDE_READERS, NotMine
+from qaclims_path.slides.readers.registry import SLIDE_READERS, UnsupportedFormat
 from qaclims_path.types import Level, SlideInfo
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ WHITE = (255, 255, 255)
 class OpenSlideBackend:
     """A slide read by OpenSlide.
 
-    Where a level's downsample is no whole number, OpenSlide places regions between its pixels and interpolates; the
+    Where a level's downsample is no whole number, OpenSlide regions regions between its pixels and interpolates; the
     region that starts nearest to the pixel asked for is read.
     """
 
@@ -30,8 +30,8 @@ class OpenSlideBackend:
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         """H W 3 pixels of a level."""
-        place = Place(level, x, y, width, height)
-        return inside(partial(self._read, level), self.info.levels[level], place, self.info.background)
+        region = LevelRegion(level, x, y, width, height)
+        return read_padded(partial(self._read, level), self.info.levels[level], region, self.info.background)
 
     def associated(self, name: str) -> Pixels:
         """A label, macro or thumbnail picture."""
@@ -46,7 +46,9 @@ class OpenSlideBackend:
 
         downsample = self.info.levels[level].downsample
         try:
-            region = self._slide.read_region((nearest(x * downsample), nearest(y * downsample)), level, (width, height))
+            region = self._slide.read_region(
+                (round_half_up(x * downsample), round_half_up(y * downsample)), level, (width, height)
+            )
         except OpenSlideError as error:
             raise BadFile(
                 f"{self.info.path} is damaged near pixel {x}, {y} of level {level}: {error}. Copy it again."
@@ -66,10 +68,10 @@ def open_with_openslide(path: str) -> OpenSlideBackend:
         try:
             return OpenSlideBackend(openslide.OpenSlide(file), path)
         except openslide.OpenSlideUnsupportedFormatError as error:
-            raise NotMine("OpenSlide knows no such format") from error
+            raise UnsupportedFormat("OpenSlide knows no such format") from error
         except openslide.OpenSlideError as error:
             refusals.append(_brief(error, str(file)))
-    raise NotMine(f"OpenSlide says {refusals[0]}")
+    raise UnsupportedFormat(f"OpenSlide says {refusals[0]}")
 
 
 def info_of(slide: Any, path: str, backend: str) -> SlideInfo:  # noqa: ANN401 - an OpenSlide, or what looks like one

@@ -9,9 +9,9 @@ from qaclims_path.types import Backend
 SLIDE_READERS: Registry[Callable[[str], Backend]] = Registry("slide reader", "qaclims_path.slide_readers")
 """Name -> function that opens a path; the `info.backend` of what it returns is that name.
 
-It raises `NotMine` for what other readers may open, and `BadFile` for what nobody can: a damaged file.
+It raises `UnsupportedFormat` for what other readers may open, and `BadFile` for what nobody can: a damaged file.
 """
 
 
-class NotMine(BadFile):
+class UnsupportedFormat(BadFile):
     """A file that this reader does not read; another one may."""

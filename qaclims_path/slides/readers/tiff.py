@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from qaclims_path.errors import BadFile
-from qaclims_path.slides.geometry import Pixels, Place, clip, inside
+from qaclims_path.slides.geometry import LevelRegion, Pixels, clip, read_padded
 from qaclims_path.slides.readers.registry import SLIDE_READERS
 from qaclims_path.slides.readers.tiff_pages import TiffContents, contents_of, picture_of
 from qaclims_path.slides.readers.tiff_store import RECENT_BYTES, Key, TileStore
@@ -34,13 +34,13 @@ class TiffBackend:
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         """H W 3 pixels of a level."""
-        return self._read(Place(level, x, y, width, height), self._recent)
+        return self._read(LevelRegion(level, x, y, width, height), self._recent)
 
-    def stream(self, places: Sequence[Place]) -> Iterator[Pixels]:
-        """Read places in their order, every compressed tile once; tiles that no place touches are not decoded."""
-        store = TileStore(Counter(key for place in places for key in self._touched(place)))
-        for place in places:
-            yield self._read(place, store)
+    def stream(self, regions: Sequence[LevelRegion]) -> Iterator[Pixels]:
+        """Read regions in their order, every compressed tile once; tiles that no region touches are not decoded."""
+        store = TileStore(Counter(key for region in regions for key in self._touched(region)))
+        for region in regions:
+            yield self._read(region, store)
 
     def associated(self, name: str) -> Pixels:
         """A label, macro or thumbnail picture."""
@@ -50,15 +50,15 @@ class TiffBackend:
         """Release the file."""
         self._file.close()
 
-    def _touched(self, place: Place) -> list[Key]:
-        part = clip(self.info.levels[place.level], place.x, place.y, place.width, place.height)
+    def _touched(self, region: LevelRegion) -> list[Key]:
+        part = clip(self.info.levels[region.level], region.x, region.y, region.width, region.height)
         if not (part[2] and part[3]):
             return []
-        return [(place.level, tile) for tile in self._levels[place.level].covering(*part)]
+        return [(region.level, tile) for tile in self._levels[region.level].covering(*part)]
 
-    def _read(self, place: Place, store: TileStore) -> Pixels:
-        level = self.info.levels[place.level]
-        return inside(partial(self._cut, store, place.level), level, place, self.info.background)
+    def _read(self, region: LevelRegion, store: TileStore) -> Pixels:
+        level = self.info.levels[region.level]
+        return read_padded(partial(self._cut, store, region.level), level, region, self.info.background)
 
     def _cut(self, store: TileStore, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         tiled = self._levels[level]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from qaclims_path.errors import BadFile
 from qaclims_path.slides.geometry import Pixels
-from qaclims_path.slides.readers.registry import NotMine
+from qaclims_path.slides.readers.registry import UnsupportedFormat
 
 RAW, LZW, JPEG, DEFLATE, OLD_DEFLATE, JPEG_2000 = 1, 5, 7, 8, 32946, (33003, 33005)
 RGB, YCBCR = 2, 6
@@ -64,7 +64,7 @@ def level_of(page: Any, path: str, file_size: int) -> TiledLevel:  # noqa: ANN40
     """Describe a tiled page.
 
     Raises:
-        NotMine: Its pixels are stored in a way that is left to OpenSlide.
+        UnsupportedFormat: Its pixels are stored in a way that is left to OpenSlide.
         BadFile: It is cut off, or promises more than the file can hold.
     """
     _refuse(
@@ -147,4 +147,4 @@ def _unusual(page: Any) -> dict[str, bool]:  # noqa: ANN401 - as above
 def _refuse(faults: dict[str, bool]) -> None:
     for fault, found in faults.items():
         if found:
-            raise NotMine(fault)
+            raise UnsupportedFormat(fault)

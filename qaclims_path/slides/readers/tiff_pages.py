@@ -13,7 +13,7 @@ from qaclims_path.errors import BadFile
 from qaclims_path.files.images import check_pixels
 from qaclims_path.slides.geometry import Pixels
 from qaclims_path.slides.readers.pixel_size import PixelSize, from_aperio, from_ome, from_resolution
-from qaclims_path.slides.readers.registry import NotMine
+from qaclims_path.slides.readers.registry import UnsupportedFormat
 from qaclims_path.slides.readers.tiff_level import TiledLevel, level_of
 from qaclims_path.types import Level, SlideInfo
 
@@ -35,14 +35,14 @@ def contents_of(path: str) -> TiffContents:
     """Read the pages of a TIFF.
 
     Raises:
-        NotMine: A TIFF (or not even one) that is better left to another reader.
+        UnsupportedFormat: A TIFF (or not even one) that is better left to another reader.
         BadFile: It is cut off or absurd, so that no reader can open it.
     """
     from openslide import OpenSlide
 
     vendor = OpenSlide.detect_format(path)
     if vendor not in ORDINARY:
-        raise NotMine(f"the layout '{vendor}' is left to OpenSlide")
+        raise UnsupportedFormat(f"the layout '{vendor}' is left to OpenSlide")
     with _opened(path) as tiff:
         pages = list(tiff.pages)
         _check_chain(tiff, path)
@@ -50,11 +50,11 @@ def contents_of(path: str) -> TiffContents:
         aperio = _described(first).startswith("Aperio")
         chosen = [page for page in pages if page.is_tiled] if aperio else _pyramid(first, pages[1:])
         if not chosen:
-            raise NotMine("its pixels are not in tiles")
+            raise UnsupportedFormat("its pixels are not in tiles")
         size = Path(path).stat().st_size
         tiled = tuple(level_of(page, path, size) for page in chosen)
         if aperio and any((level.counts == 0).any() for level in tiled[1:]):
-            raise NotMine("it lacks tiles, which OpenSlide fills from finer levels")
+            raise UnsupportedFormat("it lacks tiles, which OpenSlide fills from finer levels")
         pictures = _pictures(pages) if aperio else {}
         mpp, power = from_aperio(_described(first)) if aperio else (_pixel_size(first), None)
     levels = tuple(Level(t.width, t.height, (tiled[0].width / t.width + tiled[0].height / t.height) / 2) for t in tiled)
@@ -143,6 +143,6 @@ def _opened(path: str) -> Iterator[Any]:
     except (BadFile, OSError):
         raise
     except Exception as error:  # tifffile raises anything on damaged files
-        raise NotMine(f"tifffile says '{error}'") from error
+        raise UnsupportedFormat(f"tifffile says '{error}'") from error
     finally:
         logger.disabled = before

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qaclims_path.errors import BadFile
-from qaclims_path.slides.geometry import Pixels, Place, inside
+from qaclims_path.slides.geometry import LevelRegion, Pixels, read_padded
 from qaclims_path.slides.readers.openslide import info_of
-from qaclims_path.slides.readers.registry import SLIDE_READERS, NotMine
+from qaclims_path.slides.readers.registry import SLIDE_READERS, UnsupportedFormat
 
 if TYPE_CHECKING:
     from tiffslide import TiffSlide
@@ -24,8 +24,8 @@ class TiffSlideBackend:
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         """H W 3 pixels of a level."""
-        place = Place(level, x, y, width, height)
-        return inside(partial(self._read, level), self.info.levels[level], place, self.info.background)
+        region = LevelRegion(level, x, y, width, height)
+        return read_padded(partial(self._read, level), self.info.levels[level], region, self.info.background)
 
     def associated(self, name: str) -> Pixels:
         """A label, macro or thumbnail picture."""
@@ -57,8 +57,8 @@ def open_with_tiffslide(path: str) -> TiffSlideBackend:
         slide = TiffSlide(path)
         page = slide.ts_tifffile.series[slide.properties["tiffslide.series-index"]].levels[0].keyframe
     except Exception as error:  # tifffile and fsspec raise anything
-        raise NotMine(f"tiffslide says '{error}'") from error
+        raise UnsupportedFormat(f"tiffslide says '{error}'") from error
     if not page.is_tiled or page.dtype != np.uint8 or page.shape[2:] != (3,):
         slide.close()
-        raise NotMine("its pixels are not 8-bit RGB in tiles")
+        raise UnsupportedFormat("its pixels are not 8-bit RGB in tiles")
     return TiffSlideBackend(slide, path)

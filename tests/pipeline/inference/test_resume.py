@@ -14,8 +14,8 @@ from qaclims_path.pipeline.inference.segment import segment
 from qaclims_path.pipeline.inference.slides import process
 from qaclims_path.slides.cohort.state import read_state
 from qaclims_path.slides.grid import make_grid
+from qaclims_path.slides.prefetch import PrefetchBackend, prefetched
 from qaclims_path.slides.reader import open_slide
-from qaclims_path.slides.reading_ahead import ReadingAhead, reading_ahead
 from qaclims_path.slides.streaming import iter_tiles
 
 OPTIONS = SegmentOptions(size=64, precision="fp32")
@@ -133,7 +133,7 @@ def test_killed_behind_a_band_and_run_again(model, slides, undisturbed, tmp_path
 
 
 def test_tiles_read_ahead_are_the_same(slides):
-    with open_slide(slides / "s0.tiff") as plain, reading_ahead(open_slide(slides / "s0.tiff"), 3) as slide:
+    with open_slide(slides / "s0.tiff") as plain, prefetched(open_slide(slides / "s0.tiff"), 3) as slide:
         grid = make_grid(plain.info, size=100, mpp=0.7, overlap=0.2, pad=True)
         pairs = list(zip(iter_tiles(plain, grid), iter_tiles(slide, grid), strict=True))
         assert len(pairs) == len(grid) > 20
@@ -142,8 +142,8 @@ def test_tiles_read_ahead_are_the_same(slides):
 
 
 def test_a_slide_that_is_read_ahead_can_be_closed_at_any_time(slides):
-    slide = reading_ahead(open_slide(slides / "s0.tiff"), 2)
-    assert isinstance(slide.backend, ReadingAhead)
+    slide = prefetched(open_slide(slides / "s0.tiff"), 2)
+    assert isinstance(slide.backend, PrefetchBackend)
     tiles = iter_tiles(slide, make_grid(slide.info, size=64, mpp=0.5))
     next(tiles)
     slide.close()
