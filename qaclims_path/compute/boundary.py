@@ -5,10 +5,11 @@ not of the class. Ignored pixels say nothing: they belong to no band, and being 
 """
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter, minimum_filter
+from skimage.morphology import dilation, erosion, footprint_rectangle
 
 from qaclims_path.compute.scores import Background
 
@@ -24,23 +25,28 @@ def band_width(height: int, width: int, share: float) -> int:
 
 
 def band(labels: NDArray[np.uint8], valid: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
-    """Pixels (h w) within `width` steps of another label, for all labels at once.
+    """Mark the pixels (h w) within `width` steps of another label, for all labels at once.
 
-    A pixel lies inside its region when the least and the greatest label around it are the same.
+    A pixel lies inside its region when the lowest and the highest label around it are the same. Outside the image the
+    lowest is taken as 0 and the highest as 255, so that a region ends at the image's edge.
 
     Args:
         labels: h w, below 254.
         valid: h w, False where the pixel is ignored.
         width: In pixels, counted along rows, columns and diagonals.
     """
-    size = 2 * width + 1
-    least = minimum_filter(np.where(valid, labels, np.uint8(255)), size)
-    greatest = maximum_filter(np.where(valid, labels + np.uint8(1), np.uint8(0)), size)
-    inside = least + np.uint8(1) == greatest
-    core = np.zeros_like(inside)
-    core[width:-width, width:-width] = inside[width:-width, width:-width]
-    out: NDArray[np.bool_] = valid & ~core
+    lowest = erosion(np.where(valid, labels, np.uint8(255)), _square(width), mode="min")
+    highest = dilation(np.where(valid, labels + np.uint8(1), np.uint8(0)), _square(width), mode="max")
+    out: NDArray[np.bool_] = valid & (lowest + np.uint8(1) != highest)
     return out
+
+
+@cache
+def _square(width: int) -> tuple[tuple[NDArray[np.uint8], int], ...]:
+    """Footprint of all pixels within `width` steps, as one row and one column."""
+    square: tuple[tuple[NDArray[np.uint8], int], ...]
+    square = footprint_rectangle((2 * width + 1, 2 * width + 1), decomposition="separable")
+    return square
 
 
 class BoundaryIoU:

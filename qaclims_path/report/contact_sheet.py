@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from qaclims_path.compute.border import border
+
 TILE = 200
 MARGIN = 28
 GAP = 12
@@ -73,23 +75,9 @@ def overlay(image: NDArray[np.uint8], inside: NDArray[np.bool_], color: Color) -
     paint = np.array(color, np.float32)
     drawn = np.where(inside[..., None], image + COVER * (paint - image), image)
     edge = 0.5 * paint if paint.sum() > PALE else 0.5 * (paint + 255) if paint.sum() < DARK else paint
-    drawn[outline(inside, OUTLINE)] = edge
+    drawn[border(inside, OUTLINE)] = edge
     tinted: NDArray[np.uint8] = drawn.round().astype(np.uint8)
     return tinted
-
-
-def outline(inside: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
-    """Pixels of a mask (H W) within `width` of its border; the picture's own edge is no border.
-
-    Example:
-        >>> outline(np.array([[True, True, True, False]]), 1)
-        array([[False, False,  True, False]])
-    """
-    core = inside
-    for _ in range(width):
-        padded = np.pad(core, 1, mode="edge")
-        core = core & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return inside & ~core
 
 
 def contact_sheet(title: str, remark: str, rows: Sequence[Row], *, columns: int = 6) -> Image.Image:

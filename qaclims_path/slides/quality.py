@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from qaclims_path.compute.border import border
 from qaclims_path.files.atomic import atomic_path
 from qaclims_path.slides.cohort.manifest import TileLabels
 from qaclims_path.slides.maps.export import Shape, write_geojson
@@ -16,6 +17,7 @@ from qaclims_path.types import TileGrid
 
 MAX_SIDE = 1600  # pixels
 CAPTION_HEIGHT = 22
+OUTLINE_WIDTH = 2
 TISSUE_COLOR, TILE_COLOR = (0, 150, 60), (30, 60, 220)
 SEVERAL_CLASSES_COLOR = (90, 90, 90)
 Color = tuple[int, int, int]
@@ -27,7 +29,7 @@ def draw_quality(slide: Slide, mask: TissueMask, grid: TileGrid, title: str) -> 
     thumbnail.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
     picture = np.array(thumbnail)
     step = slide.info.width / picture.shape[1], slide.info.height / picture.shape[0]
-    picture[_edge(_resized(mask, step, picture.shape[:2]))] = TISSUE_COLOR
+    picture[border(_resized(mask, step, picture.shape[:2]), OUTLINE_WIDTH)] = TISSUE_COLOR
     sheet = Image.new("RGB", (max(picture.shape[1], 480), picture.shape[0] + CAPTION_HEIGHT), "white")
     sheet.paste(Image.fromarray(picture))
     pen = ImageDraw.Draw(sheet)
@@ -72,14 +74,6 @@ def _resized(mask: TissueMask, step: tuple[float, float], shape: tuple[int, int]
     rows = np.minimum((np.arange(shape[0]) + 0.5) * step[1] / mask.scale[1], mask.mask.shape[0] - 1).astype(int)
     columns = np.minimum((np.arange(shape[1]) + 0.5) * step[0] / mask.scale[0], mask.mask.shape[1] - 1).astype(int)
     return mask.mask[np.ix_(rows, columns)]
-
-
-def _edge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The inner edge of a mask, two pixels wide."""
-    from scipy.ndimage import binary_erosion
-
-    edge: NDArray[np.bool_] = inside & ~binary_erosion(inside, iterations=2, border_value=1)
-    return edge
 
 
 def scale_text(grid: TileGrid) -> str:

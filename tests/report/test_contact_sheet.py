@@ -1,33 +1,13 @@
 import numpy as np
 import pytest
 
-from qaclims_path.report.contact_sheet import TILE, Row, contact_sheet, example, outline, overlay
+from qaclims_path.report.contact_sheet import TILE, Row, contact_sheet, example, overlay
 
 RED = (200, 0, 0)
 
 
 def picture(height, width, value=120):
     return np.full((height, width, 3), value, np.uint8)
-
-
-def outline_slowly(inside, width):
-    """A pixel is on the outline when fewer than `width` steps up, down, left or right lead out of the mask."""
-    out = np.zeros_like(inside)
-    rows, columns = inside.shape
-    for y, x in np.argwhere(inside):
-        for v, u in np.argwhere(~inside):
-            out[y, x] |= abs(v - y) + abs(u - x) <= width
-    return out & inside & (np.ones((rows, columns), bool))
-
-
-@pytest.mark.parametrize("width", [1, 2, 3])
-def test_outline_equals_the_slow_one(width):
-    inside = np.random.default_rng(width).random((12, 15)) < 0.8
-    assert np.array_equal(outline(inside, width), outline_slowly(inside, width))
-
-
-def test_a_mask_that_fills_the_picture_has_no_outline():
-    assert not outline(np.ones((9, 9), bool), 2).any()
 
 
 def test_overlay_tints_inside_only():
