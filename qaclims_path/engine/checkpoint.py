@@ -1,6 +1,5 @@
 """Checkpoints: a folder each, safetensors and JSON, complete or not there at all, and checked when read."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from qaclims_path.errors import BadFile
 from qaclims_path.files.atomic import atomic_path, write_json
+from qaclims_path.files.digest import FULL, digest_of_file
 from qaclims_path.files.tensors import save_tensors
 
 FACTS = "state.json"
@@ -56,7 +56,7 @@ class Checkpoints:
             temporary.mkdir()
             for name, tensors in parts.items():
                 save_weights(temporary / f"{name}.safetensors", tensors)
-            sums = {name: _checksum(temporary / f"{name}.safetensors") for name in parts}
+            sums = {name: digest_of_file(temporary / f"{name}.safetensors", FULL) for name in parts}
             write_json(temporary / FACTS, {**facts, "step": step, "sha256": sums})
         return path
 
@@ -72,7 +72,7 @@ class Checkpoints:
             parts = {}
             for name, expected in facts["sha256"].items():
                 file = path / f"{name}.safetensors"
-                if _checksum(file) != expected:
+                if digest_of_file(file, FULL) != expected:
                     raise BadFile(f"{file.name} is not as it was written")
                 parts[name] = load_file(file, device=str(device))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, BadFile) as error:
@@ -112,11 +112,6 @@ def _facts(path: Path) -> Facts:
     if not isinstance(found, dict):
         raise TypeError(f"{FACTS} holds no facts")
     return found
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _reason(error: Exception) -> str:

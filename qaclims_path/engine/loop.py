@@ -12,12 +12,12 @@ from qaclims_path.engine.guards import listening
 from qaclims_path.engine.sampling import BatchPlan, Collate, Source, load
 from qaclims_path.engine.seeds import determinism
 from qaclims_path.engine.settings import TrainOptions
-from qaclims_path.engine.state import check_same
 from qaclims_path.engine.task import Callback, Task
 from qaclims_path.engine.training import CHECKPOINTS, Training
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.json_files import read_object
 from qaclims_path.files.lock import locked
+from qaclims_path.files.made_with import check_same
 
 WAY_OUT = "Choose another --out."
 WEIGHTS, BEST, RESULT, OPTIONS = "weights.safetensors", "best.safetensors", "result.json", "options.json"
@@ -117,7 +117,7 @@ def _begin(out: Path, options: TrainOptions, images: int) -> dict[str, Any] | No
     given = {**options.model_dump(mode="json"), "images": images}
     begun = (out / OPTIONS).is_file() and (Checkpoints(out / CHECKPOINTS).steps() or (out / RESULT).is_file())
     if begun:
-        check_same(read_object(out / OPTIONS, WAY_OUT), given, out)
+        check_same(out, read_object(out / OPTIONS, WAY_OUT), given)
     else:
         write_json(out / OPTIONS, given)
     return read_object(out / RESULT, WAY_OUT) if (out / RESULT).is_file() else None

@@ -132,19 +132,5 @@ def load_network(network: nn.Module, weights: Tensors, where: object) -> None:
     network.load_state_dict(weights)
 
 
-def check_same(before: Mapping[str, Any], now: Mapping[str, Any], where: object) -> None:
-    """Refuse to go on with other options than a training was begun with."""
-    changed = [
-        f"{key} was {before.get(key)}, now {now.get(key)}"
-        for key in (*now, *(key for key in before if key not in now))
-        if before.get(key) != now.get(key)
-    ]
-    if changed:
-        raise UsageError(
-            f"{where} was begun with other options: {'; '.join(changed)}. "
-            "Choose another --out, or give the same options as before."
-        )
-
-
 def _shape(tensor: Tensor) -> str:
     return " x ".join(str(side) for side in tensor.shape) or "a number"

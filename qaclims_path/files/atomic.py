@@ -48,19 +48,6 @@ def sweep(path: Path) -> None:
             _remove(other)
 
 
-def stranger(mark: Path) -> str | None:
-    """Name of something in a folder whose mark, which is written before all else, is missing; None if all is well.
-
-    `state` and what is on its way under a temporary name do not count. The folder is listed before the mark is looked
-    for, because another process may be writing both just now.
-    """
-    folder = mark.parent
-    names = sorted(item.name for item in folder.iterdir()) if folder.is_dir() else []
-    if mark.exists():
-        return None
-    return next((name for name in names if name != "state" and not TEMPORARY.fullmatch(name)), None)
-
-
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file in one step."""
     with atomic_path(path) as temporary:

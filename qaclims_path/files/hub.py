@@ -3,7 +3,6 @@
 Downloads go to the hub client's own cache, so a model is fetched once and found again with `HF_HUB_OFFLINE=1`.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
+from qaclims_path.files.digest import FULL, digest_of, digest_of_file
 from qaclims_path.files.folders import list_files
 
 SAFE_FILES = ("*.safetensors", "*.json", "*.txt", "*.jinja")  # weights, settings, vocabularies, chat templates
@@ -84,11 +84,8 @@ def revision_of(folder: Path, files: Sequence[str] = SAFE_FILES) -> str:
     """
     if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
         return folder.name
-    total = hashlib.sha256()
-    for path in _matching(folder, files):
-        with path.open("rb") as file:
-            total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return f"sha256:{total.hexdigest()[:16]}"
+    lines = (f"{path.name}\0{digest_of_file(path, FULL)}\n" for path in _matching(folder, files))
+    return f"sha256:{digest_of(*lines)}"
 
 
 def require_tokenizer(model: str, folder: Path) -> None:

@@ -1,36 +1,126 @@
-"""Beginning a folder of masks or predictions, or going on with one that was stopped."""
+"""How a folder was made: noted in it, and compared before anything is added.
+
+Every command that continues in a folder goes through here, so that results of other options are never mixed in.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from qaclims_path.config import differences
 from qaclims_path.errors import UsageError
-from qaclims_path.files.atomic import write_json
+from qaclims_path.files.atomic import TEMPORARY, write_json
 from qaclims_path.files.json_files import read_object
 
 INDEX = "index.json"
+SHOWN = 8  # options that a message names
+SAME_OPTIONS = "Choose another --out, or give the same options as before."
+Settings = Mapping[str, Any]
 
 
-def begin(note: Path, settings: Mapping[str, Any], made: str, left_over: str) -> None:
-    """Note how a folder is made, or refuse to add to what was made otherwise; what a killed process left is removed.
+def named_changes(before: Settings, now: Settings) -> str:
+    """The options that differ, with both values."""
+    return differences(before, now, SHOWN)
+
+
+def check_same(
+    made: object,
+    before: Settings,
+    now: Settings,
+    way_out: str = SAME_OPTIONS,
+    *,
+    describe: Callable[[Settings, Settings], str] = named_changes,
+) -> None:
+    """Refuse to continue with other options.
 
     Args:
-        note: Where in the folder it is noted.
-        settings: How it is made now.
-        made: What is in it, in one word.
-        left_over: Pattern of unfinished files.
+        made: The folder or file that was made, for the message.
+        before: The options it was made with; None and a missing option are the same.
+        now: The options of this command.
+        way_out: What to do, as a sentence.
+        describe: Names what differs, given both.
+
+    Raises:
+        UsageError: They differ.
+
+    Example:
+        >>> check_same("run", {"lr": 0.1}, {"lr": 0.2}, "Choose another --out.")
+        Traceback (most recent call last):
+        qaclims_path.errors.UsageError: run was made with other options: lr was 0.1, now 0.2. Choose another --out.
     """
-    folder, wanted = note.parent, json.loads(json.dumps(settings))
+    now = json.loads(json.dumps(now))
+    if differences(before, now):
+        raise UsageError(f"{made} was made with other options: {describe(before, now)}. {way_out}")
+
+
+def made_with(
+    note: Path,
+    settings: Settings,
+    way_out: str = SAME_OPTIONS,
+    *,
+    defaults: Settings | None = None,
+    describe: Callable[[Settings, Settings], str] = named_changes,
+    write: bool = True,
+) -> None:
+    """Refuse a folder whose note says other settings; write the note where there is none.
+
+    Args:
+        note: JSON file in the folder.
+        settings: How the folder is made now, as values that JSON can hold.
+        way_out: What to do, as a sentence.
+        defaults: Values of settings that an older note lacks.
+        describe: Names what differs, given both.
+        write: Write a missing note; otherwise only compare.
+    """
     if note.exists():
-        found = read_object(note, f"Remove {folder}, and make the {made} again.")
-        other = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
-        if other:
-            raise UsageError(
-                f"{folder} holds {made} made with another {', '.join(other)}. Remove it, or choose another --out."
-            )
-    else:
-        write_json(note, wanted)
+        before = {**(defaults or {}), **read_object(note, way_out)}
+        check_same(note.parent, before, settings, way_out, describe=describe)
+    elif write:
+        write_json(note, dict(settings))
+
+
+def begin(note: Path, settings: Settings, unfinished: str) -> None:
+    """Begin a folder of images or continue it: `made_with`, then remove the index and what killed processes left.
+
+    Args:
+        note: JSON file in the folder.
+        settings: How the folder is made now.
+        unfinished: Pattern of temporary files, relative to the folder.
+    """
+    folder = note.parent
+    made_with(note, settings, f"Remove {folder}, or choose another --out.")
     (folder / INDEX).unlink(missing_ok=True)
-    for path in folder.glob(left_over):
+    for path in folder.glob(unfinished):
         path.unlink()
+
+
+def refuse_foreign(note: Path, writer: str) -> None:
+    """Refuse a folder that holds files but not the note that its writer makes first.
+
+    Args:
+        note: JSON file in the folder.
+        writer: The command that should have made the folder.
+    """
+    folder = note.parent
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file. Choose another --out.")
+        strange = stranger(note)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be used: {error.strerror or error}. Choose another --out.") from error
+    if strange is not None:
+        raise UsageError(f"{folder} holds '{strange}', which {writer} did not write. Choose another --out.")
+
+
+def stranger(note: Path) -> str | None:
+    """Name of a file or folder beside a note that is missing; None where the note exists or nothing is there.
+
+    `state` and temporary files do not count. The folder is listed before the note is looked for, because another
+    process may be writing both.
+    """
+    folder = note.parent
+    names = sorted(item.name for item in folder.iterdir()) if folder.is_dir() else []
+    if note.exists():
+        return None
+    return next((name for name in names if name != "state" and not TEMPORARY.fullmatch(name)), None)

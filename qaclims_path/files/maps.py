@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.errors import BadFile
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.json_files import read_object
+from qaclims_path.files.made_with import INDEX, made_with
 from qaclims_path.files.tensors import save_tensors
 
-SETTINGS, INDEX = "maps.json", "index.json"
+SETTINGS = "maps.json"
+WAY_OUT = "Remove the folder, or choose another one."
 REMEDY = "Remove it, and make the maps again."
 ABOUT = "qaclims_path"
 SCHEMA = 1
@@ -65,18 +67,7 @@ class MapWriter:
             settings: All that the values depend on; plain values that JSON can hold.
         """
         self.folder = folder
-        wanted = {"schema": SCHEMA, "classes": list(classes), **json.loads(json.dumps(settings))}
-        path = folder / SETTINGS
-        if path.exists():
-            found = read_object(path, REMEDY)
-            other = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
-            if other:
-                raise UsageError(
-                    f"{folder} holds maps made with another {', '.join(other)} ({other[0]}: {found.get(other[0])}, now "
-                    f"{wanted.get(other[0])}). Remove the folder, or choose another one."
-                )
-        else:
-            write_json(path, wanted)
+        made_with(folder / SETTINGS, {"schema": SCHEMA, "classes": list(classes), **settings}, WAY_OUT)
         for torn in folder.glob(".*.part.*"):  # of killed writers
             torn.unlink()
 

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from qaclims_path.config import Options, load_tree
 from qaclims_path.errors import BadConfig
+from qaclims_path.files.digest import digest_of
 from qaclims_path.language.lines import at, parse_lines
 from qaclims_path.language.questions import KINDS, Kind, Words
 from qaclims_path.language.shipped import find_yaml, shipped
@@ -64,6 +65,11 @@ class Lexicon(Options):
     spellings: dict[str, str] = Field(default_factory=dict)
     classes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     entries: Annotated[tuple[Term, ...], Field(min_length=1)]
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits of all of it."""
+        return digest_of(self.model_dump_json(), digits=12)
 
     def __iter__(self) -> Iterator[Term]:  # type: ignore[override] # pydantic would yield its fields
         return iter(self.entries)

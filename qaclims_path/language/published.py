@@ -4,13 +4,13 @@ Each holds `{image: {label: {'vqa': [(question, raw answer), ...], 'answers': [l
 by the restricted reader, which executes nothing.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from qaclims_path.errors import BadFile
+from qaclims_path.files.digest import digest_of
 from qaclims_path.files.folders import IMAGE_SUFFIXES
 from qaclims_path.files.npy import read_npy
 from qaclims_path.language.corpus import Entry, Said, printable
@@ -26,7 +26,7 @@ def published_entries(foreground: Path, background: Path) -> Iterator[Entry]:
         ('2007_000032', 'aeroplane')
     """
     about, around = read_published(foreground), read_published(background)
-    revision = hashlib.sha256(foreground.read_bytes() + background.read_bytes()).hexdigest()[:12]
+    revision = digest_of(foreground.read_bytes(), background.read_bytes(), digits=12)
     provenance = {"answerer": "published", "model": f"{foreground.name} and {background.name}", "revision": revision}
     for image in {**about, **around}:
         first, second = about.get(image, {}), around.get(image, {})

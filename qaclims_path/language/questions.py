@@ -3,8 +3,6 @@
 A bank may have overlays per organ, in a folder of its own name beside it: `histology.yaml` and `histology/breast.yaml`.
 """
 
-import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +11,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from qaclims_path.config import Options, load_tree, read_yaml
 from qaclims_path.errors import BadConfig
+from qaclims_path.files.digest import digest_of_json
 from qaclims_path.language.lines import Location, at, parse_lines
 from qaclims_path.language.shipped import find_yaml, shipped
 from qaclims_path.language.terms import ClassTerms, called, names_of
@@ -92,7 +91,7 @@ class QuestionBank(Options):
     def hash(self) -> str:
         """Twelve hex digits of all that can change an answer or a feature."""
         tree = self.model_dump(mode="json", exclude={"title", "source"})
-        return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
+        return digest_of_json(tree, 12)
 
     def of_kind(self, kind: Kind) -> tuple[Question, ...]:
         """The questions of a kind, in order."""

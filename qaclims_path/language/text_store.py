@@ -1,6 +1,5 @@
 """Features of texts, each encoded once per judge and templates, kept on disk as one matrix and a JSON index."""
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from qaclims_path.files.atomic import write_json
+from qaclims_path.files.digest import digest_of_json
 from qaclims_path.files.progress import track
 from qaclims_path.files.tensors import save_tensors
 from qaclims_path.types import Judge
@@ -86,8 +86,7 @@ class TextStore:
     def key(self) -> str:
         """What tells stores apart: the judge and the templates, in order."""
         card = self.judge.card
-        named = json.dumps([card.id, card.revision, card.width, self.templates])
-        return hashlib.sha256(named.encode()).hexdigest()[:12]
+        return digest_of_json([card.id, card.revision, card.width, self.templates], 12)
 
     def _read(self, folder: Path) -> None:
         """Map what is there; anything that does not fit counts as nothing."""
@@ -103,7 +102,7 @@ class TextStore:
 
     def _write(self, folder: Path) -> None:
         texts = list(self._rows)
-        digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:12]
+        digest = digest_of_json(texts, 12)
         matrix, index = folder / f"texts-{self.key}-{digest}.safetensors", folder / f"texts-{self.key}.json"
         before = list(folder.glob(f"texts-{self.key}-*.safetensors"))  # not what another process writes meanwhile
         save_tensors(matrix, {"features": self.features})

@@ -23,9 +23,8 @@ import torch
 
 from qaclims_path.compute.devices import Precision, fastest_precision
 from qaclims_path.errors import QaclimsError, UsageError
-from qaclims_path.files.atomic import write_json
+from qaclims_path.files.made_with import made_with
 from qaclims_path.files.processes import end_with_parent
-from reproduce.marks import check_mark
 from reproduce.phantom import paint
 from reproduce.pictures import draw_pictures
 from reproduce.plan import (
@@ -121,12 +120,9 @@ def _remember(plan: Plan) -> None:
     path = plan.out / MARK
     mark: dict[str, object] = {key: getattr(plan, key) for key in ("judge", "answerer", "quick", "precision")}
     mark["settings"] = sorted(each for each in plan.settings if not each.startswith("evaluate.what="))
-    if path.exists():
-        check_mark(path, mark, "Ask for the same as before, or choose another --out.")
-    elif any(plan.out.glob(f"*/*/seed*/{COUNTS}")):
+    if not path.exists() and any(plan.out.glob(f"*/*/seed*/{COUNTS}")):
         raise UsageError(f"{plan.out} holds runs and no {MARK} that says how they were made. Choose another --out.")
-    else:
-        write_json(path, mark)
+    made_with(path, mark)
 
 
 def _precision() -> Precision:

@@ -7,8 +7,8 @@ from qaclims_path.data.listing import write_split
 from qaclims_path.data.phantoms.splits import DEMO
 from qaclims_path.data.phantoms.tiles import phantom_tiles
 from qaclims_path.files.atomic import atomic_path, write_json
+from qaclims_path.files.made_with import made_with, refuse_foreign
 from qaclims_path.files.progress import track
-from reproduce.marks import check_mark
 
 PATIENTS = {"train": 20, "val": 10}
 TILES = 8  # of a patient
@@ -35,7 +35,8 @@ def paint(card: Path, root: Path, *, quick: bool) -> None:
     counts = QUICK if quick else PATIENTS
     mark = {"seed": DEMO.seed, "stains": [*DEMO.stains], "patients": counts, "tiles of each": TILES}
     if root.exists():
-        check_mark(root / MARK, mark, f"Choose another --out, or remove {root.parent} with its runs.")
+        refuse_foreign(root / MARK, "this script")
+        made_with(root / MARK, mark, f"Choose another --out, or remove {root.parent} with its runs.")
         return
     found, names = load_card(card), iter(DEMO.patients(sum(counts.values())))
     with atomic_path(root) as temporary:

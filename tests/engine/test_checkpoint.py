@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qaclims_path.engine.checkpoint import Checkpoints
-from qaclims_path.engine.state import TrainingState, check_same, load_network, pack_optimizer, unpack_optimizer
+from qaclims_path.engine.state import TrainingState, load_network, pack_optimizer, unpack_optimizer
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 
 PARTS = {"weights": {"a": torch.arange(6.0).view(2, 3), "n": torch.tensor(3)}, "optimizer": {}}
@@ -127,12 +127,6 @@ def test_a_network_of_other_classes_is_named_with_both_shapes() -> None:
         load_network(four, {"weight": four.weight}, "it")
     with pytest.raises(UsageError, match="also has 'more'"):
         load_network(four, {**four.state_dict(), "more": four.bias}, "it")
-
-
-def test_other_options_are_listed() -> None:
-    check_same({"a": 1}, {"a": 1}, "it")
-    with pytest.raises(UsageError, match="lr was 1, now 2; new was None, now 3; old was 4, now None"):
-        check_same({"lr": 1, "old": 4}, {"lr": 2, "new": 3}, "it")
 
 
 @given(st.lists(st.floats(allow_infinity=False), min_size=1, max_size=8), st.booleans())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qaclims_path.errors import QaclimsError
-from qaclims_path.files.atomic import append_text, atomic_path, stranger, sweep, write_bytes, write_json, write_text
+from qaclims_path.files.atomic import append_text, atomic_path, sweep, write_bytes, write_json, write_text
 from qaclims_path.files.folders import list_files
 
 
@@ -141,37 +141,6 @@ def test_sweeping_removes_what_was_left_of_this_file_only(tmp_path: Path) -> Non
     sweep(tmp_path / "nowhere" / "a.csv")
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {".a.7.12.part.csv", ".a.12.part.json", ".a.x.part.csv", "a.csv"}
-
-
-def test_a_folder_without_its_mark_is_strange_unless_it_is_just_being_begun(tmp_path: Path) -> None:
-    mark = tmp_path / "out" / "mark.json"
-    assert stranger(mark) is None
-    (mark.parent / "state").mkdir(parents=True)
-    with atomic_path(mark) as temporary:  # what another process, or one that was killed, may have there
-        temporary.write_text("{")
-        assert temporary.name in names(mark.parent)
-        assert stranger(mark) is None
-    assert stranger(mark) is None
-    write_text(mark.parent / "b.part", "x")
-    write_text(mark.parent / "a.txt", "x")
-    mark.unlink()
-    assert stranger(mark) == "a.txt"
-    (mark.parent / "a.txt").unlink()
-    assert stranger(mark) == "b.part"
-
-
-def test_a_mark_that_comes_while_the_folder_is_listed_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mark = tmp_path / "mark.json"
-    write_text(tmp_path / "result.csv", "x")
-    listed = Path.iterdir
-
-    def late(folder: Path) -> list[Path]:
-        found = list(listed(folder))
-        write_text(mark, "{}")
-        return found
-
-    monkeypatch.setattr(Path, "iterdir", late)
-    assert stranger(mark) is None
 
 
 def test_writers_of_one_number_do_not_meet(tmp_path: Path) -> None:

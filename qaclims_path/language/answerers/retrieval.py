@@ -1,6 +1,5 @@
 """Retrieval: nothing is generated; a judge ranks the terms of a lexicon for every image."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -48,12 +47,11 @@ class RetrievalAnswerer:
     @property
     def provenance(self) -> Mapping[str, str]:
         """Judge and lexicon; the templates are part of the question bank's hash."""
-        content = hashlib.sha256(self.lexicon.model_dump_json().encode()).hexdigest()[:12]
         return {
             "answerer": "retrieval",
             "model": self.judge.card.id,
             "revision": self.judge.card.revision,
-            "lexicon": f"{self.lexicon.name} {content}",
+            "lexicon": f"{self.lexicon.name} {self.lexicon.hash}",
             "organ": self.organ or "any",
             "score": "cosine of image and term",
             **({"warning": self.judge.card.warning} if self.judge.card.warning else {}),

@@ -1,6 +1,5 @@
 """A frozen judge around two towers: a family only says how its towers are loaded and called."""
 
-import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 from qaclims_path.compute.devices import device_of
 from qaclims_path.compute.regions import Fill, Mode, make_backdrop, region_views
 from qaclims_path.errors import UsageError
+from qaclims_path.files.digest import digest_of
 from qaclims_path.registry import suggest
 from qaclims_path.types import JudgeCard
 
@@ -184,8 +184,7 @@ class FrozenJudge:
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:
     """A short hash of weights that came without a commit; equal weights have equal hashes, whatever file held them."""
-    total = hashlib.sha256()
+    parts: list[str | memoryview] = []
     for name, value in sorted(weights.items()):
-        total.update(name.encode())
-        total.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return f"sha256:{total.hexdigest()[:16]}"
+        parts += [name, value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data]
+    return f"sha256:{digest_of(*parts)}"

@@ -1,6 +1,5 @@
 """Making the maps of a split with a trained network: several scales and flips, stored small, resumed when stopped."""
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -23,6 +22,7 @@ from qaclims_path.data.protocol import GateKind, Protocol, load_protocol
 from qaclims_path.data.record import Record
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import UsageError
+from qaclims_path.files.digest import digest_of, digest_of_file
 from qaclims_path.files.lock import locked
 from qaclims_path.files.maps import ImageMaps, MapReader, MapWriter
 from qaclims_path.files.progress import track
@@ -133,8 +133,8 @@ def make_cams(
     net = for_inference(CamNet.load(run, classes=card.names), device, precision)
     folder = out or run / "cams" / split
     settings = _settings(options, card, split, rules, precision) | {
-        "model": _hash_file(network_folder(run) / WEIGHTS),
-        "images": _hash_text("\n".join(record.id for record in records)),
+        "model": digest_of_file(network_folder(run) / WEIGHTS),
+        "images": digest_of("\n".join(record.id for record in records)),
     }
     with locked(folder / ".lock"):
         load = Loader(card, options.scales, labels=options.classes == "present")
@@ -231,12 +231,3 @@ def _dataset_of(run: Path) -> str:
     if not isinstance(name, str):
         raise UsageError(f"{path} names no `dataset`. Say it with --dataset.")
     return name
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def _hash_text(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

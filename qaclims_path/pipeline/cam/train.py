@@ -9,7 +9,7 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
-from qaclims_path.config import flat, read_yaml
+from qaclims_path.config import read_yaml
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import SegmentationDataset, Transform, collate, open_dataset
@@ -20,9 +20,9 @@ from qaclims_path.engine.environment import environment
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.seeds import kept_random, seed_all
 from qaclims_path.engine.settings import RunSettings
-from qaclims_path.engine.state import check_same
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json, write_text
+from qaclims_path.files.made_with import check_same
 from qaclims_path.models.camnet import CamNet, read_settings
 from qaclims_path.models.judges import load_judge
 from qaclims_path.models.judges.frozen import FrozenJudge
@@ -124,7 +124,7 @@ def _note(options: TrainCamOptions, place: _Place) -> None:
     path = place.out / CONFIG
     if path.is_file():
         before = {key: value for key, value in read_yaml(path).items() if key not in SECTIONS}
-        check_same(flat(before), flat(tree), place.out)
+        check_same(place.out, before, tree)
     else:
         write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
     write_json(place.out / ENVIRONMENT, environment(place.processes))

@@ -1,6 +1,5 @@
 """Asking about one group of images: pixels, questions, answers, cleaning, and the judge's opinion of them."""
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from qaclims_path.data.card import ClassInfo
 from qaclims_path.data.record import Record
 from qaclims_path.errors import QaclimsError
+from qaclims_path.files.digest import digest_of
 from qaclims_path.language.cleaning import Cleaner, drop_unlike
 from qaclims_path.language.corpus import Entry, Said, printable
 from qaclims_path.language.questions import KINDS, Kind
@@ -45,14 +45,12 @@ def opened(record: Record) -> Opened:
         pixels = record.image.pixels()
     except QaclimsError as error:
         return Opened(record, None, error=printable(str(error)))
-    return Opened(record, pixels, digest_of(pixels))
+    return Opened(record, pixels, pixel_digest(pixels))
 
 
-def digest_of(pixels: Pixels) -> str:
+def pixel_digest(pixels: Pixels) -> str:
     """Sixteen hex digits of the size and pixels of an image, whatever file they came from."""
-    content = hashlib.sha256(repr(pixels.shape).encode())
-    content.update(np.ascontiguousarray(pixels).data)
-    return content.hexdigest()[:16]
+    return digest_of(repr(pixels.shape), np.ascontiguousarray(pixels).data)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """What two corpora say differently: which lines, and which terms of each class."""
 
-import hashlib
 from array import array
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from qaclims_path.files.digest import digest_of
 from qaclims_path.files.progress import track
 from qaclims_path.language.corpus import Entry, read_corpus
 from qaclims_path.language.counting import Counts
@@ -144,4 +144,4 @@ def _key(entry: Entry) -> int:
 
 
 def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+    return int(digest_of(text), 16)

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from qaclims_path.config import Options, flat, load_tree, override, parse, read_yaml
+from qaclims_path.config import Options, load_tree, override, parse, read_yaml
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_text
+from qaclims_path.files.made_with import check_same
 from qaclims_path.language.shipped import find_yaml
 
 WAYS_OUT = "Choose another --out, or build with the same configuration as before."
@@ -114,14 +115,7 @@ def check_built_with(corpus: Path, description: dict[str, Any]) -> None:
         return
     if not path.exists():
         raise UsageError(f"{corpus} is there already, and {path.name} beside it is not. Choose another --out.")
-    before, now = flat(read_yaml(path)), flat(description)
-    changed = [
-        f"{key} was {before.get(key, 'not there')}, now {now.get(key, 'not there')}"
-        for key in dict.fromkeys((*now, *before))
-        if before.get(key) != now.get(key)
-    ]
-    if changed:
-        raise UsageError(f"{corpus} was begun with something else: {'; '.join(changed)}. {WAYS_OUT}")
+    check_same(corpus, read_yaml(path), description, WAYS_OUT)
 
 
 def mark_built_with(corpus: Path, description: dict[str, Any]) -> None:

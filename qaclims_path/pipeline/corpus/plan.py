@@ -1,6 +1,5 @@
 """What is to be asked: the images of a split in groups, their classes, and the questions about them."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -126,7 +125,7 @@ def describe(options: CorpusOptions, plan: Plan) -> dict[str, Any]:
     tree["dataset"] = plan.card.name
     tree["organ"] = plan.organ
     tree["bank"] = f"{plan.bank.name} {plan.bank.hash}"
-    tree["lexicon"] = None if plan.lexicon is None else f"{plan.lexicon.name} {_hash(plan.lexicon)}"
+    tree["lexicon"] = None if plan.lexicon is None else f"{plan.lexicon.name} {plan.lexicon.hash}"
     tree["answerer"]["model"] = _called(options.answerer.model)
     if options.judge is not None:
         tree["judge"]["id"] = _called(options.judge.id)
@@ -138,10 +137,6 @@ def _groups(records: Sequence[Record], size: int) -> Iterator[Group]:
     waiting = iter(records)
     while group := tuple(islice(waiting, size)):
         yield group
-
-
-def _hash(lexicon: Lexicon) -> str:
-    return hashlib.sha256(lexicon.model_dump_json().encode()).hexdigest()[:12]
 
 
 def _called(model: str | None) -> str | None:

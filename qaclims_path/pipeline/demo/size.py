@@ -5,9 +5,7 @@ from pathlib import Path
 
 from qaclims_path.assets import EMBEDDED_WEIGHTS, embedded_model
 from qaclims_path.config import settings_of
-from qaclims_path.errors import UsageError
-from qaclims_path.files.atomic import stranger, write_json
-from qaclims_path.files.json_files import read_object
+from qaclims_path.files.made_with import Settings, made_with, refuse_foreign
 
 MARKER, FORMAT = "demo.json", 1
 BACKBONE = "test_resnet"  # that of the embedded judge, whose weights all rows begin with
@@ -95,22 +93,15 @@ def settings_for(size: Size, card: Path, seed: int, *, start: Path | None, first
 
 
 def mark_folder(out: Path, size: Size, seed: int) -> None:
-    """Note what the folder is made with; another demo's, or somebody's data, is not mixed with."""
-    marker, about = out / MARKER, asdict(size)
+    """Note how the folder is made; refuse one of another demo, or of other files."""
+    about = asdict(size)
     del about["rows"]  # more of them may be added later
-    made_with = {"format": FORMAT, "seed": seed, **about}
-    try:
-        if (out.exists() and not out.is_dir()) or stranger(marker) is not None:
-            raise UsageError(f"{out} exists and is not the folder of a demo. Choose another --out.")
-    except OSError as error:
-        raise UsageError(f"{out} cannot be used: {error.strerror or error}. Choose another --out.") from error
-    if not marker.is_file():
-        write_json(marker, made_with)
-        return
-    found = read_object(marker, f"Choose another --out, or remove {out}.")
-    if found != made_with:
-        quick = "with" if found.get("name") == QUICK.name else "without"
-        alike = all(found.get(key) == made_with[key] for key in ("name", "seed"))
-        told = f"{quick} --quick and with --seed {found.get('seed')}"
-        told = "by another version of the demo" if alike or found.get("format") != FORMAT else told
-        raise UsageError(f"{out} was made {told}. Choose another --out, or remove it.")
+    refuse_foreign(out / MARKER, "`qaclims demo`")
+    way_out = f"Choose another --out, or remove {out}."
+    made_with(out / MARKER, {"format": FORMAT, "seed": seed, **about}, way_out, describe=_of_another_demo)
+
+
+def _of_another_demo(before: Settings, now: Settings) -> str:
+    if before.get("format") != FORMAT or all(before.get(key) == now[key] for key in ("name", "seed")):
+        return "those of another version of the demo"
+    return f"{'with' if before.get('name') == QUICK.name else 'without'} --quick, with --seed {before.get('seed')}"

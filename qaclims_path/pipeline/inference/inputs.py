@@ -1,13 +1,12 @@
 """What there is to segment: one task per slide or image, and whether it has been done."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from qaclims_path.errors import BadFile
+from qaclims_path.files.digest import FULL, digest_of_file, digest_of_json
 from qaclims_path.files.folders import IMAGE_SUFFIXES
 from qaclims_path.files.images import TIFF_SUFFIXES, image_size
 from qaclims_path.pipeline.inference.options import MARK, SegmentOptions
@@ -77,7 +76,7 @@ class SegmentTask:
             size = slide_bytes(self.entry.path)
             return None if size is None else str(size)
         try:
-            return hashlib.sha256(Path(self.entry.path).read_bytes()).hexdigest()[:16]
+            return digest_of_file(Path(self.entry.path))
         except OSError:  # said where it is read, or not needed any more
             return None
 
@@ -150,11 +149,11 @@ def _fingerprint(task: SegmentTask, options: SegmentOptions) -> str:
     """But not where it lies: a folder of slides may be moved."""
     entry = {key: value for key, value in asdict(task.entry).items() if key in ("name", "patient", "mpp")}
     known = [task.kind, entry, _hashes(task) if options.tissue == "file" and task.kind == "slide" else []]
-    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+    return digest_of_json(known, FULL)
 
 
 def _hashes(task: SegmentTask) -> Sequence[str]:
     """Of the tissue masks that may be the slide's."""
     place = Path(task.tissue)
     files = sorted(place.glob(f"{Path(task.entry.path).stem}.*")) if place.is_dir() else [place]
-    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()]
+    return [digest_of_file(file, FULL) for file in files if file.is_file()]

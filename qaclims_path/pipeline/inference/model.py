@@ -1,6 +1,5 @@
 """A segmenter as slides and images need it: the pixel size at which it looks, glass, names and codes of classes."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from qaclims_path.compute.devices import Precision, device_of, precision_of
 from qaclims_path.compute.tissue import glass_of
 from qaclims_path.errors import UsageError
+from qaclims_path.files.digest import digest_of_file
 from qaclims_path.models.segmenters.predicting import Predictor, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter, find_segmenter
 from qaclims_path.models.segmenters.spec import BACKGROUND, WEIGHTS, Channel, read_spec
@@ -71,10 +71,8 @@ class SegmentModel:
 
     def identity(self) -> dict[str, Any]:
         """What tells it from others, as JSON values; not where it lies."""
-        with (self.place / WEIGHTS).open("rb") as file:
-            weights = hashlib.file_digest(file, "sha256").hexdigest()
         return {
-            "weights": weights[:16],
+            "weights": digest_of_file(self.place / WEIGHTS),
             "architecture": self.spec.architecture,
             "dataset": self.spec.about.get("dataset"),
             "mpp": self.mpp,

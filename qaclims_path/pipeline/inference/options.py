@@ -1,16 +1,12 @@
 """What decides the label maps of a folder, as it is written beside them."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from qaclims_path.config import Options, differences
-from qaclims_path.errors import UsageError
-from qaclims_path.files.atomic import stranger, write_json
-from qaclims_path.files.json_files import read_object
+from qaclims_path.config import Options
+from qaclims_path.files.made_with import Settings, made_with, refuse_foreign
 
 MARK = "segmentation.json"
 WAYS_OUT = "Choose another --out, or give the same model and options as before."
@@ -51,21 +47,7 @@ class SegmentOptions(Options):
     kind: Literal["auto", "slides", "images"] = "auto"
 
 
-def check_folder(out: Path, made_with: Mapping[str, Any]) -> None:
-    """Refuse a folder that was made with other settings, or that holds something else; one that is new is fine."""
-    path = out / MARK
-    strange = stranger(path)
-    if strange is not None:
-        raise UsageError(f"{out} holds '{strange}', which `qaclims segment` did not write. Choose another --out.")
-    if not path.exists():
-        return
-    before = read_object(path, WAYS_OUT)
-    changed = differences(before, json.loads(json.dumps(made_with)))
-    if changed:
-        raise UsageError(f"{out} was made with other settings: {changed}. {WAYS_OUT}")
-
-
-def mark_folder(out: Path, made_with: Mapping[str, Any]) -> None:
-    """Write down what a folder is made with."""
-    if not (out / MARK).exists():
-        write_json(out / MARK, dict(made_with))
+def check_folder(out: Path, settings: Settings, *, write: bool = False) -> None:
+    """Refuse a folder of other settings or of another program; `write` notes the settings in a new one."""
+    refuse_foreign(out / MARK, "`qaclims segment`")
+    made_with(out / MARK, settings, WAYS_OUT, write=write)

@@ -21,7 +21,7 @@ from qaclims_path.pipeline.inference.cohort import CohortRow, SegmentReport, not
 from qaclims_path.pipeline.inference.images import process_images
 from qaclims_path.pipeline.inference.inputs import SegmentInputs, SegmentTask, collect
 from qaclims_path.pipeline.inference.model import SegmentModel
-from qaclims_path.pipeline.inference.options import SegmentOptions, check_folder, mark_folder
+from qaclims_path.pipeline.inference.options import SegmentOptions, check_folder
 from qaclims_path.pipeline.inference.slides import process
 from qaclims_path.slides.cohort.state import SlideState
 from qaclims_path.slides.tissue import check_tissue
@@ -123,8 +123,7 @@ def _here(
     out = tasks[0].out
     with ExitStack() as stack:
         _hold(stack, out, how.shard)
-        check_folder(out, made_with)  # somebody may have been quicker
-        mark_folder(out, made_with)
+        check_folder(out, made_with, write=True)  # again under the lock
         mine = tasks[how.shard[0] - 1 :: how.shard[1]]
         to_do = [task for task in mine if not task.is_done()]
         batch = how.batch or BATCH.get(model.device.type, BATCH["cpu"])

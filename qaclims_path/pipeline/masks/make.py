@@ -1,6 +1,5 @@
 """From stored maps to masks: refined, written for scoring and for training, resumed when stopped."""
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from qaclims_path.data.record import Record
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json
+from qaclims_path.files.digest import digest_of_file
 from qaclims_path.files.lock import locked
 from qaclims_path.files.made_with import INDEX, begin
 from qaclims_path.files.maps import MapReader
@@ -117,7 +117,7 @@ def make_masks(
             thresholds = _thresholds(options, reader, card, rules, records)
             edges = BoundaryNet.load(run / BOUNDARY).to(place).edges if options.refiner == "irn" else None
             network = _content(run / BOUNDARY / WEIGHTS) if edges else {}
-            begin(folder / SETTINGS, {**_settings(options, reader, rules), **network}, "masks", "*/.*.part.png")
+            begin(folder / SETTINGS, {**_settings(options, reader, rules), **network}, "*/.*.part.png")
             writer = MaskWriter(folder, card, glass_of(options, card, rules), options.least)
 
             def refiner(threshold: float | None) -> Refiner:
@@ -199,8 +199,7 @@ def _settings(options: MaskOptions, reader: MapReader, rules: Protocol) -> dict[
 
 def _content(weights: Path) -> dict[str, str]:
     """Of a network that was trained anew, masks are made anew."""
-    with weights.open("rb") as file:
-        return {"boundary network": hashlib.file_digest(file, "sha256").hexdigest()[:16]}
+    return {"boundary network": digest_of_file(weights)}
 
 
 def card_of(run: Path, reader: MapReader, dataset: str | Path | Card | None) -> Card:

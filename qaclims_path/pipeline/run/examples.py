@@ -14,7 +14,8 @@ from qaclims_path.data.pseudo import LABELS
 from qaclims_path.data.record import Record, classes_in, truth_of
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.images import read_mask
-from qaclims_path.files.maps import INDEX, MapReader
+from qaclims_path.files.made_with import INDEX
+from qaclims_path.files.maps import MapReader
 from qaclims_path.files.scores import read_scores
 from qaclims_path.report.pages import jpeg_address
 from qaclims_path.report.run.evaluations import Evaluated

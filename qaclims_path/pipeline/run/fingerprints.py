@@ -1,7 +1,5 @@
 """What the results of a run depend on, as plain values for the hashes of its stages: never a path, device or worker."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ from qaclims_path.data.card import Card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import load_protocol
 from qaclims_path.errors import BadFile
+from qaclims_path.files.digest import digest_of_file, digest_of_json
 from qaclims_path.files.hub import HUB, LOCAL, revision_of
 from qaclims_path.language.questions import load_bank
 from qaclims_path.models.camnet import WEIGHTS, network_folder
@@ -27,18 +26,18 @@ WORDS = ("cam", "none", "pretrained", "embedded")  # in their place, and no fold
 
 def facts_of(card: Card) -> str:
     """All of a card that decides results, as a hash."""
-    return _hash(card.model_dump(mode="json", exclude=FACTS))
+    return digest_of_json(card.model_dump(mode="json", exclude=FACTS), 12)
 
 
 def rules_of(name: str) -> str:
     """A protocol with a hash of what it says."""
-    return f"{name} {_hash(load_protocol(name).model_dump(mode='json'))}"
+    return f"{name} {digest_of_json(load_protocol(name).model_dump(mode='json'), 12)}"
 
 
 def images_of(card: Card, root: Path, split: str) -> str:
     """Which images a split has, and what they are labelled with, as a number and a hash; none is opened."""
     listed = [(record.id, record.present) for record in list_records(card, root, split)]
-    return f"{len(listed)} images {_hash(listed)}"
+    return f"{len(listed)} images {digest_of_json(listed, 12)}"
 
 
 def maps_depend(options: TrainCamOptions, card: Card) -> Tree:
@@ -47,7 +46,7 @@ def maps_depend(options: TrainCamOptions, card: Card) -> Tree:
     words = options.words
     tree["words"]["bank"] = load_bank(words.bank, card.organ or None).hash
     if words.prompts is not None:
-        tree["words"]["prompts"] = _hash(load_prompts(words.prompts).model_dump(mode="json"))
+        tree["words"]["prompts"] = digest_of_json(load_prompts(words.prompts).model_dump(mode="json"), 12)
     return tree
 
 
@@ -71,8 +70,7 @@ def content_of(path: Path) -> str:
             if not network.is_file():
                 return revision_of(path, PICKLED)
             path = network
-        with path.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+        return f"sha256:{digest_of_file(path)}"
     except OSError as error:
         raise BadFile(f"{path} cannot be read: {error.strerror or error}.") from error
 
@@ -95,7 +93,3 @@ def _content(name: str) -> str:
             if part and path.exists():
                 return name.removesuffix(part) + content_of(path)
     return name
-
-
-def _hash(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]

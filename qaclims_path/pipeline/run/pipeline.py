@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 
-from qaclims_path.config import Tree, flat, read_yaml
+from qaclims_path.config import Tree, read_yaml
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
-from qaclims_path.engine.state import check_same
 from qaclims_path.files.atomic import write_text
 from qaclims_path.files.lock import locked
+from qaclims_path.files.made_with import check_same
 from qaclims_path.pipeline.configs import SECTIONS
 from qaclims_path.pipeline.run import steps as do
 from qaclims_path.pipeline.run.checks import check_asked, check_fit, check_maps, check_masks, check_seg
@@ -221,6 +221,6 @@ def _note(run: Run) -> None:
     """Write down the resolved options; other commands' work with others is not gone on with."""
     path, tree = run.out / CONFIG, run.options.tree
     if path.is_file() and not (run.out / STAGES).is_file():
-        before, now = (flat({k: v for k, v in each.items() if k not in SECTIONS}) for each in (read_yaml(path), tree))
-        check_same(before, now, run.out)
+        before, now = ({k: v for k, v in each.items() if k not in SECTIONS} for each in (read_yaml(path), tree))
+        check_same(run.out, before, now)
     write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))

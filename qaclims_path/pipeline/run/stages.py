@@ -5,7 +5,6 @@ A stage's hash covers its options, its version, the hashes of the stages it read
 """
 
 import glob
-import hashlib
 import json
 import shutil
 import time
@@ -17,6 +16,7 @@ from typing import Any, Literal
 from qaclims_path.config import differences, flat
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.files.atomic import write_json
+from qaclims_path.files.digest import digest_of
 from qaclims_path.files.lock import locked
 from qaclims_path.pipeline.run.memory import PeakMemory
 from qaclims_path.registry import suggest
@@ -98,7 +98,7 @@ def hashes_of(stages: Sequence[Stage]) -> dict[str, str]:
             "reads": {name: found[name] for name in stage.reads},
         }
         text = json.dumps(content, sort_keys=True, ensure_ascii=False)
-        found[stage.name] = hashlib.sha256(text.encode()).hexdigest()[:16]
+        found[stage.name] = digest_of(text)
     return found
 
 

@@ -1,6 +1,5 @@
 """Labelling the images of a split with a trained segmenter, resumed when stopped, ready to be scored."""
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import UsageError
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.atomic import write_json
+from qaclims_path.files.digest import digest_of_file
 from qaclims_path.files.images import write_mask
 from qaclims_path.files.lock import locked
 from qaclims_path.files.made_with import INDEX, begin
@@ -137,7 +137,7 @@ def predict_seg(
     factor, notes = _factor(spec, card)
     folder = out or _place(model, place) / split
     with locked(folder / ".lock"):
-        begin(folder / SETTINGS, _settings(options, place, card, split, precision, factor), "predictions", ".*.part.*")
+        begin(folder / SETTINGS, _settings(options, place, card, split, precision, factor), ".*.part.*")
         segmenter = for_inference(Segmenter.from_pretrained(place), device, precision)
         scales = tuple(scale * factor for scale in options.scales)
         predict = Predictor(segmenter, scales=scales, flip=options.flip, window=options.window)
@@ -253,15 +253,13 @@ def _settings(
     options: PredictOptions, place: Path, card: Card, split: str, precision: Precision, factor: float
 ) -> dict[str, Any]:
     """All that predictions depend on."""
-    with (place / WEIGHTS).open("rb") as file:
-        weights = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return {
         **{key: value for key, value in asdict(options).items() if key not in ("batch", "device")},
         "precision": precision,
         "factor": round(factor, 6),
         "dataset": card.name,
         "split": split,
-        "model": weights,
+        "model": digest_of_file(place / WEIGHTS),
     }
 
 

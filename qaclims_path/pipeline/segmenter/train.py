@@ -1,6 +1,5 @@
 """Training a segmenter on pseudo masks, or on true ones for supervised reference rows."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
-from qaclims_path.config import flat, read_yaml
+from qaclims_path.config import read_yaml
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import open_dataset
@@ -21,9 +20,10 @@ from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.seeds import kept_random, seed_all
 from qaclims_path.engine.settings import RunSettings, TrainOptions
-from qaclims_path.engine.state import check_same
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_text
+from qaclims_path.files.digest import digest_of_file
+from qaclims_path.files.made_with import check_same
 from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.camnet import WEIGHTS
 from qaclims_path.models.segmenters.losses import balanced_weights
@@ -152,7 +152,7 @@ def _labelled(
     if options.truth:
         return true_masks(card, records, options.split)
     network = out / CAM / WEIGHTS
-    compared = _hash(network) if masks is None and network.is_file() else None
+    compared = digest_of_file(network, LETTERS) if masks is None and network.is_file() else None
     return pseudo_masks(
         card,
         pseudo_card(card),
@@ -169,7 +169,7 @@ def _note(options: TrainSegOptions, labelled: Labelled, folder: Path) -> None:
     tree: dict[str, Any] = {**options.model_dump(mode="json"), "labels": dict(labelled.source)}
     path = folder / CONFIG
     if path.is_file():
-        check_same(flat(read_yaml(path)), flat(tree), folder)
+        check_same(folder, read_yaml(path), tree)
     else:
         write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
 
@@ -260,8 +260,3 @@ def _report(
         images_per_s=result.images_per_s,
         notes=tuple(segmenter.notes),
     )
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:LETTERS]

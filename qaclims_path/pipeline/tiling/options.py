@@ -6,14 +6,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from qaclims_path.config import Options
-from qaclims_path.errors import UsageError
-from qaclims_path.files.atomic import stranger, write_json
-from qaclims_path.files.json_files import read_object
+from qaclims_path.files.made_with import Settings, made_with, named_changes, refuse_foreign
 from qaclims_path.slides.cohort.slide_list import TILED
 
 Share = Annotated[float, Field(ge=0, le=1)]
 BACKGROUND = (255, 255, 255)  # colour of what nobody drew, in masks
-WAYS_OUT = "Choose another --out, or give the same options as before."
 
 
 class TileOptions(Options):
@@ -64,29 +61,14 @@ class TileOptions(Options):
         return self.masks and split != "train"
 
 
-def check_folder(out: Path, options: TileOptions) -> None:
-    """Refuse a folder that was made with other options, or that holds something else; one that is new is fine."""
-    path = out / TILED
-    strange = stranger(path)
-    if strange is not None:
-        raise UsageError(f"{out} holds '{strange}', which is not the result of a tiling. Choose another --out.")
-    if not path.exists():
-        return
-    usual = {key: field.default for key, field in TileOptions.model_fields.items() if not field.is_required()}
-    before, now = (
-        {**usual, **read_object(path, WAYS_OUT)},
-        options.model_dump(mode="json"),
-    )  # a missing option is younger than the folder
-    changed = [
-        f"--{key.replace('_', '-')} was {before.get(key)}, now {now.get(key)}"
-        for key in (*now, *(set(before) - set(now)))
-        if before.get(key) != now.get(key)
-    ]
-    if changed:
-        raise UsageError(f"{out} was made with other options: {'; '.join(changed)}. {WAYS_OUT}")
+def check_folder(out: Path, options: TileOptions, *, write: bool = False) -> None:
+    """Refuse a folder of other options or of another program; `write` notes the options in a new one."""
+    refuse_foreign(out / TILED, "`qaclims slides tile`")
+    defaults = {key: field.default for key, field in TileOptions.model_fields.items() if not field.is_required()}
+    settings = options.model_dump(mode="json")
+    made_with(out / TILED, settings, defaults=defaults, describe=_changed_options, write=write)
 
 
-def mark_folder(out: Path, options: TileOptions) -> None:
-    """Write down which options a folder is made with."""
-    if not (out / TILED).exists():
-        write_json(out / TILED, options.model_dump(mode="json"))
+def _changed_options(before: Settings, now: Settings) -> str:
+    old, new = ({f"--{key.replace('_', '-')}": value for key, value in each.items()} for each in (before, now))
+    return named_changes(old, new)

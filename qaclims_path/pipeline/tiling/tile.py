@@ -4,19 +4,18 @@ The folder holds `manifest.csv` (all tiles), `slides.csv` (the slides), `card.ya
 `slides/<slide>.csv`, `quality/<slide>.jpg`, `geojson/<slide>.geojson`, `stain/`, `tiles/`, `masks/` and `state/`.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from qaclims_path.errors import UsageError
+from qaclims_path.files.digest import FULL, digest_of, digest_of_json
 from qaclims_path.files.lock import locked
 from qaclims_path.files.progress import track
 from qaclims_path.files.tables import write_csv
 from qaclims_path.pipeline.tiling.labels import LabelPlan, files_for, plan_labels
-from qaclims_path.pipeline.tiling.options import TileOptions, check_folder, mark_folder
+from qaclims_path.pipeline.tiling.options import TileOptions, check_folder
 from qaclims_path.pipeline.tiling.report import (
     MANIFEST,
     SlideLine,
@@ -102,9 +101,9 @@ def tile(inputs: TileInputs, out: Path, options: TileOptions, how: How | None = 
     check_folder(out, options)
     with ExitStack() as stack:
         _hold(stack, out, how.shard)
-        check_folder(out, options)  # somebody may have been quicker
+        check_folder(out, options)  # again under the lock
         tasks = _tasks(inputs, _dealt(found, out, options), out, options, labels)
-        mark_folder(out, options)  # now that there is nothing to refuse
+        check_folder(out, options, write=True)  # now that nothing was refused
         _write_list(out, tasks)
         mine = tasks[how.shard[0] - 1 :: how.shard[1]]
         to_do = [task for task in mine if not _is_done(task)]
@@ -195,8 +194,8 @@ def _fingerprint(task: SlideTask) -> str:
     if task.options.tissue == "file":
         place = Path(task.tissue)
         files += sorted(map(str, place.glob(f"{Path(task.entry.path).stem}.*"))) if place.is_dir() else [task.tissue]
-    content = [hashlib.sha256(_content(Path(file))).hexdigest() for file in files]
-    return hashlib.sha256(json.dumps([known, content], sort_keys=True).encode()).hexdigest()
+    content = [digest_of(_content(Path(file)), digits=FULL) for file in files]
+    return digest_of_json([known, content], FULL)
 
 
 def _content(path: Path) -> bytes:

@@ -1,12 +1,12 @@
 """Dealing patients (or slides) out to training, validation and test: seeded, and never one patient to two."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from qaclims_path.errors import BadFile
+from qaclims_path.files.digest import FULL, digest_of
 from qaclims_path.slides.cohort.slide_list import SPLITS, SlideEntry
 
 
@@ -29,7 +29,7 @@ def allot(owners: Iterable[str], shares: Sequence[float], seed: int, known: Mapp
     wanted = {split: share for split, share in zip(SPLITS, shares, strict=True) if share > 0}
     given = {owner: known[owner] for owner in owners if owner in known}
     counts = Counter(given.values())
-    fresh = sorted(set(owners) - set(given), key=lambda owner: hashlib.sha256(f"{seed}/{owner}".encode()).digest())
+    fresh = sorted(set(owners) - set(given), key=lambda owner: digest_of(f"{seed}/{owner}", digits=FULL))
     total = len(fresh) + len(given)
     for owner in fresh:
         empty = next((split for split in wanted if not counts[split]), None)

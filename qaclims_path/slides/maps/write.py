@@ -1,6 +1,5 @@
 """A slide in, its class map out: tiles are read, predicted and blended as they come, and a killed run goes on."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qaclims_path.errors import QaclimsError
+from qaclims_path.files.digest import FULL, digest_of
 from qaclims_path.files.progress import track
 from qaclims_path.slides.maps.label_tiff import Label, write_map
 from qaclims_path.slides.maps.parts import BandParts, Layer
@@ -95,7 +95,7 @@ def first_needed(canvas: Canvas, row: int, batch: int) -> int:
 
 
 def _plan(canvas: Canvas, blend: Blend, identity: str) -> dict[str, object]:
-    places = hashlib.sha256(canvas.left.tobytes() + canvas.top.tobytes()).hexdigest()
+    places = digest_of(canvas.left.tobytes(), canvas.top.tobytes(), digits=FULL)
     sizes = [canvas.width, canvas.height, canvas.size, canvas.mpp, *canvas.scale]
     return {"identity": identity, "tiles": places, "canvas": sizes, "blend": asdict(blend), "band": BAND}
 

@@ -160,11 +160,11 @@ def test_a_second_command_keeps_what_is_there(run, bcss, monkeypatch):
 
 def test_a_changed_option_or_network_is_refused(run, bcss):
     make_cams(run, "train", bcss, options=PLAIN)
-    with pytest.raises(UsageError, match="made with another scales"):
+    with pytest.raises(UsageError, match="made with other options: scales was"):
         make_cams(run, "train", bcss, options=MapOptions(precision="fp32", batch=4, scales=(1.0,)))
     torch.manual_seed(1)
     CamNet("test_resnet", CARD.names).save(run / "cam")
-    with pytest.raises(UsageError, match="made with another model"):
+    with pytest.raises(UsageError, match="made with other options: model was"):
         make_cams(run, "train", bcss, options=PLAIN)
 
 

@@ -138,13 +138,13 @@ def test_the_time_is_about_that_of_one_busy_core(tmp_path: Path) -> None:
 def test_other_options_and_other_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "data.txt").touch()
-    with pytest.raises(UsageError, match="not the folder of a demo"):
+    with pytest.raises(UsageError, match="which `qaclims demo` did not write"):
         demo(tmp_path / "mine", size=QUICK)
     (tmp_path / "other").mkdir()
     marker = {"format": 1, "name": "full", "seed": 0}
-    for other, told in (({}, "without --quick and with --seed 0"), ({"name": "quick"}, "by another version")):
+    for other, told in (({}, "without --quick, with --seed 0"), ({"name": "quick"}, "those of another version")):
         (tmp_path / "other" / "demo.json").write_text(json.dumps({**marker, **other}))
-        with pytest.raises(UsageError, match=f"was made {told}"):
+        with pytest.raises(UsageError, match=f"made with other options: {told}"):
             demo(tmp_path / "other", size=QUICK)
     (tmp_path / "other" / "demo.json").write_text("{")
     with pytest.raises(BadFile, match=r"cannot be read.* Choose another --out"):
@@ -190,11 +190,11 @@ def test_a_folder_of_something_else_is_refused_and_one_that_was_hardly_begun_is_
     (tmp_path / f".demo.1{'0' * 9}.part.json").touch()  # of a demo that was killed, or begins in this moment
     mark_folder(tmp_path, QUICK, 0)
     mark_folder(tmp_path, QUICK, 0)
-    with pytest.raises(UsageError, match=r"was made with --quick and with --seed 0\. Choose another --out"):
+    with pytest.raises(UsageError, match=r"options: with --quick, with --seed 0\. Choose another --out"):
         mark_folder(tmp_path, QUICK, 1)
     (tmp_path / MARKER).unlink()
     (tmp_path / "thesis.doc").touch()
-    with pytest.raises(UsageError, match=r"exists and is not the folder of a demo\. Choose another --out"):
+    with pytest.raises(UsageError, match=r"which `qaclims demo` did not write\. Choose another --out"):
         mark_folder(tmp_path, QUICK, 0)
-    with pytest.raises(UsageError, match=r"exists and is not the folder of a demo"):
+    with pytest.raises(UsageError, match=r"is a file\. Choose"):
         mark_folder(tmp_path / "thesis.doc", QUICK, 0)

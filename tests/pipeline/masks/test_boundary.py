@@ -57,7 +57,7 @@ def test_a_network_is_trained_and_used(tmp_path, name, split):
     with torch.no_grad():
         next(trained.parameters()).add_(0.1)
     trained.save(run / "boundary")
-    with pytest.raises(UsageError, match="made with another boundary network"):
+    with pytest.raises(UsageError, match="made with other options: boundary network was"):
         make_masks(run, split, tmp_path / "data", options=MaskOptions(refiner="irn"))
 
 

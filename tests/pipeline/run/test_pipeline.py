@@ -199,7 +199,7 @@ def test_the_work_of_single_commands_is_gone_on_with(make, tmp_path):
     train_cam(run.options.cam, run.root, run.out, running=run.running)
     before = when_changed(run.out / "cam")
     other = make(run.out, "train.lr=0.5")
-    with pytest.raises(UsageError, match=r"begun with other options: train\.lr was"):
+    with pytest.raises(UsageError, match=r"made with other options: train\.lr was"):
         do_run(other)
     do_run(run, only="cam")
     after = when_changed(run.out / "cam")

@@ -105,13 +105,13 @@ def test_an_interrupted_command_goes_on(run, fake, tmp_path):
 def test_other_settings_or_another_model_are_refused(run, fake):
     root = fake("bcss-wsss")
     predict_seg(run, "test", root, options=FP32, score=False)
-    with pytest.raises(UsageError, match="made with another flip"):
+    with pytest.raises(UsageError, match="made with other options: flip was"):
         predict_seg(run, "test", root, options=PredictOptions(flip=True, precision="fp32"))
     segmenter = Segmenter.from_pretrained(run)
     with torch.no_grad():
         next(segmenter.network.parameters()).add_(1)
     segmenter.save_pretrained(run / "seg")
-    with pytest.raises(UsageError, match="made with another model"):
+    with pytest.raises(UsageError, match="made with other options: model was"):
         predict_seg(run, "test", root, options=FP32)
     (run / "seg" / "predictions" / "test" / "predictions.json").write_text("{")
     with pytest.raises(BadFile, match="predictions again"):

@@ -287,7 +287,7 @@ def test_folders_of_before_are_still_theirs(slides, tmp_path):
         tile(given, out, OPTIONS)
     options.pop("size")
     (out / "tiling.json").write_text(json.dumps(options))
-    with pytest.raises(UsageError, match=r"--size was None, now 64"):
+    with pytest.raises(UsageError, match=r"--size was not there, now 64"):
         tile(given, out, plain)
 
 

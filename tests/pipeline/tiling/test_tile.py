@@ -151,7 +151,7 @@ def test_changed_options_are_refused_by_name(tiled, slides, tmp_path):
     with pytest.raises(UsageError, match=r"--size was 128, now 64; --seed was 0, now 1\. Choose another --out"):
         tile(inputs(slides), tmp(tiled), OPTIONS.model_copy(update={"size": 64, "seed": 1}))
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(UsageError, match=r"thesis\.txt.*not the result of a tiling"):
+    with pytest.raises(UsageError, match=r"thesis\.txt.*which `qaclims slides tile` did not write"):
         tile(inputs(slides), tmp_path, OPTIONS)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
