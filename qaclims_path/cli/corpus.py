@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qaclims_path.cli.options import card_if_given, part_of
+from qaclims_path.cli.options import card_if_given
 from qaclims_path.errors import UsageError
+from qaclims_path.files.shards import Shard
 
 if TYPE_CHECKING:
     pass
@@ -59,9 +60,9 @@ def build(
 
             print_parts(foretold_view(foretold))
         return
-    from qaclims_path.pipeline.corpus.build import How, build_corpus
+    from qaclims_path.pipeline.corpus.build import BuildOptions, build_corpus
 
-    report = build_corpus(options, root, out, How(part_of(shard), device, dtype, batch))
+    report = build_corpus(options, root, out, BuildOptions(Shard.parse(shard), device, dtype, batch))
     if as_json:
         print_json(report)
     else:

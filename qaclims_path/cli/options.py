@@ -107,16 +107,3 @@ def card_if_given(name: str | None, file: Path | None, *, called: str = "--datas
     if file is not None:
         return load_card(file.absolute())
     return load_card(name) if name is not None else None
-
-
-def part_of(text: str) -> tuple[int, int]:
-    """Part and number of parts.
-
-    Example:
-        >>> part_of("2/8")
-        (2, 8)
-    """
-    number, slash, of = text.partition("/")
-    if not (slash and number.isdigit() and of.isdigit()):
-        raise UsageError(f"--shard {text} should look like 2/8: part 2 of 8.")
-    return int(number), int(of)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.options import FINISHED_WITH_FAILURES, Glass, Precision, UsePrecision, part_of
+from qaclims_path.cli.options import FINISHED_WITH_FAILURES, Glass, Precision, UsePrecision
+from qaclims_path.files.shards import Shard
 
 
 class Kind(StrEnum):
@@ -65,7 +66,7 @@ def segment(
     from qaclims_path.config import parse
     from qaclims_path.pipeline.inference.inputs import SegmentInputs
     from qaclims_path.pipeline.inference.options import SegmentOptions
-    from qaclims_path.pipeline.inference.segment import SegmentHow, segment
+    from qaclims_path.pipeline.inference.segment import ComputeOptions, segment
 
     options = parse(
         SegmentOptions,
@@ -86,8 +87,8 @@ def segment(
         },
         "The options",
     )
-    how = SegmentHow(device, batch, part_of(shard))
-    report = segment(model, SegmentInputs(tuple(inputs), slide_mpp, tissue), out, options, how)
+    work = ComputeOptions(device, batch, Shard.parse(shard))
+    report = segment(model, SegmentInputs(tuple(inputs), slide_mpp, tissue), out, options, work)
     if as_json:
         print_json(report)
     else:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qaclims_path.cli.options import part_of
 from qaclims_path.errors import UsageError
+from qaclims_path.files.shards import Shard
 
 if TYPE_CHECKING:
     from qaclims_path.pipeline.tiling.options import TileOptions
-    from qaclims_path.pipeline.tiling.tile import How, TileInputs
+    from qaclims_path.pipeline.tiling.tile import TileInputs, WorkOptions
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="Whole slides: what they hold, and tiles from them."
@@ -97,7 +97,7 @@ def tile(
     """
     from qaclims_path.config import parse
     from qaclims_path.pipeline.tiling.options import TileOptions
-    from qaclims_path.pipeline.tiling.tile import How, TileInputs
+    from qaclims_path.pipeline.tiling.tile import TileInputs, WorkOptions
     from qaclims_path.slides.grid import mpp_of, stride_of
 
     options = parse(
@@ -122,18 +122,18 @@ def tile(
         "The options",
     )
     inputs = TileInputs(tuple(slides), slide_mpp, labels, roi, tissue)
-    how = How(workers, part_of(shard), engine)
+    work = WorkOptions(workers, Shard.parse(shard), engine)
     if dry_run:
-        _plan(inputs, out, options, how, as_json=as_json)
+        _plan(inputs, out, options, work, as_json=as_json)
     else:
-        _tile(inputs, out, options, how, as_json=as_json)
+        _tile(inputs, out, options, work, as_json=as_json)
 
 
-def _tile(inputs: "TileInputs", out: Path, options: "TileOptions", how: "How", *, as_json: bool) -> None:
+def _tile(inputs: "TileInputs", out: Path, options: "TileOptions", work: "WorkOptions", *, as_json: bool) -> None:
     from qaclims_path.cli.views.console import print_json
     from qaclims_path.pipeline.tiling.tile import tile as run
 
-    report = run(inputs, out, options, how)
+    report = run(inputs, out, options, work)
     if as_json:
         print_json(report)
     else:
@@ -145,11 +145,11 @@ def _tile(inputs: "TileInputs", out: Path, options: "TileOptions", how: "How", *
         raise typer.Exit(1 if report.failed == report.tiled else 3)
 
 
-def _plan(inputs: "TileInputs", out: Path, options: "TileOptions", how: "How", *, as_json: bool) -> None:
+def _plan(inputs: "TileInputs", out: Path, options: "TileOptions", work: "WorkOptions", *, as_json: bool) -> None:
     from qaclims_path.cli.views.console import print_json
     from qaclims_path.pipeline.tiling.tile import plan as run
 
-    plans = run(inputs, out, options, how)
+    plans = run(inputs, out, options, work)
     if as_json:
         print_json([vars(plan) for plan in plans])
     else:

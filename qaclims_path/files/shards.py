@@ -10,6 +10,7 @@ from qaclims_path.errors import UsageError
 from qaclims_path.files.lock import locked
 
 T = TypeVar("T")
+RUN_LOCK = Path("state", "run.lock")  # in the folder of a command that works slide by slide
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,6 @@ class Shard:
         else:
             with locked(lock, shared=True), locked(lock.with_name(f"{lock.stem}-{self}.lock")):
                 yield
+
+
+ALL = Shard()

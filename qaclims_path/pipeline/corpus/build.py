@@ -5,7 +5,7 @@ is done joins them. `corpus.config.yaml` beside it says what it was built with.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from qaclims_path.errors import UsageError
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.lock import Locked, locked
 from qaclims_path.files.progress import track
+from qaclims_path.files.shards import ALL, Shard
 from qaclims_path.language.answerers import load_answerer
 from qaclims_path.language.cleaning import domain_cleaner, published_cleaner
 from qaclims_path.language.corpus import CorpusWriter, Entry, Key, read_corpus
@@ -34,24 +35,20 @@ SHOWN = 10
 
 
 @dataclass(frozen=True)
-class How:
+class BuildOptions:
     """What changes nothing in a corpus but the last digits of its scores.
 
     Attributes:
-        shard: Which part of how many this run does, counted from 1.
+        shard: The part of the images that this process asks about.
         device: Where models compute.
         dtype: Number format of models.
         batch: Images that a model looks at together.
     """
 
-    shard: tuple[int, int] = (1, 1)
+    shard: Shard = ALL
     device: str = "auto"
     dtype: str = "auto"
     batch: int = 8
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.shard[0] <= self.shard[1]:
-            raise UsageError(f"There is no part {self.shard[0]} of {self.shard[1]}; write --shard 1/4 to --shard 4/4.")
 
 
 @dataclass(frozen=True)
@@ -65,9 +62,9 @@ class BuildReport:
         unlabelled: Images without any class, which are passed over.
         failed: Images that could not be read; of this shard, or of the corpus when it is complete.
         failures: The first few of them, with the reason.
-        answers: How many were given, of this shard or of the corpus when it is complete.
-        kept: How many of them cleaning kept.
-        unlike: How many of them were dropped because the judge found them too unlike their image.
+        answers: BuildOptions many were given, of this shard or of the corpus when it is complete.
+        kept: BuildOptions many of them cleaning kept.
+        unlike: BuildOptions many of them were dropped because the judge found them too unlike their image.
         without: Lines for which nothing about the class was kept, before terms were added.
         complete: Whether the corpus is.
     """
@@ -89,7 +86,7 @@ class BuildReport:
 
 
 def build_corpus(
-    options: CorpusOptions, root: Path, out: Path, how: How | None = None, *, answerer: Answerer | None = None
+    options: CorpusOptions, root: Path, out: Path, work: BuildOptions | None = None, *, answerer: Answerer | None = None
 ) -> BuildReport:
     """Ask about every class of every image of a split, and write the corpus.
 
@@ -97,7 +94,7 @@ def build_corpus(
         options: All that decides the corpus.
         root: The data as its publisher lays it out.
         out: The corpus, a `.jsonl` file; the same call goes on where an earlier one stopped.
-        how: Which part, and on what.
+        work: Which part, and on what.
         answerer: Somebody who answers, instead of the one that the options name.
 
     Example:
@@ -105,55 +102,47 @@ def build_corpus(
         >>> build_corpus(options, Path("phantom"), Path("corpus.jsonl")).complete  # doctest: +SKIP
         True
     """
-    how = how or How()
+    work = work or BuildOptions()
     if out.suffix != ".jsonl":
         raise UsageError(f"{out} should end in .jsonl, because a corpus is a file of JSON Lines.")
     plan = plan_corpus(options, root)
     check_built_with(out, describe(options, plan))
     asked = 0
-    with ExitStack() as stack:
-        if not out.exists():
-            _hold(stack, out, how.shard)
-            check_built_with(out, describe(options, plan))  # somebody may have been quicker
+    lock = out.with_name(f".{out.name}.lock")
+    if not out.exists():
+        with work.shard.hold(lock):
+            check_built_with(out, describe(options, plan))  # again under the lock
             if not out.exists():
-                asked = _ask(options, plan, out, how, answerer)
-                _join(out, plan, options, how.shard[1])
-        elif how.shard[1] == 1 and (mended := _mended(plan, out)):
-            _hold(stack, out, how.shard)
-            asked = _ask_again(options, plan, out, how, answerer, mended)
-    return _report(options, plan, out, how.shard, asked)
+                asked = _ask(options, plan, out, work, answerer)
+                _join(out, plan, options, work.shard.of)
+    elif work.shard.of == 1 and (mended := _mended(plan, out)):
+        with work.shard.hold(lock):
+            asked = _ask_again(options, plan, out, work, answerer, mended)
+    return _report(options, plan, out, work.shard, asked)
 
 
-def _hold(stack: ExitStack, out: Path, shard: tuple[int, int]) -> None:
-    """Lock the corpus: for this run alone, or for this part of several that share it."""
-    alone = shard[1] == 1
-    stack.enter_context(locked(out.with_name(f".{out.name}.lock"), shared=not alone))
-    if not alone:
-        stack.enter_context(locked(out.with_name(f".{out.name}.{shard[0]}-of-{shard[1]}.lock")))
-
-
-def _place(out: Path, shard: tuple[int, int]) -> Path:
+def _place(out: Path, shard: Shard) -> Path:
     """What the work of a shard is called when it is done; the work of one alone is the corpus."""
-    return out if shard[1] == 1 else out.with_name(f"{out.name}.{shard[0]}-of-{shard[1]}")
+    return out if shard.of == 1 else out.with_name(f"{out.name}.{shard}")
 
 
-def _ask(options: CorpusOptions, plan: Plan, out: Path, how: How, answerer: Answerer | None) -> int:
+def _ask(options: CorpusOptions, plan: Plan, out: Path, work: BuildOptions, answerer: Answerer | None) -> int:
     """Ask about the groups of a shard that are not done; the number of images that were asked about."""
-    place = _place(out, how.shard)
+    place = _place(out, work.shard)
     if place.exists():
         return 0
-    groups = plan.groups[how.shard[0] - 1 :: how.shard[1]]
+    groups = work.shard.take(plan.groups)
     with CorpusWriter(place) as writer:
         done = writer.resume(plan.keys(group) for group in groups)
         waiting = groups[done:]
         if waiting:
-            asker = _asker(options, plan, how, answerer)
+            asker = _asker(options, plan, work, answerer)
             _same_answerer(writer.part, asker.provenance)
             mark_built_with(out, describe(options, plan))  # now that everything is there to begin
             for number, group in enumerate(_opened(waiting), start=done):
-                with _drawing(options.seed, how.shard[0] - 1 + number * how.shard[1]):
+                with _drawing(options.seed, work.shard.number - 1 + number * work.shard.of):
                     writer.write(asker.entries(group))
-        if how.shard[1] > 1:
+        if work.shard.of > 1:
             writer.finish()
     return sum(map(len, waiting))
 
@@ -169,10 +158,10 @@ def _mended(plan: Plan, out: Path) -> list[int]:
 
 
 def _ask_again(
-    options: CorpusOptions, plan: Plan, out: Path, how: How, answerer: Answerer | None, numbers: Sequence[int]
+    options: CorpusOptions, plan: Plan, out: Path, work: BuildOptions, answerer: Answerer | None, numbers: Sequence[int]
 ) -> int:
     """Ask about some groups of a complete corpus once more, and share its terms anew."""
-    asker = _asker(options, plan, how, answerer)
+    asker = _asker(options, plan, work, answerer)
     _same_answerer(out, asker.provenance)
     groups = [plan.groups[number] for number in numbers]
     new: dict[Key, Entry] = {}
@@ -187,17 +176,17 @@ def _ask_again(
     return sum(map(len, groups))
 
 
-def _asker(options: CorpusOptions, plan: Plan, how: How, answerer: Answerer | None) -> Asker:
+def _asker(options: CorpusOptions, plan: Plan, work: BuildOptions, answerer: Answerer | None) -> Asker:
     """Load what the options name."""
     wanted, cleaning = options.answerer, options.cleaning
-    judge = _judge(options, how)
+    judge = _judge(options, work)
     answerer = answerer or load_answerer(
         wanted.kind,
         model=wanted.model,
         revision=wanted.revision,
-        device=how.device,
-        dtype=how.dtype,
-        batch=how.batch,
+        device=work.device,
+        dtype=work.dtype,
+        batch=work.batch,
         size=wanted.size,
         bank=plan.bank,
         lexicon=plan.lexicon,
@@ -212,13 +201,13 @@ def _asker(options: CorpusOptions, plan: Plan, how: How, answerer: Answerer | No
     return Asker(plan, answerer, clean, provenance, Similarity(judge, plan.bank.templates), cleaning.min_similarity)
 
 
-def _judge(options: CorpusOptions, how: How) -> Judge | None:
+def _judge(options: CorpusOptions, work: BuildOptions) -> Judge | None:
     if options.judge is None:
         if options.cleaning.min_similarity is not None:
             raise UsageError("cleaning.min_similarity needs a judge to measure it. Give judge.id, or leave it out.")
         return None
-    dtype = cast("Any", how.dtype)
-    return load_judge(options.judge.id, revision=options.judge.revision, device=how.device, dtype=dtype)
+    dtype = cast("Any", work.dtype)
+    return load_judge(options.judge.id, revision=options.judge.revision, device=work.device, dtype=dtype)
 
 
 def _same_answerer(part: Path, provenance: Mapping[str, str]) -> None:
@@ -249,7 +238,7 @@ def _drawing(seed: int, group: int) -> Iterator[None]:
 
 def _join(out: Path, plan: Plan, options: CorpusOptions, shards: int) -> None:
     """Join what all shards wrote; the last one that is done does it."""
-    parts = [_place(out, (number + 1, shards)) for number in range(shards)]
+    parts = [_place(out, Shard(number + 1, shards)) for number in range(shards)]
     if shards == 1:
         parts = [CorpusWriter(out).part]
     elif not all(part.exists() for part in parts):
@@ -262,7 +251,7 @@ def _join(out: Path, plan: Plan, options: CorpusOptions, shards: int) -> None:
         return
 
 
-def _report(options: CorpusOptions, plan: Plan, out: Path, shard: tuple[int, int], asked: int) -> BuildReport:
+def _report(options: CorpusOptions, plan: Plan, out: Path, shard: Shard, asked: int) -> BuildReport:
     complete = out.exists() or not _place(out, shard).exists()  # the last shard may be joining all just now
     failures: dict[str, str] = {}
     answers = kept = unlike = without = 0

@@ -9,14 +9,13 @@ import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qaclims_path.compute.devices import device_of
 from qaclims_path.errors import QaclimsError, UsageError
-from qaclims_path.files.lock import locked
 from qaclims_path.files.processes import end_with_parent
+from qaclims_path.files.shards import ALL, RUN_LOCK, Shard
 from qaclims_path.pipeline.inference.cohort import CohortRow, SegmentReport, notes_on, row_of, write_cohort
 from qaclims_path.pipeline.inference.images import process_images
 from qaclims_path.pipeline.inference.inputs import SegmentInputs, SegmentTask, collect
@@ -30,22 +29,20 @@ BATCH = {"cpu": 4, "cuda": 16}  # tiles of 512 pixels; a CPU is not faster with 
 
 
 @dataclass(frozen=True)
-class SegmentHow:
+class ComputeOptions:
     """What changes nothing in the results.
 
     Attributes:
         device: `auto`, `cpu`, `cuda`, `cuda:1`; several with commas between them share the slides.
         batch: Tiles at a time; None takes what suits the device.
-        shard: Which part of how many this run does, counted from 1.
+        shard: The part of the slides and images that this process does.
     """
 
     device: str = "auto"
     batch: int | None = None
-    shard: tuple[int, int] = (1, 1)
+    shard: Shard = ALL
 
     def __post_init__(self) -> None:
-        if not 1 <= self.shard[0] <= self.shard[1]:
-            raise UsageError(f"There is no part {self.shard[0]} of {self.shard[1]}; write --shard 1/4 to --shard 4/4.")
         if self.batch is not None and self.batch < 1:
             raise UsageError("--batch is at least 1.")
 
@@ -55,7 +52,7 @@ def segment(
     inputs: SegmentInputs,
     out: Path,
     options: SegmentOptions | None = None,
-    how: SegmentHow | None = None,
+    work: ComputeOptions | None = None,
 ) -> SegmentReport:
     """Segment slides and images into a folder; what an earlier run of the same model and options finished is kept.
 
@@ -64,15 +61,15 @@ def segment(
         inputs: The slides and images, and what is known of them.
         out: The folder.
         options: All that decides the maps; their defaults when None.
-        how: Where it computes, and which part; all of them on the first GPU, or the CPU, when None.
+        work: Where it computes, and which part; all of them on the first GPU, or the CPU, when None.
 
     Example:
         >>> segment("runs/cam", SegmentInputs(("slides",)), Path("maps")).rows[0].percent("tumor")  # doctest: +SKIP
         31.4
     """
-    options, how, out = options or SegmentOptions(), how or SegmentHow(), out.absolute()
+    options, work, out = options or SegmentOptions(), work or ComputeOptions(), out.absolute()
     check_tissue(inputs.tissue)
-    devices = [str(device_of(name.strip())) for name in how.device.split(",")]
+    devices = [str(device_of(name.strip())) for name in work.device.split(",")]
     looks = SegmentModel(model, options, devices[0])
     tasks, skipped = collect(inputs, out, options)
     if looks.mpp is None and any(task.kind == "slide" for task in tasks):
@@ -83,9 +80,9 @@ def segment(
     }
     check_folder(out, made_with)
     if len(devices) > 1:
-        worked, failed = _on_devices(devices, (str(model), inputs, out, options), how)
+        worked, failed = _on_devices(devices, (str(model), inputs, out, options), work)
     else:
-        worked, failed = _here(looks, tasks, made_with, how)
+        worked, failed = _here(looks, tasks, made_with, work)
     rows, table = _table(out, tasks, looks)
     return SegmentReport(
         out=str(out),
@@ -117,16 +114,15 @@ def _table(out: Path, tasks: Sequence[SegmentTask], model: SegmentModel) -> tupl
 
 
 def _here(
-    model: SegmentModel, tasks: Sequence[SegmentTask], made_with: Mapping[str, object], how: SegmentHow
+    model: SegmentModel, tasks: Sequence[SegmentTask], made_with: Mapping[str, object], work: ComputeOptions
 ) -> tuple[int, int]:
     """Do this part of the tasks in this process; returns how many there were, and how many of them failed."""
     out = tasks[0].out
-    with ExitStack() as stack:
-        _hold(stack, out, how.shard)
+    with work.shard.hold(out / RUN_LOCK):
         check_folder(out, made_with, write=True)  # again under the lock
-        mine = tasks[how.shard[0] - 1 :: how.shard[1]]
+        mine = work.shard.take(tasks)
         to_do = [task for task in mine if not task.is_done()]
-        batch = how.batch or BATCH.get(model.device.type, BATCH["cpu"])
+        batch = work.batch or BATCH.get(model.device.type, BATCH["cpu"])
         failed = sum(state.status == "failed" for state in _states(to_do, model, batch))
     return len(mine), failed
 
@@ -140,22 +136,14 @@ def _states(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int) -> It
             yield process(task, model, batch)
 
 
-def _hold(stack: ExitStack, out: Path, shard: tuple[int, int]) -> None:
-    """Lock the folder: for this run alone, or for this part of several that share it."""
-    alone = shard[1] == 1
-    stack.enter_context(locked(out / "state" / "run.lock", shared=not alone))
-    if not alone:
-        stack.enter_context(locked(out / "state" / f"run-{shard[0]}-of-{shard[1]}.lock"))
-
-
 def _on_devices(
-    devices: Sequence[str], work: tuple[str, SegmentInputs, Path, SegmentOptions], how: SegmentHow
+    devices: Sequence[str], job: tuple[str, SegmentInputs, Path, SegmentOptions], work: ComputeOptions
 ) -> tuple[int, int]:
     """Share this part of the work among devices, one process each."""
-    parts = parts_of(how.shard, len(devices))
+    parts = work.shard.split(len(devices))
     with ProcessPoolExecutor(len(devices), multiprocessing.get_context("spawn"), end_with_parent) as pool:
         running = [
-            pool.submit(_part, *work, replace(how, device=device, shard=part))
+            pool.submit(_part, *job, replace(work, device=device, shard=part))
             for device, part in zip(devices, parts, strict=True)
         ]
         try:
@@ -168,17 +156,8 @@ def _on_devices(
     return sum(worked for worked, _ in done), sum(failed for _, failed in done)
 
 
-def parts_of(shard: tuple[int, int], devices: int) -> list[tuple[int, int]]:
-    """Shards that are together what one device would do; other shards may have another number of devices.
-
-    Example:
-        >>> parts_of((2, 3), 2)
-        [(2, 6), (5, 6)]
-    """
-    number, of = shard
-    return [(number + device * of, of * devices) for device in range(devices)]
-
-
-def _part(model: str, inputs: SegmentInputs, out: Path, options: SegmentOptions, how: SegmentHow) -> tuple[int, int]:
-    report = segment(model, inputs, out, options, how)
+def _part(
+    model: str, inputs: SegmentInputs, out: Path, options: SegmentOptions, work: ComputeOptions
+) -> tuple[int, int]:
+    report = segment(model, inputs, out, options, work)
     return report.worked, report.failed

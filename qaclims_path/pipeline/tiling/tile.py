@@ -5,14 +5,13 @@ The folder holds `manifest.csv` (all tiles), `slides.csv` (the slides), `card.ya
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from qaclims_path.errors import UsageError
 from qaclims_path.files.digest import FULL, digest_of, digest_of_json
-from qaclims_path.files.lock import locked
 from qaclims_path.files.progress import track
+from qaclims_path.files.shards import ALL, RUN_LOCK, Shard
 from qaclims_path.files.tables import write_csv
 from qaclims_path.pipeline.tiling.labels import LabelPlan, files_for, plan_labels
 from qaclims_path.pipeline.tiling.options import TileOptions, check_folder
@@ -57,41 +56,39 @@ class TileInputs:
 
 
 @dataclass(frozen=True)
-class How:
+class WorkOptions:
     """What changes nothing in the results.
 
     Attributes:
         workers: Processes on this machine.
-        shard: Which part of how many this run does, counted from 1.
+        shard: The part of the slides that this process does.
         engine: `local` or `ray`.
     """
 
     workers: int = 1
-    shard: tuple[int, int] = (1, 1)
+    shard: Shard = ALL
     engine: str = "local"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.shard[0] <= self.shard[1]:
-            raise UsageError(f"There is no part {self.shard[0]} of {self.shard[1]}; write --shard 1/4 to --shard 4/4.")
         if self.workers < 1 or self.engine not in ("local", "ray"):
             raise UsageError("--workers is at least 1, and --engine is local or ray.")
 
 
-def tile(inputs: TileInputs, out: Path, options: TileOptions, how: How | None = None) -> TileReport:
+def tile(inputs: TileInputs, out: Path, options: TileOptions, work: WorkOptions | None = None) -> TileReport:
     """Tile slides into a folder; what an earlier run of the same options finished is kept.
 
     Args:
         inputs: The slides, and what is known of them.
         out: The folder.
         options: All that decides the tiles.
-        how: With how many processes, and which part.
+        work: With how many processes, and which part.
 
     Example:
         >>> options = TileOptions(mpp=0.5, size=224, stride=224)
         >>> tile(TileInputs(("slides",)), Path("tiles"), options).tiles  # doctest: +SKIP
         {'train': 4218, 'val': 901, 'test': 733}
     """
-    how = how or How()
+    work = work or WorkOptions()
     out = out.absolute()
     check_tissue(inputs.tissue)
     found = collect_slides(inputs.slides, leave_out=out)
@@ -99,15 +96,14 @@ def tile(inputs: TileInputs, out: Path, options: TileOptions, how: How | None = 
     if labels.classes:
         make_card(out.name, options, labels, {"train": 1})  # names that no card can hold are refused now
     check_folder(out, options)
-    with ExitStack() as stack:
-        _hold(stack, out, how.shard)
+    with work.shard.hold(out / RUN_LOCK):
         check_folder(out, options)  # again under the lock
         tasks = _tasks(inputs, _dealt(found, out, options), out, options, labels)
         check_folder(out, options, write=True)  # now that nothing was refused
         _write_list(out, tasks)
-        mine = tasks[how.shard[0] - 1 :: how.shard[1]]
+        mine = work.shard.take(tasks)
         to_do = [task for task in mine if not _is_done(task)]
-        failed = sum(state.status == "failed" for state in run_tasks(to_do, workers=how.workers, engine=how.engine))
+        failed = sum(state.status == "failed" for state in run_tasks(to_do, workers=work.workers, engine=work.engine))
         _write_list(out, tasks)
         lines = tuple(_line(task) for task in tasks)
         complete = all(line.status != "waiting" for line in lines)
@@ -117,25 +113,17 @@ def tile(inputs: TileInputs, out: Path, options: TileOptions, how: How | None = 
         return _finished(out, report, options, labels) if complete else report
 
 
-def plan(inputs: TileInputs, out: Path, options: TileOptions, how: How | None = None) -> list[Plan]:
+def plan(inputs: TileInputs, out: Path, options: TileOptions, work: WorkOptions | None = None) -> list[Plan]:
     """What `tile` would do with each slide that is not done yet; nothing is written."""
-    how = how or How()
+    work = work or WorkOptions()
     out = out.absolute()
     check_folder(out, options)
     check_tissue(inputs.tissue)
     found = collect_slides(inputs.slides, leave_out=out)
     labels = plan_labels(found.slides, inputs.labels, masks=options.masks)
     tasks = _tasks(inputs, _dealt(found, out, options), out, options, labels)
-    mine = [task for task in tasks[how.shard[0] - 1 :: how.shard[1]] if not _is_done(task)]
+    mine = [task for task in work.shard.take(tasks) if not _is_done(task)]
     return [foretell(task) for task in track(mine, "looking at slides")]
-
-
-def _hold(stack: ExitStack, out: Path, shard: tuple[int, int]) -> None:
-    """Lock the folder: for this run alone, or for this part of several that share it."""
-    alone = shard[1] == 1
-    stack.enter_context(locked(out / "state" / "run.lock", shared=not alone))
-    if not alone:
-        stack.enter_context(locked(out / "state" / f"run-{shard[0]}-of-{shard[1]}.lock"))
 
 
 def _dealt(found: SlideList, out: Path, options: TileOptions) -> tuple[SlideEntry, ...]:

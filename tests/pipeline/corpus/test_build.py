@@ -12,10 +12,11 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.files.lock import Locked, locked
+from qaclims_path.files.shards import Shard
 from qaclims_path.language.cleaning import published_texts
 from qaclims_path.language.corpus import read_corpus
 from qaclims_path.pipeline.corpus import build as corpus_build
-from qaclims_path.pipeline.corpus.build import How, build_corpus
+from qaclims_path.pipeline.corpus.build import BuildOptions, build_corpus
 from qaclims_path.pipeline.corpus.options import CorpusOptions, config_path, load_corpus_options
 from qaclims_path.pipeline.corpus.plan import plan_corpus
 from qaclims_path.types import Answer
@@ -106,12 +107,12 @@ def test_killed_and_run_again(root, undisturbed, tmp_path, killed_after):
 
 def test_shards_join_to_the_same_bytes(root, undisturbed, tmp_path):
     out = tmp_path / "corpus.jsonl"
-    first = build_corpus(OPTIONS, root, out, How(shard=(1, 3)), answerer=Toy())
+    first = build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(1, 3)), answerer=Toy())
     assert not first.complete
     assert first.asked < first.images
-    assert not build_corpus(OPTIONS, root, out, How(shard=(1, 3)), answerer=Toy()).asked
-    assert not build_corpus(OPTIONS, root, out, How(shard=(3, 3)), answerer=Toy()).complete
-    assert build_corpus(OPTIONS, root, out, How(shard=(2, 3)), answerer=Toy()).complete
+    assert not build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(1, 3)), answerer=Toy()).asked
+    assert not build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(3, 3)), answerer=Toy()).complete
+    assert build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(2, 3)), answerer=Toy()).complete
     assert out.read_bytes() == undisturbed
     assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["corpus.config.yaml", "corpus.jsonl"]
 
@@ -119,28 +120,28 @@ def test_shards_join_to_the_same_bytes(root, undisturbed, tmp_path):
 def test_more_shards_than_groups(root, undisturbed, tmp_path):
     out = tmp_path / "corpus.jsonl"
     for number in range(1, 10):
-        report = build_corpus(OPTIONS, root, out, How(shard=(number, 9)), answerer=Toy())
+        report = build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(number, 9)), answerer=Toy())
     assert report.complete
     assert out.read_bytes() == undisturbed
 
 
 def test_what_another_shard_joined_meanwhile_is_not_asked_again(root, undisturbed, tmp_path, monkeypatch):
     out = tmp_path / "corpus.jsonl"
-    build_corpus(OPTIONS, root, out, How(shard=(1, 2)), answerer=Toy())
+    build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(1, 2)), answerer=Toy())
 
     def held(*_):
         monkeypatch.undo()
-        assert build_corpus(OPTIONS, root, out, How(shard=(2, 2)), answerer=Toy()).complete
+        assert build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(2, 2)), answerer=Toy()).complete
 
     monkeypatch.setattr(corpus_build, "_hold", held)
-    late = build_corpus(OPTIONS, root, out, How(shard=(1, 2)), answerer=Toy())
+    late = build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(1, 2)), answerer=Toy())
     assert (late.asked, late.complete) == (0, True)
     assert out.read_bytes() == undisturbed
 
 
 def test_a_shard_that_ends_while_another_joins_says_that_all_is_done(root, undisturbed, tmp_path, monkeypatch):
     out = tmp_path / "corpus.jsonl"
-    build_corpus(OPTIONS, root, out, How(shard=(1, 2)), answerer=Toy())
+    build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(1, 2)), answerer=Toy())
     join = corpus_build._join
 
     def joined(*given):
@@ -158,7 +159,7 @@ def test_a_shard_that_ends_while_another_joins_says_that_all_is_done(root, undis
         monkeypatch.setattr(Path, "exists", late)
 
     monkeypatch.setattr(corpus_build, "_join", joined)
-    assert build_corpus(OPTIONS, root, out, How(shard=(2, 2)), answerer=Toy()).complete
+    assert build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(2, 2)), answerer=Toy()).complete
     assert out.read_bytes() == undisturbed
 
 
@@ -166,10 +167,10 @@ def test_two_at_once_are_refused_but_shards_share(root, tmp_path):
     out = tmp_path / "corpus.jsonl"
     with locked(tmp_path / ".corpus.jsonl.lock"), pytest.raises(Locked):
         build_corpus(OPTIONS, root, out, answerer=Toy())
-    with locked(tmp_path / ".corpus.jsonl.lock", shared=True), locked(tmp_path / ".corpus.jsonl.1-of-2.lock"):
-        assert build_corpus(OPTIONS, root, out, How(shard=(2, 2)), answerer=Toy()).asked
+    with locked(tmp_path / ".corpus.jsonl.lock", shared=True), locked(tmp_path / ".corpus.jsonl-1-of-2.lock"):
+        assert build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(2, 2)), answerer=Toy()).asked
         with pytest.raises(Locked):
-            build_corpus(OPTIONS, root, out, How(shard=(1, 2)), answerer=Toy())
+            build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(1, 2)), answerer=Toy())
 
 
 def test_another_seed_draws_other_numbers(root, undisturbed, tmp_path):
@@ -181,7 +182,7 @@ def test_another_seed_draws_other_numbers(root, undisturbed, tmp_path):
 
 def test_other_options_or_another_answerer_are_refused(root, tmp_path):
     out = tmp_path / "corpus.jsonl"
-    build_corpus(OPTIONS, root, out, How(shard=(1, 2)), answerer=Toy())
+    build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(1, 2)), answerer=Toy())
     with pytest.raises(UsageError, match=r"together was 3, now 4\. Choose another --out"):
         build_corpus(OPTIONS.model_copy(update={"together": 4}), root, out, answerer=Toy())
     done = tmp_path / "corpus.jsonl.1-of-2"
@@ -189,10 +190,10 @@ def test_other_options_or_another_answerer_are_refused(root, tmp_path):
     (tmp_path / "corpus.jsonl.1-of-2.part").write_bytes((tmp_path / "corpus.jsonl.1-of-2.part").read_bytes()[:-20])
     other = Toy(revision="2")
     with pytest.raises(UsageError, match=r"answered by answerer toy, revision 1, .*now it would be"):
-        build_corpus(OPTIONS, root, out, How(shard=(1, 2)), answerer=other)
-    build_corpus(OPTIONS, root, out, How(shard=(1, 2)), answerer=Toy())
+        build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(1, 2)), answerer=other)
+    build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(1, 2)), answerer=Toy())
     with pytest.raises(BadFile, match="different answerers"):
-        build_corpus(OPTIONS, root, out, How(shard=(2, 2)), answerer=other)
+        build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(2, 2)), answerer=other)
 
 
 def test_a_corpus_that_was_not_built_here_is_left_alone(root, tmp_path):
@@ -292,16 +293,14 @@ def test_what_is_missing_is_said(root, tmp_path):
     cleaning = OPTIONS.cleaning.model_copy(update={"min_similarity": 0.2})
     with pytest.raises(UsageError, match="min_similarity needs a judge"):
         build_corpus(OPTIONS.model_copy(update={"cleaning": cleaning}), root, tmp_path / "c.jsonl", answerer=Toy())
-    with pytest.raises(UsageError, match="no part 3 of 2"):
-        How(shard=(3, 2))
 
 
 def test_a_judge_that_cannot_be_loaded_leaves_nothing_behind(root, tmp_path):
     (tmp_path / "judge").mkdir()
     options = load_corpus_options("wsss4luad", [f"judge.id={tmp_path / 'judge'}"])
-    for shard in ((1, 1), (1, 2)):
+    for shard in (Shard(1, 1), Shard(1, 2)):
         with pytest.raises(BadFile, match="no safetensors weights"):
-            build_corpus(options, root, tmp_path / "out" / "corpus.jsonl", How(shard))
+            build_corpus(options, root, tmp_path / "out" / "corpus.jsonl", BuildOptions(shard))
     assert not list((tmp_path / "out").glob("[!.]*"))
 
 

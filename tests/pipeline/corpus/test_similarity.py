@@ -6,10 +6,11 @@ import torch
 
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
+from qaclims_path.files.shards import Shard
 from qaclims_path.language.corpus import read_corpus
 from qaclims_path.language.questions import KINDS
 from qaclims_path.models.judges import load_judge
-from qaclims_path.pipeline.corpus.build import How, build_corpus
+from qaclims_path.pipeline.corpus.build import BuildOptions, build_corpus
 from qaclims_path.pipeline.corpus.options import CleaningOptions, CorpusOptions, JudgeOptions
 from qaclims_path.pipeline.corpus.similarity import Similarity
 from qaclims_path.types import Answer
@@ -51,7 +52,7 @@ def test_what_is_too_unlike_is_dropped_and_counted(tmp_path):
     def built(name, least, shards=1):
         chosen = options.model_copy(update={"cleaning": CleaningOptions(min_similarity=least)})
         for number in range(1, shards + 1):
-            how = How(shard=(number, shards), device="cpu")
+            how = BuildOptions(shard=Shard(number, shards), device="cpu")
             report = build_corpus(chosen, tmp_path / "data", tmp_path / name, how, answerer=Toy())
         return report, list(read_corpus(tmp_path / name))
 

@@ -8,13 +8,12 @@ import pytest
 import shapely
 import tifffile
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from qaclims_path.compute.tissue import glass_of
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.files.lock import Locked, locked
+from qaclims_path.files.shards import Shard
 from qaclims_path.files.tables import read_csv
 from qaclims_path.models.segmenters.predicting import Predictor, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter
@@ -22,7 +21,7 @@ from qaclims_path.pipeline.inference.cohort import write_cohort
 from qaclims_path.pipeline.inference.inputs import SegmentInputs
 from qaclims_path.pipeline.inference.model import SegmentModel
 from qaclims_path.pipeline.inference.options import SegmentOptions
-from qaclims_path.pipeline.inference.segment import SegmentHow, parts_of, segment
+from qaclims_path.pipeline.inference.segment import ComputeOptions, segment
 from qaclims_path.slides.problems import OutOfSpace
 from qaclims_path.slides.reader import open_slide
 
@@ -190,10 +189,10 @@ def test_glass_only(model, tmp_path):
 
 def test_shards_join_to_the_same_bytes(done, model, slides, tmp_path):
     out = tmp_path / "maps"
-    first = segment(model, inputs(slides), out, OPTIONS, SegmentHow(shard=(1, 2)))
+    first = segment(model, inputs(slides), out, OPTIONS, ComputeOptions(shard=Shard(1, 2)))
     assert [row.status for row in first.rows] == ["done", "waiting"]
     assert (first.worked, first.complete) == (1, False)
-    assert segment(model, inputs(slides), out, OPTIONS, SegmentHow(shard=(2, 2), batch=1)).complete
+    assert segment(model, inputs(slides), out, OPTIONS, ComputeOptions(shard=Shard(2, 2), batch=1)).complete
     assert contents(out) == contents(done[0])
 
 
@@ -202,26 +201,19 @@ def test_the_table_knows_of_a_shard_that_ended_while_it_was_written(done, model,
 
     def late(*given):
         monkeypatch.undo()
-        assert segment(model, inputs(slides), out, OPTIONS, SegmentHow(shard=(2, 2))).complete
+        assert segment(model, inputs(slides), out, OPTIONS, ComputeOptions(shard=Shard(2, 2))).complete
         return write_cohort(*given)
 
     monkeypatch.setattr("qaclims_path.pipeline.inference.segment.write_cohort", late)
-    assert segment(model, inputs(slides), out, OPTIONS, SegmentHow(shard=(1, 2))).complete
+    assert segment(model, inputs(slides), out, OPTIONS, ComputeOptions(shard=Shard(1, 2))).complete
     assert contents(out) == contents(done[0])
 
 
 @pytest.mark.slow
 def test_devices_share_the_slides(done, model, slides, tmp_path):
-    report = segment(model, inputs(slides), tmp_path / "maps", OPTIONS, SegmentHow(device="cpu,cpu"))
+    report = segment(model, inputs(slides), tmp_path / "maps", OPTIONS, ComputeOptions(device="cpu,cpu"))
     assert (report.worked, report.complete, report.device) == (2, True, "cpu, cpu")
     assert contents(tmp_path / "maps") == contents(done[0])
-
-
-@given(st.lists(st.integers(1, 5), min_size=1, max_size=6))
-def test_shards_with_different_numbers_of_devices_share_all_and_nothing_twice(devices):
-    shards = [parts_of((number, len(devices)), many) for number, many in enumerate(devices, 1)]
-    done = [task for parts in shards for number, of in parts for task in range(100)[number - 1 :: of]]
-    assert sorted(done) == list(range(100))
 
 
 def test_two_at_once_are_refused_but_shards_share(model, slides, tmp_path):
@@ -230,7 +222,7 @@ def test_two_at_once_are_refused_but_shards_share(model, slides, tmp_path):
     with locked(out / "state" / "run.lock"), pytest.raises(Locked, match=rf"{out} is being written by process"):
         segment(model, given, out, OPTIONS)
     with locked(out / "state" / "run.lock", shared=True):
-        assert segment(model, given, out, OPTIONS, SegmentHow(shard=(2, 2))).worked == 0
+        assert segment(model, given, out, OPTIONS, ComputeOptions(shard=Shard(2, 2))).worked == 0
 
 
 def test_a_folder_of_something_else_is_refused(model, make_model, slides, done, tmp_path):
@@ -279,5 +271,3 @@ def test_no_such_model_or_device(slides, tmp_path, model):
         segment(tmp_path / "run", inputs(slides), tmp_path / "out", OPTIONS)
     with pytest.raises(UsageError, match=r"device 'gpuu' cannot be used"):
         SegmentModel(model, OPTIONS, "gpuu")
-    with pytest.raises(UsageError, match="part 3 of 2"):
-        SegmentHow(shard=(3, 2))

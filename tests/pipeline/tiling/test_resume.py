@@ -13,19 +13,20 @@ from qaclims_path.data.phantoms.slide import PhantomSpec
 from qaclims_path.data.phantoms.write import write_slide
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.lock import Locked, locked
+from qaclims_path.files.shards import Shard
 from qaclims_path.pipeline.tiling.options import TileOptions
-from qaclims_path.pipeline.tiling.tile import How, TileInputs, tile
+from qaclims_path.pipeline.tiling.tile import TileInputs, WorkOptions, tile
 from qaclims_path.slides.problems import OutOfSpace
 
 OPTIONS = TileOptions(mpp=0.5, size=64, stride=32, write="png", stain="macenko")
 RUN = """
 import sys
 from pathlib import Path
-from qaclims_path.pipeline.tiling.tile import How, TileInputs, tile
+from qaclims_path.pipeline.tiling.tile import WorkOptions, TileInputs, tile
 from qaclims_path.pipeline.tiling.options import TileOptions
 if __name__ == "__main__":
     slides, out, options, workers = sys.argv[1:]
-    how = How(int(workers))
+    how = WorkOptions(int(workers))
     tile(TileInputs((slides,), labels=Path(slides)), Path(out), TileOptions.model_validate_json(options), how)
 """
 
@@ -98,12 +99,12 @@ def test_killed_and_run_again(slides, undisturbed, tmp_path, workers):
 def test_shards_join_to_the_same_bytes(slides, undisturbed, tmp_path):
     out = tmp_path / "tiles"
     given = TileInputs((str(slides),), labels=slides)
-    first = tile(given, out, OPTIONS, How(shard=(1, 3)))
+    first = tile(given, out, OPTIONS, WorkOptions(shard=Shard(1, 3)))
     assert (first.tiled, first.complete) == (2, False)
     assert not (out / "manifest.csv").exists()
     assert [line.status for line in first.slides] == ["done", "waiting", "waiting", "done"]
-    assert not tile(given, out, OPTIONS, How(shard=(3, 3))).complete
-    assert tile(given, out, OPTIONS, How(shard=(2, 3))).complete
+    assert not tile(given, out, OPTIONS, WorkOptions(shard=Shard(3, 3))).complete
+    assert tile(given, out, OPTIONS, WorkOptions(shard=Shard(2, 3))).complete
     same(contents(out), undisturbed)
 
 
@@ -113,9 +114,9 @@ def test_two_at_once_are_refused_but_shards_share(slides, tmp_path):
     with locked(out / "state" / "run.lock"), pytest.raises(Locked, match=rf"{out} is being written by process"):
         tile(given, out, OPTIONS)
     with locked(out / "state" / "run.lock", shared=True), locked(out / "state" / "run-1-of-2.lock"):
-        assert tile(given, out, OPTIONS, How(shard=(2, 2))).tiled == 1
+        assert tile(given, out, OPTIONS, WorkOptions(shard=Shard(2, 2))).tiled == 1
         with pytest.raises(Locked):
-            tile(given, out, OPTIONS, How(shard=(1, 2)))
+            tile(given, out, OPTIONS, WorkOptions(shard=Shard(1, 2)))
 
 
 def test_a_full_disk_ends_the_run_with_one_sentence(slides, tmp_path):
@@ -174,7 +175,7 @@ def test_ray_needs_a_cluster(slides, tmp_path, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     with pytest.raises(QaclimsError, match="No Ray cluster can be reached"):
-        tile(TileInputs((str(slides),)), tmp_path / "tiles", OPTIONS, How(engine="ray"))
+        tile(TileInputs((str(slides),)), tmp_path / "tiles", OPTIONS, WorkOptions(engine="ray"))
 
 
 @pytest.mark.slow
@@ -187,7 +188,7 @@ def test_a_ray_cluster_gives_the_same_bytes(slides, undisturbed, tmp_path, monke
     try:
         cluster.add_node(num_cpus=1)
         monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-        report = tile(TileInputs((str(slides),), labels=slides), tmp_path / "tiles", OPTIONS, How(engine="ray"))
+        report = tile(TileInputs((str(slides),), labels=slides), tmp_path / "tiles", OPTIONS, WorkOptions(engine="ray"))
     finally:
         cluster.shutdown()
     assert report.failed == 0

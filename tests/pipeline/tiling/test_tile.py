@@ -20,7 +20,7 @@ from qaclims_path.pipeline.datasets.check import check
 from qaclims_path.pipeline.datasets.contact_sheet import draw_sheet
 from qaclims_path.pipeline.datasets.stats import stats
 from qaclims_path.pipeline.tiling.options import TileOptions
-from qaclims_path.pipeline.tiling.tile import How, TileInputs, plan, tile
+from qaclims_path.pipeline.tiling.tile import TileInputs, plan, tile
 from qaclims_path.slides.reader import open_slide
 
 OPTIONS = TileOptions(mpp=0.5, size=128, stride=128)
@@ -299,8 +299,6 @@ def test_annotations_that_are_damaged_are_called_so(slides, tmp_path):
 
 
 def test_impossible_requests(slides, tmp_path):
-    with pytest.raises(UsageError, match=r"no part 3 of 2"):
-        How(shard=(3, 2))
     table = put_list(tmp_path, f"slide,labels\n{slides}/s0.tiff,tumor\n")
     with pytest.raises(UsageError, match="given twice"):
         tile(TileInputs((str(table),), labels=slides), tmp_path / "o", OPTIONS)
