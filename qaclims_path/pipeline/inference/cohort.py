@@ -7,7 +7,7 @@ from pathlib import Path
 from qaclims_path.files.tables import write_csv
 from qaclims_path.pipeline.inference.inputs import SegmentTask
 from qaclims_path.pipeline.inference.model import SegmentModel
-from qaclims_path.slides.cohort.state import read_state
+from qaclims_path.slides.cohort.state import ended_state
 
 COHORT = "cohort.csv"
 FIRST = ("name", "patient", "kind", "path", "status", "mpp_um", "map_mpp_um", "tiles", "labelled_mm2")
@@ -89,8 +89,8 @@ class SegmentReport:
 def row_of(task: SegmentTask, model: SegmentModel) -> CohortRow:
     """What the books say of a task."""
     about = (task.name, task.entry.path, task.entry.patient, task.kind)
-    state = read_state(task.out, task.name)
-    if state is None or state.fingerprint != task.fingerprint or state.status == "running":
+    state = ended_state(task.out, task.name, task.fingerprint)
+    if state is None:
         return CohortRow(*about, "waiting")
     if state.status == "failed":
         return CohortRow(*about, "failed", error=state.error)

@@ -18,8 +18,8 @@ from qaclims_path.files.images import read_image, write_mask
 from qaclims_path.files.progress import track
 from qaclims_path.pipeline.inference.inputs import CONFIDENCE, LABELS, SegmentTask
 from qaclims_path.pipeline.inference.model import OUTSIDE, SegmentModel
-from qaclims_path.pipeline.inference.slides import LESS, record
-from qaclims_path.slides.cohort.state import SlideState
+from qaclims_path.pipeline.inference.slides import LESS
+from qaclims_path.slides.cohort.state import SlideState, record
 
 
 def process_images(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int) -> Iterator[SlideState]:

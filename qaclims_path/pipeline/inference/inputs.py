@@ -11,7 +11,7 @@ from qaclims_path.files.folders import IMAGE_SUFFIXES
 from qaclims_path.files.images import TIFF_SUFFIXES, image_size
 from qaclims_path.pipeline.inference.options import MARK, SegmentOptions
 from qaclims_path.slides.cohort.slide_list import SlideEntry, collect_slides
-from qaclims_path.slides.cohort.state import read_state, slide_bytes
+from qaclims_path.slides.cohort.state import ended_state, slide_bytes
 
 Kind = Literal["slide", "image"]
 LARGEST = 32_000_000  # pixels of an image that is looked at in one piece; larger pictures are read as slides
@@ -82,8 +82,8 @@ class SegmentTask:
 
     def is_done(self) -> bool:
         """Whether an earlier run has finished it, from the same file."""
-        state = read_state(self.out, self.name)
-        if state is None or state.status != "done" or state.fingerprint != self.fingerprint:
+        state = ended_state(self.out, self.name, self.fingerprint)
+        if state is None or state.status != "done":
             return False
         given, wanted = state.result.get("given_mpp"), None if self.entry.mpp else self.slide_mpp
         known = self.kind == "slide" and given is None  # the slide says its pixel size itself; an image never does

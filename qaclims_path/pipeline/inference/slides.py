@@ -1,28 +1,22 @@
 """Segmenting one slide: class map, confidence, outlines and overlay; a killed run goes on inside the slide."""
 
 import math
-import traceback
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from qaclims_path.engine.guards import memory_watched
-from qaclims_path.errors import QaclimsError
-from qaclims_path.files.atomic import sweep
 from qaclims_path.files.images import write_image
 from qaclims_path.pipeline.inference.inputs import SegmentTask
 from qaclims_path.pipeline.inference.model import DOUBTFUL, LEAST_SIDE, OUTSIDE, SegmentModel
-from qaclims_path.slides.cohort.state import SlideState, read_state, write_state
+from qaclims_path.slides.cohort.state import Keep, SlideState, attempt, read_state
 from qaclims_path.slides.grid import make_grid
 from qaclims_path.slides.maps.export import write_regions
 from qaclims_path.slides.maps.overlay import draw_overlay
 from qaclims_path.slides.maps.stitch import Blend
 from qaclims_path.slides.maps.write import SlideMap, segment_slide
 from qaclims_path.slides.prefetch import prefetched
-from qaclims_path.slides.problems import OutOfSpace, explain, is_out_of_space, is_user_error
 from qaclims_path.slides.reader import Slide, open_slide
 from qaclims_path.slides.tissue import TissueMask, tissue_mask
 from qaclims_path.types import TileGrid
@@ -32,41 +26,28 @@ OVERVIEW, QUALITY = 1600, 90  # pixels of the overlay's longer side, and of its 
 LESS = "Lower --batch or --size; what is finished is kept."
 WRITTEN = "_classes.ome.tiff", "_confidence.ome.tiff", ".geojson", "_overlay.jpg"  # behind the slide's name
 NO_TILES = "No tile holds enough tissue."
-Keep = Callable[[dict[str, Any]], None]
 
 
 def process(task: SegmentTask, model: SegmentModel, batch: int) -> SlideState:
-    """Segment a slide and keep book of it; whatever goes wrong is in the state that comes back.
+    """Segment a slide and record its state; an error is in the state that is returned.
 
     Raises:
         OutOfSpace: The disk is full.
     """
-    before = read_state(task.out, task.name)
-    state = SlideState(task.name, "running", task.fingerprint, (before.attempts if before else 0) + 1)
-    content = task.content()
+    before, content = read_state(task.out, task.name), task.content()
     same = before is not None and before.fingerprint == task.fingerprint and before.result.get("content") == content
     finished = before.result.get("map") if before is not None and same else None
 
-    def keep(drawn: dict[str, Any]) -> None:
-        nonlocal state
-        state = replace(state, result={"content": content, "map": drawn})
-        record(task.out, state)
+    def work(keep: Keep) -> dict[str, Any]:
+        def keep_map(drawn: dict[str, Any]) -> None:
+            keep({"content": content, "map": drawn})
 
-    if before is not None and before.status == "running":
-        for ending in WRITTEN:
-            sweep(task.stem.with_name(f"{task.name}{ending}"))
-    try:
-        record(task.out, replace(state, result={"content": content, "map": finished} if finished else {}))
         with memory_watched(LESS, "it"):
-            result = {**segment_one(task, model, batch, finished=finished, keep=keep), "content": content}
-        state = replace(state, status="done", result=result)
-    except Exception as error:
-        if is_out_of_space(error):
-            raise OutOfSpace(explain(error)) from error
-        trace = "" if is_user_error(error) else "".join(traceback.format_exception(error))
-        state = replace(state, status="failed", error=explain(error), trace=trace)
-    record(task.out, state)
-    return state
+            return {**segment_one(task, model, batch, finished=finished, keep=keep_map), "content": content}
+
+    kept = {"content": content, "map": finished} if finished else None
+    writes = [task.stem.with_name(f"{task.name}{ending}") for ending in WRITTEN]
+    return attempt(task.out, task.name, task.fingerprint, work, writes=writes, kept=kept)
 
 
 def segment_one(
@@ -106,18 +87,6 @@ def segment_one(
             "counts": [int(made.counts[code]) for code in range(len(model.channels))],
             "notes": [note for note in notes if note],
         }
-
-
-def record(out: Path, state: SlideState) -> None:
-    """Write the state of a slide or image.
-
-    Raises:
-        OutOfSpace: It cannot be written, so that nothing can.
-    """
-    try:
-        write_state(out, state)
-    except QaclimsError as error:
-        raise OutOfSpace(str(error)) from error
 
 
 def _opened(task: SegmentTask, backend: str, batch: int) -> tuple[Slide, float | None]:

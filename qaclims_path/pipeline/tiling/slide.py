@@ -1,9 +1,8 @@
 """Tiling one slide: the MONAI transforms of `slides.transforms`, composed, and what they give written to files."""
 
 import shutil
-import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qaclims_path.errors import QaclimsError
-from qaclims_path.files.atomic import sweep
 from qaclims_path.pipeline.tiling.options import BACKGROUND, TileOptions
 from qaclims_path.pipeline.tiling.write import Tell, encoded, write_masks, write_tiles
 from qaclims_path.slides.annotations.masks import draw_regions
 from qaclims_path.slides.annotations.regions import SlideRegions
 from qaclims_path.slides.cohort.manifest import TileLabels, write_slide_manifest
 from qaclims_path.slides.cohort.slide_list import SlideEntry
-from qaclims_path.slides.cohort.state import SlideState, read_state, slide_bytes, write_state
+from qaclims_path.slides.cohort.state import Keep, SlideState, attempt, slide_bytes
 from qaclims_path.slides.geometry import best_level, extent
 from qaclims_path.slides.grid import make_grid
-from qaclims_path.slides.problems import OutOfSpace, explain, is_out_of_space, is_user_error
+from qaclims_path.slides.problems import explain
 from qaclims_path.slides.quality import draw_quality, save_quality, scale_text, write_tile_shapes
 from qaclims_path.slides.reader import Slide, open_slide
 from qaclims_path.slides.stain import save_fit
@@ -103,29 +101,19 @@ class Plan:
 
 
 def process(task: SlideTask, tell: Tell) -> SlideState:
-    """Tile a slide and keep book of it; whatever goes wrong is in the state that comes back.
+    """Tile a slide and record its state; an error is in the state that is returned.
 
     Raises:
         OutOfSpace: The disk is full.
     """
-    before = read_state(task.out, task.name)
-    state = SlideState(task.name, "running", task.fingerprint, (before.attempts if before else 0) + 1)
-    _guarded(write_state, task.out, state)
-    if before and before.status == "running":
-        for path in written(task):
-            sweep(path)
-    try:
-        if task.problem:
-            with open_slide(task.entry.path, backend=task.options.backend):  # a damaged slide is the larger problem
-                raise QaclimsError(task.problem)
-        state = replace(state, status="done", result=tile_slide(task, tell))
-    except Exception as error:
-        if is_out_of_space(error):
-            raise OutOfSpace(explain(error)) from error
-        trace = "" if is_user_error(error) else "".join(traceback.format_exception(error))
-        state = replace(state, status="failed", error=explain(error), trace=trace)
-    _guarded(write_state, task.out, state)
-    return state
+
+    def work(_: Keep) -> dict[str, Any]:
+        if not task.problem:
+            return tile_slide(task, tell)
+        with open_slide(task.entry.path, backend=task.options.backend):  # a damaged slide is the larger problem
+            raise QaclimsError(task.problem)
+
+    return attempt(task.out, task.name, task.fingerprint, work, writes=written(task))
 
 
 def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
@@ -276,10 +264,3 @@ def _masks(slide: Slide, regions: SlideRegions, grid: TileGrid) -> Iterator[tupl
 def _palette(task: SlideTask) -> list[int]:
     """Colours of the codes that `draw_regions` gives, flat."""
     return [channel for color in (BACKGROUND, *task.colors) for channel in color]
-
-
-def _guarded(write: Callable[[Path, SlideState], None], out: Path, state: SlideState) -> None:
-    try:
-        write(out, state)
-    except QaclimsError as error:
-        raise OutOfSpace(str(error)) from error  # whatever it is, no slide can be recorded any more

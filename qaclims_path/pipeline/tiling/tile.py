@@ -29,7 +29,7 @@ from qaclims_path.pipeline.tiling.workers import run_tasks
 from qaclims_path.slides.cohort.manifest import merge
 from qaclims_path.slides.cohort.slide_list import SlideEntry, SlideList, collect_slides, read_rows
 from qaclims_path.slides.cohort.splits import with_splits
-from qaclims_path.slides.cohort.state import SlideState, read_state, slide_bytes
+from qaclims_path.slides.cohort.state import ended_state, read_state, slide_bytes
 from qaclims_path.slides.tissue import check_tissue
 
 SLIDES = "slides.csv"
@@ -194,8 +194,8 @@ def _content(path: Path) -> bytes:
 
 
 def _is_done(task: SlideTask) -> bool:
-    state = read_state(task.out, task.name)
-    if state is None or state.status != "done" or state.fingerprint != task.fingerprint:
+    state = ended_state(task.out, task.name, task.fingerprint)
+    if state is None or state.status != "done":
         return False
     if state.result.get("given_mpp") not in (None, task.slide_mpp):
         return False
@@ -221,8 +221,8 @@ def _write_list(out: Path, tasks: Sequence[SlideTask]) -> None:
 def _line(task: SlideTask) -> SlideLine:
     entry = task.entry
     about = (entry.name, entry.path, entry.patient, entry.split)
-    state: SlideState | None = read_state(task.out, task.name)
-    if state is None or state.fingerprint != task.fingerprint or state.status == "running":
+    state = ended_state(task.out, task.name, task.fingerprint)
+    if state is None:
         return SlideLine(*about, "waiting")
     if state.status == "failed":
         return SlideLine(*about, "failed", error=state.error)

@@ -17,7 +17,7 @@ from typing import Any
 from qaclims_path.errors import MissingExtra, QaclimsError
 from qaclims_path.files.processes import end_with_parent
 from qaclims_path.pipeline.tiling.slide import SlideTask, process
-from qaclims_path.slides.cohort.state import SlideState, read_state, write_state
+from qaclims_path.slides.cohort.state import SlideState, give_up
 
 TICK = 0.2  # seconds between two looks at the workers' progress
 NAME = 28  # letters of a slide's name beside its bar
@@ -93,16 +93,12 @@ def _in_processes(tasks: Sequence[SlideTask], workers: int, shown: Shown) -> Ite
                     task = at_work.pop(future)
                     lost = isinstance(future.exception(), BrokenProcessPool)
                     broken |= lost
-                    yield _given_up(task, "A process was ended from outside") if lost else future.result()
+                    yield _lost(task, "A process was ended from outside") if lost else future.result()
 
 
-def _given_up(task: SlideTask, what: str) -> SlideState:
-    """Record a slide whose process could not do so itself."""
-    before = read_state(task.out, task.name)
+def _lost(task: SlideTask, what: str) -> SlideState:
     sentence = f"{what}, perhaps for lack of memory. Run the command again, maybe with fewer --workers."
-    state = SlideState(task.name, "failed", task.fingerprint, before.attempts if before else 1, sentence)
-    write_state(task.out, state)
-    return state
+    return give_up(task.out, task.name, task.fingerprint, sentence)
 
 
 def _enter(reports: Any) -> None:  # noqa: ANN401 - a queue of multiprocessing
@@ -136,7 +132,7 @@ def _on_ray(tasks: Sequence[SlideTask]) -> Iterator[SlideState]:
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from error  # `process` only lets through what ends the whole run
             except ray.exceptions.RayError:
-                yield _given_up(task, "Its Ray worker was lost")
+                yield _lost(task, "Its Ray worker was lost")
     finally:
         for reference in at_work:
             ray.cancel(reference, force=True)
