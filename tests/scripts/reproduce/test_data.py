@@ -24,7 +24,7 @@ def test_painted_tiles_are_as_many_as_estimated_and_never_taken_for_others(scrip
         paint(card, root, quick=False)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
     (root / MARK).unlink()
-    with pytest.raises(UsageError, match=r"phantom holds '.*', which this script did not write\. Choose another --out"):
+    with pytest.raises(UsageError, match=r"data holds '.*', which this script did not write\. Choose another --out"):
         paint(card, root, quick=True)
 
 
