@@ -4,14 +4,9 @@ Rows are truth: classes 0..C-1, then background. Columns are prediction: the sam
 pixel goes that was predicted as nothing known. Truth of any other value (255) is ignored.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 NO_CLASS = 255
 _LANES = 4
@@ -68,23 +63,3 @@ def _count(
             lanes[lane, (min(truth[i + lane], last) << shift) | min(prediction[i + lane], last)] += 1
     for i in range(whole, truth.size):
         lanes[0, (min(truth[i], last) << shift) | min(prediction[i], last)] += 1
-
-
-def confusion_on_device(truth: "Tensor", prediction: "Tensor", classes: int) -> "Tensor":
-    """The same matrix of two integer tensors, counted on the device they are on.
-
-    Args:
-        truth: Label indices of any shape.
-        prediction: Label indices of the same shape; negative numbers are 'no class' too.
-        classes: Number of classes without background.
-    """
-    import torch
-
-    last = classes + 1
-
-    def small(labels: "Tensor") -> "Tensor":
-        labels = labels.flatten().to(torch.int32)
-        return torch.where((labels < 0) | (labels > last), last, labels)
-
-    counted = torch.bincount(small(truth) * (last + 1) + small(prediction), minlength=(last + 1) ** 2)
-    return counted.reshape(last + 1, last + 1)[:last]

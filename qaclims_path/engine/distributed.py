@@ -128,8 +128,8 @@ class Processes:
 def launch(running: RunSettings = RunSettings()) -> Processes:  # noqa: B008 - frozen
     """Start the processes of a training, or join those that torchrun or SLURM have started.
 
-    To be called first, because without such a launcher the other processes run the same command from its start;
-    until here only the process of `launched_as_leader()` may write.
+    To be called first, because without such a launcher the other processes run the same command from its start:
+    before it, nothing may be written.
 
     Example:
         >>> launch(RunSettings(devices=1, accelerator="cpu")).size
@@ -153,12 +153,6 @@ def launch(running: RunSettings = RunSettings()) -> Processes:  # noqa: B008 - f
         ) from error
     atexit.register(_leave)
     return Processes(fabric, running, local)
-
-
-def launched_as_leader() -> bool:
-    """Whether this process leads, as far as can be told before `launch`."""
-    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
-    return next((rank for rank in ranks if rank is not None), "0") == "0"
 
 
 def _tellable(error: Exception | None) -> QaclimsError | None:

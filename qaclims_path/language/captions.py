@@ -46,15 +46,8 @@ class Captioner:
         """
         return [right for right, _ in self.pairs(present, seed=seed, count=count)]
 
-    def hard_negatives(self, present: Sequence[str], *, seed: int, count: int) -> list[str]:
-        """Sentences that are wrong of an image; with the seed of its captions each differs from one in one phrase.
-
-        Where every class is present nothing is wrong, and the list is empty.
-        """
-        return [wrong for _, wrong in self.pairs(present, seed=seed, count=count) if wrong]
-
     def pairs(self, present: Sequence[str], *, seed: int, count: int) -> list[tuple[str, str]]:
-        """Captions with their hard negatives, which are empty where every class is present."""
+        """Captions with their hard negatives: they differ in one phrase, and are empty where every class is present."""
         self._check(present)
         generator = np.random.default_rng(seed)
         return [self._pair(list(dict.fromkeys(present)), generator) for _ in range(count)]

@@ -12,7 +12,7 @@ from qaclims_path.errors import BadConfig
 from qaclims_path.files.digest import digest_of
 from qaclims_path.language.lines import at, parse_lines
 from qaclims_path.language.questions import KINDS, Kind, Words
-from qaclims_path.language.shipped import find_yaml, shipped
+from qaclims_path.language.shipped import find_yaml
 from qaclims_path.language.terms import ClassTerms, names_of
 from qaclims_path.language.words import key
 from qaclims_path.registry import suggest
@@ -147,11 +147,6 @@ class Lexicon(Options):
     @cached_property
     def _by_key(self) -> dict[str, Term]:
         return {self.key(word): entry for entry in self.entries for word in (*entry.synonyms, entry.term)}
-
-
-def lexicon_names() -> list[str]:
-    """Names of the lexicons that ship with the package."""
-    return list(shipped("lexicons"))
 
 
 def load_lexicon(name_or_path: str) -> Lexicon:

@@ -13,7 +13,7 @@ from qaclims_path.config import Options, load_tree, read_yaml
 from qaclims_path.errors import BadConfig
 from qaclims_path.files.digest import digest_of_json
 from qaclims_path.language.lines import Location, at, parse_lines
-from qaclims_path.language.shipped import find_yaml, shipped
+from qaclims_path.language.shipped import find_yaml
 from qaclims_path.language.terms import ClassTerms, called, names_of
 from qaclims_path.registry import suggest
 
@@ -123,11 +123,6 @@ class Overlay(Options):
     drop: tuple[str, ...] = ()
     system: str | None = None
     stop: tuple[str, ...] = ()
-
-
-def bank_names() -> list[str]:
-    """Names of the banks that ship with the package."""
-    return list(shipped("questions"))
 
 
 def load_bank(name_or_path: str, organ: str | None = None) -> QuestionBank:

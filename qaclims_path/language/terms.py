@@ -62,10 +62,3 @@ def names_of(label: ClassTerms) -> tuple[str, ...]:
     """Every name of a class, the one it is called by first, without repetition."""
     names = [called(label), label.name.lower(), *(synonym.lower() for synonym in label.synonyms)]
     return tuple(dict.fromkeys(names))
-
-
-def describe(label: ClassTerms) -> str:
-    """A class in one sentence for a model that reads: its name, other names and definition."""
-    first, *others = names_of(label)
-    also = f" (also called {', '.join(others)})" if others else ""
-    return f"{first}{also}: {label.definition}" if label.definition else f"{first}{also}"

@@ -196,11 +196,6 @@ def read_settings(folder: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", found)
 
 
-def class_scores(maps: Tensor) -> Tensor:
-    """Image-level logits (B C): the maps (B C h w) averaged, as a classifier after pooling has them."""
-    return maps.mean((-2, -1))
-
-
 def network_folder(folder: Path) -> Path:
     """Where a network lies: the folder itself, or `cam/` in the folder of a run."""
     inner = folder / "cam"

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from qaclims_path.engine.distributed import launch, launched_as_leader
+from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.settings import RunSettings
 from qaclims_path.errors import UsageError
 
@@ -86,14 +86,6 @@ def test_devices_that_are_not_there_are_a_sentence() -> None:
         pytest.skip("there is a GPU")
     with pytest.raises(UsageError, match="--devices"):
         launch(RunSettings(accelerator="cuda", devices=1))
-
-
-def test_who_leads_is_known_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
-        monkeypatch.delenv(name, raising=False)
-    assert launched_as_leader()
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert not launched_as_leader()
 
 
 def test_one_process_shares_nothing(toy: ModuleType) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadConfig, NotRegistered
-from qaclims_path.language.lexicon import lexicon_names, load_lexicon
+from qaclims_path.language.lexicon import load_lexicon
+from qaclims_path.language.shipped import shipped
 
 LEXICON = """\
 name: mine
@@ -25,7 +26,7 @@ def written(folder: Path, text: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", lexicon_names())
+@pytest.mark.parametrize("name", shipped("lexicons"))
 def test_every_term_and_synonym_finds_its_term(name: str) -> None:
     lexicon = load_lexicon(name)
     for entry in lexicon:

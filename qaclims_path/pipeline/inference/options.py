@@ -10,7 +10,6 @@ from qaclims_path.files.made_with import Settings, made_with, refuse_foreign
 
 MARK = "segmentation.json"
 WAYS_OUT = "Choose another --out, or give the same model and options as before."
-Above0 = Annotated[float, Field(gt=0)]
 
 
 class SegmentOptions(Options):

@@ -1,17 +1,15 @@
 """How much of each class there is on a slide, counted in the full map."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from qaclims_path.files.tables import write_csv
 from qaclims_path.slides.maps.label_tiff import Label
 from qaclims_path.slides.maps.write import SlideMap
 
 
 @dataclass(frozen=True)
 class AreaRow:
-    """One class of one slide: a row of the table.
+    """How much of one class there is on one slide.
 
     Attributes:
         slide: Name of the slide.
@@ -34,8 +32,3 @@ def areas(slide: str, made: SlideMap, labels: Sequence[Label]) -> list[AreaRow]:
     total = sum(counts.values())
     unit = made.mpp**2 / 1e6
     return [AreaRow(slide, name, n, n * unit, n / total if total else float("nan")) for name, n in counts.items()]
-
-
-def write_areas(path: Path, rows: Iterable[AreaRow]) -> None:
-    """Write the table of one or many slides as CSV."""
-    write_csv(path, (asdict(row) for row in rows), [column.name for column in fields(AreaRow)])
