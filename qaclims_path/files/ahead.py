@@ -1,4 +1,4 @@
-"""Reading a few files ahead in threads, results in order, so that decoding and counting overlap."""
+"""Work on a few items ahead in threads, with results in order, so that decoding and counting overlap."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +10,7 @@ R = TypeVar("R")
 
 
 def ahead(work: Callable[[T], R], items: Iterable[T], threads: int = 2) -> Iterator[R]:
-    """Results of `work` in the order of the items; at most twice as many as threads are waiting at any time.
+    """Apply `work` in threads and yield the results in the order of the items; at most two items per thread wait.
 
     An error of `work` is raised where its result would have come.
 

@@ -1,4 +1,4 @@
-"""An unfinished file is never taken for a finished one: write beside it, then rename."""
+"""Write under a temporary name, then rename, so that an unfinished file is never taken for a finished one."""
 
 import json
 import os
@@ -17,7 +17,7 @@ TEMPORARY = re.compile(r"\..+\.\d+\.part(\..+)?")
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; rename it when the block ends well, remove it when not.
+    """Give a temporary path beside `path`; rename it when the block succeeds, remove it when it fails.
 
     The temporary name keeps the suffix, because libraries choose the format by it. Works for a file or a folder; a
     folder of that name must not exist yet.
@@ -26,7 +26,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         >>> with atomic_path(Path("out/labels.csv")) as temporary:  # doctest: +SKIP
         ...     temporary.write_text("image,tumor")
     """
-    own = f"{os.getpid()}{secrets.randbelow(10**9):09}"  # every container's first process has the same number
+    own = f"{os.getpid()}{secrets.randbelow(10**9):09}"  # process numbers repeat across containers
     temporary = path.with_name(f".{path.stem}.{own}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def sweep(path: Path) -> None:
-    """Remove what killed processes left of `path` under temporary names; nobody may be writing it now."""
+    """Remove temporary copies of `path` that killed processes left; no process may be writing it."""
     name = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.part{re.escape(path.suffix)}")
     for other in path.parent.glob(".*.part*"):
         if name.fullmatch(other.name):
@@ -60,7 +60,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Add to the end of a UTF-8 text file, which grows in place: for what is short and comes often."""
+    """Append to a UTF-8 text file in place: for short lines that are written often."""
     try:
         with path.open("a", encoding="utf-8", newline="") as file:
             file.write(text)
@@ -75,19 +75,19 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - whatever JSON 
 
 def _unwritable(path: Path, error: OSError) -> QaclimsError:
     folder = f"{path.parent}: " if error.filename == str(path.parent) else ""
-    return QaclimsError(f"{path} cannot be written: {folder}{error.strerror or error}. Choose another place.")
+    return QaclimsError(f"{path} cannot be written: {folder}{error.strerror or error}. Choose another folder.")
 
 
 def _concerns(error: OSError, path: Path, temporary: Path) -> bool:
-    """Whether it was the writing that failed, and not something that the block read."""
+    """Whether the error concerns the file that is written, and not one that the block reads."""
     if error.filename is None:
         return True
-    place = Path(os.fsdecode(error.filename))
-    return place == path or place in path.parents or place.is_relative_to(temporary)
+    failed = Path(os.fsdecode(error.filename))
+    return failed == path or failed in path.parents or failed.is_relative_to(temporary)
 
 
 def _remove(path: Path) -> None:
-    with suppress(OSError):  # what cannot be removed must not hide what went wrong before
+    with suppress(OSError):  # a failed removal must not hide the first error
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -1,4 +1,4 @@
-"""Listing folders: one pass of the directory, names in a stable order, nothing opened."""
+"""List folders in one pass and in a stable order, without opening files."""
 
 import os
 import unicodedata
@@ -30,7 +30,7 @@ def list_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list
 
 
 def _is_text(name: str) -> bool:
-    """Whether a name can be printed and written; Python reads bytes that are not UTF-8 as lone surrogates."""
+    """Whether a name is valid UTF-8; Python reads other bytes as lone surrogates."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 

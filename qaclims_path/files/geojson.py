@@ -1,4 +1,4 @@
-"""Reading the annotations that QuPath exports: GeoJSON features with a classification and its colour.
+"""Read the annotations that QuPath exports: GeoJSON features with a classification and its colour.
 
 Coordinates stay as they are in the file (pixels of the full-resolution slide, x to the right and y down).
 """
@@ -26,8 +26,8 @@ class Annotation:
 
     Attributes:
         geometry: A GeoJSON geometry with checked coordinates, as `shapely.geometry.shape` takes it.
-        name: Its classification, or None where it has none.
-        color: The colour of the classification, where the file says.
+        name: Name of its classification, or None.
+        color: Colour of its classification, where the file states it.
     """
 
     geometry: dict[str, Any]
@@ -56,7 +56,7 @@ def read_geojson(path: Path) -> list[Annotation]:
 
 
 def classifications(annotations: list[Annotation]) -> dict[str, Color | None]:
-    """The classification names in the order they first appear, each with the first colour given for it.
+    """Classification names in the order of their first appearance, each with the first colour stated for it.
 
     Example:
         >>> classifications([Annotation({}, "Tumor", (200, 0, 0)), Annotation({})])

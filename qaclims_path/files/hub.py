@@ -1,4 +1,4 @@
-"""Models by name: a hub id or a local folder becomes a local folder of files that cannot execute anything.
+"""Find models by name: a hub id or a local folder becomes a local folder whose files cannot execute code.
 
 Downloads go to the hub client's own cache, so a model is fetched once and found again with `HF_HUB_OFFLINE=1`.
 """
@@ -27,8 +27,8 @@ def resolve(model: str, *, revision: str | None = None, files: Sequence[str] = S
     Args:
         model: `owner/name` or `hf-hub:owner/name` on the hub; `local-dir:PATH` or PATH of a folder.
         revision: Branch, tag or commit on the hub; a local folder has none.
-        files: Patterns of the file names that are wanted, in the top folder only. Whoever adds a pattern for pickled
-            weights must read them with `weights_only=True`.
+        files: Patterns of the file names that are wanted, in the top folder only. A caller that adds a pattern
+            for pickled weights must read them with `weights_only=True`.
 
     Example:
         >>> resolve("Salesforce/blip-vqa-base", revision="main")  # doctest: +SKIP
@@ -46,7 +46,7 @@ def resolve(model: str, *, revision: str | None = None, files: Sequence[str] = S
 
 
 def check_name(model: str) -> None:
-    """Refuse what can be neither a folder nor an id of the hub, which is not asked.
+    """Refuse a name that is neither a folder nor a hub id; the hub is not contacted.
 
     Example:
         >>> check_name("hf-hub:vinid/plip")
@@ -56,7 +56,7 @@ def check_name(model: str) -> None:
 
 
 def model_name(model: str) -> str:
-    """What to call a model in files: its hub id, or the name of its folder, never the path.
+    """Name of a model for files: its hub id or the name of its folder, never the path.
 
     Example:
         >>> model_name("hf-hub:vinid/plip"), model_name("local-dir:/home/me/judge")
@@ -76,7 +76,7 @@ def hub_id(model: str) -> str:
 
 
 def revision_of(folder: Path, files: Sequence[str] = SAFE_FILES) -> str:
-    """The commit of a folder in the hub cache, else a hash of what the folder holds, so that a change is noticed.
+    """Commit of a folder in the hub cache, else a hash of its files, so that a change is noticed.
 
     Example:
         >>> revision_of(Path("judge"))  # doctest: +SKIP
@@ -89,7 +89,7 @@ def revision_of(folder: Path, files: Sequence[str] = SAFE_FILES) -> str:
 
 
 def require_tokenizer(model: str, folder: Path) -> None:
-    """Refuse the folder of a model whose texts could not be cut into tokens."""
+    """Refuse the folder of a text model that has no tokenizer."""
     if not any((folder / name).is_file() for name in TOKENIZERS):
         raise BadFile(
             f"{model} has no tokenizer (one of {', '.join(TOKENIZERS[:3])}). Save the tokenizer or processor into the "
@@ -99,7 +99,7 @@ def require_tokenizer(model: str, folder: Path) -> None:
 
 @contextmanager
 def loading(model: str, what: str) -> Iterator[None]:
-    """Turn whatever a library raises while it loads a model into one sentence.
+    """Turn any error of a library that loads a model into one sentence.
 
     Example:
         >>> with loading("some/model", "BLIP model"):  # doctest: +ELLIPSIS
@@ -125,13 +125,13 @@ def load_pretrained(
     what: str,
     **options: Any,  # noqa: ANN401 - its options
 ) -> Any:  # noqa: ANN401
-    """Load a model through transformers' `from_pretrained`: safetensors only, no code of others, no weight missing.
+    """Load a model through transformers' `from_pretrained`: safetensors only, no remote code, no missing weight.
 
     Args:
         kind: Model class, such as `BlipForQuestionAnswering`.
-        model: As the user calls it, for messages.
-        folder: Where it lies.
-        what: What it should be, for messages.
+        model: Name that the user gave, for messages.
+        folder: Folder of the model.
+        what: Kind of model, for messages.
         options: Passed on, such as `dtype`.
     """
     with loading(model, what), _quiet():
@@ -153,7 +153,7 @@ def load_pretrained(
 
 
 def load_processor(model: str, folder: Path, what: str) -> Any:  # noqa: ANN401 - as above
-    """Load what turns pictures and words into tensors through transformers' `AutoProcessor`."""
+    """Load the preprocessing of images and texts through transformers' `AutoProcessor`."""
     from transformers import AutoProcessor
 
     require_tokenizer(model, folder)
@@ -164,7 +164,7 @@ def load_processor(model: str, folder: Path, what: str) -> Any:  # noqa: ANN401 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the progress bars and tables of transformers away; what matters of them becomes an error of ours."""
+    """Silence the progress bars and tables of transformers; missing weights become an error of ours."""
     from transformers.utils import logging as untyped
 
     logging: Any = untyped
@@ -180,7 +180,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _local(model: str) -> Path | None:
-    """The folder that is meant, or None for a hub id."""
+    """The local folder, or None for a hub id."""
     if model.startswith(HUB):
         return None
     named = model.startswith(LOCAL)
@@ -221,7 +221,7 @@ def _download(name: str, revision: str | None, files: Sequence[str]) -> Path:
 
 @contextmanager
 def _explained(name: str, revision: str | None) -> Iterator[None]:
-    """Every way in which fetching can fail, as a sentence with the way out."""
+    """Turn every failure of a download into a sentence with the way out."""
     from huggingface_hub import constants, errors, get_token
 
     token = "the account of your token" if get_token() else "an account, and no token was found"

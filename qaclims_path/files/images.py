@@ -1,4 +1,4 @@
-"""Reading pictures and label masks: checked before decoding, and one sentence for every way they can be wrong."""
+"""Read pictures and label masks: sizes are checked before decoding, and every defect is one sentence."""
 
 import logging
 import warnings
@@ -79,7 +79,7 @@ def write_image(path: Path, picture: NDArray[np.uint8], **options: Any) -> None:
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:
-    """Refuse a header that promises more pixels than any tile or photograph has."""
+    """Refuse a header that states more pixels than any tile or photograph has."""
     if width * height > MAX_PIXELS or min(width, height) < 1:
         raise BadFile(
             f"{path} says it is {width} x {height} pixels, more than the {MAX_PIXELS // 1_000_000} megapixels read in "
@@ -91,7 +91,7 @@ def check_pixels(path: Path, width: int, height: int) -> None:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open with Pillow, check the size in the header, and turn its errors into sentences.
 
-    Its warnings are kept quiet: they are about damaged metadata, or about sizes that are refused here.
+    Its warnings are silenced: they are about damaged metadata, or about sizes that are refused here.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -121,7 +121,7 @@ def _decoded(path: Path, image: Image.Image) -> Image.Image:
 def _read_tiff_mask(path: Path) -> NDArray[np.uint8]:
     import tifffile
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it logs comes back as our one sentence
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its log messages become one sentence of ours
     try:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.series[0].levels[0]

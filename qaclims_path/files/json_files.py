@@ -1,4 +1,4 @@
-"""JSON files that an earlier command wrote, read back: somebody may have changed or damaged them since."""
+"""Read JSON files that an earlier command wrote; they may have been changed or damaged since."""
 
 import json
 from pathlib import Path
@@ -8,11 +8,11 @@ from qaclims_path.errors import BadFile
 
 
 def read_object(path: Path, remedy: str) -> dict[str, Any]:
-    """Read an object.
+    """Read a JSON object.
 
     Args:
-        path: Of the file.
-        remedy: What to do where it cannot be read, as a sentence.
+        path: The file.
+        remedy: What to do if it cannot be read, as a sentence.
     """
     found = _read(path, remedy)
     if not isinstance(found, dict):
@@ -21,7 +21,7 @@ def read_object(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def read_objects(path: Path, remedy: str) -> list[dict[str, Any]]:
-    """Read a list of objects; arguments as above."""
+    """Read a list of JSON objects; arguments as above."""
     found = _read(path, remedy)
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
         raise BadFile(f"{path} should hold a list of objects. {remedy}")

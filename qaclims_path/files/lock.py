@@ -1,4 +1,11 @@
-"""One process at a time: a lock file that names its holder and falls open when the holder dies."""
+"""One process at a time: a lock file that names its holder and is free again when the holder dies.
+
+Why not `filelock`: its version 4.3.1 was tried behind `locked` with tests/files/test_lock.py.
+- `SoftReadWriteLock` frees the lock of a dead process only when its lease ends, by default after 90 s: 4 of 7 tests
+  fail, and a killed command could not be run again at once. With a lease of 2 s, 2 tests fail, a refusal has to wait
+  3 s, and a process that is suspended for 2 s loses its lock while it lives.
+- `ReadWriteLock` (SQLite) needs locks of the file system: the 2 tests of file systems without them fail.
+"""
 
 import json
 import os
@@ -12,7 +19,7 @@ from qaclims_path.errors import QaclimsError
 
 try:
     import fcntl
-except ImportError:  # Windows: holders are told apart by their numbers only
+except ImportError:  # Windows: a holder is recognised by its process number only
     fcntl = None  # type: ignore[assignment]
 
 
@@ -20,23 +27,23 @@ _OPEN: set[IO[str]] = set()  # lock files that this process has open
 
 
 class Locked(QaclimsError):
-    """Another process is at work on the same folder."""
+    """Another process holds the lock."""
 
 
 @contextmanager
 def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold a lock file for the length of a block.
+    """Hold a lock during a block.
 
-    The system releases the lock of a process that died, so what it left behind is taken over. Where the file system
-    knows no locks, a holder counts as alive when a process of its number runs on this host, or when it is another
-    host's; of several that share, only the last one is known there.
+    The system releases the lock of a process that died. On a file system without locks, a holder counts as alive when a
+    process with its number runs on this host, or when it is on another host; of several that share, only the last one
+    is known there.
 
     Args:
-        path: Of the lock file, which stays (empty) behind.
-        shared: Whether others that share may hold it at the same time.
+        path: The lock file; it stays behind, empty.
+        shared: Share the lock with other processes that do so.
 
     Raises:
-        Locked: Somebody else holds it.
+        Locked: Another process holds the lock.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,23 +76,23 @@ def _closing(file: IO[str]) -> Iterator[None]:
         yield
     finally:
         _OPEN.discard(file)
-        with suppress(OSError):  # a full disk, of which the writing has told
+        with suppress(OSError):  # a full disk; writing has reported it
             file.close()
 
 
 def _unwritable(path: Path, error: OSError) -> QaclimsError:
-    return QaclimsError(f"{path} cannot be written: {error.strerror or error}. Choose another place.")
+    return QaclimsError(f"{path} cannot be written: {error.strerror or error}. Choose another folder.")
 
 
-def _let_go() -> None:
-    """In a forked process: close what the parent holds, which would stay locked after the parent's death."""
+def _close_after_fork() -> None:
+    """In a forked process: close the parent's lock files, which would stay locked after the parent's death."""
     for file in _OPEN:
         file.close()
     _OPEN.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_close_after_fork)
 
 
 def _acquired(file: IO[str], *, shared: bool) -> bool:
@@ -101,14 +108,14 @@ def _acquired(file: IO[str], *, shared: bool) -> bool:
 
 
 def _is_free(holder: dict[str, Any], *, shared: bool) -> bool:
-    return (shared and holder.get("shared") is True) or not _lives(holder)
+    return (shared and holder.get("shared") is True) or not _is_alive(holder)
 
 
-def _lives(holder: dict[str, Any]) -> bool:
-    """Whether the holder that signed may still be at work."""
+def _is_alive(holder: dict[str, Any]) -> bool:
+    """Whether the holder may still be at work."""
     if not holder:
         return False
-    if holder.get("host") != socket.gethostname():  # in its container it may have our number
+    if holder.get("host") != socket.gethostname():  # process numbers repeat across containers
         return True
     if holder.get("pid") == os.getpid():
         return False
@@ -116,7 +123,7 @@ def _lives(holder: dict[str, Any]) -> bool:
         os.kill(int(holder["pid"]), 0)
     except ProcessLookupError:
         return False
-    except OSError:  # somebody else's process
+    except OSError:  # of another user
         return True
     return True
 

@@ -34,11 +34,11 @@ class ImageMaps:
     """Maps of one image.
 
     Attributes:
-        image: Its name.
+        image: Name of the image.
         classes: K class indices, one for each map.
         size: Height and width of the image.
         maps: K h w, float16, in 0..1.
-        probabilities: C, what the network said of the whole image; empty where it was not asked.
+        probabilities: C class probabilities of the whole image; empty where they were not computed.
     """
 
     image: str
@@ -49,7 +49,7 @@ class ImageMaps:
 
 
 class MapWriter:
-    """Writes a folder of maps shard by shard; what an earlier, interrupted writer finished is kept.
+    """Writes a folder of maps shard by shard; shards that an interrupted writer finished are kept.
 
     Example:
         >>> writer = MapWriter(Path("cams"), ["tumor", "stroma"], {"scales": [1.0]})  # doctest: +SKIP
@@ -59,24 +59,24 @@ class MapWriter:
     """
 
     def __init__(self, folder: Path, classes: Sequence[str], settings: Mapping[str, Any]) -> None:
-        """Begin, or go on where the settings are the same.
+        """Begin a folder, or continue one with the same settings.
 
         Args:
-            folder: Where to write.
+            folder: Folder of the maps.
             classes: Class names in label order.
-            settings: All that the values depend on; plain values that JSON can hold.
+            settings: Everything that affects the values, as values that JSON can hold.
         """
         self.folder = folder
         made_with(folder / SETTINGS, {"schema": SCHEMA, "classes": list(classes), **settings}, WAY_OUT)
-        for torn in folder.glob(".*.part.*"):  # of killed writers
-            torn.unlink()
+        for unfinished in folder.glob(".*.part.*"):  # of killed writers
+            unfinished.unlink()
 
     def has(self, shard: int) -> bool:
-        """Whether a shard is there already."""
+        """Whether a shard exists."""
         return (self.folder / shard_name(shard)).is_file()
 
     def write(self, shard: int, images: Sequence[ImageMaps], failed: Mapping[str, str] | None = None) -> None:
-        """Write a shard in one step; `failed` says for images without maps why they have none."""
+        """Write a shard in one step; `failed` holds the reason for each image without maps."""
         entries = {
             each.image: {"size": each.size, "classes": each.classes, "probabilities": each.probabilities}
             for each in images
@@ -95,7 +95,7 @@ class MapWriter:
         return again
 
     def finish(self, shards: int) -> dict[str, str]:
-        """Write the index over all shards; returns why images have no maps, by name."""
+        """Write the index over all shards; returns the reason for each image without maps."""
         images: dict[str, Any] = {}
         failures: dict[str, str] = {}
         for shard in range(shards):
@@ -115,7 +115,7 @@ class MapReader:
     Attributes:
         classes: Class names in label order.
         settings: How they were made.
-        failed: Why images have no maps, by name.
+        failed: Reason for each image without maps, by name.
 
     Example:
         >>> reader = MapReader(Path("run/cams/train"))  # doctest: +SKIP
@@ -127,7 +127,7 @@ class MapReader:
         """Read the index; no map is read yet."""
         if not (folder / INDEX).is_file():
             begun = (folder / SETTINGS).is_file()
-            problem = "are not finished. Run the same command again to go on" if begun else "do not exist"
+            problem = "are not finished. Run the same command again to continue" if begun else "do not exist"
             raise BadFile(f"The maps in {folder} {problem}.")
         self.folder = folder
         settings, index = (read_object(folder / name, REMEDY) for name in (SETTINGS, INDEX))
@@ -167,7 +167,7 @@ class MapReader:
         return ImageMaps(image, classes, size, maps, probabilities)
 
     def probabilities(self) -> dict[str, tuple[float, ...]]:
-        """What the network said of each whole image, C numbers by name, without reading a map."""
+        """C class probabilities of each whole image by name, without reading a map."""
         return {name: tuple(entry["probabilities"]) for name, entry in self._images.items()}
 
     def _shard(self, number: int) -> Any:  # noqa: ANN401 - safetensors carries no types
@@ -178,10 +178,10 @@ class MapReader:
         return self._open[number]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": {}}  # open files do not travel to the workers of a data loader
+        return {**self.__dict__, "_open": {}}  # open files cannot be sent to the workers of a data loader
 
     def close(self) -> None:
-        """Forget the open files."""
+        """Close the open files."""
         self._open.clear()
 
     def __enter__(self) -> Self:
@@ -192,7 +192,7 @@ class MapReader:
 
 
 def shard_name(number: int) -> str:
-    """Name of the file of a shard.
+    """File name of a shard.
 
     Example:
         >>> shard_name(3)
@@ -202,7 +202,7 @@ def shard_name(number: int) -> str:
 
 
 def _about(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """What a shard says of its images, and of those that failed."""
+    """Entries of the images of a shard, and the reasons of those that failed."""
     try:
         with safe_open(path, "numpy") as file:
             about = json.loads((file.metadata() or {})[ABOUT])

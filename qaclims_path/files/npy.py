@@ -1,7 +1,7 @@
-"""The one restricted reader of the `.npy` format: numbers and arrays, and containers of them; nothing can be executed.
+"""A restricted reader of the `.npy` format: numbers, arrays and containers of them; nothing can be executed.
 
-Published label tables and answer files are pickles inside `.npy`. They are rebuilt here with Python's own unpickler in
-pure Python, in which every name that a pickle may call is answered with a stand-in of ours, and anything else refused.
+Published label tables and answer files are pickles inside `.npy`. They are read with Python's own unpickler in pure
+Python: every name that a pickle may call is replaced by a stand-in of ours, and any other name is refused.
 """
 
 import io
@@ -29,7 +29,7 @@ _ONE_PARSER = threading.Lock()
 
 @dataclass(frozen=True)
 class Header:
-    """What an array's header promises."""
+    """Header of an array."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -37,12 +37,12 @@ class Header:
 
     @property
     def bytes(self) -> int:
-        """How many bytes follow the header."""
+        """Number of bytes after the header."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 def read_header(stream: IO[bytes]) -> Header:
-    """Read up to the first byte of the array; a ValueError says that this is no `.npy`."""
+    """Read the header, up to the first byte of the array; a ValueError means that this is no `.npy`."""
     try:
         version = npy_format.read_magic(stream)
         read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
@@ -56,7 +56,7 @@ def read_header(stream: IO[bytes]) -> Header:
 
 
 def read_values(stream: IO[bytes], header: Header) -> np.ndarray[Any, Any]:
-    """The plain values behind a header, read-only; a ValueError says that there are more or fewer than promised."""
+    """Read the values after a header, read-only; a ValueError means that their number is another than stated."""
     content = stream.read(header.bytes + 1)
     if len(content) != header.bytes:
         found = "more" if len(content) > header.bytes else f"{len(content)}"
@@ -107,11 +107,11 @@ def _unpickled(path: Path, stream: io.BytesIO) -> Any:  # noqa: ANN401
 
 
 class _Refused(Exception):
-    """A name that a pickle asked for and that nothing here answers to."""
+    """A pickle asks for a name that is not allowed."""
 
 
 class _Restricted(pickle._Unpickler):
-    """The pure-Python unpickler: its memo is a dict, so a small file cannot ask for gigabytes of it."""
+    """The pure-Python unpickler: its memo is a dict, so a small file cannot make it gigabytes large."""
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         stand_in: Callable[..., Any] | None = _ALLOWED.get((module.replace("numpy._core", "numpy.core"), name))
@@ -142,7 +142,7 @@ class _Dtype:
 
 
 class _Array:
-    """An array as pickled; becomes a real one when everything is read."""
+    """An array as pickled; it becomes a NumPy array when everything is read."""
 
     __slots__ = ("data", "dtype", "fortran", "shape")
 
@@ -154,7 +154,7 @@ class _Array:
 
     @property
     def real(self) -> np.ndarray[Any, Any]:
-        """The NumPy array, of exactly the bytes that are there."""
+        """The NumPy array; its size has to fit the number of bytes."""
         dtype, data = self.dtype.real, _bytes(self.data)
         if math.prod(self.shape) * dtype.itemsize != len(data):
             raise ValueError(f"an array of shape {self.shape} with {len(data)} bytes")
@@ -163,12 +163,12 @@ class _Array:
 
 
 class _StandIn:
-    """A callable without attributes: a pickle cannot change it, only call it with what is checked."""
+    """A callable without attributes: a pickle can call it with checked arguments, but not change it."""
 
     __slots__ = ()
 
 
-class _ndarray(_StandIn):  # noqa: N801 - named as what it stands for
+class _ndarray(_StandIn):  # noqa: N801 - named like the original
     __slots__ = ()
 
 
@@ -214,7 +214,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 
 
 def _bytes(data: object) -> bytes:
-    """Bytes, also where Python 2 or an old protocol wrote them as text."""
+    """Bytes, including those that Python 2 or an old protocol wrote as text."""
     if isinstance(data, str):
         return data.encode("latin1")
     if not isinstance(data, bytes):
@@ -233,7 +233,7 @@ def _outermost(array: _Array) -> Any:  # noqa: ANN401
 
 
 def _plain(value: Any, seen: dict[int, Any]) -> Any:  # noqa: ANN401
-    """Replace the stand-ins inside containers; every container is visited once, however often it is referred to."""
+    """Replace the stand-ins inside containers; a container that is referred to several times is visited once."""
     if isinstance(value, _Array | dict | list | tuple | set | frozenset):
         if id(value) not in seen:
             seen[id(value)] = _rebuilt(value, seen)

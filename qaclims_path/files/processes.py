@@ -1,4 +1,4 @@
-"""Processes that a command starts: what is stopped may save first, and nothing outlives its parent."""
+"""Child processes: they can save their work when they are stopped, and end with their parent."""
 
 import multiprocessing
 import os
@@ -11,23 +11,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-ECHO = 1.0  # seconds, as in engine/guards.py, which would bring torch to processes that need none
+ECHO = 1.0  # seconds, as in engine/guards.py, which would load torch here
 
 
 def wait_for(command: Sequence[str]) -> tuple[int, bool]:
-    """Do a command, and let it save when it is stopped; returns its exit code, and whether somebody asked to stop.
+    """Run a command and pass signals on, so that it can save; returns its exit code and whether a stop was requested.
 
-    A signal is passed on, as it may have come to this process alone. A terminal sends Ctrl-C to both: a training takes
-    what comes twice within a moment as the same. Who presses Ctrl-C once more after that does not want to wait.
+    A signal is passed on because this process alone may receive it. A terminal sends Ctrl-C to both processes: the
+    child treats signals within `ECHO` seconds as one. A later Ctrl-C kills the child.
     """
-    asked: list[int] = []
+    received: list[int] = []
     first = 0.0
     child: subprocess.Popen[bytes] | None = None
 
-    def hear(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal wants it
+    def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal wants it
         nonlocal first
         first = first or time.monotonic()
-        asked.append(number)
+        received.append(number)
         if child is None:
             return
         if number == signal.SIGINT and time.monotonic() - first > ECHO:
@@ -35,16 +35,16 @@ def wait_for(command: Sequence[str]) -> tuple[int, bool]:
             raise KeyboardInterrupt
         child.send_signal(number)
 
-    with _hearing(signal.SIGINT, hear), _hearing(signal.SIGTERM, hear):
+    with _handling(signal.SIGINT, pass_on), _handling(signal.SIGTERM, pass_on):
         child = subprocess.Popen(command, stdout=sys.stderr)  # noqa: S603 - our own command
         with child:
-            for number in tuple(asked):  # came before there was anybody to tell
+            for number in tuple(received):  # before the child existed
                 child.send_signal(number)
-            return child.wait(), bool(asked)
+            return child.wait(), bool(received)
 
 
 def end_with_parent() -> None:
-    """In a process of `multiprocessing`: end when the parent does, even if that is killed."""
+    """End this process of `multiprocessing` when its parent ends, even if that is killed."""
     parent = multiprocessing.parent_process()
 
     def follow() -> None:
@@ -56,12 +56,12 @@ def end_with_parent() -> None:
 
 
 @contextmanager
-def _hearing(number: int, hear: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Handle a signal for a while, unless it is ignored, as in the background; only the main thread gets any."""
+def _handling(number: int, handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle a signal during a block, unless it is ignored (as in the background) or this is not the main thread."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) == signal.SIG_IGN:
         yield
         return
-    before = signal.signal(number, hear)
+    before = signal.signal(number, handler)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Progress with time left, on standard error, silent when nobody watches."""
+"""Progress bars with the time left, on standard error; silent without a terminal."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -6,8 +6,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Yield the items while showing how many are done and how long the rest takes.
+def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+    """Yield the items while a bar shows how many are done and how long the rest takes.
 
     Example:
         >>> list(track([1, 2, 3], "counting"))
@@ -33,4 +33,4 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield from progress.track(items, total=total, description=what)
+        yield from progress.track(items, total=total, description=title)

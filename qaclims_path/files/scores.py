@@ -28,7 +28,7 @@ class ClassScores:
     Attributes:
         scores: K h w, float32, finite.
         classes: K names; `background` may be one of them.
-        size: Height and width they stand for; the maps are resized to it bilinearly.
+        size: Height and width of the image; the maps are resized to it bilinearly.
     """
 
     scores: NDArray[np.float32]
@@ -57,7 +57,7 @@ def write_scores(
 ) -> None:
     """Write class scores (K h w, float16 or float32) in one step.
 
-    `size` is the height and width they stand for, where the maps are smaller.
+    `size` is the height and width of the image, where the maps are smaller.
 
     Example:
         >>> write_scores(Path("a.npz"), maps, ["tumor", "stroma"], size=(224, 224))  # doctest: +SKIP
@@ -77,7 +77,7 @@ def _names(path: Path, archive: zipfile.ZipFile) -> tuple[str, ...]:
 
 
 def _array(path: Path, archive: zipfile.ZipFile, name: str, kinds: str, most_bytes: int) -> NDArray[np.generic]:
-    """One array of the archive; its kind and size are known from the header before the rest is read."""
+    """One array of the archive; kind and size are checked in its header before the rest is read."""
     if f"{name}.npy" not in archive.namelist():
         raise BadFile(f"{path} holds no array `{name}`; it needs `scores` (K, height, width) and `classes` (K names).")
     with archive.open(f"{name}.npy") as file:

@@ -8,14 +8,14 @@ from pathlib import Path
 from qaclims_path.errors import BadFile
 from qaclims_path.files.atomic import write_text
 
-HEADER = 1_000_000  # letters that are looked at to tell what separates values
+HEADER = 1_000_000  # characters of the header, at most
 
 
 def read_csv(path: Path, needed: Sequence[str] = ()) -> Iterator[dict[str, str]]:
-    """Rows of a CSV with a header, one at a time; the columns in `needed` must be there.
+    """Yield the rows of a CSV with a header; the columns in `needed` must exist.
 
-    Spreadsheets' byte-order mark and surrounding blanks are dropped. Where the header has semicolons and no comma, as
-    spreadsheets write it where numbers have decimal commas, those separate values.
+    A byte-order mark and surrounding blanks are dropped. Semicolons separate values where the header has them and no
+    comma, as spreadsheets write it in countries with decimal commas.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -30,7 +30,7 @@ def read_csv(path: Path, needed: Sequence[str] = ()) -> Iterator[dict[str, str]]
                 raise BadFile(f"{path} has no column {', '.join(missing)}. Columns found: {found}.")
             twice = sorted({name for name in columns if columns.count(name) > 1})
             if twice:
-                raise BadFile(f"{path} has the column {', '.join(twice)} twice, so its values are not clear.")
+                raise BadFile(f"{path} has the column {', '.join(twice)} twice, so its values are ambiguous.")
             reader.fieldnames = columns
             for row in reader:
                 if None in row or None in row.values():

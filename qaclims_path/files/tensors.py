@@ -14,12 +14,12 @@ from qaclims_path.files.atomic import atomic_path
 def save_tensors(path: Path, tensors: Mapping[str, Any], about: Mapping[str, str] | None = None) -> None:
     """Write arrays of NumPy, or tensors of torch from any device.
 
-    What safetensors says of a full disk is no `OSError`, so that nobody who writes files would expect it.
+    A system error, such as a full disk, is raised as `OSError`, which safetensors hides in its own error.
 
     Args:
-        path: Of the file.
-        tensors: By name, all of NumPy or all of torch; no two of them may share memory.
-        about: Words to store beside them.
+        path: The file.
+        tensors: Arrays by name, all of NumPy or all of torch; no two of them may share memory.
+        about: Texts to store beside them, by key.
 
     Example:
         >>> save_tensors(Path("features.safetensors"), {"features": torch.zeros(2, 3)})  # doctest: +SKIP
@@ -28,7 +28,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Any], about: Mapping[str, str
         try:
             _save(temporary, tensors, dict(about) if about else None)
         except SafetensorError as error:
-            raise _of_the_system(error) from error
+            raise _system_error(error) from error
 
 
 def _save(path: Path, tensors: Mapping[str, Any], about: dict[str, str] | None) -> None:
@@ -42,7 +42,7 @@ def _save(path: Path, tensors: Mapping[str, Any], about: dict[str, str] | None) 
         save_file({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, path, about)
 
 
-def _of_the_system(error: SafetensorError) -> Exception:
-    """The system's error that the words of safetensors hold; the error itself where they hold none."""
+def _system_error(error: SafetensorError) -> Exception:
+    """The system error that an error of safetensors mentions; otherwise the error itself."""
     found = re.search(r"I/O error: (.+) \(os error (\d+)\)", str(error))
     return OSError(int(found[2]), found[1]) if found else error

@@ -64,7 +64,7 @@ def test_text_grows_and_a_full_disk_is_a_sentence(tmp_path: Path, files_up_to: C
     append_text(path, "step\n")
     append_text(path, "ä\n")
     assert path.read_text(encoding="utf-8") == "step\nä\n"
-    with files_up_to(5), pytest.raises(QaclimsError, match=r"log\.csv cannot be written: .* Choose another place"):
+    with files_up_to(5), pytest.raises(QaclimsError, match=r"log\.csv cannot be written: .* Choose another folder"):
         append_text(path, "more")
     with pytest.raises(QaclimsError, match=r"no/log\.csv cannot be written: No such file"):
         append_text(tmp_path / "no" / "log.csv", "more")
@@ -81,7 +81,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(
-        QaclimsError, match=r"file/out\.txt cannot be written: .*/file: File exists\. Choose another place\."
+        QaclimsError, match=r"file/out\.txt cannot be written: .*/file: File exists\. Choose another folder\."
     ):
         write_text(tmp_path / "file" / "out.txt", "x")
     with pytest.raises(QaclimsError, match=r"deep/out\.txt cannot be written: .*/file/deep: Not a directory"):

@@ -246,7 +246,7 @@ def test_what_it_wrote_is_no_input(model, slides, done, tmp_path):
 
 def test_places_that_cannot_be_written(model, slides, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(QaclimsError, match=r"cannot be written: .*Choose another place"):
+    with pytest.raises(QaclimsError, match=r"cannot be written: .*Choose another folder"):
         segment(model, inputs(slides), tmp_path / "file" / "out", OPTIONS)
 
 

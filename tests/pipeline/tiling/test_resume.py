@@ -126,7 +126,7 @@ def test_a_full_disk_ends_the_run_with_one_sentence(slides, tmp_path):
     out = tmp_path / "tiles"
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (6000, before[1]))
-        with pytest.raises(OutOfSpace, match=r"cannot be written: .*Choose another place"):
+        with pytest.raises(OutOfSpace, match=r"cannot be written: .*Choose another folder"):
             tile(TileInputs((str(slides),), labels=slides), out, OPTIONS)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

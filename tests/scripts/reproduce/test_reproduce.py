@@ -118,7 +118,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(scripts, tmp_path):
     from reproduce.plan import Plan
 
     (tmp_path / "file").touch()
-    with pytest.raises(QaclimsError, match=r"file.* cannot be written: .*Choose another place"):
+    with pytest.raises(QaclimsError, match=r"file.* cannot be written: .*Choose another folder"):
         _remember(Plan(tmp_path, tmp_path / "file"))
 
 
