@@ -10,7 +10,7 @@ from rich.text import Text
 from qaclims_path.pipeline.datasets.check import spaced
 from qaclims_path.pipeline.tiling.info import SlideReport
 from qaclims_path.pipeline.tiling.report import TileReport
-from qaclims_path.pipeline.tiling.slide import Plan
+from qaclims_path.pipeline.tiling.slide import SlidePlan
 
 SHOWN = 10
 
@@ -55,7 +55,7 @@ def tile_view(report: TileReport) -> Iterator[RenderableType]:
         yield Text(f"Check them: qaclims datasets check --card {report.card} --root {report.out}", style="bright_black")
 
 
-def plan_view(plans: Sequence[Plan]) -> Iterator[RenderableType]:
+def plan_view(plans: Sequence[SlidePlan]) -> Iterator[RenderableType]:
     """What would be done, slide by slide."""
     if not plans:
         yield Text("Every slide is done already.", style="green")

@@ -1,4 +1,4 @@
-"""What a slide says of itself."""
+"""Facts about a slide, from its file."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from qaclims_path.types import SlideInfo
 
 @dataclass(frozen=True)
 class LevelLine:
-    """A level of the pyramid; `mpp` is its pixel size in micrometres (x, y), where the slide's is known."""
+    """A level of the pyramid; `mpp` is its pixel size in micrometres (x, y), where that of the slide is known."""
 
     width: int
     height: int
@@ -19,7 +19,7 @@ class LevelLine:
 
 @dataclass(frozen=True)
 class SlideReport:
-    """All facts about a slide."""
+    """All facts about a slide; `size_mm` is its width and height, where the pixel size is known."""
 
     slide: SlideInfo
     levels: tuple[LevelLine, ...]
@@ -27,12 +27,12 @@ class SlideReport:
 
 
 def slide_info(path: str | Path, *, backend: str = "auto", mpp: float | None = None) -> SlideReport:
-    """Open a slide and say what is known of it.
+    """Open a slide and collect its facts.
 
     Args:
         path: A file, a DICOM folder, or an address.
-        backend: Which reader opens it.
-        mpp: Pixel size in micrometres, for a slide that does not say it itself.
+        backend: Reader that opens it.
+        mpp: Pixel size in micrometres, for a slide that does not state it.
 
     Example:
         >>> slide_info("case-1.svs").slide.mpp  # doctest: +SKIP

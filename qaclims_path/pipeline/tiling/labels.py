@@ -1,4 +1,4 @@
-"""Where the labels of tiles come from: regions drawn on each slide, or classes of whole slides."""
+"""Labels of tiles: from regions drawn on each slide, or from the classes of whole slides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,14 +18,14 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class LabelPlan:
-    """What is known of labels before a slide is opened.
+    """Labels of all slides, before any is opened.
 
     Attributes:
         classes: Names, in the order of the columns.
-        colors: One per class.
-        regions: GeoJSON by name of the slide.
-        present: Indices of the classes of a whole slide, by its name.
-        missing: Why a slide cannot be labelled, by its name.
+        colors: One colour per class.
+        regions: GeoJSON file by slide name.
+        present: Class indices of a whole slide, by slide name.
+        missing: Reason why a slide cannot be labelled, by slide name.
     """
 
     classes: tuple[str, ...] = ()
@@ -36,28 +36,28 @@ class LabelPlan:
 
 
 def plan_labels(slides: Sequence[SlideEntry], source: Path | None, *, masks: bool = False) -> LabelPlan:
-    """Find the labels of all slides, and the classes there are.
+    """Find the labels of all slides and the classes in them.
 
     Args:
-        slides: All of the list.
-        source: A GeoJSON (of the only slide), a folder with one GeoJSON per slide, or a CSV with the classes of whole
+        slides: All slides of the list.
+        source: A GeoJSON (for a single slide), a folder with one GeoJSON per slide, or a CSV with the classes of whole
             slides; None takes the column `labels` of the slide list, if it has one.
-        masks: Whether masks are wanted, which only regions can give.
+        masks: Whether masks are written, which needs regions.
     """
-    found = _plan(slides, source)
-    if masks and not found.regions:
+    labels = _plan(slides, source)
+    if masks and not labels.regions:
         raise UsageError(
             "--masks draws the regions of annotated slides, but no slide has any. Give --labels a GeoJSON or a folder "
             "with one per slide, or leave --masks out."
         )
-    return found
+    return labels
 
 
 def _plan(slides: Sequence[SlideEntry], source: Path | None) -> LabelPlan:
-    own = [slide for slide in slides if slide.labels]
+    listed = [slide for slide in slides if slide.labels]
     if source is None:
-        return _from_column(slides) if own else LabelPlan()
-    if own:
+        return _from_column(slides) if listed else LabelPlan()
+    if listed:
         raise UsageError("Labels are given twice: by --labels and in the column 'labels' of the slide list. Drop one.")
     if source.suffix.lower() == ".csv":
         return _from_table(slides, source)
@@ -66,12 +66,12 @@ def _plan(slides: Sequence[SlideEntry], source: Path | None) -> LabelPlan:
 
 
 def files_for(slides: Sequence[SlideEntry], source: Path, option: str) -> tuple[dict[str, str], dict[str, str]]:
-    """The GeoJSON of every slide by its name, and a sentence for every slide that has none.
+    """Find the GeoJSON of every slide, and a sentence for every slide that has none; both by slide name.
 
     Args:
-        slides: All of the list.
-        source: A file, for the only slide, or a folder with files named like the slides.
-        option: How the user said it.
+        slides: All slides of the list.
+        source: A file for a single slide, or a folder with files named like the slides.
+        option: Option of the command line, for messages.
     """
     if source.is_file():
         if len(slides) > 1:
@@ -85,13 +85,13 @@ def files_for(slides: Sequence[SlideEntry], source: Path, option: str) -> tuple[
     stems = [Path(slide.path).stem for slide in slides]
     found, missing = {}, {}
     for slide, stem in zip(slides, stems, strict=True):
-        calls = [slide.name, Path(slide.path).name, *([stem] if stems.count(stem) == 1 else [])]
-        places = [source / f"{called}{suffix}" for called in dict.fromkeys(calls) for suffix in REGIONS]
-        place = next((place for place in places if place.is_file()), None)
-        if place is None:
+        names = [slide.name, Path(slide.path).name, *([stem] if stems.count(stem) == 1 else [])]
+        paths = [source / f"{name}{suffix}" for name in dict.fromkeys(names) for suffix in REGIONS]
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
             missing[slide.name] = f"{source} holds no {slide.name}.geojson. Add it, or leave the slide out."
         else:
-            found[slide.name] = str(place.absolute())
+            found[slide.name] = str(path.absolute())
     if not found:
         raise BadFile(f"{option} {source} holds no GeoJSON named like a slide, such as {slides[0].name}.geojson.")
     return found, missing
@@ -102,16 +102,16 @@ def _from_regions(files: dict[str, str], missing: dict[str, str]) -> LabelPlan:
     damaged: list[QaclimsError] = []
     for path in files.values():
         try:
-            for called, color in classifications(read_geojson(Path(path))).items():
-                known[called] = known.get(called) or color
-        except QaclimsError as error:  # said again, where the slide is tiled
+            for name, color in classifications(read_geojson(Path(path))).items():
+                known[name] = known.get(name) or color
+        except QaclimsError as error:  # recorded again when the slide is tiled
             damaged.append(error)
-    classes = tuple(sorted(called for called in known if not _ignored(called)))
+    classes = tuple(sorted(name for name in known if not _ignored(name)))
     if not classes and damaged:
         raise damaged[0]
     if not classes:
         raise BadFile(f"No region of {', '.join(Path(p).name for p in [*files.values()][:3])} has a class to learn.")
-    colors = tuple(known[called] or color_of(i) for i, called in enumerate(classes))
+    colors = tuple(known[name] or color_of(i) for i, name in enumerate(classes))
     return LabelPlan(classes, colors, regions=files, missing=missing)
 
 
@@ -129,15 +129,15 @@ def _from_table(slides: Sequence[SlideEntry], path: Path) -> LabelPlan:
 
 
 def _from_column(slides: Sequence[SlideEntry]) -> LabelPlan:
-    """Each row names classes or a GeoJSON."""
+    """Labels of a slide list whose rows name classes or a GeoJSON."""
     drawn = {slide.name: slide.labels for slide in slides if slide.labels.lower().endswith(REGIONS)}
     missing = {slide.name: "The slide list gives it no labels." for slide in slides if not slide.labels}
     plan = _from_regions(drawn, missing) if drawn else LabelPlan(missing=missing)
     named = {s.name: _split(s.labels) for s in slides if s.labels and s.name not in drawn}
-    classes = tuple(sorted({*plan.classes, *(called for labels in named.values() for called in labels)}))
+    classes = tuple(sorted({*plan.classes, *(label for labels in named.values() for label in labels)}))
     colors = dict(zip(plan.classes, plan.colors, strict=True))
-    present = {name: tuple(sorted({classes.index(called) for called in labels})) for name, labels in named.items()}
-    chosen = tuple(colors.get(called) or color_of(i) for i, called in enumerate(classes))
+    present = {name: tuple(sorted({classes.index(label) for label in labels})) for name, labels in named.items()}
+    chosen = tuple(colors.get(name) or color_of(i) for i, name in enumerate(classes))
     return LabelPlan(classes, chosen, drawn, present, missing)
 
 
@@ -149,6 +149,6 @@ def _file_name(slide: SlideEntry) -> str:
     return Path(slide.path).name
 
 
-def _ignored(called: str) -> bool:
-    """QuPath leaves out classes whose names end in `*`."""
-    return called.endswith("*") or called.casefold() in (BACKGROUND_NAME, IGNORE_NAME)
+def _ignored(name: str) -> bool:
+    """QuPath ignores classes whose names end in `*`."""
+    return name.endswith("*") or name.casefold() in (BACKGROUND_NAME, IGNORE_NAME)

@@ -1,4 +1,4 @@
-"""What decides the tiles of a folder, as it is written beside them."""
+"""Options of a tiling, as they are written into its folder."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,28 +10,28 @@ from qaclims_path.files.made_with import Settings, made_with, named_changes, ref
 from qaclims_path.slides.cohort.slide_list import TILED
 
 Share = Annotated[float, Field(ge=0, le=1)]
-BACKGROUND = (255, 255, 255)  # colour of what nobody drew, in masks
+BACKGROUND = (255, 255, 255)  # colour of pixels outside the drawn regions, in masks
 
 
 class TileOptions(Options):
-    """Everything that changes what is written, but the slides and the files that describe them.
+    """Options that affect the tiles, apart from the slides and the files that describe them.
 
     Attributes:
         mpp: Pixel size of the tiles in micrometres.
         size: Width and height of a tile in pixels.
-        stride: Distance of neighbouring tiles in their own pixels.
-        min_tissue: Least share of a tile that is tissue.
-        tissue: How tissue is found.
-        pens: Whether marks of pens are left out.
-        blur: Whether tissue out of focus is left out.
+        stride: Distance of neighbouring tiles in tile pixels.
+        min_tissue: Smallest share of a tile that must be tissue.
+        tissue: How tissue is detected.
+        pens: Exclude pen marks.
+        blur: Exclude tissue that is out of focus.
         present_from: Share of a tile from which a class counts as present.
-        split_by: Whether patients or slides are dealt out to the splits.
-        split_shares: Of training, validation and test.
+        split_by: Assign whole patients, or single slides, to the splits.
+        split_shares: Shares of training, validation and test.
         write: Format of written tiles.
-        stain: How the stain is normalised.
-        masks: Whether the drawn regions of validation and test tiles are written as masks.
-        backend: Which reader opens the slides.
-        seed: Of the splits and the stain fits.
+        stain: Stain normalisation.
+        masks: Write the drawn regions of validation and test tiles as masks.
+        backend: Reader that opens the slides.
+        seed: Seed of the splits and the stain fits.
     """
 
     mpp: Annotated[float, Field(gt=0, le=1000)]
@@ -57,7 +57,7 @@ class TileOptions(Options):
         return self
 
     def masked(self, split: str) -> bool:
-        """Whether tiles of a split get masks; those for training need their labels only."""
+        """Whether tiles of a split get masks; training tiles only need labels."""
         return self.masks and split != "train"
 
 

@@ -1,4 +1,4 @@
-"""What a tiling gave, for people (`summary.md`), for programs (`summary.json`) and as a data set (`card.yaml`)."""
+"""Results of a tiling: for people (`summary.md`), for programs (`summary.json`), as a data set (`card.yaml`)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ HEADER = """\
 
 @dataclass(frozen=True)
 class SlideLine:
-    """What became of a slide.
+    """Result of one slide.
 
     Attributes:
-        status: `done`, `failed`, or `waiting` where another part of the work has not come to it.
-        present: Tiles that hold each class.
-        notes: Sentences about what looked odd.
+        status: `done`, `failed`, or `waiting` for another shard.
+        present: Number of tiles with each class.
+        notes: Warnings, as sentences.
     """
 
     name: str
@@ -46,14 +46,14 @@ class SlideLine:
 
 @dataclass(frozen=True)
 class TileReport:
-    """What a tiling gave.
+    """Result of a tiling.
 
     Attributes:
-        tiled: Slides that this run worked on.
-        failed: Those of them that failed.
-        complete: Whether every slide of the list is done or has failed, so that the manifest is merged.
-        tiles: By split.
-        skipped: Files that are no slides, with the reason.
+        tiled: Number of slides that this run worked on.
+        failed: Number of those that failed.
+        complete: Whether every slide of the list is done or has failed; then the manifest is merged.
+        tiles: Number of tiles by split.
+        skipped: Reason by path, for files that are not slides.
         card: Path of the card, where there are labels.
     """
 
@@ -68,7 +68,7 @@ class TileReport:
 
 
 def tiles_by_split(lines: Sequence[SlideLine]) -> dict[str, int]:
-    """Number of tiles in each split that has any."""
+    """Number of tiles of each split that has tiles."""
     counts: Counter[str] = Counter()
     for line in lines:
         counts[line.split] += line.tiles
@@ -76,7 +76,7 @@ def tiles_by_split(lines: Sequence[SlideLine]) -> dict[str, int]:
 
 
 def make_card(name: str, options: TileOptions, labels: LabelPlan, splits: dict[str, int]) -> dict[str, Any]:
-    """The card of a tiled folder as a tree; it is checked before it is returned."""
+    """Make the card of a tiled folder as a tree, and check it."""
     tree: dict[str, Any] = {
         "name": name,
         "title": f"Tiles of {name}",
@@ -86,19 +86,19 @@ def make_card(name: str, options: TileOptions, labels: LabelPlan, splits: dict[s
         "mpp": options.mpp,
         "image_size": [options.size, options.size],
         "classes": [
-            {"name": called, "color": list(color)} for called, color in zip(labels.classes, labels.colors, strict=True)
+            {"name": label, "color": list(color)} for label, color in zip(labels.classes, labels.colors, strict=True)
         ],
         "background": {"display": "background", "color": list(BACKGROUND)},
         "codes": {
             "0": "background",
-            **{str(code): called for code, called in enumerate(labels.classes, start=1)},
+            **{str(code): label for code, label in enumerate(labels.classes, start=1)},
             "255": "ignore",
         },
         "splits": {split: _split(split, count, masks=options.masked(split)) for split, count in splits.items()},
         "protocols": ["tissue"],
-        "licence": "Private; not to be passed on.",
+        "licence": "Private; not to be shared.",
         "citation": "None; unpublished.",
-        "get": "Private data of whoever tiled these slides.",
+        "get": "Private data of the person who tiled these slides.",
         "public": False,
     }
     parse(Card, tree, f"The card of {name}")
@@ -137,7 +137,7 @@ def _markdown(report: TileReport, options: TileOptions) -> str:
         "",
         f"{total} tiles of {size} from {len(report.slides) - len(failed)} of {len(report.slides)} slides.",
         "",
-        "| slide | patient | split | tiles | what to know |",
+        "| slide | patient | split | tiles | notes |",
         "|---|---|---|---:|---|",
     ]
     for line in report.slides:

@@ -1,4 +1,4 @@
-"""Tiling one slide: the MONAI transforms of `slides.transforms`, composed, and what they give written to files."""
+"""Tile one slide: compose the MONAI transforms of `slides.transforms` and write their results to files."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -26,29 +26,29 @@ from qaclims_path.slides.stain import save_fit
 from qaclims_path.slides.tissue import TissueOptions
 from qaclims_path.types import TileGrid
 
-SAMPLED = 4  # tiles encoded to foretell the size of all
-ROW_BYTES = 400  # of a tile in the manifest and in the GeoJSON, roughly
+SAMPLED = 4  # tiles encoded to estimate the size of all
+ROW_BYTES = 400  # of a tile in the manifest and the GeoJSON, roughly
 MASK_BYTES = 1200  # of a mask, roughly
 
 
 @dataclass(frozen=True)
 class SlideTask:
-    """All that another process needs to tile one slide.
+    """All that a process needs to tile one slide.
 
     Attributes:
         entry: The slide, with its split.
         out: Folder of the results.
-        options: Of all slides.
-        fingerprint: Of all that decides the result.
-        classes: Of the labels.
-        colors: Of the classes.
+        options: Options of all slides.
+        fingerprint: Hash of everything that affects the result except the path.
+        classes: Class names.
+        colors: Class colours.
         regions: GeoJSON that labels its tiles, if any.
-        present: Classes of the whole slide, where it is labelled as a whole.
+        present: Class indices of the whole slide, where it is labelled as a whole.
         roi: GeoJSON with its regions of interest, if any.
         tissue: `otsu`, `none`, or a mask.
-        slide_mpp: Pixel size in micrometres that is taken where nothing else says it.
-        problem: Why it cannot be tiled, if that is known already.
-        threads: For writing tiles.
+        slide_mpp: Pixel size in micrometres, for a slide without one.
+        problem: Reason why it cannot be tiled, if known in advance.
+        threads: Threads that write tiles.
     """
 
     entry: SlideEntry
@@ -67,7 +67,7 @@ class SlideTask:
 
     @property
     def name(self) -> str:
-        """Of the slide."""
+        """Name of the slide."""
         return self.entry.name
 
     @property
@@ -77,16 +77,16 @@ class SlideTask:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What would be done with a slide.
+class SlidePlan:
+    """What tiling a slide would write.
 
     Attributes:
         level: Index of the level that is read.
-        level_mpp: Its pixel size in micrometres.
-        resampled: By how much its pixels are shrunk; 1 where they are taken as they are.
-        lattice: Tiles before tissue and regions of interest are looked at.
-        tiles: Tiles that are kept.
-        bytes: Expected size of what is written.
+        level_mpp: Pixel size of that level in micrometres.
+        resampled: Factor by which its pixels are shrunk; 1 without resampling.
+        lattice: Number of tiles before tissue and regions of interest are considered.
+        tiles: Number of tiles that are kept.
+        bytes: Expected size of the written files.
     """
 
     name: str
@@ -120,12 +120,12 @@ def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
     """Cut one slide; its manifest is written last, so that a slide with one is complete.
 
     Returns:
-        What the summary says of it.
+        Facts for the summary.
     """
     name, options = task.name, task.options
     manifest, shapes, quality, stain, tiles_folder, masks_folder = written(task)
     manifest.unlink(missing_ok=True)
-    shutil.rmtree(masks_folder, ignore_errors=True)  # it may have been for validation, and be for training now
+    shutil.rmtree(masks_folder, ignore_errors=True)  # the split may have changed from validation to training
     item = find_tiles(task)
     with item["slide"] as slide:
         grid, mask = item["grid"], item["tissue"]
@@ -154,7 +154,7 @@ def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
 
 
 def written(task: SlideTask) -> tuple[Path, Path, Path, Path, Path, Path]:
-    """Where a slide's manifest, shapes, quality picture, stain, tiles and masks go."""
+    """Paths of a slide's manifest, shapes, quality picture, stain, tiles and masks."""
     out, name = task.out, task.name
     return (
         out / "slides" / f"{name}.csv",
@@ -167,8 +167,8 @@ def written(task: SlideTask) -> tuple[Path, Path, Path, Path, Path, Path]:
 
 
 def find_tiles(task: SlideTask) -> dict[str, Any]:
-    """The open slide, its tissue and its grid."""
-    from monai.transforms.compose import Compose  # seconds, which a run with nothing to do need not spend
+    """Open a slide and find its tissue and its grid."""
+    from monai.transforms.compose import Compose  # slow; a run with nothing to do skips it
 
     from qaclims_path.slides.transforms import LoadSlided, TileGridd, TissueMaskd
 
@@ -190,49 +190,49 @@ def find_tiles(task: SlideTask) -> dict[str, Any]:
 
 
 def given_mpp(task: SlideTask) -> float | None:
-    """`slide_mpp`, where it is needed: neither the slide list nor the slide says how large pixels are."""
+    """`slide_mpp`, where neither the slide list nor the slide states a pixel size."""
     if task.slide_mpp is None or task.entry.mpp is not None:
         return None
     with open_slide(task.entry.path, backend=task.options.backend) as slide:
         return task.slide_mpp if slide.info.mpp is None else None
 
 
-def foretell(task: SlideTask) -> Plan:
-    """What tiling a slide would give; nothing is written."""
+def plan_slide(task: SlideTask) -> SlidePlan:
+    """Plan the tiling of a slide; nothing is written."""
     if task.problem:
-        return Plan(task.name, task.entry.path, task.problem)
+        return SlidePlan(task.name, task.entry.path, task.problem)
     try:
         item = find_tiles(task)
         with item["slide"] as slide:
             return _plan(task, slide, item["grid"])
-    except Exception as error:  # the reason is the answer
-        return Plan(task.name, task.entry.path, explain(error))
+    except Exception as error:  # becomes the reason in the plan
+        return SlidePlan(task.name, task.entry.path, explain(error))
 
 
-def _plan(task: SlideTask, slide: Any, grid: Any) -> Plan:  # noqa: ANN401
+def _plan(task: SlideTask, slide: Any, grid: Any) -> SlidePlan:  # noqa: ANN401
     options = task.options
     step = slide.steps(options.mpp)
     level = best_level(slide.info.levels, step)
     downsample = slide.info.levels[level].downsample
-    whole = make_grid(slide.info, size=options.size, mpp=options.mpp, stride=options.stride)
+    lattice = make_grid(slide.info, size=options.size, mpp=options.mpp, stride=options.stride)
     some = np.linspace(0, len(grid) - 1, min(SAMPLED, len(grid)) if options.write != "none" else 0).astype(int)
     pixels = (slide.read(grid.x[i], grid.y[i], grid.size, grid.size, grid.mpp) for i in some)
     sizes = [len(encoded(tile, options.write)) for tile in pixels]
     each = ROW_BYTES + task.has_masks * MASK_BYTES + (sum(sizes) // len(sizes) if sizes else 0)
-    return Plan(
+    return SlidePlan(
         task.name,
         task.entry.path,
         level=level,
         level_mpp=round(slide.mpp[0] * downsample, 4),
         resampled=round(step[0] / downsample, 4),
-        lattice=len(whole),
+        lattice=len(lattice),
         tiles=len(grid),
         bytes=each * len(grid),
     )
 
 
 def _reading(task: SlideTask) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """What is done with a grid that has tiles."""
+    """Transforms for a grid that has tiles: read, normalise, label."""
     from monai.transforms.compose import Compose
 
     from qaclims_path.slides.transforms import NormalizeStaind, ReadTilesd, RegionLabelsd
@@ -255,12 +255,12 @@ def _labels(task: SlideTask, item: dict[str, Any], count: int) -> TileLabels:
 
 
 def _masks(slide: Slide, regions: SlideRegions, grid: TileGrid) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The mask of every tile, with its number, on the pixels that are read."""
+    """Yield the number and the mask of every tile, at the pixels that are read."""
     size, step = (grid.size, grid.size), slide.steps(grid.mpp)
     for number, (x, y) in enumerate(zip(grid.x.tolist(), grid.y.tolist(), strict=True)):
         yield number, draw_regions(regions, *extent(slide.info.levels, x, y, size, step), grid.size)
 
 
 def _palette(task: SlideTask) -> list[int]:
-    """Colours of the codes that `draw_regions` gives, flat."""
+    """Flat palette of the codes of `draw_regions`."""
     return [channel for color in (BACKGROUND, *task.colors) for channel in color]

@@ -1,4 +1,4 @@
-"""From slides to a tiled folder that is a data set: resumed after any stop, one bad slide never stops the others.
+"""Tile slides into a folder that is a data set; a stopped run is resumed, and a bad slide does not stop the others.
 
 The folder holds `manifest.csv` (all tiles), `slides.csv` (the slides), `card.yaml`, `summary.md`; per slide
 `slides/<slide>.csv`, `quality/<slide>.jpg`, `geojson/<slide>.geojson`, `stain/`, `tiles/`, `masks/` and `state/`.
@@ -24,7 +24,7 @@ from qaclims_path.pipeline.tiling.report import (
     write_card,
     write_summary,
 )
-from qaclims_path.pipeline.tiling.slide import Plan, SlideTask, foretell, written
+from qaclims_path.pipeline.tiling.slide import SlidePlan, SlideTask, plan_slide, written
 from qaclims_path.pipeline.tiling.workers import run_tasks
 from qaclims_path.slides.cohort.manifest import merge
 from qaclims_path.slides.cohort.slide_list import SlideEntry, SlideList, collect_slides, read_rows
@@ -38,13 +38,13 @@ ROWS = ("name", "slide", "patient", "split", "mpp")
 
 @dataclass(frozen=True)
 class TileInputs:
-    """What describes the slides.
+    """The slides and the files that describe them.
 
     Attributes:
         slides: Files, folders, slide lists.
-        slide_mpp: Pixel size of slides that do not say, in micrometres.
-        labels: GeoJSON, folder of them, or CSV.
-        roi: GeoJSON, or folder of them.
+        slide_mpp: Pixel size in micrometres of slides that do not state it.
+        labels: A GeoJSON, a folder of GeoJSON files, or a CSV.
+        roi: A GeoJSON with regions of interest, or a folder of them.
         tissue: `otsu`, `none`, a mask, a GeoJSON, or a folder of these.
     """
 
@@ -57,11 +57,11 @@ class TileInputs:
 
 @dataclass(frozen=True)
 class WorkOptions:
-    """What changes nothing in the results.
+    """Options that do not affect the results.
 
     Attributes:
-        workers: Processes on this machine.
-        shard: The part of the slides that this process does.
+        workers: Number of processes on this machine.
+        shard: Part of the slides that this run does.
         engine: `local` or `ray`.
     """
 
@@ -75,13 +75,13 @@ class WorkOptions:
 
 
 def tile(inputs: TileInputs, out: Path, options: TileOptions, work: WorkOptions | None = None) -> TileReport:
-    """Tile slides into a folder; what an earlier run of the same options finished is kept.
+    """Tile slides into a folder; slides that an earlier run with the same options finished are kept.
 
     Args:
-        inputs: The slides, and what is known of them.
+        inputs: The slides and the files that describe them.
         out: The folder.
-        options: All that decides the tiles.
-        work: With how many processes, and which part.
+        options: Everything else that affects the tiles.
+        work: Processes and shard.
 
     Example:
         >>> options = TileOptions(mpp=0.5, size=224, stride=224)
@@ -94,12 +94,12 @@ def tile(inputs: TileInputs, out: Path, options: TileOptions, work: WorkOptions 
     found = collect_slides(inputs.slides, leave_out=out)
     labels = plan_labels(found.slides, inputs.labels, masks=options.masks)
     if labels.classes:
-        make_card(out.name, options, labels, {"train": 1})  # names that no card can hold are refused now
+        make_card(out.name, options, labels, {"train": 1})  # refuse class names that a card cannot hold
     check_folder(out, options)
     with work.shard.hold(out / RUN_LOCK):
         check_folder(out, options)  # again under the lock
-        tasks = _tasks(inputs, _dealt(found, out, options), out, options, labels)
-        check_folder(out, options, write=True)  # now that nothing was refused
+        tasks = _tasks(inputs, _assigned(found, out, options), out, options, labels)
+        check_folder(out, options, write=True)  # nothing is refused any more
         _write_list(out, tasks)
         mine = work.shard.take(tasks)
         to_do = [task for task in mine if not _is_done(task)]
@@ -107,26 +107,26 @@ def tile(inputs: TileInputs, out: Path, options: TileOptions, work: WorkOptions 
         _write_list(out, tasks)
         lines = tuple(_line(task) for task in tasks)
         complete = all(line.status != "waiting" for line in lines)
-        described = {place for task in tasks for place in (task.regions, task.roi)}
+        described = {path for task in tasks for path in (task.regions, task.roi)}
         skipped = {path: reason for path, reason in found.skipped.items() if path not in described}
         report = TileReport(str(out), len(mine), failed, complete, tiles_by_split(lines), lines, skipped, card=None)
         return _finished(out, report, options, labels) if complete else report
 
 
-def plan(inputs: TileInputs, out: Path, options: TileOptions, work: WorkOptions | None = None) -> list[Plan]:
-    """What `tile` would do with each slide that is not done yet; nothing is written."""
+def plan(inputs: TileInputs, out: Path, options: TileOptions, work: WorkOptions | None = None) -> list[SlidePlan]:
+    """Plan the slides that `tile` would tile; nothing is written."""
     work = work or WorkOptions()
     out = out.absolute()
     check_folder(out, options)
     check_tissue(inputs.tissue)
     found = collect_slides(inputs.slides, leave_out=out)
     labels = plan_labels(found.slides, inputs.labels, masks=options.masks)
-    tasks = _tasks(inputs, _dealt(found, out, options), out, options, labels)
+    tasks = _tasks(inputs, _assigned(found, out, options), out, options, labels)
     mine = [task for task in work.shard.take(tasks) if not _is_done(task)]
-    return [foretell(task) for task in track(mine, "looking at slides")]
+    return [plan_slide(task) for task in track(mine, "looking at slides")]
 
 
-def _dealt(found: SlideList, out: Path, options: TileOptions) -> tuple[SlideEntry, ...]:
+def _assigned(found: SlideList, out: Path, options: TileOptions) -> tuple[SlideEntry, ...]:
     earlier = read_rows(out / SLIDES) if (out / SLIDES).exists() else {}
     return with_splits(
         found.slides,
@@ -162,7 +162,7 @@ def _tasks(
 
 
 def _undrawn(entry: SlideEntry, options: TileOptions, labels: LabelPlan) -> str:
-    """Why a slide cannot get the masks that its split has; empty where it can, or needs none."""
+    """Reason why a slide cannot get the masks of its split; empty where it can, or needs none."""
     if not options.masked(entry.split) or entry.name in labels.regions:
         return ""
     return (
@@ -172,16 +172,16 @@ def _undrawn(entry: SlideEntry, options: TileOptions, labels: LabelPlan) -> str:
 
 
 def _fingerprint(task: SlideTask) -> str:
-    """Of all that decides what is written for a slide, but where it lies: a folder of slides may be moved."""
+    """Hash of everything that affects the output except the path, because a folder of slides may be moved."""
     entry = {key: value for key, value in asdict(task.entry).items() if key not in ("path", "labels")}
     options = task.options.model_dump(
         mode="json", exclude=None if task.options.masks else {"masks"}
-    )  # as it was before
+    )  # folders older than this option keep their fingerprints
     known = [options, entry, task.classes, task.colors, task.present, task.problem]
-    files = [place for place in (task.regions, task.roi) if place]
+    files = [path for path in (task.regions, task.roi) if path]
     if task.options.tissue == "file":
-        place = Path(task.tissue)
-        files += sorted(map(str, place.glob(f"{Path(task.entry.path).stem}.*"))) if place.is_dir() else [task.tissue]
+        tissue = Path(task.tissue)
+        files += sorted(map(str, tissue.glob(f"{Path(task.entry.path).stem}.*"))) if tissue.is_dir() else [task.tissue]
     content = [digest_of(_content(Path(file)), digits=FULL) for file in files]
     return digest_of_json([known, content], FULL)
 
@@ -189,7 +189,7 @@ def _fingerprint(task: SlideTask) -> str:
 def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError:  # said where it is read
+    except OSError:  # reported when the slide is tiled
         return b""
 
 
@@ -199,7 +199,10 @@ def _is_done(task: SlideTask) -> bool:
         return False
     if state.result.get("given_mpp") not in (None, task.slide_mpp):
         return False
-    same_slide = slide_bytes(task.entry.path) in (None, state.result.get("bytes"))  # None: gone since, and not needed
+    same_slide = slide_bytes(task.entry.path) in (
+        None,
+        state.result.get("bytes"),
+    )  # None: removed since
     manifest, *_, masks = written(task)
     return same_slide and manifest.is_file() and (masks.is_dir() or not task.has_masks)
 
@@ -207,8 +210,8 @@ def _is_done(task: SlideTask) -> bool:
 def _write_list(out: Path, tasks: Sequence[SlideTask]) -> None:
     """Write the slides as a list that can be given to `tile` again.
 
-    It is written before the work, because later runs take the splits from it, and after it, because then is known
-    which slides do not say how large their pixels are.
+    It is written before the work, because later runs take the splits from it, and again after it, with the pixel sizes
+    that slides lacked.
     """
     rows = []
     for task in tasks:
@@ -231,7 +234,7 @@ def _line(task: SlideTask) -> SlideLine:
 
 
 def _finished(out: Path, report: TileReport, options: TileOptions, labels: LabelPlan) -> TileReport:
-    """Merge what all slides gave."""
+    """Merge the manifests of all slides; write card and summary."""
     parts = [out / "slides" / f"{line.name}.csv" for line in report.slides if line.status == "done"]
     merge(out / MANIFEST, parts, labels.classes)
     if labels.classes and report.tiles:

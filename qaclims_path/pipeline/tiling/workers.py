@@ -1,4 +1,4 @@
-"""Doing slides one after another, in several processes, or on a Ray cluster; and showing how far they are."""
+"""Tile slides one after another, in several processes, or on a Ray cluster, with progress bars."""
 
 import multiprocessing
 import os
@@ -19,13 +19,13 @@ from qaclims_path.files.processes import end_with_parent
 from qaclims_path.pipeline.tiling.slide import SlideTask, process
 from qaclims_path.slides.cohort.state import SlideState, give_up
 
-TICK = 0.2  # seconds between two looks at the workers' progress
-NAME = 28  # letters of a slide's name beside its bar
-_WORKER: dict[str, Any] = {}  # what a worker got when it began: the queue of reports to its parent
+TICK = 0.2  # seconds between two updates of the bars
+NAME = 28  # characters of a slide's name beside its bar
+_WORKER: dict[str, Any] = {}  # of a worker process: the queue of reports to its parent
 
 
-class Shown:
-    """Bars on standard error: slides, and the tiles of those at work. Nothing is shown when nobody watches."""
+class ProgressBars:
+    """Bars on standard error: one for all slides, one for the tiles of each at work; silent without a terminal."""
 
     def __init__(self, total: int) -> None:
         from rich.console import Console
@@ -38,18 +38,18 @@ class Shown:
         self.bars: dict[str, Any] = {}
 
     def tiles(self, name: str, done: int, total: int) -> None:
-        """Say how many tiles of a slide are done."""
+        """Show how many tiles of a slide are done."""
         if name not in self.bars:
             self.bars[name] = self.progress.add_task(f"  {name[:NAME]}", total=total)
         self.progress.update(self.bars[name], completed=done, total=total)
 
     def finished(self, name: str) -> None:
-        """A slide is done, well or not."""
+        """Count a slide that is done or has failed."""
         if name in self.bars:
             self.progress.remove_task(self.bars.pop(name))
         self.progress.advance(self.slides)
 
-    def __enter__(self) -> "Shown":
+    def __enter__(self) -> "ProgressBars":
         self.progress.start()
         return self
 
@@ -58,26 +58,26 @@ class Shown:
 
 
 def run_tasks(tasks: Sequence[SlideTask], *, workers: int, engine: str) -> Iterator[SlideState]:
-    """Tile slides and yield what became of each, as they finish."""
-    with Shown(len(tasks)) as shown:
+    """Tile slides and yield the state of each when it ends."""
+    with ProgressBars(len(tasks)) as bars:
         if engine == "ray":
             states = _on_ray(tasks)
         elif workers > 1 and len(tasks) > 1:
-            states = _in_processes(tasks, workers, shown)
+            states = _in_processes(tasks, workers, bars)
         else:
-            states = (process(replace(task, threads=2), partial(shown.tiles, task.name)) for task in tasks)
+            states = (process(replace(task, threads=2), partial(bars.tiles, task.name)) for task in tasks)
         for state in states:
-            shown.finished(state.name)
+            bars.finished(state.name)
             yield state
 
 
-def _in_processes(tasks: Sequence[SlideTask], workers: int, shown: Shown) -> Iterator[SlideState]:
-    """At most one slide per worker is handed out; when one dies, its slides fail and a new pool goes on."""
+def _in_processes(tasks: Sequence[SlideTask], workers: int, bars: ProgressBars) -> Iterator[SlideState]:
+    """Give each worker one slide at a time; when a worker dies, its slide fails and a new pool continues."""
     waiting = list(reversed(tasks))
     while waiting:
         context = multiprocessing.get_context("spawn")
         reports = context.Queue()
-        with ProcessPoolExecutor(workers, context, _enter, (reports,)) as pool:
+        with ProcessPoolExecutor(workers, context, _prepare, (reports,)) as pool:
             at_work: dict[Future[SlideState], SlideTask] = {}
             broken = False
             while (waiting and not broken) or at_work:
@@ -88,7 +88,7 @@ def _in_processes(tasks: Sequence[SlideTask], workers: int, shown: Shown) -> Ite
                     except BrokenProcessPool:
                         broken = True
                 done, _ = wait(at_work, timeout=TICK, return_when=FIRST_COMPLETED)
-                _show(reports, shown)
+                _show(reports, bars)
                 for future in done:
                     task = at_work.pop(future)
                     lost = isinstance(future.exception(), BrokenProcessPool)
@@ -101,8 +101,8 @@ def _lost(task: SlideTask, what: str) -> SlideState:
     return give_up(task.out, task.name, task.fingerprint, sentence)
 
 
-def _enter(reports: Any) -> None:  # noqa: ANN401 - a queue of multiprocessing
-    """Prepare a worker: remember the queue, end with the parent even if that is killed, and quietly at Ctrl-C."""
+def _prepare(reports: Any) -> None:  # noqa: ANN401 - a queue of multiprocessing
+    """Prepare a worker: keep the queue, end with the parent even if that is killed, and end silently at Ctrl-C."""
     _WORKER["reports"] = reports
     signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(130))
     end_with_parent()
@@ -112,10 +112,10 @@ def _work(task: SlideTask) -> SlideState:
     return process(task, lambda done, total: _WORKER["reports"].put((task.name, done, total)))
 
 
-def _show(reports: Any, shown: Shown) -> None:  # noqa: ANN401
+def _show(reports: Any, bars: ProgressBars) -> None:  # noqa: ANN401
     with suppress(Empty):
         while True:
-            shown.tiles(*reports.get_nowait())
+            bars.tiles(*reports.get_nowait())
 
 
 def _on_ray(tasks: Sequence[SlideTask]) -> Iterator[SlideState]:
@@ -130,7 +130,7 @@ def _on_ray(tasks: Sequence[SlideTask]) -> Iterator[SlideState]:
             try:
                 yield ray.get(done[0])
             except ray.exceptions.RayTaskError as error:
-                raise error.cause from error  # `process` only lets through what ends the whole run
+                raise error.cause from error  # `process` only raises what ends the whole run
             except ray.exceptions.RayError:
                 yield _lost(task, "Its Ray worker was lost")
     finally:

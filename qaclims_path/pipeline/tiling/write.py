@@ -1,4 +1,4 @@
-"""Writing the tiles of a slide and their masks: each kind into a folder that appears when it is complete."""
+"""Write the tiles of a slide and their masks, each into a folder that appears when it is complete."""
 
 import shutil
 from collections.abc import Callable, Iterable
@@ -14,10 +14,10 @@ from qaclims_path.types import TileGrid
 
 SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 QUALITY = 90
-EVERY = 32  # tiles between two reports of progress
+EVERY = 32  # tiles between two progress reports
 Pixels = NDArray[np.uint8]
 Numbered = Iterable[tuple[int, Pixels]]
-Tell = Callable[[int, int], None]  # tiles done, of how many
+Tell = Callable[[int, int], None]  # number of tiles done, and of all
 
 
 def write_tiles(folder: Path, tiles: Numbered, grid: TileGrid, kind: str, *, threads: int, tell: Tell) -> None:
@@ -47,7 +47,7 @@ def _write_all(
     threads: int,
     tell: Tell,
 ) -> None:
-    """All pictures of a slide, named by where they lie, into a new folder; an older one goes."""
+    """Write all pictures of a slide, named by their position, into a new folder; an older one is removed."""
     shutil.rmtree(folder, ignore_errors=True)
 
     def work(numbered: tuple[int, Pixels]) -> int:
@@ -63,7 +63,7 @@ def _write_all(
 
 
 def encoded(tile: NDArray[np.uint8], kind: str) -> bytes:
-    """A tile as a file: JPEG of quality 90 with full colour resolution, PNG, or WebP of quality 90."""
+    """Encode a tile: as JPEG of quality 90 with full colour resolution, PNG, or WebP of quality 90."""
     import imagecodecs
 
     if kind == "jpeg":
