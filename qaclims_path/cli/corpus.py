@@ -49,16 +49,16 @@ def build(
 
     options = load_corpus_options(config, settings or ())
     if dry_run:
-        from qaclims_path.pipeline.corpus.plan import foretell
+        from qaclims_path.pipeline.corpus.plan import preview_corpus
 
-        foretold = foretell(options, root)
+        preview = preview_corpus(options, root)
         if as_json:
-            print_json(foretold)
+            print_json(preview)
         else:
             from qaclims_path.cli.views.console import print_parts
-            from qaclims_path.cli.views.corpus import foretold_view
+            from qaclims_path.cli.views.corpus import preview_view
 
-            print_parts(foretold_view(foretold))
+            print_parts(preview_view(preview))
         return
     from qaclims_path.pipeline.corpus.build import BuildOptions, build_corpus
 

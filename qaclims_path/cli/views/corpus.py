@@ -14,7 +14,7 @@ from qaclims_path.pipeline.datasets.check import spaced
 if TYPE_CHECKING:  # torch comes with some of them
     from qaclims_path.pipeline.corpus.build import BuildReport
     from qaclims_path.pipeline.corpus.diff import CorpusDiff
-    from qaclims_path.pipeline.corpus.plan import Foretold
+    from qaclims_path.pipeline.corpus.plan import CorpusPreview
     from qaclims_path.pipeline.corpus.published import ImportReport
     from qaclims_path.pipeline.corpus.show import ShowReport
     from qaclims_path.pipeline.corpus.stats import CorpusStats, KindStats
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # torch comes with some of them
 FAINT = "bright_black"
 
 
-def foretold_view(found: "Foretold") -> Iterator[RenderableType]:
+def preview_view(found: "CorpusPreview") -> Iterator[RenderableType]:
     """What would be asked of how many images."""
     organ = f" of {found.organ}" if found.organ else ""
     yield Text(f"{spaced(found.images)} images of '{found.split}' with the bank '{found.bank}'{organ}.", style="bold")

@@ -1,1 +1,1 @@
-"""Ask about every image and keep the answers as a corpus."""
+"""Ask questions about every image and keep the answers as a corpus."""

@@ -1,4 +1,4 @@
-"""Asking about one group of images: pixels, questions, answers, cleaning, and the judge's opinion of them."""
+"""Ask about one group of images: pixels, questions, answers, cleaning, and similarities by the judge."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from qaclims_path.language.cleaning import Cleaner, drop_unlike
 from qaclims_path.language.corpus import Entry, Said, printable
 from qaclims_path.language.questions import KINDS, Kind
 from qaclims_path.language.terms import called, names_of
-from qaclims_path.pipeline.corpus.plan import Plan
+from qaclims_path.pipeline.corpus.plan import CorpusPlan
 from qaclims_path.pipeline.corpus.similarity import Similarity
 from qaclims_path.types import Answer, Answerer, Ask
 
@@ -29,8 +29,8 @@ class Opened:
 
     Attributes:
         pixels: H W 3, or None.
-        digest: Of the pixels.
-        error: A sentence.
+        digest: Digest of the pixels.
+        error: Reason, as a sentence.
     """
 
     record: Record
@@ -40,7 +40,7 @@ class Opened:
 
 
 def opened(record: Record) -> Opened:
-    """Read one image; why it cannot be read is kept."""
+    """Read one image; an error is kept, not raised."""
     try:
         pixels = record.image.pixels()
     except QaclimsError as error:
@@ -49,7 +49,7 @@ def opened(record: Record) -> Opened:
 
 
 def pixel_digest(pixels: Pixels) -> str:
-    """Sixteen hex digits of the size and pixels of an image, whatever file they came from."""
+    """Sixteen hex digits of the size and pixels of an image, whatever its file format."""
     return digest_of(repr(pixels.shape), np.ascontiguousarray(pixels).data)
 
 
@@ -58,12 +58,12 @@ class Asker:
     """Turns groups of images into entries.
 
     Attributes:
-        clean: How answers become texts.
-        similarity: The judge's opinion, where it is asked.
-        min_similarity: Texts that the judge finds less alike are dropped.
+        clean: Turns answers into texts.
+        similarity: Cosines of images and texts, where a judge measures them.
+        min_similarity: Texts with a smaller cosine are dropped.
     """
 
-    plan: Plan
+    plan: CorpusPlan
     answerer: Answerer
     clean: Cleaner
     provenance: Mapping[str, str]
@@ -71,16 +71,16 @@ class Asker:
     min_similarity: float = -1
 
     def entries(self, group: Sequence[Opened]) -> list[Entry]:
-        """One entry for each class of each image, in order; all questions are asked in one call."""
+        """Make one entry for each class of each image, in order; all questions are asked in one call."""
         asks = [ask for image in group if image.pixels is not None for ask in self._asks(image.record, image.pixels)]
         answers = iter(self._answered(asks))
         entries: list[Entry] = []
-        seen: list[Pixels | None] = []
+        images: list[Pixels | None] = []
         for image in group:
             for index in image.record.present or ():
                 entries.append(self._entry(image, self.plan.card.classes[index], answers))
-                seen.append(image.pixels)
-        return entries if self.similarity is None else self._judged(self.similarity, entries, seen)
+                images.append(image.pixels)
+        return entries if self.similarity is None else self._judged(self.similarity, entries, images)
 
     def _asks(self, record: Record, pixels: Pixels) -> Iterator[Ask]:
         for index in record.present or ():
@@ -95,7 +95,9 @@ class Asker:
         answers = self.answerer.answer(asks) if asks else []
         if len(answers) != len(asks):
             name = self.provenance.get("answerer", "?")
-            raise QaclimsError(f"The answerer '{name}' gave {len(answers)} answers to {len(asks)} questions; mend it.")
+            raise QaclimsError(
+                f"The answerer '{name}' gave {len(answers)} answers to {len(asks)} questions: correct it."
+            )
         return list(zip(asks, answers, strict=True))
 
     def _entry(self, image: Opened, info: ClassInfo, answers: Iterator[tuple[Ask, Answer]]) -> Entry:
@@ -106,7 +108,7 @@ class Asker:
         return replace(entry, foreground=foreground, background=background)
 
     def _said(self, info: ClassInfo, kind: Kind, answers: Iterator[tuple[Ask, Answer]]) -> tuple[Said, ...]:
-        """The next answers, one for each question of the kind."""
+        """Take the next answers, one for each question of the kind."""
         found = [next(answers) for _ in self.plan.bank.of_kind(kind)]
         texts = self.clean([answer.text for _, answer in found], info, kind)
         return tuple(
@@ -114,12 +116,12 @@ class Asker:
             for (ask, answer), text in zip(found, texts, strict=True)
         )
 
-    def _judged(self, similarity: Similarity, entries: list[Entry], seen: Sequence[Pixels | None]) -> list[Entry]:
-        """Entries with the similarity of every text to its image; what is too unlike is dropped."""
+    def _judged(self, similarity: Similarity, entries: list[Entry], images: Sequence[Pixels | None]) -> list[Entry]:
+        """Add the similarity of every text to its image; texts that are too unlike are dropped."""
         said = [entry.foreground + entry.background for entry in entries]
-        alike = similarity(seen, [[one.text for one in of_entry] for of_entry in said])
+        cosines = similarity(images, [[one.text for one in of_entry] for of_entry in said])
         judged = []
-        for entry, before, values in zip(entries, said, alike, strict=True):
+        for entry, before, values in zip(entries, said, cosines, strict=True):
             texts, _ = drop_unlike([one.text for one in before], values, self.min_similarity)
             after = tuple(
                 replace(one, text=text, similarity=round(value, 6)) if one.text else one

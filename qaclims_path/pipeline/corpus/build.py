@@ -1,7 +1,7 @@
-"""Building a corpus: resumed after any stop, shared out over machines, one bad image never stops the others.
+"""Build a corpus; a stopped build is resumed, shards share the work, and a bad image does not stop the others.
 
-A corpus `corpus.jsonl` grows as `corpus.jsonl.part`, or as one `corpus.jsonl.i-of-n.part` per shard; the last one that
-is done joins them. `corpus.config.yaml` beside it says what it was built with.
+A corpus `corpus.jsonl` grows as `corpus.jsonl.part`, or as one `corpus.jsonl.i-of-n.part` per shard; the last shard to
+end joins them. `corpus.config.yaml` beside it holds the options it was built with.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from qaclims_path.models.judges import load_judge
 from qaclims_path.pipeline.corpus.ask import Asker, Opened, opened
 from qaclims_path.pipeline.corpus.join import join_parts, sharing
 from qaclims_path.pipeline.corpus.options import WAYS_OUT, CorpusOptions, check_built_with, mark_built_with
-from qaclims_path.pipeline.corpus.plan import Group, Plan, describe, plan_corpus
+from qaclims_path.pipeline.corpus.plan import CorpusPlan, Group, describe, plan_corpus
 from qaclims_path.pipeline.corpus.similarity import Similarity
 from qaclims_path.types import Answerer, Judge
 
@@ -36,13 +36,13 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What changes nothing in a corpus but the last digits of its scores.
+    """Options that affect nothing in a corpus but the last digits of its scores.
 
     Attributes:
-        shard: The part of the images that this process asks about.
-        device: Where models compute.
-        dtype: Number format of models.
-        batch: Images that a model looks at together.
+        shard: Part of the images that this run asks about.
+        device: Device of the models.
+        dtype: Number format of the models.
+        batch: Number of images in a batch.
     """
 
     shard: Shard = ALL
@@ -53,20 +53,20 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build gave.
+    """Result of a build; numbers are of this shard, or of the whole corpus when it is complete.
 
     Attributes:
-        images: Of the whole corpus.
-        pairs: Lines of the whole corpus, one per image and class.
-        asked: Images that this run asked about.
-        unlabelled: Images without any class, which are passed over.
-        failed: Images that could not be read; of this shard, or of the corpus when it is complete.
+        images: Number of images of the whole corpus.
+        pairs: Number of lines of the whole corpus, one per image and class.
+        asked: Number of images that this run asked about.
+        unlabelled: Number of images without a class, which are skipped.
+        failed: Number of images that could not be read.
         failures: The first few of them, with the reason.
-        answers: BuildOptions many were given, of this shard or of the corpus when it is complete.
-        kept: BuildOptions many of them cleaning kept.
-        unlike: BuildOptions many of them were dropped because the judge found them too unlike their image.
-        without: Lines for which nothing about the class was kept, before terms were added.
-        complete: Whether the corpus is.
+        answers: Number of answers.
+        kept: Number of answers that cleaning kept.
+        unlike: Number of answers that were dropped because the judge found them too unlike their image.
+        without: Number of lines without any kept answer about the class, before terms were added.
+        complete: Whether the corpus is complete.
     """
 
     out: str
@@ -91,11 +91,11 @@ def build_corpus(
     """Ask about every class of every image of a split, and write the corpus.
 
     Args:
-        options: All that decides the corpus.
+        options: Everything that affects the corpus.
         root: The data as its publisher lays it out.
-        out: The corpus, a `.jsonl` file; the same call goes on where an earlier one stopped.
-        work: Which part, and on what.
-        answerer: Somebody who answers, instead of the one that the options name.
+        out: The corpus, a `.jsonl` file; the same call resumes a stopped build.
+        work: Shard, device and batch.
+        answerer: Replaces the answerer that the options name.
 
     Example:
         >>> options = load_corpus_options("phantom")  # doctest: +SKIP
@@ -115,30 +115,30 @@ def build_corpus(
             if not out.exists():
                 asked = _ask(options, plan, out, work, answerer)
                 _join(out, plan, options, work.shard.of)
-    elif work.shard.of == 1 and (mended := _mended(plan, out)):
+    elif work.shard.of == 1 and (again := _readable_again(plan, out)):
         with work.shard.hold(lock):
-            asked = _ask_again(options, plan, out, work, answerer, mended)
+            asked = _ask_again(options, plan, out, work, answerer, again)
     return _report(options, plan, out, work.shard, asked)
 
 
-def _place(out: Path, shard: Shard) -> Path:
-    """What the work of a shard is called when it is done; the work of one alone is the corpus."""
+def _shard_file(out: Path, shard: Shard) -> Path:
+    """File of a shard that is done; a single shard is the corpus."""
     return out if shard.of == 1 else out.with_name(f"{out.name}.{shard}")
 
 
-def _ask(options: CorpusOptions, plan: Plan, out: Path, work: BuildOptions, answerer: Answerer | None) -> int:
-    """Ask about the groups of a shard that are not done; the number of images that were asked about."""
-    place = _place(out, work.shard)
-    if place.exists():
+def _ask(options: CorpusOptions, plan: CorpusPlan, out: Path, work: BuildOptions, answerer: Answerer | None) -> int:
+    """Ask about the groups of a shard that are not done; returns the number of images that were asked about."""
+    path = _shard_file(out, work.shard)
+    if path.exists():
         return 0
     groups = work.shard.take(plan.groups)
-    with CorpusWriter(place) as writer:
+    with CorpusWriter(path) as writer:
         done = writer.resume(plan.keys(group) for group in groups)
         waiting = groups[done:]
         if waiting:
             asker = _asker(options, plan, work, answerer)
             _same_answerer(writer.part, asker.provenance)
-            mark_built_with(out, describe(options, plan))  # now that everything is there to begin
+            mark_built_with(out, describe(options, plan))  # everything that can fail early has been loaded
             for number, group in enumerate(_opened(waiting), start=done):
                 with _drawing(options.seed, work.shard.number - 1 + number * work.shard.of):
                     writer.write(asker.entries(group))
@@ -147,8 +147,8 @@ def _ask(options: CorpusOptions, plan: Plan, out: Path, work: BuildOptions, answ
     return sum(map(len, waiting))
 
 
-def _mended(plan: Plan, out: Path) -> list[int]:
-    """The groups with an image that could not be read and now can be, by their place in the plan."""
+def _readable_again(plan: CorpusPlan, out: Path) -> list[int]:
+    """Indices of the groups with an image that could not be read before and can be read now."""
     unread = {entry.image for entry in read_corpus(out) if entry.error}
     return [
         number
@@ -158,9 +158,14 @@ def _mended(plan: Plan, out: Path) -> list[int]:
 
 
 def _ask_again(
-    options: CorpusOptions, plan: Plan, out: Path, work: BuildOptions, answerer: Answerer | None, numbers: Sequence[int]
+    options: CorpusOptions,
+    plan: CorpusPlan,
+    out: Path,
+    work: BuildOptions,
+    answerer: Answerer | None,
+    numbers: Sequence[int],
 ) -> int:
-    """Ask about some groups of a complete corpus once more, and share its terms anew."""
+    """Ask about some groups of a complete corpus again, and share its terms again."""
     asker = _asker(options, plan, work, answerer)
     _same_answerer(out, asker.provenance)
     groups = [plan.groups[number] for number in numbers]
@@ -169,15 +174,15 @@ def _ask_again(
         with _drawing(options.seed, number):
             new |= {entry.key: entry for entry in asker.entries(group)}
     part = CorpusWriter(out).part
-    part.unlink(missing_ok=True)  # what a stop has left of this
+    part.unlink(missing_ok=True)  # of a run that was stopped here
     with CorpusWriter(out) as writer:
         writer.write(new.get(entry.key) or only_answers(entry) for entry in read_corpus(out))
     join_parts(out, [part], [plan.keys(group) for group in plan.groups], sharing(options.sharing, plan.card))
     return sum(map(len, groups))
 
 
-def _asker(options: CorpusOptions, plan: Plan, work: BuildOptions, answerer: Answerer | None) -> Asker:
-    """Load what the options name."""
+def _asker(options: CorpusOptions, plan: CorpusPlan, work: BuildOptions, answerer: Answerer | None) -> Asker:
+    """Load the models that the options name."""
     wanted, cleaning = options.answerer, options.cleaning
     judge = _judge(options, work)
     answerer = answerer or load_answerer(
@@ -211,7 +216,7 @@ def _judge(options: CorpusOptions, work: BuildOptions) -> Judge | None:
 
 
 def _same_answerer(part: Path, provenance: Mapping[str, str]) -> None:
-    """Refuse to go on with another answerer, or another revision of it."""
+    """Refuse to continue with another answerer, or another revision of it."""
     first = next(read_corpus(part), None)
     if first is not None and first.provenance != provenance:
         before, now = (
@@ -221,7 +226,7 @@ def _same_answerer(part: Path, provenance: Mapping[str, str]) -> None:
 
 
 def _opened(groups: Sequence[Group]) -> Iterator[list[Opened]]:
-    """Groups with their images read, a few images ahead; shows how many are done."""
+    """Yield groups with their images, which are read a few ahead; a bar shows how many are done."""
     images = ahead(opened, (record for group in groups for record in group))
     shown = track(images, "asking", total=sum(map(len, groups)))
     for group in groups:
@@ -230,15 +235,15 @@ def _opened(groups: Sequence[Group]) -> Iterator[list[Opened]]:
 
 @contextmanager
 def _drawing(seed: int, group: int) -> Iterator[None]:
-    """Random numbers of a group, the same after any stop and in any shard; those of the caller stay as they are."""
+    """Seed the random numbers of a group, independent of stops and shards; those of the caller are restored."""
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed * 1_000_003 + group)
         yield
 
 
-def _join(out: Path, plan: Plan, options: CorpusOptions, shards: int) -> None:
-    """Join what all shards wrote; the last one that is done does it."""
-    parts = [_place(out, Shard(number + 1, shards)) for number in range(shards)]
+def _join(out: Path, plan: CorpusPlan, options: CorpusOptions, shards: int) -> None:
+    """Join the parts of all shards; the shard that ends last does it."""
+    parts = [_shard_file(out, Shard(number + 1, shards)) for number in range(shards)]
     if shards == 1:
         parts = [CorpusWriter(out).part]
     elif not all(part.exists() for part in parts):
@@ -247,15 +252,15 @@ def _join(out: Path, plan: Plan, options: CorpusOptions, shards: int) -> None:
         with locked(out.with_name(f".{out.name}.join.lock")):
             if not out.exists():
                 join_parts(out, parts, [plan.keys(group) for group in plan.groups], sharing(options.sharing, plan.card))
-    except Locked:  # another shard ended in the same moment, and joins
+    except Locked:  # another shard ended at the same time, and joins
         return
 
 
-def _report(options: CorpusOptions, plan: Plan, out: Path, shard: Shard, asked: int) -> BuildReport:
-    complete = out.exists() or not _place(out, shard).exists()  # the last shard may be joining all just now
+def _report(options: CorpusOptions, plan: CorpusPlan, out: Path, shard: Shard, asked: int) -> BuildReport:
+    complete = out.exists() or not _shard_file(out, shard).exists()  # the last shard may be joining the parts
     failures: dict[str, str] = {}
     answers = kept = unlike = without = 0
-    for entry in track(read_corpus(out if complete else _place(out, shard)), "summing up"):
+    for entry in track(read_corpus(out if complete else _shard_file(out, shard)), "summing up"):
         said = [one for kind in KINDS for one in entry.said(kind) if one.source == "answer"]
         answers += len(said)
         kept += sum(bool(one.text) for one in said)

@@ -1,4 +1,4 @@
-"""What two corpora say differently: which lines, and which terms of each class."""
+"""Compare two corpora: which lines differ, and which terms of each class."""
 
 from array import array
 from collections import Counter, defaultdict
@@ -19,7 +19,7 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class TermChange:
-    """How often a term is said of a class in the first corpus and in the second."""
+    """Count of a term for a class in the first corpus and in the second."""
 
     label: str
     kind: Kind
@@ -44,12 +44,12 @@ class CorpusDiff:
     """Two corpora side by side.
 
     Attributes:
-        same: Lines of both with the same texts in the same order, whatever was answered and how it was scored.
-        changed: Lines of both with other texts.
-        only_before: Lines that only the first has.
-        only_after: Lines that only the second has.
-        terms: Those whose counts differ most, ten for each class and kind.
-        lines: The first changed ones, in the order of the second corpus.
+        same: Number of lines in both with the same texts in the same order; raw answers and scores may differ.
+        changed: Number of lines in both with different texts.
+        only_before: Number of lines in the first only.
+        only_after: Number of lines in the second only.
+        terms: Terms whose counts differ most, ten for each class and kind.
+        lines: The first changed lines, in the order of the second corpus.
     """
 
     before: str
@@ -72,7 +72,7 @@ class _Summary:
 
 
 def corpus_diff(before: Path, after: Path) -> CorpusDiff:
-    """Compare two corpora line by line, in whatever order each has them.
+    """Compare two corpora line by line; their lines may be in different orders.
 
     Example:
         >>> corpus_diff(Path("blip.jsonl"), Path("medgemma.jsonl")).changed  # doctest: +SKIP
@@ -101,8 +101,8 @@ def _summary(corpus: Path) -> _Summary:
         texts.append(_hash("\1".join("\0".join(entry.texts(kind)) for kind in KINDS)))
         for kind in KINDS:
             counts[entry.label, kind].update(entry.texts(kind))
-    found, places = np.unique(np.frombuffer(keys, np.uint64) if keys else np.zeros(0, np.uint64), return_index=True)
-    return _Summary(found, np.asarray(texts, np.uint64)[places], counts)
+    unique, first = np.unique(np.frombuffer(keys, np.uint64) if keys else np.zeros(0, np.uint64), return_index=True)
+    return _Summary(unique, np.asarray(texts, np.uint64)[first], counts)
 
 
 def _term_changes(before: Counts, after: Counts) -> list[TermChange]:
@@ -116,14 +116,14 @@ def _term_changes(before: Counts, after: Counts) -> list[TermChange]:
 
 
 def _line_changes(before: Path, after: Path, changed: NDArray[np.uint64]) -> list[LineChange]:
-    """The first changed lines; both corpora are read only as far as they are needed."""
+    """The first changed lines; each corpus is read only as far as needed."""
     wanted: dict[int, Entry] = {}
     for entry in read_corpus(after):
         if len(wanted) >= min(SHOWN, len(changed)):
             break
         key = _key(entry)
-        place = int(np.searchsorted(changed, np.uint64(key)))
-        if place < len(changed) and changed[place] == key:
+        position = int(np.searchsorted(changed, np.uint64(key)))
+        if position < len(changed) and changed[position] == key:
             wanted.setdefault(key, entry)
     old: dict[int, Entry] = {}
     for entry in read_corpus(before):

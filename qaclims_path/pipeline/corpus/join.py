@@ -1,4 +1,4 @@
-"""Joining what the shards of a build wrote into one corpus, in the order of the images, with shared terms."""
+"""Join the parts of the shards into one corpus, in the order of the images, with shared terms."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ Share = Callable[[Counts], Callable[[Entry], Entry]]
 
 
 def sharing(options: SharingOptions, card: Card) -> Share:
-    """From the terms of all entries to what each entry gets of them and of the card."""
+    """Make the function that, given the terms of all entries, adds to each entry some of them and of the card."""
     known = {info.name: info.prompts for info in card.classes} if options.card != "none" else {}
 
     def from_counts(counts: Counts) -> Callable[[Entry], Entry]:
@@ -42,13 +42,13 @@ def sharing(options: SharingOptions, card: Card) -> Share:
 
 
 def join_parts(out: Path, parts: Sequence[Path], groups: Sequence[Sequence[Key]], share: Share) -> None:
-    """Write the corpus from its parts, group by group in turn, and remove the parts.
+    """Write the corpus from its parts, taking a group from each in turn, and remove the parts.
 
     Args:
         out: The corpus.
-        parts: What the shards wrote, all of them complete.
-        groups: Image and class of every line, as they were asked; dealt out to the parts in turn.
-        share: What every entry gets of the terms of all.
+        parts: The complete files of the shards.
+        groups: Image and class of every line, in the order of the questions.
+        share: Adds shared terms to an entry, given the terms of all.
     """
     one = {
         str(sorted(first.provenance.items())) for part in parts for first in [next(read_corpus(part), None)] if first

@@ -1,4 +1,4 @@
-"""What decides a corpus, as its configuration says it and as it is written beside the corpus."""
+"""Options of a corpus: its configuration, and the file beside the corpus that it is compared with."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,13 +16,13 @@ WAYS_OUT = "Choose another --out, or build with the same configuration as before
 
 
 class AnswererOptions(Options):
-    """Who answers.
+    """The answerer.
 
     Attributes:
-        kind: Of answerer, such as `blip`, `chat`, `retrieval` or `file`.
+        kind: Kind of answerer, such as `blip`, `chat`, `retrieval` or `file`.
         model: Hub id, folder or file, where the kind needs one.
-        revision: Of a model on a hub.
-        size: Side of the square that images are resized to, in pixels; the model's own where it is not given.
+        revision: Revision of a model on a hub.
+        size: Side of the square that images are resized to, in pixels; that of the model by default.
     """
 
     kind: str = "retrieval"
@@ -32,18 +32,18 @@ class AnswererOptions(Options):
 
 
 class JudgeOptions(Options):
-    """The judge that retrieval ranks with and that low similarities are measured with."""
+    """The judge that ranks terms for retrieval and measures similarities."""
 
     id: str
     revision: str | None = None
 
 
 class CleaningOptions(Options):
-    """What becomes of answers.
+    """Cleaning of answers.
 
     Attributes:
-        published: Whether answers are cleaned as the released QA-CLIMS does: repaired with the class name, unique.
-        min_similarity: Answers below this cosine of image and text are dropped; needs a judge.
+        published: Clean as the released QA-CLIMS does: repair with the class name, drop repetitions.
+        min_similarity: Drop answers below this cosine of image and text; needs a judge.
     """
 
     published: bool = False
@@ -51,12 +51,11 @@ class CleaningOptions(Options):
 
 
 class SharingOptions(Options):
-    """Terms beyond the answers.
+    """Terms that are added to the answers.
 
     Attributes:
-        fallback: How many of the most frequent terms of its class an image without answers gets.
-        card: Whether the card's terms of a class stand in where the whole class has no answer, are added to every
-            image, or are left out.
+        fallback: Number of the most frequent terms of its class that an image without answers gets.
+        card: Use the card's terms where a whole class has no answer, add them to every image, or leave them out.
     """
 
     fallback: Annotated[int, Field(ge=0, le=100)] = 8
@@ -64,17 +63,18 @@ class SharingOptions(Options):
 
 
 class CorpusOptions(Options):
-    """All that decides a corpus.
+    """Everything that affects a corpus.
 
     Attributes:
         dataset: Name or path of a card.
+        split: Split of the data set.
         bank: Name or path of a question bank.
-        organ: Overlay of the bank and terms of the lexicon; the card's organ where it is not given, `none` for terms of
-            no organ.
+        organ: Organ of the bank's overlay and the lexicon's terms; by default that of the card, `none` for terms of no
+            organ.
         lexicon: Name or path of a lexicon.
-        together: Images that are asked about in one go.
-        limit: Only so many images, from the first.
-        seed: Of answerers that draw.
+        together: Number of images that are asked about in one call.
+        limit: Use only the first images, this many.
+        seed: Seed of answerers that draw random numbers.
     """
 
     dataset: str
@@ -104,22 +104,22 @@ def load_corpus_options(name: str, settings: Iterable[str] = ()) -> CorpusOption
 
 
 def config_path(corpus: Path) -> Path:
-    """Where lies what a corpus was built with."""
+    """File with the options that a corpus was built with."""
     return corpus.with_suffix(".config.yaml")
 
 
 def check_built_with(corpus: Path, description: dict[str, Any]) -> None:
-    """Refuse a corpus that was begun with something else, and say what differs; a new one is fine."""
+    """Refuse a corpus that was begun with other options; a new one is fine."""
     path = config_path(corpus)
     if not _begun(corpus):
         return
     if not path.exists():
-        raise UsageError(f"{corpus} is there already, and {path.name} beside it is not. Choose another --out.")
+        raise UsageError(f"{corpus} exists, but {path.name} beside it does not. Choose another --out.")
     check_same(corpus, read_yaml(path), description, WAYS_OUT)
 
 
 def mark_built_with(corpus: Path, description: dict[str, Any]) -> None:
-    """Write down what a corpus is built with, before its first line."""
+    """Write the options of a corpus beside it, before its first line."""
     import yaml
 
     check_built_with(corpus, description)
@@ -129,7 +129,7 @@ def mark_built_with(corpus: Path, description: dict[str, Any]) -> None:
 
 
 def _begun(corpus: Path) -> bool:
-    """Whether a line of a corpus, or of a part of it, was ever written."""
+    """Whether a line of a corpus, or of a part of it, has been written."""
     if not corpus.parent.is_dir():
         return False
     mine = [path for path in corpus.parent.iterdir() if path == corpus or path.name.startswith(f"{corpus.name}.")]

@@ -1,4 +1,4 @@
-"""What is to be asked: the images of a split in groups, their classes, and the questions about them."""
+"""Plan a corpus: the images of a split in groups, their classes, and the questions about them."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,13 +22,13 @@ Group = Sequence[Record]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All that is known before anything is asked.
+class CorpusPlan:
+    """Images and questions of a corpus.
 
     Attributes:
-        organ: Whose overlay and terms are used; `none` for terms of no organ, empty for those of all.
-        groups: Images that are asked about in one go; each has a class.
-        unlabelled: Images that have none, and are passed over.
+        organ: Organ of the bank's overlay and the lexicon's terms; `none` for terms of no organ, empty for all.
+        groups: Groups of images that are asked about in one call; each image has a class.
+        unlabelled: Number of images without a class, which are skipped.
     """
 
     card: Card
@@ -40,12 +40,12 @@ class Plan:
 
     @property
     def images(self) -> int:
-        """Images that are asked about."""
+        """Number of images that are asked about."""
         return sum(len(group) for group in self.groups)
 
     @property
     def pairs(self) -> int:
-        """Lines of the corpus."""
+        """Number of lines of the corpus."""
         return sum(len(record.present or ()) for group in self.groups for record in group)
 
     def keys(self, group: Group) -> list[Key]:
@@ -53,7 +53,7 @@ class Plan:
         return [(record.id, self.card.names[index]) for record in group for index in record.present or ()]
 
 
-def plan_corpus(options: CorpusOptions, root: Path) -> Plan:
+def plan_corpus(options: CorpusOptions, root: Path) -> CorpusPlan:
     """List the images and read the questions; no image and no mask is opened."""
     card = load_card(options.dataset)
     organ = card.organ if options.organ is None else options.organ
@@ -69,7 +69,7 @@ def plan_corpus(options: CorpusOptions, root: Path) -> Plan:
         )
     labelled = [record for record in records if record.present]
     groups = tuple(_groups(labelled[: options.limit], options.together))
-    return Plan(
+    return CorpusPlan(
         card=card,
         bank=bank,
         lexicon=load_lexicon(lexicon) if lexicon not in ("", "none") else None,
@@ -80,14 +80,14 @@ def plan_corpus(options: CorpusOptions, root: Path) -> Plan:
 
 
 @dataclass(frozen=True)
-class Foretold:
+class CorpusPreview:
     """What a build would ask.
 
     Attributes:
-        images: That have a class.
-        unlabelled: Images that have none.
-        pairs: Lines of the corpus, by class.
-        questions: What is asked about each class: about it, then around it.
+        images: Number of images with a class.
+        unlabelled: Number of images without one.
+        pairs: Number of lines of the corpus, by class.
+        questions: Questions by class: those about it, then those about its surroundings.
     """
 
     dataset: str
@@ -100,12 +100,12 @@ class Foretold:
     questions: dict[str, tuple[str, ...]]
 
 
-def foretell(options: CorpusOptions, root: Path) -> Foretold:
-    """What `build_corpus` would ask; nothing is asked, opened or written."""
+def preview_corpus(options: CorpusOptions, root: Path) -> CorpusPreview:
+    """List what `build_corpus` would ask; nothing is asked, opened or written."""
     plan = plan_corpus(options, root)
     pairs = Counter(label for group in plan.groups for _, label in plan.keys(group))
     questions = [question for kind in KINDS for question in plan.bank.of_kind(kind)]
-    return Foretold(
+    return CorpusPreview(
         dataset=plan.card.name,
         split=options.split,
         bank=plan.bank.name,
@@ -119,16 +119,16 @@ def foretell(options: CorpusOptions, root: Path) -> Foretold:
     )
 
 
-def describe(options: CorpusOptions, plan: Plan) -> dict[str, Any]:
-    """What decides the corpus, as it is written beside it: models by name, questions and lexicon by hash."""
+def describe(options: CorpusOptions, plan: CorpusPlan) -> dict[str, Any]:
+    """Everything that affects the corpus, for the file beside it: models by name, questions and lexicon by hash."""
     tree = options.model_dump(mode="json")
     tree["dataset"] = plan.card.name
     tree["organ"] = plan.organ
     tree["bank"] = f"{plan.bank.name} {plan.bank.hash}"
     tree["lexicon"] = None if plan.lexicon is None else f"{plan.lexicon.name} {plan.lexicon.hash}"
-    tree["answerer"]["model"] = _called(options.answerer.model)
+    tree["answerer"]["model"] = _model_name(options.answerer.model)
     if options.judge is not None:
-        tree["judge"]["id"] = _called(options.judge.id)
+        tree["judge"]["id"] = _model_name(options.judge.id)
     tree["classes"] = {info.name: "; ".join((info.title, *info.synonyms, *info.prompts)) for info in plan.card.classes}
     return tree
 
@@ -139,8 +139,8 @@ def _groups(records: Sequence[Record], size: int) -> Iterator[Group]:
         yield group
 
 
-def _called(model: str | None) -> str | None:
-    """A model without the folders that it lies in, so that it may be moved; its revision is part of every line."""
+def _model_name(model: str | None) -> str | None:
+    """A model without its path, so that it may be moved; its revision is part of every line."""
     parts = [] if model is None else model.split(",")
     return (
         ",".join(Path(part).expanduser().resolve().name if Path(part).expanduser().exists() else part for part in parts)

@@ -1,4 +1,4 @@
-"""Turning the published answer files of QA-CLIMS into a corpus."""
+"""Import the published answer files of QA-CLIMS as a corpus."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -19,13 +19,13 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import gave.
+    """Result of an import.
 
     Attributes:
-        pairs: Lines that were written.
-        answers: In the files, about the classes that were taken over.
-        kept: How many of them the published cleaning keeps.
-        unknown: Labels that the card does not have, and how many lines about them were left out.
+        pairs: Number of lines that were written.
+        answers: Number of answers in the files about the imported classes.
+        kept: Number of answers that the published cleaning keeps.
+        unknown: Number of lines that were left out, by label that the card does not have.
     """
 
     out: str
@@ -40,17 +40,17 @@ def import_published(foreground: Path, background: Path, out: Path, *, card: Car
     """Read both published files and write a corpus, with the cleaning of the released code.
 
     Args:
-        foreground: Such as `voc_vqa_fg_blip.npy`.
-        background: Such as `voc_vqa_bg_blip.npy`.
-        out: The corpus, a `.jsonl` file that is not there yet.
-        card: Whose class names are used; without one the labels stay as they are.
+        foreground: Answers about the class, such as `voc_vqa_fg_blip.npy`.
+        background: Answers about its surroundings, such as `voc_vqa_bg_blip.npy`.
+        out: The corpus, a `.jsonl` file that does not exist yet.
+        card: Card whose class names are used; without one the labels stay as they are.
 
     Example:
         >>> import_published(Path("fg.npy"), Path("bg.npy"), Path("corpus.jsonl")).images  # doctest: +SKIP
         10582
     """
     if out.suffix != ".jsonl" or out.exists():
-        problem = "is there already" if out.exists() else "should end in .jsonl, because a corpus is JSON Lines"
+        problem = "exists already" if out.exists() else "should end in .jsonl, because a corpus is JSON Lines"
         raise UsageError(f"{out} {problem}. Choose another --out.")
     images: dict[str, None] = {}
     unknown: dict[str, int] = {}
@@ -64,12 +64,12 @@ def import_published(foreground: Path, background: Path, out: Path, *, card: Car
             kept += sum(len(entry.texts(kind)) for kind in KINDS)
         if not pairs:
             labels = f"; their labels are {', '.join(list(unknown)[:SHOWN])}" if unknown else ""
-            raise UsageError(f"{foreground} and {background} hold no answer that can be taken over{labels}.")
+            raise UsageError(f"{foreground} and {background} hold no answer that can be imported{labels}.")
     return ImportReport(str(out), len(images), pairs, answers, kept, unknown)
 
 
 def _taken(entries: Iterable[Entry], card: Card | None, unknown: dict[str, int]) -> Iterator[Entry]:
-    """Cleaned entries under the names of the card; labels that it does not have are counted and left out."""
+    """Yield cleaned entries with the class names of the card; labels that it does not have are counted and left out."""
     index = None if card is None else class_index(card)
     for entry in entries:
         label = entry.label

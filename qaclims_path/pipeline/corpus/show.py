@@ -1,4 +1,4 @@
-"""Showing a corpus: the most frequent terms of each class and example images, on a screen or as a page."""
+"""Show a corpus: the most frequent terms of each class and example images, on the screen or as a page."""
 
 import random
 from collections import Counter
@@ -28,11 +28,11 @@ class ClassShown:
     """One class of a corpus.
 
     Attributes:
-        pairs: Lines about it.
-        failed: Those of images that could not be read.
-        foreground: The most frequent terms said of it, with their counts.
-        background: The most frequent terms said of what surrounds it.
-        examples: Some of its lines, drawn by the seed.
+        pairs: Number of lines about it.
+        failed: Number of those whose image could not be read.
+        foreground: The most frequent terms for the class, with their counts.
+        background: The most frequent terms for its surroundings.
+        examples: Some of its lines, drawn with the seed.
     """
 
     label: str
@@ -45,11 +45,11 @@ class ClassShown:
 
 @dataclass(frozen=True)
 class ShowReport:
-    """What a corpus says.
+    """Terms and examples of a corpus.
 
     Attributes:
-        page: The page that was written, where one was asked for.
-        without_picture: Images on the page whose picture was not found or could not be read.
+        page: The page that was written, if any.
+        without_picture: Number of images on the page whose picture could not be read.
     """
 
     corpus: str
@@ -65,17 +65,17 @@ def show_corpus(
 
     Args:
         corpus: The file.
-        terms: How many of the most frequent ones.
-        examples: How many lines of each class.
-        image: Only the lines of this image.
-        seed: Of the choice of lines.
+        terms: Number of most frequent terms.
+        examples: Number of lines of each class.
+        image: Show only the lines of this image.
+        seed: Seed of the choice of lines.
 
     Example:
         >>> show_corpus(Path("corpus.jsonl")).classes[0].foreground[:2]  # doctest: +SKIP
         (('nests of tumor cells', 412), ('crowded pleomorphic nuclei', 388))
     """
     found: dict[str, _Class] = {}
-    draw = random.Random(seed)  # noqa: S311 - which lines are shown is no secret
+    draw = random.Random(seed)  # noqa: S311 - the choice of lines is no secret
     for entry in track(read_corpus(corpus), "reading"):
         if image is None or entry.image == image:
             found.setdefault(entry.label, _Class()).add(entry, examples, draw)
@@ -87,14 +87,14 @@ def show_corpus(
 def write_page(
     report: ShowReport, page: Path, *, card: Card | None = None, root: Path | None = None, split: str | None = None
 ) -> ShowReport:
-    """Write a report as one HTML file that needs nothing else; the same report gives the same bytes.
+    """Write a report as one self-contained HTML file; the same report gives the same bytes.
 
     Args:
-        report: Of `show_corpus`.
+        report: Result of `show_corpus`.
         page: The file.
-        card: For titles, colours and definitions of the classes; the one that the corpus was built with if not given.
-        root: Where the images lie; without it the page has no pictures.
-        split: Of the images; the one that the corpus was built with if not given.
+        card: For titles, colours and definitions of the classes; by default that of the corpus.
+        root: Folder of the data; without it the page has no pictures.
+        split: Split of the images; by default that of the corpus.
     """
     corpus = Path(report.corpus)
     made = read_yaml(config_path(corpus)) if config_path(corpus).exists() else {}
@@ -109,7 +109,7 @@ def write_page(
 
 
 def pictures_of(report: ShowReport, card: Card | None, root: Path | None, split: str) -> dict[str, str]:
-    """Thumbnails of the examples by the names of their images; none without a card and the folder of the data."""
+    """Thumbnails of the examples by image name; none without a card and the folder of the data."""
     if card is None or root is None:
         return {}
     shown = {entry.image for one in report.classes for entry in one.examples}
@@ -117,17 +117,17 @@ def pictures_of(report: ShowReport, card: Card | None, root: Path | None, split:
 
 
 def provenance_of(report: ShowReport) -> dict[str, str]:
-    """Who answered which questions, as the examples say it."""
+    """Answerer and question bank, as the examples state them."""
     return {key: value for one in report.classes for entry in one.examples for key, value in entry.provenance.items()}
 
 
 def part_of(one: ClassShown, card: Card | None, drawn: Mapping[str, str]) -> Part:
-    """A class as a page shows it.
+    """Make the part of a page about a class.
 
     Args:
-        one: What is said of it.
+        one: The class.
         card: For its title, colour and definition.
-        drawn: Pictures by the names of images.
+        drawn: Pictures by image name.
     """
     info = next((info for info in card.classes if info.name == one.label), None) if card is not None else None
     return Part(
@@ -143,12 +143,12 @@ def part_of(one: ClassShown, card: Card | None, drawn: Mapping[str, str]) -> Par
 
 
 def _card_of(corpus: Path, dataset: object, *, needed: bool) -> Card | None:
-    """The card that a corpus was built with; None where it is not known and nothing depends on it."""
+    """The card that a corpus was built with; None where it is unknown and not needed."""
     try:
         if dataset is None:
-            raise UsageError(f"What data set {corpus} is of is not written beside it. Give --dataset or --card.")
+            raise UsageError(f"The data set of {corpus} is not written beside it. Give --dataset or --card.")
         return load_card(str(dataset))
-    except UsageError:  # of a card given by its path, only the name is written down
+    except UsageError:  # the corpus of a card that was given by path holds only its name
         if needed:
             raise
         return None
@@ -156,7 +156,7 @@ def _card_of(corpus: Path, dataset: object, *, needed: bool) -> Card | None:
 
 @dataclass
 class _Class:
-    """What is gathered about a class; examples are a reservoir, so that every line is as likely."""
+    """Counts and examples of a class; the examples are a reservoir sample, so every line is equally likely."""
 
     pairs: int = 0
     failed: int = 0
@@ -164,7 +164,7 @@ class _Class:
     examples: list[tuple[int, Entry]] = field(default_factory=list)
 
     def add(self, entry: Entry, examples: int, draw: random.Random) -> None:
-        """Count one line, and perhaps keep it."""
+        """Count one line, and perhaps keep it as an example."""
         self.pairs += 1
         if entry.error:
             self.failed += 1
@@ -173,11 +173,11 @@ class _Class:
             self.terms[kind].update(said.text for said in entry.said(kind) if said.text and said.source == "answer")
         if len(self.examples) < examples:
             self.examples.append((self.pairs, entry))
-        elif (place := draw.randrange(self.pairs - self.failed)) < examples:
-            self.examples[place] = (self.pairs, entry)
+        elif (index := draw.randrange(self.pairs - self.failed)) < examples:
+            self.examples[index] = (self.pairs, entry)
 
     def shown(self, label: str, terms: int) -> ClassShown:
-        """What is shown of it, examples in the order of the corpus."""
+        """Make the summary, with examples in the order of the corpus."""
         foreground, background = (tuple(most_said(self.terms[kind], terms)) for kind in KINDS)
         examples = tuple(entry for _, entry in sorted(self.examples, key=lambda item: item[0]))
         return ClassShown(label, self.pairs, self.failed, foreground, background, examples)
@@ -186,5 +186,5 @@ class _Class:
 def _drawn(record: Record) -> str:
     try:
         return thumbnail(record.image.pixels())
-    except QaclimsError:  # gone or damaged since it was asked about; the page says so
+    except QaclimsError:  # removed or damaged since; the page says so
         return ""

@@ -1,4 +1,4 @@
-"""How alike images and the texts about them are in the eyes of a judge."""
+"""Similarity of images and the texts about them, measured by a judge."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from torch import Tensor
 from qaclims_path.data.dataset import to_tensor
 from qaclims_path.types import Judge
 
-REMEMBERED = 20_000  # features of texts; 60 MB at 768 numbers
+CACHED = 20_000  # text features; 60 MB at 768 numbers
 
 
 class Similarity:
-    """Cosines of images and texts. Features of texts are kept, because few texts are said of many images."""
+    """Cosines of images and texts. Text features are cached, because few texts occur with many images."""
 
     def __init__(self, judge: Judge, templates: Sequence[str]) -> None:
         self.judge = judge
@@ -24,13 +24,13 @@ class Similarity:
 
     @torch.inference_mode()
     def __call__(self, images: Sequence[NDArray[np.uint8] | None], texts: Sequence[Sequence[str]]) -> list[list[float]]:
-        """One list of cosines per image.
+        """Compute one list of cosines per image.
 
         Args:
-            images: H W 3, of any sizes; the same array standing several times is encoded once.
-            texts: Of each image; empty ones get 0.
+            images: H W 3, of any sizes; an array that occurs several times is encoded once.
+            texts: Texts of each image; an empty text gets 0.
         """
-        self._learn({text for of_image in texts for text in of_image if text})
+        self._add({text for of_image in texts for text in of_image if text})
         shown = {id(image): image for image in images if image is not None}
         features = dict(zip(shown, self._encoded(list(shown.values())), strict=True))
         return [
@@ -45,10 +45,10 @@ class Similarity:
         prepared = torch.cat([self.judge.prepare(to_tensor(image)[None].to(device)) for image in images])
         return list(self.judge.encode_images(prepared).float().cpu())
 
-    def _learn(self, texts: set[str]) -> None:
-        """Encode new texts one by one: in company, the last digits would depend on what was asked before a stop."""
+    def _add(self, texts: set[str]) -> None:
+        """Encode new texts one by one: in a batch, the last digits would depend on the other texts of the batch."""
         new = sorted(texts - self._features.keys())
-        if len(self._features) + len(new) > REMEMBERED:
+        if len(self._features) + len(new) > CACHED:
             self._features.clear()
             new = sorted(texts)
         for text in new:

@@ -1,4 +1,4 @@
-"""The numbers of a corpus: how much was answered, what was kept, and whether the classes can be told apart by it."""
+"""Statistics of a corpus: numbers of answers, of kept answers, and whether its terms distinguish the classes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -15,17 +15,17 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class KindStats:
-    """Answers about a class, or about what surrounds it.
+    """Answers about a class, or about its surroundings.
 
     Attributes:
-        answers: How many were given.
-        kept: How many of them cleaning kept.
-        unlike: How many were dropped because the judge found them too unlike their image.
-        terms: How many different ones were kept.
-        per_pair: Different ones per image, on average over the images that have any.
-        most: The most frequent ones with their counts.
-        closest: The class that is described most alike; empty where no term is shared.
-        overlap: Share of the answers, 0..1, that is said of that class as often; at 1 the answers tell nothing apart.
+        answers: Number of answers.
+        kept: Number of answers that cleaning kept.
+        unlike: Number of answers that were dropped because the judge found them too unlike their image.
+        terms: Number of different terms that were kept.
+        per_pair: Mean number of different terms per image, over the images that have any.
+        most: The most frequent terms with their counts.
+        closest: The class with the most similar terms; empty where no term is shared.
+        overlap: Overlap of the term distributions of both classes, 0..1; at 1 the answers do not distinguish them.
     """
 
     answers: int
@@ -43,9 +43,9 @@ class ClassStats:
     """One class.
 
     Attributes:
-        pairs: Lines about it.
-        without: Lines for which nothing about the class was kept.
-        added: Terms that were not answered but added, from the class elsewhere or from the card.
+        pairs: Number of lines about it.
+        without: Number of lines without a kept answer about the class.
+        added: Number of terms that were added, from other images of the class or from the card.
     """
 
     label: str
@@ -58,7 +58,7 @@ class ClassStats:
 
 @dataclass(frozen=True)
 class QuestionStats:
-    """One question of the bank, over all classes; `example` is how it was first asked."""
+    """One question of the bank, over all classes; `example` is its first wording."""
 
     kind: Kind
     example: str
@@ -69,12 +69,12 @@ class QuestionStats:
 
 @dataclass(frozen=True)
 class CorpusStats:
-    """The numbers of a corpus.
+    """Statistics of a corpus.
 
     Attributes:
-        images: How many different ones, where the lines of an image stand together.
-        failed: Lines of images that could not be read.
-        answerers: Lines by provenance.
+        images: Number of images, where the lines of an image are neighbours.
+        failed: Number of lines whose image could not be read.
+        answerers: Number of lines by provenance.
     """
 
     corpus: str
@@ -88,7 +88,7 @@ class CorpusStats:
 
 @dataclass
 class _Tally:
-    """What is counted for a class or a question while the corpus goes by."""
+    """Counts of a class while the corpus is read."""
 
     pairs: int = 0
     without: int = 0
@@ -115,7 +115,7 @@ class _Tally:
 
 
 def corpus_stats(corpus: Path) -> CorpusStats:
-    """Count what a corpus holds, in one pass.
+    """Count a corpus in one pass.
 
     Example:
         >>> corpus_stats(Path("corpus.jsonl")).classes[0].foreground.overlap  # doctest: +SKIP
@@ -152,11 +152,11 @@ class _Asked:
 
 
 def _count_questions(questions: dict[tuple[Kind, int], _Asked], entry: Entry) -> None:
-    """Questions are told apart by their place, because each holds the name of the class."""
+    """Count questions by their position, because their wording holds the name of the class."""
     for kind in KINDS:
-        for place, said in enumerate(entry.said(kind)):
+        for position, said in enumerate(entry.said(kind)):
             if said.source == "answer":
-                asked = questions.setdefault((kind, place), _Asked(said.question))
+                asked = questions.setdefault((kind, position), _Asked(said.question))
                 asked.answers += 1
                 if said.text:
                     asked.terms[said.text] += 1
@@ -186,7 +186,7 @@ def _kind_stats(label: str, kind: Kind, tallies: Mapping[str, _Tally]) -> KindSt
 
 
 def overlap(one: Counter[str], other: Counter[str]) -> float:
-    """How much of two distributions of terms is the same, 0..1: the sum of the smaller shares.
+    """Overlap of two distributions of terms, 0..1: the sum of the smaller shares.
 
     Example:
         >>> overlap(Counter(gland=3, cell=1), Counter(cell=2))

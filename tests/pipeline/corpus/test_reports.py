@@ -134,7 +134,7 @@ def test_import(tmp_path):
     assert entry.foreground[0].raw == "SCREEN"
     everything = import_published(about, around, tmp_path / "all.jsonl")
     assert (everything.pairs, everything.unknown) == (2, {})
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         import_published(about, around, tmp_path / "c.jsonl")
     with pytest.raises(UsageError, match=r"should end in \.jsonl"):
         import_published(about, around, tmp_path / "c.npy")
