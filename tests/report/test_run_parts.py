@@ -15,7 +15,7 @@ from qaclims_path.pipeline.run.examples import best_median_worst
 from qaclims_path.report.evaluation import write_report
 from qaclims_path.report.pages import policy, spent
 from qaclims_path.report.run.charts import MOST_POINTS, Mark, Series, line_chart, ticks
-from qaclims_path.report.run.curves import read_training, read_trainings
+from qaclims_path.report.run.curves import read_logs, training_of
 from qaclims_path.report.run.evaluations import read_evaluations
 from qaclims_path.report.run.pictures import SIDE, painted_labels, painted_maps, small
 from qaclims_path.report.run.scored import scored
@@ -57,7 +57,8 @@ def test_curves_are_grouped_and_classes_have_colours(tmp_path):
     rows = [["1", "0", "2.0", "0.1", "0.5", "1e-3", "20", "", ""], ["1", "1", "", "", "", "", "", "2.0", "0.3"]]
     rows += [["2", "1", "1.0", "", "nan", "5e-4", "40", "", ""], ["2", "2", "", "", "", "", "", "1.0", "0.4"]]
     (tmp_path / "log.csv").write_text("\n".join(",".join(row) for row in [["step", "epoch", *names], *rows]))
-    found = read_training(tmp_path / "log.csv", "Maps", {"tumor": (255, 0, 0)})
+    [log] = read_logs(tmp_path)
+    found = training_of(log, {"tumor": (255, 0, 0)})
     assert (found.epochs, found.steps, found.speed) == (2, 2, 30.0)
     assert [(group.title, [chart.title for chart in group.charts]) for group in found.groups] == [
         ("losses", ["loss", "floor"]),
@@ -75,7 +76,7 @@ def test_trainings_come_in_the_order_of_the_work(tmp_path):
         (tmp_path / folder / "log.csv").write_text("step,epoch,loss\n1,0,2\n")
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "log.csv").write_text("step,epoch\n")
-    titles = [training.title for training in read_trainings(tmp_path, {})]
+    titles = [log.title for log in read_logs(tmp_path)]
     assert titles == ["Activation maps", "Activation maps, the initialiser", "Boundary network", "Segmenter", "own"]
 
 

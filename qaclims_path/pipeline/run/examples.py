@@ -1,9 +1,10 @@
-"""Images for the page of a run: the best, median and worst of a split, each as image, map, masks and truth."""
+"""Example images of a run: the best, median and worst of a split, with their maps, masks, predictions and truth."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from qaclims_path.data.record import Record, classes_in, truth_of
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.images import read_mask
 from qaclims_path.files.made_with import INDEX
-from qaclims_path.files.maps import MapReader
+from qaclims_path.files.maps import ImageMaps, MapReader
 from qaclims_path.files.scores import read_scores
 from qaclims_path.report.pages import jpeg_address
 from qaclims_path.report.run.evaluations import Evaluated
@@ -29,6 +30,7 @@ KINDS = (".png", ".npz")
 IMAGE, MAP, PSEUDO, PREDICTION, TRUTH = "Image", "Map", "Pseudo mask", "Prediction", "Truth"
 U8 = NDArray[np.uint8]
 Ranked = Sequence[tuple[str, float]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,29 @@ class Chosen:
         return bool(self.groups)
 
 
-def examples_of(run: Path, root: Path, card: Card, found: Sequence[Evaluated]) -> Chosen | None:
-    """Choose images of one split, and draw their layers; None where there is nothing to draw yet.
+@dataclass(frozen=True)
+class Choice:
+    """Images of one split to show.
+
+    Attributes:
+        groups: Images and their mIoU (NaN where it is not known), under the title of their group.
+        note: How they were chosen.
+    """
+
+    split: str
+    groups: Mapping[str, Sequence[tuple[Record, float]]]
+    note: str
+
+
+def choose_images(run: Path, root: Path, card: Card, found: Sequence[Evaluated], each: int = EACH) -> Choice | None:
+    """Choose the images with the best, median and worst scores; None where the run has no maps or masks yet.
 
     Args:
         run: Folder of the run.
         root: The data as its publisher lays it out.
         card: Of the data set.
         found: Evaluations; the first that knows the scores of single images ranks them.
+        each: Images of a group.
     """
     ranking = next((one for one in found if any(not math.isnan(value) for value in one.images.values())), None)
     split = ranking.report.split if ranking else _split_with_maps(run, card)
@@ -58,20 +75,36 @@ def examples_of(run: Path, root: Path, card: Card, found: Sequence[Evaluated]) -
         return None
     records = {record.id: record for record in list_records(card, root, split)}
     if ranking is None:
-        chosen = {"": [(name, math.nan) for name in _spread([*records], 3 * EACH)]}
+        chosen = {"": [(name, math.nan) for name in _spread([*records], 3 * each)]}
         note = f"Images of '{split}', spread over the split: there is no score of single images to rank them by."
     else:
         known = [(name, value) for name, value in ranking.images.items() if name in records]
-        chosen = best_median_worst(known, EACH)
+        chosen = best_median_worst(known, each)
         what = WHAT.get(ranking.report.what or "", "predictions").lower()
         note = (
             f"Images of '{split}' with the best, median and worst mIoU of the {what}, each by itself "
             f"(protocol {ranking.report.protocol}, gate {ranking.report.gate})."
         )
-    painter = _Painter(run, card, split)
-    drawn = {title: [painter.example(records[name], value) for name, value in each] for title, each in chosen.items()}
+    groups = {title: [(records[name], value) for name, value in pairs] for title, pairs in chosen.items()}
+    return Choice(split, groups, note)
+
+
+def examples_of(run: Path, root: Path, card: Card, found: Sequence[Evaluated]) -> Chosen | None:
+    """Choose images of one split, and draw their layers; None where there is nothing to draw yet.
+
+    Args:
+        run: Folder of the run.
+        root: The data as its publisher lays it out.
+        card: Of the data set.
+        found: Evaluations that may rank the images.
+    """
+    choice = choose_images(run, root, card, found)
+    if choice is None:
+        return None
+    painter = _Painter(Layers(run, card, choice.split))
+    drawn = {title: [painter.example(*one) for one in each] for title, each in choice.groups.items()}
     groups = [ExampleGroup(title, tuple(one for one in each if one)) for title, each in drawn.items()]
-    return Chosen(tuple(group for group in groups if group.examples), note, tuple(painter.problems))
+    return Chosen(tuple(group for group in groups if group.examples), choice.note, tuple(painter.layers.problems))
 
 
 def best_median_worst(scores: Ranked, each: int) -> dict[str, list[tuple[str, float]]]:
@@ -94,8 +127,8 @@ def best_median_worst(scores: Ranked, each: int) -> dict[str, list[tuple[str, fl
 
 
 @dataclass
-class _Painter:
-    """Draws what there is of an image.
+class Layers:
+    """Reads what a run has of the images of one split.
 
     Attributes:
         problems: What should be there and is not, once each.
@@ -108,53 +141,42 @@ class _Painter:
 
     def __post_init__(self) -> None:
         folder = self.run / "cams" / self.split
-        self.maps = MapReader(folder) if (folder / INDEX).is_file() else None
-        self.masks = _folder(self.run / "masks", self.split)
-        self.predictions = _folder(self.run / "seg", self.split)
-        for name, there in ((MAP, self.maps), (PSEUDO, self.masks), (PREDICTION, self.predictions)):
+        self._maps = MapReader(folder) if (folder / INDEX).is_file() else None
+        self._masks = _folder(self.run / "masks", self.split)
+        self._predictions = _folder(self.run / "seg", self.split)
+        for name, there in ((MAP, self._maps), (PSEUDO, self._masks), (PREDICTION, self._predictions)):
             if there is None:
                 self.problems[f"There is no {name.lower()} of the images of '{self.split}'."] = None
 
-    def example(self, record: Record, score: float) -> Example | None:
-        """One image in all layers that it has; None where the image itself cannot be read."""
-        pixels = self._try(record.image.pixels)
-        if pixels is None:
-            return None
-        picture = small(pixels)
-        truth = self._try(lambda: truth_of(self.card, record)) if record.mask is not None else None
-        found: Mapping[str, U8 | None] = {
-            IMAGE: picture,
-            MAP: self._try(lambda: self._map(record.id, picture)),
-            PSEUDO: self._mask(self.masks, record.id, picture),
-            PREDICTION: self._mask(self.predictions, record.id, picture),
-            TRUTH: None if truth is None else self._painted(picture, truth),
-        }
-        layers = tuple(
-            Layer(name, jpeg_address(drawn, SIDE), _alt(name, record.id))
-            for name, drawn in found.items()
-            if drawn is not None
-        )
-        present = record.present if record.present is not None or truth is None else classes_in(self.card, truth)
-        said = [] if math.isnan(score) else [f"mIoU {percent(score)} %"]
-        said += [", ".join(self.card.classes[index].title for index in present)] if present else []
-        return Example(record.id, " · ".join(said), (picture.shape[1], picture.shape[0]), layers)
+    def image(self, record: Record) -> U8 | None:
+        """Pixels (H W 3)."""
+        return self._try(record.image.pixels)
 
-    def _map(self, image: str, picture: U8) -> U8 | None:
-        if self.maps is None or image not in self.maps:
-            return None
-        stored = self.maps[image]
-        return painted_maps(picture, stored.maps, stored.classes, self.card.palette)
+    def truth(self, record: Record) -> U8 | None:
+        """True label indices (H W)."""
+        return None if record.mask is None else self._try(lambda: truth_of(self.card, record))
 
-    def _mask(self, folder: Path | None, image: str, picture: U8) -> U8 | None:
+    def maps(self, record: Record) -> ImageMaps | None:
+        """Activation maps."""
+        stored = self._maps
+        return self._try(lambda: stored[record.id]) if stored is not None and record.id in stored else None
+
+    def pseudo_mask(self, record: Record) -> U8 | None:
+        """Label indices (H W) of the pseudo mask."""
+        return self._labels(self._masks, record.id)
+
+    def prediction(self, record: Record) -> U8 | None:
+        """Label indices (H W) that the segmenter predicted."""
+        return self._labels(self._predictions, record.id)
+
+    def _labels(self, folder: Path | None, image: str) -> U8 | None:
         """A label map, or class scores, as this package writes them."""
-        for path in (folder / f"{image}.png", folder / f"{image}.npz") if folder else ():
-            if path.is_file():
-                read = self._labels if path.suffix == ".png" else self._highest
-                return self._try(lambda: self._painted(picture, read(path)))  # noqa: B023 - called at once
-        return None
-
-    def _labels(self, path: Path) -> U8:
-        return self.card.decode(read_mask(path), path)
+        if folder is None:
+            return None
+        png, npz = folder / f"{image}.png", folder / f"{image}.npz"
+        if png.is_file():
+            return self._try(lambda: self.card.decode(read_mask(png), png))
+        return self._try(lambda: self._highest(npz)) if npz.is_file() else None
 
     def _highest(self, path: Path) -> U8:
         """Label indices of the highest scores; names that are not on the card are background."""
@@ -164,17 +186,52 @@ class _Painter:
         labels: U8 = np.asarray(indices, np.uint8)[found.scores.argmax(axis=0)]
         return labels
 
-    def _painted(self, picture: U8, labels: U8) -> U8:
-        unpainted = range(len(self.card.classes), 256) if self.card.domain == "natural" else (255,)
-        return painted_labels(picture, labels, self.card.palette, unpainted)
-
-    def _try(self, make: Callable[[], U8 | None]) -> U8 | None:
-        """A layer, or none where its file is damaged, which is noted."""
+    def _try(self, read: Callable[[], T]) -> T | None:
+        """What was read, or None where its file is damaged, which is noted."""
         try:
-            return make()
+            return read()
         except QaclimsError as error:
             self.problems[str(error)] = None
             return None
+
+
+@dataclass(frozen=True)
+class _Painter:
+    """Draws the layers of an image for a page."""
+
+    layers: Layers
+
+    def example(self, record: Record, score: float) -> Example | None:
+        """One image in all layers that it has; None where the image itself cannot be read."""
+        pixels = self.layers.image(record)
+        if pixels is None:
+            return None
+        picture, truth = small(pixels), self.layers.truth(record)
+        drawn = {
+            IMAGE: picture,
+            MAP: self._map(self.layers.maps(record), picture),
+            PSEUDO: self._painted(self.layers.pseudo_mask(record), picture),
+            PREDICTION: self._painted(self.layers.prediction(record), picture),
+            TRUTH: self._painted(truth, picture),
+        }
+        layers = tuple(
+            Layer(name, jpeg_address(layer, SIDE), _alt(name, record.id))
+            for name, layer in drawn.items()
+            if layer is not None
+        )
+        card = self.layers.card
+        present = record.present if record.present is not None or truth is None else classes_in(card, truth)
+        said = [] if math.isnan(score) else [f"mIoU {percent(score)} %"]
+        said += [", ".join(card.classes[index].title for index in present)] if present else []
+        return Example(record.id, " · ".join(said), (picture.shape[1], picture.shape[0]), layers)
+
+    def _map(self, stored: ImageMaps | None, picture: U8) -> U8 | None:
+        return None if stored is None else painted_maps(picture, stored.maps, stored.classes, self.layers.card.palette)
+
+    def _painted(self, labels: U8 | None, picture: U8) -> U8 | None:
+        card = self.layers.card
+        unpainted = range(len(card.classes), 256) if card.domain == "natural" else (255,)
+        return None if labels is None else painted_labels(picture, labels, card.palette, unpainted)
 
 
 def _alt(layer: str, image: str) -> str:

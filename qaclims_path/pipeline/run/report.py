@@ -21,10 +21,11 @@ from qaclims_path.language.corpus import printable
 from qaclims_path.pipeline.corpus.options import config_path
 from qaclims_path.pipeline.corpus.show import part_of, pictures_of, provenance_of, show_corpus
 from qaclims_path.pipeline.run.examples import Chosen, examples_of
+from qaclims_path.pipeline.run.figures import draw_figures
 from qaclims_path.pipeline.run.stages import STAGES, read_records
 from qaclims_path.report.corpus import Part
 from qaclims_path.report.pages import jpeg_address
-from qaclims_path.report.run.curves import read_trainings
+from qaclims_path.report.run.curves import read_logs, training_of
 from qaclims_path.report.run.evaluations import Evaluated, read_evaluations
 from qaclims_path.report.run.page import Facts, Legend, PlainTable, RunPage, Slide, StageShown, run_page
 from qaclims_path.report.run.scored import scored
@@ -52,6 +53,7 @@ EMPTY = {
     "training": "No training has logged anything yet: `qaclims train cam` begins.",
     "corpus": "No language was asked: this run has no corpus. `qaclims corpus build` makes one.",
     "slides": f"No slide was segmented into this run: `qaclims segment` writes them to its folder `{SLIDES}`.",
+    "figures": "There are no scores, trainings or masks to draw yet.",
     "stages": f"{STAGES} is not there: `qaclims run` writes it, single commands do not.",
     "environment": f"{ENVIRONMENT} is not there yet.",
 }
@@ -68,6 +70,7 @@ class ReportMade:
         evaluations: Shown, as what, split, protocol and gate.
         images: Shown in layers.
         missing: Why a section is empty, by section.
+        figures: Files of the figures for a paper.
     """
 
     page: str
@@ -75,15 +78,19 @@ class ReportMade:
     evaluations: tuple[tuple[str, str, str, str], ...]
     images: int
     missing: dict[str, str]
+    figures: tuple[str, ...] = ()
 
 
-def write_run_report(run: Path, root: Path | None = None, *, corpus: Path | None = None) -> ReportMade:
+def write_run_report(
+    run: Path, root: Path | None = None, *, corpus: Path | None = None, figures: bool = False
+) -> ReportMade:
     """Write `report.html` into the folder of a run; what is not there yet is left out, and the page says so.
 
     Args:
         run: Folder of the run.
         root: The data as its publisher lays it out, for the pictures.
         corpus: Answers that were made before; it is noted in the run where they lie. None takes what the run has.
+        figures: Also draw figures for a paper, into the folder `figures` of the run.
 
     Example:
         >>> write_run_report(Path("runs/bcss"), Path("BCSS-WSSS")).missing  # doctest: +SKIP
@@ -93,6 +100,7 @@ def write_run_report(run: Path, root: Path | None = None, *, corpus: Path | None
     if corpus is not None:
         write_bytes(run / ELSEWHERE, os.fsencode(corpus.absolute()))
     page = _gathered(run, root)
+    drawn = _figures(run, root) if figures else ()
     html = run_page(page)
     write_text(run / PAGE, html)
     reports = [one.report for one in page.scored]
@@ -101,7 +109,8 @@ def write_run_report(run: Path, root: Path | None = None, *, corpus: Path | None
         kilobytes=round(len(html.encode()) / 1000, 1),
         evaluations=tuple((each.what or "", each.split, each.protocol, each.gate) for each in reports),
         images=sum(len(group.examples) for group in page.examples),
-        missing=dict(page.missing),
+        missing=dict(page.missing) | ({"figures": EMPTY["figures"]} if figures and not drawn else {}),
+        figures=tuple(map(str, drawn)),
     )
 
 
@@ -112,6 +121,16 @@ def _check(run: Path) -> None:
         (run / name).exists() for name in (CONFIG, STAGES, "metrics.json", CORPUS, "cam", "cams", "masks", "seg")
     ):
         raise UsageError(f"{run} holds nothing of a run. Give the folder that `qaclims run --out` writes.")
+
+
+def _figures(run: Path, root: Path | None) -> tuple[Path, ...]:
+    """Draw the figures; what is damaged is told by the page, and left out of them."""
+    gather = _Gatherer()
+    config = gather("config", lambda: _config(run), "") or {}
+    card = gather("card", lambda: _card(config), "")
+    found = gather("scores", lambda: read_evaluations(run), "") or ()
+    logs = gather("training", lambda: read_logs(run), "") or ()
+    return draw_figures(run, root, card, found, logs)
 
 
 class _Gatherer:
@@ -140,6 +159,7 @@ def _gathered(run: Path, root: Path | None) -> RunPage:
     chosen = gather("examples", lambda: _examples(run, root, card, found), EMPTY["examples"])
     if chosen and chosen.problems:
         gather.missing["examples"] = " ".join(chosen.problems)
+    logs = gather("training", lambda: read_logs(run), EMPTY["training"]) or ()
     colors = {info.name: info.color for info in card.classes} if card else {}
     language = gather("corpus", lambda: _corpus(run, root, card), EMPTY["corpus"])
     return RunPage(
@@ -150,7 +170,7 @@ def _gathered(run: Path, root: Path | None) -> RunPage:
         examples=chosen.groups if chosen else (),
         examples_note=chosen.note if chosen else "",
         legend=_legend(card),
-        trainings=gather("training", lambda: read_trainings(run, colors), EMPTY["training"]) or (),
+        trainings=tuple(training_of(log, colors) for log in logs),
         corpus=language.parts if language else (),
         corpus_made=language.made if language else (),
         slides=gather("slides", lambda: _slides(run / SLIDES), EMPTY["slides"]) or (),

@@ -11,7 +11,7 @@ from qaclims_path.report.run.charts import Chart, Point, Series, line_chart
 
 LOG = "log.csv"
 EPOCH = "epoch/"
-PLACE, SPEED = ("step", "epoch"), "images_per_s"
+POSITION, SPEED = ("step", "epoch"), "images_per_s"
 CONTROLS = ("lr", "grad_norm")
 OPEN = 8  # charts of a group that are shown at once
 TITLES = {
@@ -51,34 +51,44 @@ class Training:
     groups: tuple[Group, ...]
 
 
-def read_trainings(run: Path, colors: Mapping[str, Color]) -> tuple[Training, ...]:
-    """The curves of all trainings below a run, in the order in which they are made.
+@dataclass(frozen=True)
+class Log:
+    """The table that one training wrote: its title, and a row per logged step or epoch."""
 
-    Args:
-        run: Folder of the run.
-        colors: Of the classes, by name.
-    """
-    found = {_place(path, run): path for path in sorted(run.rglob(LOG))}
+    title: str
+    rows: Sequence[Mapping[str, str]]
+
+    def points(self, name: str) -> list[Point]:
+        """Step and value wherever a column has a value."""
+        return [(_number(row["step"]), _number(row[name])) for row in self.rows if row.get(name)]
+
+
+def read_logs(run: Path) -> tuple[Log, ...]:
+    """Read the tables of all trainings below the folder of a run, in the order of the trainings, without empty ones."""
+    found = {_folder_of(path, run): path for path in sorted(run.rglob(LOG))}
     order = [*TITLES]
     names = sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
-    trainings = (read_training(found[name], TITLES.get(name, name), colors) for name in names)
-    return tuple(each for each in trainings if each is not None)
+    logs = (Log(TITLES.get(name, name), tuple(read_csv(found[name], POSITION))) for name in names)
+    return tuple(log for log in logs if log.rows)
 
 
-def read_training(path: Path, title: str, colors: Mapping[str, Color]) -> Training | None:
-    """The curves of one table; None where nothing is logged yet."""
-    rows = list(read_csv(path, PLACE))
-    if not rows:
-        return None
-    names = [name for name in rows[0] if name not in (*PLACE, SPEED) and not name.startswith(EPOCH)]
-    names += [name for each in rows[0] if each.startswith(EPOCH) and (name := each[len(EPOCH) :]) not in names]
-    speeds = [y for _, y in _points(rows, SPEED) if math.isfinite(y)]
+def training_of(log: Log, colors: Mapping[str, Color]) -> Training:
+    """Draw the curves of one training.
+
+    Args:
+        log: Its table.
+        colors: Of the classes, by name.
+    """
+    first, last = log.rows[0], log.rows[-1]
+    names = [name for name in first if name not in (*POSITION, SPEED) and not name.startswith(EPOCH)]
+    names += [name for each in first if each.startswith(EPOCH) and (name := each[len(EPOCH) :]) not in names]
+    speeds = [y for _, y in log.points(SPEED) if math.isfinite(y)]
     return Training(
-        title=title,
-        epochs=int(_number(rows[-1]["epoch"])),
-        steps=int(_number(rows[-1]["step"])),
+        title=log.title,
+        epochs=int(_number(last["epoch"])),
+        steps=int(_number(last["step"])),
         speed=statistics.median(speeds) if speeds else None,
-        groups=_groups({name: chart for name in names if (chart := _chart(rows, name, colors)) is not None}),
+        groups=_groups({name: chart for name in names if (chart := _chart(log, name, colors)) is not None}),
     )
 
 
@@ -93,17 +103,12 @@ def _groups(charts: Mapping[str, Chart]) -> tuple[Group, ...]:
     return tuple(Group(name.replace("_", " "), tuple(each)) for name, each in groups.items() if each)
 
 
-def _chart(rows: Sequence[Mapping[str, str]], name: str, colors: Mapping[str, Color]) -> Chart | None:
-    """Steps as a faint line below the means of epochs; either alone is the line to look at."""
-    steps, means = _points(rows, name), _points(rows, EPOCH + name)
+def _chart(log: Log, name: str, colors: Mapping[str, Color]) -> Chart | None:
+    """Draw steps as a faint line below the means of epochs; where only one of the two exists, as the main line."""
+    steps, means = log.points(name), log.points(EPOCH + name)
     last = name.rpartition("/")[2]
     series = [Series(steps, "faint"), Series(means)] if len(means) > 1 else [Series(steps or means)]
     return line_chart(last if last in colors else last.replace("_", " "), series, color=colors.get(last))
-
-
-def _points(rows: Sequence[Mapping[str, str]], name: str) -> list[Point]:
-    """Step and value wherever there is a value."""
-    return [(_number(row["step"]), _number(row[name])) for row in rows if row.get(name)]
 
 
 def _number(text: str) -> float:
@@ -113,7 +118,7 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _place(path: Path, run: Path) -> str:
-    """What a table is of: its folder in the run, without the `training` that some stages put theirs into."""
+def _folder_of(path: Path, run: Path) -> str:
+    """Folder of a table in the run, without the `training` that some stages put theirs into."""
     parts = path.parent.relative_to(run).parts
     return "/".join(parts[:-1] if len(parts) > 1 and parts[-1] == "training" else parts) or "run"
