@@ -45,23 +45,21 @@ def cams(
 
     Example: `qaclims cams runs/cam --split train --root BCSS-WSSS --overlays 20`
     """
-    from qaclims_path.cli.views.console import console, print_json
+    from qaclims_path.cli.views.split import cams_tables, show_split
+    from qaclims_path.data.cards import card_of
+    from qaclims_path.data.split import open_split
     from qaclims_path.pipeline.cam.maps import MapOptions, make_cams
+    from qaclims_path.pipeline.cam.overlays import draw_overlays
+    from qaclims_path.pipeline.evaluation.stages import score_cams
 
     options = MapOptions(
-        classes=classes.value,
-        scales=scales_of(scales),
-        precision=precision.value,
-        batch=batch,
-        device=device,
-        protocol=protocol,
+        classes=classes.value, scales=scales_of(scales), precision=precision.value, batch=batch, device=device
     )
-    report = make_cams(run, split, root, dataset=dataset, out=out, options=options, overlays=overlays, score=score)
-    if as_json:
-        print_json(report.as_json())
-    else:
-        from qaclims_path.cli.views.split import cams_tables
-
-        console().print(*cams_tables(report), sep="\n\n")
+    images = open_split(card_of(run, dataset), root, split, protocol)
+    report = make_cams(run, images, options, out=out)
+    if overlays:
+        draw_overlays(Path(report.folder), images, overlays)
+    scores = score_cams(Path(report.folder), images) if score else None
+    show_split(report, scores, cams_tables, as_json=as_json)
     if report.failed:
         raise typer.Exit(FINISHED_WITH_FAILURES)

@@ -60,9 +60,10 @@ def masks(
 
     Example: `qaclims masks runs/cam --split train --root BCSS-WSSS --refiner par`
     """
-    from qaclims_path.cli.views.console import console, print_json
+    from qaclims_path.cli.views.split import masks_tables, show_split
     from qaclims_path.config import parse
-    from qaclims_path.pipeline.masks.make import make_masks
+    from qaclims_path.pipeline.evaluation.stages import score_masks
+    from qaclims_path.pipeline.masks.make import make_masks, split_of_maps
     from qaclims_path.pipeline.masks.options import MaskOptions
 
     given = {
@@ -76,24 +77,10 @@ def masks(
         "glass": glass.value,
         "batch": batch,
     }
-    report = make_masks(
-        run,
-        split,
-        root,
-        dataset=dataset,
-        maps=maps,
-        out=out,
-        options=parse(MaskOptions, given, "options"),
-        protocol=protocol,
-        device=device,
-        threads=threads,
-        score=score,
-    )
-    if as_json:
-        print_json(report.as_json())
-    else:
-        from qaclims_path.cli.views.split import masks_tables
-
-        console().print(*masks_tables(report), sep="\n\n")
+    options = parse(MaskOptions, given, "options")
+    images = split_of_maps(run, root, split, dataset=dataset, protocol=protocol, maps=maps)
+    report = make_masks(run, images, options, maps=maps, out=out, device=device, threads=threads)
+    scores = score_masks(Path(report.folder), images) if score else None
+    show_split(report, scores, masks_tables, as_json=as_json)
     if report.failed:
         raise typer.Exit(FINISHED_WITH_FAILURES)

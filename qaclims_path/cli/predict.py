@@ -43,8 +43,10 @@ def predict(
 
     Example: `qaclims predict runs/cam --split test --root BCSS-WSSS --flip`
     """
-    from qaclims_path.cli.views.console import print_json, print_parts
-    from qaclims_path.pipeline.segmenter.predict import PredictOptions, predict_seg
+    from qaclims_path.cli.views.split import predict_tables, show_split
+    from qaclims_path.pipeline.evaluation.stages import score_labels
+    from qaclims_path.pipeline.segmenter.predict import PredictOptions, split_of_segmenter
+    from qaclims_path.pipeline.segmenter.predict import predict as label
 
     options = PredictOptions(
         write=write.value,
@@ -55,12 +57,9 @@ def predict(
         batch=batch,
         device=device,
     )
-    report = predict_seg(run, split, root, dataset=dataset, out=out, options=options, protocol=protocol, score=score)
-    if as_json:
-        print_json(report.as_json())
-    else:
-        from qaclims_path.cli.views.split import predict_tables
-
-        print_parts(predict_tables(report))
+    images = split_of_segmenter(run, root, split, dataset=dataset, protocol=protocol)
+    report = label(run, images, options, out=out)
+    scores = score_labels(Path(report.folder), images) if score else None
+    show_split(report, scores, predict_tables, as_json=as_json)
     if report.failed:
         raise typer.Exit(FINISHED_WITH_FAILURES)

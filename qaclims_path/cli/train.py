@@ -101,6 +101,7 @@ def boundary(
     from qaclims_path.cli.views.training import boundary_table
     from qaclims_path.config import override, parse
     from qaclims_path.pipeline.masks.boundary import BoundaryOptions, train_boundary
+    from qaclims_path.pipeline.masks.make import split_of_maps
 
     options = parse(BoundaryOptions, override({"split": split}, settings or ()), "options")
     running = run_settings(
@@ -113,7 +114,8 @@ def boundary(
         loggers=logger,
         compiled=compiled,
     )
-    report = train_boundary(run, root, options, dataset=dataset, protocol=protocol, running=running, threads=threads)
+    images = split_of_maps(run, root, options.split, dataset=dataset, protocol=protocol)
+    report = train_boundary(run, images, options, running=running, threads=threads)
     if as_json:
         print_json(report)
     else:

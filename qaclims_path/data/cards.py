@@ -9,9 +9,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from qaclims_path.assets import asset_dir
-from qaclims_path.config import load_tree, parse
+from qaclims_path.config import load_tree, parse, read_yaml
 from qaclims_path.data.card import Card
-from qaclims_path.errors import NotRegistered
+from qaclims_path.errors import NotRegistered, UsageError
 from qaclims_path.registry import suggest
 
 GROUP = "qaclims_path.datasets"
@@ -35,6 +35,23 @@ def load_card(name: str | Path) -> Card:
     """
     path = _find(str(name), Path.cwd())
     return parse(Card, load_tree(path, lambda reference, file: _find(reference, file.parent)), path)
+
+
+def card_of(folder: Path, asked: str | Path | Card | None = None, otherwise: object = None) -> Card:
+    """Load the card that was asked for, else the one that the `config.yaml` in a folder names, else another.
+
+    Args:
+        folder: Folder of a run or of a segmenter.
+        asked: Name or path of a card, or a card.
+        otherwise: Name or path of the card of a folder that names none.
+    """
+    if isinstance(asked, Card):
+        return asked
+    config = folder / "config.yaml"
+    name = asked or (read_yaml(config).get("dataset") if config.is_file() else None) or otherwise
+    if not isinstance(name, (str, Path)):
+        raise UsageError(f"{config} is missing or names no `dataset`. Name the data set with --dataset.")
+    return load_card(name)
 
 
 def _find(name: str, base: Path) -> Path:

@@ -40,7 +40,7 @@ class Failed:
     why: str
 
 
-class Loader:
+class ImageLoader:
     """Opens images in threads and scales them as published, with Pillow's bicubic filter on bytes.
 
     Args:

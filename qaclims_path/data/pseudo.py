@@ -7,7 +7,8 @@ from pathlib import Path
 from qaclims_path.data.card import BACKGROUND_NAME, IGNORE, IGNORE_NAME, Card
 from qaclims_path.data.record import MaskFile, Record
 
-LABELS, TRAINING, CONFIDENCE = "labels", "training", "confidence"
+LABELS, TRAINING, CONFIDENCE = "labels", "training", "confidence"  # folders of PNG files
+SETTINGS = "masks.json"  # how they were made
 
 
 def pseudo_card(card: Card) -> Card:

@@ -49,7 +49,9 @@ def read_scores(path: Path) -> ClassScores:
         raise BadFile(f"{path} is not a readable .npz file: {error}. Write it again.") from error
     except OSError as error:
         raise BadFile(f"{path} cannot be opened: {error.strerror or error}.") from error
-    return _checked(path, scores, names, size)
+    if size is not None and (size.shape != (2,) or int(size.astype(np.int64).min()) < 1):
+        raise BadFile(f"{path}: `size` should be two whole numbers, height and width.")
+    return check_scores(path, scores, names, None if size is None else (int(size[0]), int(size[1])))
 
 
 def write_scores(
@@ -91,20 +93,27 @@ def _array(path: Path, archive: zipfile.ZipFile, name: str, kinds: str, most_byt
         return read_values(file, header)
 
 
-def _checked(
-    path: Path, scores: NDArray[np.generic], names: tuple[str, ...], size: NDArray[np.generic] | None
+def check_scores(
+    path: Path, scores: NDArray[np.generic], classes: Sequence[str], size: tuple[int, int] | None
 ) -> ClassScores:
-    if scores.ndim != 3 or len(scores) != len(names):
+    """Return class scores (K h w) as float32, or refuse them.
+
+    Args:
+        path: File or folder they come from, for messages.
+        scores: K h w.
+        classes: K names.
+        size: Height and width of the image; those of the maps when None.
+    """
+    if scores.ndim != 3 or len(scores) != len(classes):
         raise BadFile(
-            f"{path}: `scores` has the shape {scores.shape}; {len(names)} classes need ({len(names)}, height, width)."
+            f"{path}: `scores` has the shape {scores.shape}; {len(classes)} classes need "
+            f"({len(classes)}, height, width)."
         )
-    if size is not None and (size.shape != (2,) or int(size.astype(np.int64).min()) < 1):
-        raise BadFile(f"{path}: `size` should be two whole numbers, height and width.")
-    height, width = scores.shape[1:] if size is None else (int(value) for value in size.tolist())
+    height, width = size or scores.shape[1:]
     check_pixels(path, width, height)
-    if 0 in scores.shape[1:] or len(names) * height * width > MAX_SCORES:
-        raise BadFile(f"{path}: {len(names)} maps of {width} x {height} pixels cannot be scored in one piece.")
+    if 0 in scores.shape[1:] or len(classes) * height * width > MAX_SCORES:
+        raise BadFile(f"{path}: {len(classes)} maps of {width} x {height} pixels cannot be scored in one piece.")
     values = scores.astype(np.float32)
     if not np.isfinite(values).all():
         raise BadFile(f"{path}: `scores` holds NaN or infinite values.")
-    return ClassScores(values, names, (height, width))
+    return ClassScores(values, tuple(classes), (height, width))

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from qaclims_path.compute.cams import SCALES, by_own_maximum, merge_scales
 from qaclims_path.data.cards import load_card
-from qaclims_path.data.loading import Loaded, Loader
+from qaclims_path.data.loading import ImageLoader, Loaded
 from qaclims_path.data.phantoms.layout import BACKGROUND
 from qaclims_path.data.phantoms.tiles import phantom_tiles
 from qaclims_path.data.record import ImageFile, Record
@@ -137,7 +137,7 @@ def ours(tiles: Tiles, net: CamNet, folder: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
     maker = MapMaker(net, lambda _, present: present, SCALES, own_maximum=True)
-    made = split_maps(tiles.records, Loader(load_card("phantom"), SCALES, labels=True), maker, BATCH)
+    made = split_maps(tiles.records, ImageLoader(load_card("phantom"), SCALES, labels=True), maker, BATCH)
     stored = {each.image: each for each in made if isinstance(each, ImageMaps)}
     writer = MapWriter(folder, net.classes, {})
     writer.write(0, [stored[record.id] for record in tiles.records])
@@ -148,7 +148,7 @@ def ours(tiles: Tiles, net: CamNet, folder: Path) -> None:
 def difference(tiles: Tiles, net: CamNet, wanted: Maps) -> float:
     """Largest difference from the published maps, at stride 4 and full size, before ours are rounded to fp16."""
     worst = 0.0
-    load = Loader(load_card("phantom"), SCALES, labels=True)
+    load = ImageLoader(load_card("phantom"), SCALES, labels=True)
     for record in tiles.records:
         item = load(record)
         assert isinstance(item, Loaded)

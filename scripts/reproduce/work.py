@@ -18,6 +18,7 @@ from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import Protocol, load_protocol
 from qaclims_path.data.pseudo import LABELS
 from qaclims_path.data.record import MaskFile, Record, truth_of
+from qaclims_path.data.split import open_split
 from qaclims_path.engine.settings import RunSettings
 from qaclims_path.files.atomic import atomic_path, write_json
 from qaclims_path.models.judges import load_judge
@@ -132,7 +133,7 @@ def _labelled_maps(job: Job, card: Card, rules: Protocol) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     threshold = "cross-fitted" if rules.predict_background else "protocol"
     options = parse(MaskOptions, {"refiner": "none", "threshold": threshold}, "maps as labels")
-    make_masks(job.out, SPLIT, job.root, dataset=card, out=folder, options=options, score=False)
+    make_masks(job.out, open_split(card, job.root, SPLIT), options, out=folder)
     return folder / LABELS
 
 

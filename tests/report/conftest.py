@@ -18,14 +18,15 @@ from scipy.ndimage import gaussian_filter
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import classes_in, truth_of
+from qaclims_path.data.split import open_split
 from qaclims_path.engine.loggers import CsvLogger
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.images import read_image, write_image, write_mask
-from qaclims_path.files.maps import ImageMaps, MapReader, MapWriter
+from qaclims_path.files.maps import ImageMaps, MapWriter
 from qaclims_path.language.corpus import CorpusWriter, Entry, Said
-from qaclims_path.pipeline.cam.score import score_maps
 from qaclims_path.pipeline.datasets.fake import make_fake
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
+from qaclims_path.pipeline.evaluation.stages import score_cams
 from qaclims_path.pipeline.run.stages import Stage, execute, plan
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -81,8 +82,7 @@ def write_run(place: Path, images: int = 9) -> tuple[Path, Path]:
 
     def cams() -> None:
         write_cams(run, card, records, rng)
-        with MapReader(run / "cams" / SPLIT) as reader:
-            score_maps(reader, card, root, SPLIT, rules, run / "cams" / SPLIT / "scores")
+        score_cams(run / "cams" / SPLIT, open_split(card, root, SPLIT))
 
     def masks() -> None:
         folder = run / "masks" / SPLIT
@@ -103,9 +103,6 @@ def write_run(place: Path, images: int = 9) -> tuple[Path, Path]:
         )
         write_json(run / "metrics.json", [json.loads((folder / "metrics.json").read_text())[0] for folder in folders])
 
-    from qaclims_path.data.protocol import load_protocol
-
-    rules = load_protocol(PROTOCOL)
     does = {"corpus": lambda: write_corpus(run / "corpus.jsonl", card, list_records(card, root, "train"))}
     does |= {"cam": cam, "cams": cams, "masks": masks, "seg": seg, "evaluate": evaluated}
     names = list(does)

@@ -1,18 +1,32 @@
-"""How the commands that go through a split show what they made."""
+"""Tables of the commands that go through a split."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from qaclims_path.cli.views.console import facts
+from qaclims_path.cli.views.console import facts, print_json, print_parts
 from qaclims_path.report.scores import score_tables
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import RenderableType
 
     from qaclims_path.pipeline.cam.maps import CamsReport
     from qaclims_path.pipeline.masks.make import MasksReport
     from qaclims_path.pipeline.segmenter.predict import PredictReport
+    from qaclims_path.report.evaluation import EvaluationReport
 
 SHOWN = 5
+R = TypeVar("R", "CamsReport", "MasksReport", "PredictReport")
+
+
+def show_split(
+    report: R, scores: "EvaluationReport | None", tables: "Callable[[R], list[RenderableType]]", *, as_json: bool
+) -> None:
+    """Print the report of a stage and its scores, as tables or as JSON."""
+    if as_json:
+        print_json({**report.as_json(), "scores": scores.as_json() if scores else None})
+    else:
+        print_parts([*tables(report), *(score_tables(scores) if scores else ())])
 
 
 def split_parts(
@@ -22,7 +36,7 @@ def split_parts(
     place: dict[str, str],
     notes: tuple[str, ...] = (),
 ) -> "list[RenderableType]":
-    """What was made, with rows of its own and where it lies, what failed, and the scores."""
+    """Facts about the result of a stage, and what failed."""
     from rich.text import Text
 
     new = report.images - report.kept
@@ -34,16 +48,16 @@ def split_parts(
         some = [f"  {name}: {why}" for name, why in list(report.failed.items())[:SHOWN]]
         more = [f"  and {len(report.failed) - SHOWN} more in index.json"] if len(report.failed) > SHOWN else []
         shown.append(Text("\n".join([f"{len(report.failed)} images have no {made}:", *some, *more])))
-    return shown + (list(score_tables(report.scores)) if report.scores else [])
+    return shown
 
 
 def predict_tables(report: "PredictReport") -> "list[RenderableType]":
-    """What was labelled, what failed, and the scores."""
+    """Facts about predicted labels, and what failed."""
     return split_parts(report, "labels", {"precision": report.precision}, {"folder": report.folder}, report.notes)
 
 
 def cams_tables(report: "CamsReport") -> "list[RenderableType]":
-    """What was made, what failed, and the scores."""
+    """Facts about maps, and what failed."""
     rows = {
         "classes": {"oracle": "present (gate oracle)", "predicted": "predicted (gate predicted)"}.get(
             report.gate, "all (gate none)"
@@ -55,7 +69,7 @@ def cams_tables(report: "CamsReport") -> "list[RenderableType]":
 
 
 def masks_tables(report: "MasksReport") -> "list[RenderableType]":
-    """What was made, what failed, and the scores."""
+    """Facts about masks, and what failed."""
     rows = {
         "refiner": report.refiner,
         "maps of": {"oracle": "present classes (gate oracle)", "predicted": "predicted classes (gate predicted)"}.get(

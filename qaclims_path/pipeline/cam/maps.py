@@ -1,8 +1,8 @@
-"""Making the maps of a split with a trained network: several scales and flips, stored small, resumed when stopped."""
+"""Maps of a split from a trained network: several scales and mirror images, resumable, stored as fp16."""
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +13,10 @@ from numpy.typing import NDArray
 from qaclims_path.compute.cams import SCALES, STRIDE
 from qaclims_path.compute.devices import Precision, device_of, precision_of
 from qaclims_path.compute.gates import allowed_classes
-from qaclims_path.config import read_yaml
-from qaclims_path.data.card import Card
-from qaclims_path.data.cards import load_card
-from qaclims_path.data.listing import list_records
-from qaclims_path.data.loading import Failed, Loader
-from qaclims_path.data.protocol import GateKind, Protocol, load_protocol
+from qaclims_path.data.loading import Failed, ImageLoader
+from qaclims_path.data.protocol import GateKind, Protocol
 from qaclims_path.data.record import Record
+from qaclims_path.data.split import SplitData
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import UsageError
 from qaclims_path.files.digest import digest_of, digest_of_file
@@ -30,10 +27,8 @@ from qaclims_path.files.tables import write_csv
 from qaclims_path.models.camnet import WEIGHTS, CamNet, network_folder
 from qaclims_path.models.inference import for_inference
 from qaclims_path.pipeline.cam.multiscale import Choose, MapMaker, split_maps
-from qaclims_path.pipeline.cam.score import draw_overlays, score_maps
-from qaclims_path.report.evaluation import EvaluationReport
 
-SHARD = 64  # images to a file; also what is lost at most when a process is stopped
+SHARD = 64  # images to a file; a process that is stopped loses no more
 PREDICTIONS = "predictions.csv"
 LESS = "Lower --batch, leave out the largest of --scales, or cut the images into tiles; what is finished is kept."
 GATES: dict[str, GateKind] = {"present": "oracle", "predicted": "predicted", "all": "none"}
@@ -47,11 +42,10 @@ class MapOptions:
     Attributes:
         classes: Which classes get a map: those of the image-level label, those that the network's own image-level
             prediction lets through, or all.
-        scales: Factors at which an image is looked at, with its mirror image.
-        precision: `auto` takes what the hardware is fastest at.
+        scales: Factors by which each image and its mirror image are scaled.
+        precision: Numeric precision; `auto` takes the fastest of the device.
         batch: Images of 224 px at a time; of larger ones fewer.
         device: `auto`, `cpu`, `cuda`, ...
-        protocol: Whose threshold the predicted classes pass, and that scores; the card's first when None.
     """
 
     classes: Classes = "present"
@@ -59,23 +53,22 @@ class MapOptions:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     batch: int = 16
     device: str = "auto"
-    protocol: str | None = None
 
 
 @dataclass(frozen=True)
 class CamsReport:
-    """What was made.
+    """Maps that were made.
 
     Attributes:
-        folder: Of the maps.
+        folder: Where they are stored.
         gate: Which classes they hold, as tables name it.
-        images: With maps.
-        kept: Of these, made by an earlier, interrupted command.
-        failed: Why images have no maps, by name.
-        precision: Of the backbone.
-        seconds: Spent on new ones.
-        megabytes: On disk.
-        scores: Against the masks, where the split has them.
+        images: Images with maps.
+        kept: Images whose maps an earlier, interrupted command has made.
+        failed: Reason for each image without maps, by name.
+        precision: Numeric precision of the network.
+        scales: Factors by which images were scaled.
+        seconds: Time spent on new maps.
+        megabytes: Size on disk.
     """
 
     folder: str
@@ -89,92 +82,67 @@ class CamsReport:
     scales: tuple[float, ...]
     seconds: float
     megabytes: float
-    scores: EvaluationReport | None
 
     def as_json(self) -> dict[str, Any]:
-        """Everything as JSON can hold it."""
-        plain = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "scores"}
-        return {**plain, "scores": self.scores.as_json() if self.scores else None}
+        """Plain values that JSON can hold."""
+        return dict(self.__dict__)
 
 
 def make_cams(
-    run: Path,
-    split: str,
-    root: Path,
-    *,
-    dataset: str | Path | None = None,
-    out: Path | None = None,
-    options: MapOptions = MapOptions(),
-    overlays: int = 0,
-    score: bool = True,
+    run: Path, split: SplitData, options: MapOptions = MapOptions(), *, out: Path | None = None
 ) -> CamsReport:
-    """Make the maps of every image of a split, and score them where the split shows its masks.
+    """Make the maps of every image of a split.
 
     Args:
         run: Folder of a training, with its network in `cam/`.
-        split: Of the data set.
-        root: The data as its publisher lays it out.
-        dataset: Name or path of a card; that of the run when None.
-        out: Where to write; `cams/<split>` in the run when None.
+        split: Images; the protocol gives the threshold of predicted classes.
         options: How maps are made.
-        overlays: Images to draw, spread over the split.
-        score: Whether to compare with masks, where the split has them.
+        out: Where to write; `cams/<split>` in the run when None.
 
     Example:
-        >>> make_cams(Path("run"), "train", Path("BCSS-WSSS")).megabytes  # doctest: +SKIP
+        >>> make_cams(Path("run"), open_split("bcss-wsss", "BCSS-WSSS", "train")).megabytes  # doctest: +SKIP
         312.4
     """
     start = time.perf_counter()
-    card = load_card(dataset or _dataset_of(run))
-    rules = load_protocol(options.protocol or card.protocols[0])
-    records = list_records(card, root, split)
     device = device_of(options.device)
     precision = precision_of(options.precision, device)
-    net = for_inference(CamNet.load(run, classes=card.names), device, precision)
-    folder = out or run / "cams" / split
-    settings = _settings(options, card, split, rules, precision) | {
+    net = for_inference(CamNet.load(run, classes=split.card.names), device, precision)
+    folder = out or run / "cams" / split.name
+    settings = _settings(options, split, precision) | {
         "model": digest_of_file(network_folder(run) / WEIGHTS),
-        "images": digest_of("\n".join(record.id for record in records)),
+        "images": digest_of("\n".join(record.id for record in split.records)),
     }
     with locked(folder / ".lock"):
-        load = Loader(card, options.scales, labels=options.classes == "present")
-        make = MapMaker(net, _choice(options, rules), options.scales, own_maximum=options.classes != "all")
-        kept = _write(MapWriter(folder, card.names, settings), records, load, make, options.batch)
+        load = ImageLoader(split.card, options.scales, labels=options.classes == "present")
+        make = MapMaker(net, _choice(options, split.rules), options.scales, own_maximum=options.classes != "all")
+        kept = _write(MapWriter(folder, split.card.names, settings), split.records, load, make, options.batch)
         reader = MapReader(folder)
         _write_predictions(reader, folder / PREDICTIONS)
-        seconds = time.perf_counter() - start
-        if overlays:
-            draw_overlays(reader, card, records, folder / "overlays", overlays)
-        masks = score and card.split(split).supervision == "masks"
-        scores = score_maps(reader, card, root, split, rules, folder / "scores") if masks else None
     return CamsReport(
         folder=str(folder),
-        dataset=card.name,
-        split=split,
+        dataset=split.card.name,
+        split=split.name,
         gate=GATES[options.classes],
         images=len(reader),
         kept=kept,
         failed=reader.failed,
         precision=precision,
         scales=options.scales,
-        seconds=round(seconds, 2),
+        seconds=round(time.perf_counter() - start, 2),
         megabytes=round(sum(path.stat().st_size for path in folder.glob("maps-*.safetensors")) / 1e6, 3),
-        scores=scores,
     )
 
 
-def _settings(options: MapOptions, card: Card, split: str, rules: Protocol, precision: Precision) -> dict[str, Any]:
-    """All that the values depend on, beside the network and the images."""
+def _settings(options: MapOptions, split: SplitData, precision: Precision) -> dict[str, Any]:
+    """All options that the values depend on."""
     if not options.scales or min(options.scales) <= 0:
         raise UsageError("--scales needs at least one number above 0, such as 1 or 0.5,1,1.5,2.")
-    predicted = options.classes == "predicted"
+    gate = split.rules.gate if options.classes == "predicted" else None
     return {
-        "dataset": card.name,
-        "split": split,
+        "dataset": split.card.name,
+        "split": split.name,
         "gate": GATES[options.classes],
-        **(
-            {"gate_threshold": rules.gate.threshold, "gate_keeps_highest": rules.gate.keep_highest} if predicted else {}
-        ),
+        **({"gate_threshold": gate.threshold, "gate_keeps_highest": gate.keep_highest} if gate else {}),
         "values": "probability" if options.classes == "all" else "share of own maximum",
         "scales": options.scales,
         "stride": STRIDE,
@@ -183,8 +151,8 @@ def _settings(options: MapOptions, card: Card, split: str, rules: Protocol, prec
     }
 
 
-def _write(writer: MapWriter, records: Sequence[Record], load: Loader, make: MapMaker, tiles: int) -> int:
-    """Make the shards that are not there; returns how many images were there already."""
+def _write(writer: MapWriter, records: Sequence[Record], load: ImageLoader, make: MapMaker, tiles: int) -> int:
+    """Make the missing shards; return how many images had maps already."""
     writer.retry_failed()
     shards = [records[start : start + SHARD] for start in range(0, len(records), SHARD)]
     missing = [number for number in range(len(shards)) if not writer.has(number)]
@@ -201,7 +169,7 @@ def _write(writer: MapWriter, records: Sequence[Record], load: Loader, make: Map
 
 
 def _choice(options: MapOptions, rules: Protocol) -> Choose:
-    """Which classes of an image get a map."""
+    """Choose the classes of an image that get a map."""
     if options.classes == "present":
         return lambda _, present: present
     if options.classes == "all":
@@ -221,13 +189,3 @@ def _write_predictions(reader: MapReader, path: Path) -> None:
         for name, values in reader.probabilities().items()
     )
     write_csv(path, rows, ["image", *reader.classes])
-
-
-def _dataset_of(run: Path) -> str:
-    path = run / "config.yaml"
-    if not path.is_file():
-        raise UsageError(f"{run} holds no config.yaml that names its data set. Give the folder of a run, or --dataset.")
-    name = read_yaml(path).get("dataset")
-    if not isinstance(name, str):
-        raise UsageError(f"{path} names no `dataset`. Say it with --dataset.")
-    return name

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qaclims_path.compute.cams import image_probabilities, merged
-from qaclims_path.data.loading import Failed, Loaded, Loader, batches
+from qaclims_path.data.loading import Failed, ImageLoader, Loaded, batches
 from qaclims_path.data.record import Record
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.maps import ImageMaps
@@ -55,14 +55,16 @@ class MapMaker:
         return torch.cat([images, images.flip(-1)]).contiguous(memory_format=torch.channels_last)
 
 
-def split_maps(records: Sequence[Record], load: Loader, make: MapMaker, tiles: int) -> Iterator[ImageMaps | Failed]:
-    """Maps of images, or why there are none, batch by batch and therefore not in the order of the images.
+def split_maps(
+    records: Sequence[Record], load: ImageLoader, make: MapMaker, tiles: int
+) -> Iterator[ImageMaps | Failed]:
+    """Make maps batch by batch, which is not the order of the images; images that cannot be opened come last.
 
     Args:
-        records: Of the images.
+        records: Images.
         load: Opens them.
         make: Makes their maps.
-        tiles: Size of a batch.
+        tiles: Images of 224 px in a batch; of larger ones there are fewer.
     """
     failed: list[Failed] = []
 

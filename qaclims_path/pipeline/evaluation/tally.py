@@ -12,11 +12,13 @@ from qaclims_path.compute.boundary import BoundaryIoU
 from qaclims_path.compute.confusion import NO_CLASS, Confusion
 from qaclims_path.compute.scores import Scores, class_counts, dice_of, foreground_counts, iou_of, mean_of, score
 from qaclims_path.compute.sweep import Sweep
-from qaclims_path.data.card import BACKGROUND_NAME, Card
+from qaclims_path.data.card import BACKGROUND_NAME
 from qaclims_path.data.protocol import Protocol
+from qaclims_path.data.split import SplitData
 from qaclims_path.errors import BadConfig, UsageError
 from qaclims_path.files.tables import cell
 from qaclims_path.pipeline.evaluation.gates import NOT_STATED
+from qaclims_path.pipeline.evaluation.options import ScoreOptions
 from qaclims_path.pipeline.evaluation.predictions import Prediction
 from qaclims_path.registry import suggest
 from qaclims_path.report import evaluation as report
@@ -29,36 +31,26 @@ class Tally:
     """Adds up the images of a split; memory does not grow with them.
 
     Args:
-        card: Classes of the data set.
-        rules: How they are scored.
+        split: Gives classes and protocol.
+        options: Intervals and sweep.
         per_image: Gets one CSV row for every image.
         counts: Gets one CSV row for every image and class that it has: pixels that are right, in the truth, predicted.
-            Any score of any choice of images follows from them, so runs can be compared image by image.
-        replicates: Of the bootstrap; 0 for no intervals.
-        seed: Of the bootstrap.
-        sweep: Whether to score all thresholds.
+            All scores of any subset of images follow from them, so runs can be compared image by image.
     """
 
-    def __init__(
-        self,
-        card: Card,
-        rules: Protocol,
-        per_image: IO[str],
-        counts: IO[str],
-        *,
-        replicates: int,
-        seed: int,
-        sweep: bool,
-    ) -> None:
+    def __init__(self, split: SplitData, options: ScoreOptions, per_image: IO[str], counts: IO[str]) -> None:
+        card, rules = split.card, split.rules
         classes = len(card.classes)
-        self.card, self.rules = card, rules
+        self.split, self.card, self.rules, self.what = split.name, card, rules, options.what
         self.names = (*card.names, BACKGROUND_NAME) if rules.background == "score" else card.names
         self.headline = _headline(rules, self.names)
         self.images = self.missing = 0
         self.confusion = Confusion(classes)
         self.boundary = BoundaryIoU(classes, rules.boundary_width, rules.background)
-        self.bootstrap = PoissonBootstrap(len(self.names), replicates, seed) if replicates else None
-        self.sweep = Sweep(classes) if sweep else None
+        self.bootstrap = (
+            PoissonBootstrap(len(self.names), options.bootstrap, options.seed) if options.bootstrap else None
+        )
+        self.sweep = Sweep(classes) if options.sweep else None
         self._never_predicted = Confusion(classes)
         self._means = _RunningMeans()
         self._rows = csv.writer(per_image, lineterminator="\n")
@@ -100,10 +92,13 @@ class Tally:
             )
         sweep.add(prediction.scores, prediction.channels, truth)
 
-    def finish(
-        self, split: str, gate: str, what: str | None, published: tuple[report.PublishedRow, ...]
-    ) -> report.EvaluationReport:
-        """Everything found so far."""
+    def finish(self, gate: str, published: tuple[report.PublishedRow, ...]) -> report.EvaluationReport:
+        """Compute all scores.
+
+        Args:
+            gate: Name of the gate in tables.
+            published: Published results with the same protocol, gate and split.
+        """
         scores = score(self.confusion.matrix, self.rules.background, self.headline)
         ends = self.bootstrap.intervals(self.headline, LEVEL) if self.bootstrap else None
         boundary = iou_of(self.boundary.scored())
@@ -112,13 +107,13 @@ class Tally:
         best = max((row for row in rows if row.miou == row.miou), key=lambda row: row.miou, default=None)
         return report.EvaluationReport(
             dataset=self.card.name,
-            split=split,
+            split=self.split,
             protocol=self.rules.name,
             protocol_title=self.rules.title,
             gate=gate,
-            what=what,
+            what=self.what,
             images=self.images,
-            expected_images=self.card.split(split).count,
+            expected_images=self.card.split(self.split).count,
             missing=self.missing,
             mean_over=tuple(self.names[index] for index in self.headline),
             scores=_means_of(scores),

@@ -13,19 +13,17 @@ from qaclims_path.compute.refiners.affinity import boundary_loss, pairs_of
 from qaclims_path.config import Options
 from qaclims_path.data.card import Card
 from qaclims_path.data.dataset import SegmentationDataset, collate
-from qaclims_path.data.listing import list_records
-from qaclims_path.data.protocol import load_protocol
 from qaclims_path.data.pseudo import pseudo_card, pseudo_records
+from qaclims_path.data.split import SplitData
 from qaclims_path.data.transforms import augment
 from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.settings import RunSettings, TrainOptions, check_watched
 from qaclims_path.engine.task import Batch, StepInfo
 from qaclims_path.errors import UsageError
-from qaclims_path.files.maps import MapReader
 from qaclims_path.models.boundary import STRIDE, BoundaryNet
 from qaclims_path.models.camnet import CamNet, read_settings
-from qaclims_path.pipeline.masks.make import BOUNDARY, card_of, make_masks
+from qaclims_path.pipeline.masks.make import BOUNDARY, make_masks
 from qaclims_path.pipeline.masks.options import MaskOptions, protocol_threshold
 
 CAM = "cam"
@@ -105,36 +103,30 @@ class BoundaryTask:
 
 def train_boundary(
     run: Path,
-    root: Path,
+    split: SplitData,
     options: BoundaryOptions = BoundaryOptions(),  # noqa: B008 - frozen
     *,
-    dataset: str | Path | Card | None = None,
-    protocol: str | None = None,
     running: RunSettings = RunSettings(),  # noqa: B008 - frozen
     threads: int = 1,
 ) -> BoundaryReport:
-    """Train the boundary network of a run from its maps, or go on with a training that was stopped.
+    """Train the boundary network of a run from its maps, or resume a training that was stopped.
 
     Args:
         run: Folder of the run, with maps in `cams/<split>`; the network goes to `boundary`.
-        root: The data as its publisher lays it out.
-        options: How.
-        dataset: Name or path of a card, or a card; that of the run when None.
-        protocol: Which says whether there is background; the card's first when None.
+        split: The split of the options; the protocol says whether there is background.
+        options: How the network is trained.
         running: Devices, precision, workers.
         threads: Images that the dense CRF works on at once.
 
     Example:
-        >>> train_boundary(Path("run"), Path("VOC2012"), BoundaryOptions(split="train_aug")).steps  # doctest: +SKIP
+        >>> train_boundary(Path("run"), open_split("bcss-wsss", "BCSS-WSSS", "train")).steps  # doctest: +SKIP
         1983
     """
-    processes = launch(running)
-    with MapReader(run / "cams" / options.split) as reader:
-        card = card_of(run, reader, dataset)
+    processes, card = launch(running), split.card
     folder = run / BOUNDARY
     labels = folder / "labels"
-    ignored = processes.on_leader(lambda: _make_labels(run, root, labels, options, card, protocol, threads))
-    records = pseudo_records(list_records(card, root, options.split), labels)
+    ignored = processes.on_leader(lambda: _make_labels(run, split, labels, options, threads))
+    records = pseudo_records(split.records, labels)
     transform = augment(options.size, options.train.seed, tissue=card.domain == "pathology", zoom=options.zoom)
     data = SegmentationDataset(pseudo_card(card), records, transform=transform)
     task = BoundaryTask(_network(run, options, card), card.background_index, options.radius)
@@ -143,30 +135,16 @@ def train_boundary(
     return BoundaryReport(str(folder), card.name, len(data), result.steps, result.means, ignored)
 
 
-def _make_labels(
-    run: Path, root: Path, labels: Path, options: BoundaryOptions, card: Card, protocol: str | None, threads: int
-) -> float:
-    """Masks that are 255 wherever they are not sure; returns how much of an image that is."""
-    rules = load_protocol(protocol or card.protocols[0])
-    if protocol_threshold(rules, "crf") is None:
-        how = MaskOptions(refiner="crf", least=options.least, crf=options.crf)
+def _make_labels(run: Path, split: SplitData, labels: Path, options: BoundaryOptions, threads: int) -> float:
+    """Make masks that are 255 where they are uncertain; return the mean share of an image that is."""
+    if protocol_threshold(split.rules, "crf") is None:
+        sure = MaskOptions(refiner="crf", least=options.least, crf=options.crf)
     else:
-        how = MaskOptions(refiner="crf", threshold=options.band[1], band=options.band, crf=options.crf)
-    report = make_masks(
-        run,
-        options.split,
-        root,
-        dataset=card,
-        out=labels,
-        options=how,
-        protocol=rules.name,
-        device="cpu",
-        threads=threads,
-        score=False,
-    )
+        sure = MaskOptions(refiner="crf", threshold=options.band[1], band=options.band, crf=options.crf)
+    report = make_masks(run, split, sure, out=labels, device="cpu", threads=threads)
     if not report.images:
         why = next(iter(report.failed.values()), "it is empty")
-        raise UsageError(f"No image of the split '{options.split}' could be labelled: {why}")
+        raise UsageError(f"No image of the split '{split.name}' could be labelled: {why}")
     return report.ignored
 
 

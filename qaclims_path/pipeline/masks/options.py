@@ -95,7 +95,7 @@ def protocol_threshold(rules: Protocol, refiner: str) -> float | None:
     return float(brentq(lambda highest: highest - (1 - highest) ** power, 0, 1))
 
 
-def glass_of(options: MaskOptions, card: Card, rules: Protocol) -> Glass:
+def glass_rule(options: MaskOptions, card: Card, rules: Protocol) -> Glass:
     """What white glass becomes. Where background is a class to be scored, it is more than glass, and maps decide."""
     if options.glass == "keep" or card.domain != "pathology" or rules.background == "score":
         return "keep"

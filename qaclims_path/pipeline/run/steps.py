@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from qaclims_path.config import flat, settings_of
 from qaclims_path.data.cards import load_card
+from qaclims_path.data.split import SplitData, open_split
 from qaclims_path.engine.guards import Interrupted
 from qaclims_path.engine.settings import RunSettings
 from qaclims_path.errors import BadFile, QaclimsError
@@ -17,10 +18,11 @@ from qaclims_path.files.processes import wait_for
 from qaclims_path.pipeline.cam.maps import MapOptions, make_cams
 from qaclims_path.pipeline.cam.train import train_cam
 from qaclims_path.pipeline.corpus.build import build_corpus
+from qaclims_path.pipeline.evaluation.stages import score_cams, score_labels, score_masks
 from qaclims_path.pipeline.masks.boundary import train_boundary
 from qaclims_path.pipeline.masks.make import make_masks
 from qaclims_path.pipeline.run.options import RunOptions
-from qaclims_path.pipeline.segmenter.predict import PredictOptions, predict_seg
+from qaclims_path.pipeline.segmenter.predict import PredictOptions, predict
 from qaclims_path.pipeline.segmenter.train import train_seg
 
 CONFIG, CORPUS, METRICS, REPORT = "config.yaml", "corpus.jsonl", "metrics.json", "report.html"
@@ -57,6 +59,10 @@ class Run:
         """How it is scored."""
         return self.options.evaluate.protocol or load_card(self.dataset).protocols[0]
 
+    def open(self, split: str) -> SplitData:
+        """List a split of its data."""
+        return open_split(self.dataset, self.root, split, self.protocol)
+
 
 def ask(run: Run) -> None:
     """Build the corpus, of images that can be read, as the training does."""
@@ -82,13 +88,12 @@ def train_maps(run: Run) -> None:
 
 def make_maps(run: Run, split: str) -> None:
     """Make the maps of a split."""
-    how = MapOptions(
-        classes=classes_of(run, split),
-        scales=run.options.cams.scales,
-        precision=run.running.precision,
-        protocol=run.protocol,
+    options = MapOptions(
+        classes=classes_of(run, split), scales=run.options.cams.scales, precision=run.running.precision
     )
-    make_cams(run.out, split, run.root, dataset=run.dataset, options=how)
+    images = run.open(split)
+    report = make_cams(run.out, images, options)
+    score_cams(Path(report.folder), images)
 
 
 def classes_of(run: Run, split: str) -> Literal["present", "all"]:
@@ -108,28 +113,14 @@ def train_edges(run: Run) -> None:
         settings = settings_of(flat(options.model_dump(mode="json")))
         _train_elsewhere(run, "boundary", [*words, *_hardware(run.running), "--threads", str(run.threads)], settings)
     else:
-        train_boundary(
-            run.out,
-            run.root,
-            options,
-            dataset=run.dataset,
-            protocol=run.protocol,
-            running=run.running,
-            threads=run.threads,
-        )
+        train_boundary(run.out, run.open(options.split), options, running=run.running, threads=run.threads)
 
 
 def refine_maps(run: Run, split: str) -> None:
     """Turn the maps of a split into masks."""
-    make_masks(
-        run.out,
-        split,
-        run.root,
-        dataset=run.dataset,
-        options=run.options.masks,
-        protocol=run.protocol,
-        threads=run.threads,
-    )
+    images = run.open(split)
+    report = make_masks(run.out, images, run.options.masks, threads=run.threads)
+    score_masks(Path(report.folder), images)
 
 
 def train_segmenter(run: Run) -> None:
@@ -150,10 +141,12 @@ def train_segmenter(run: Run) -> None:
 def label(run: Run, split: str) -> None:
     """Label the images of a split with the segmenter."""
     section = run.options.evaluate
-    how = PredictOptions(
+    options = PredictOptions(
         scales=section.scales, flip=section.flip, window=section.window, precision=run.running.precision
     )
-    predict_seg(run.out, split, run.root, dataset=run.dataset, options=how, protocol=run.protocol)
+    images = run.open(split)
+    report = predict(run.out, images, options)
+    score_labels(Path(report.folder), images)
 
 
 def gather_scores(run: Run) -> None:

@@ -10,7 +10,8 @@ from qaclims_path.files.json_files import read_objects
 from qaclims_path.models.segmenters.bundle import write_bundle
 from qaclims_path.models.segmenters.segmenter import Segmenter, find_segmenter
 from qaclims_path.models.segmenters.spec import WEIGHTS
-from qaclims_path.pipeline.segmenter.predict import PREDICTIONS, SCORES
+from qaclims_path.pipeline.evaluation.stages import SCORES
+from qaclims_path.pipeline.segmenter.predict import PREDICTIONS
 
 Format = Literal["monai", "hub"]
 METRICS = "metrics.json"

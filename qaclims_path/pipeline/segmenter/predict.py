@@ -1,4 +1,4 @@
-"""Labelling the images of a split with a trained segmenter, resumed when stopped, ready to be scored."""
+"""Labels of the images of a split from a trained segmenter, resumable, ready to be scored."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -12,13 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from qaclims_path.compute.devices import Precision, device_of, precision_of
-from qaclims_path.config import read_yaml
 from qaclims_path.data.card import BACKGROUND_NAME, Card
-from qaclims_path.data.cards import load_card
-from qaclims_path.data.listing import list_records
-from qaclims_path.data.loading import Failed, Loaded, Loader, batches
-from qaclims_path.data.protocol import Protocol, load_protocol
+from qaclims_path.data.cards import card_of
+from qaclims_path.data.loading import Failed, ImageLoader, Loaded, batches
+from qaclims_path.data.protocol import Protocol
 from qaclims_path.data.record import Record
+from qaclims_path.data.split import SplitData, open_split
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import UsageError
 from qaclims_path.files.ahead import ahead
@@ -32,12 +31,9 @@ from qaclims_path.files.scores import write_scores
 from qaclims_path.models.segmenters.predicting import Predictor, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter, check_classes, find_segmenter
 from qaclims_path.models.segmenters.spec import WEIGHTS, SegmenterSpec, read_spec
-from qaclims_path.pipeline.evaluation.evaluate import evaluate
-from qaclims_path.pipeline.segmenter.train import CONFIG
-from qaclims_path.report.evaluation import EvaluationReport
 from qaclims_path.slides.grid import MPP_OF_1X
 
-SETTINGS, SCORES, PREDICTIONS = "predictions.json", "scores", "predictions"
+SETTINGS, PREDICTIONS = "predictions.json", "predictions"
 LESS = "Lower --batch, or look at large images through --window 512; what is finished is kept."
 SAME_SCALE = 0.05  # pixel sizes that differ by less are taken as equal
 
@@ -48,11 +44,11 @@ class PredictOptions:
 
     Attributes:
         write: `labels` are PNG files in the codes of the data set, `scores` class probabilities as `.npz`.
-        scales: Factors at which an image is looked at.
-        flip: Whether its mirror image is looked at, too.
-        window: Side of half overlapping squares in which larger images are looked at; None looks at all at once.
+        scales: Factors by which an image is scaled; probabilities are averaged over them.
+        flip: Also average over the mirror image.
+        window: Side in pixels of half overlapping squares that larger images are cut into; None takes images whole.
         stride: Pixels per cell of stored scores.
-        precision: `auto` takes what the hardware is fastest at.
+        precision: Numeric precision; `auto` takes the fastest of the device.
         batch: Images of 224 px at a time; of larger ones fewer.
         device: `auto`, `cpu`, `cuda`, ...
     """
@@ -69,17 +65,16 @@ class PredictOptions:
 
 @dataclass(frozen=True)
 class PredictReport:
-    """What was made.
+    """Predictions that were made.
 
     Attributes:
-        folder: Of the predictions.
-        images: With a prediction.
-        kept: Of these, made by an earlier, interrupted command.
-        failed: Why images have none, by name.
-        precision: Of the network.
-        seconds: Spent on new ones.
-        notes: What there is to say, such as that images were scaled to the pixel size of the model.
-        scores: Against the masks, where the split has them.
+        folder: Where they are stored.
+        images: Images with a prediction.
+        kept: Images that an earlier, interrupted command has labelled.
+        failed: Reason for each image without a prediction, by name.
+        precision: Numeric precision of the network.
+        seconds: Time spent on new predictions.
+        notes: Sentences for the user, such as that images were scaled to the pixel size of the model.
     """
 
     folder: str
@@ -91,73 +86,79 @@ class PredictReport:
     precision: Precision
     seconds: float
     notes: tuple[str, ...]
-    scores: EvaluationReport | None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
-        return {**self.__dict__, "scores": self.scores.as_json() if self.scores else None}
+        return dict(self.__dict__)
 
 
-def predict_seg(
+def split_of_segmenter(
     model: Path | str,
-    split: str,
     root: Path,
+    name: str,
     *,
     dataset: str | Path | Card | None = None,
-    out: Path | None = None,
-    options: PredictOptions = PredictOptions(),
     protocol: str | None = None,
-    score: bool = True,
+) -> SplitData:
+    """List a split of the data set that a segmenter was trained on, under the protocol of its training.
+
+    Args:
+        model: Folder of a run or of a segmenter, or its name on the hub.
+        root: The data as its publisher lays it out.
+        name: Name of the split.
+        dataset: Name or path of another card, or a card.
+        protocol: Another protocol.
+    """
+    folder = find_segmenter(model)
+    spec = read_spec(folder)
+    card = card_of(folder, dataset, spec.about.get("dataset"))
+    check_classes(spec, card.names, model)
+    trained = spec.about.get("protocol")
+    return open_split(card, root, name, protocol or (trained if trained in card.protocols else None))
+
+
+def predict(
+    model: Path | str, split: SplitData, options: PredictOptions = PredictOptions(), *, out: Path | None = None
 ) -> PredictReport:
-    """Label every image of a split, and score the labels where the split shows its masks; no gate is ever used.
+    """Label every image of a split; no gate is used.
 
     Args:
         model: Folder of a run, with its segmenter in `seg`; a segmenter's own folder; or its name on the hub.
-        split: Of the data set.
-        root: The data as its publisher lays it out.
-        dataset: Name or path of a card, or a card; that of the model when None.
+        split: Images.
+        options: How they are labelled.
         out: Where to write; `seg/predictions/<split>` in the run when None.
-        options: How.
-        protocol: How to score; the one that the model was trained for when None.
-        score: Whether to compare with masks, where the split has them.
 
     Example:
-        >>> predict_seg(Path("run"), "test", Path("BCSS-WSSS")).scores.scores.miou  # doctest: +SKIP
-        0.68
+        >>> predict(Path("run"), open_split("bcss-wsss", "BCSS-WSSS", "test")).images  # doctest: +SKIP
+        4986
     """
-    start = time.perf_counter()
-    place = find_segmenter(model)
-    spec = read_spec(place)
-    card = dataset if isinstance(dataset, Card) else load_card(dataset or _dataset_of(place, spec))
+    start, source = time.perf_counter(), find_segmenter(model)
+    spec, card, device = read_spec(source), split.card, device_of(options.device)
     check_classes(spec, card.names, model)
-    rules = _rules(spec, card, protocol)
-    records = list_records(card, root, split)
-    device = device_of(options.device)
+    _check_background(spec, split.rules)
     precision = precision_of(options.precision, device)
     factor, notes = _factor(spec, card)
-    folder = out or _place(model, place) / split
+    folder = out or _default_folder(model, source) / split.name
     with locked(folder / ".lock"):
-        begin(folder / SETTINGS, _settings(options, place, card, split, precision, factor), ".*.part.*")
-        segmenter = for_inference(Segmenter.from_pretrained(place), device, precision)
+        begin(folder / SETTINGS, _settings(options, source, split, precision, factor), ".*.part.*")
+        segmenter = for_inference(Segmenter.from_pretrained(source), device, precision)
         scales = tuple(scale * factor for scale in options.scales)
-        predict = Predictor(segmenter, scales=scales, flip=options.flip, window=options.window)
+        predictor = Predictor(segmenter, scales=scales, flip=options.flip, window=options.window)
         writer = _Writer(folder, card, spec, options)
-        todo = [record for record in records if not writer.has(record.id)]
-        failed = _write(writer, todo, predict, options.batch)
-        write_json(folder / INDEX, {"images": len(records) - len(failed), "failed": failed})
-    seconds = time.perf_counter() - start
-    scored = score and card.split(split).supervision == "masks" and len(failed) < len(records)
+        todo = [record for record in split.records if not writer.has(record.id)]
+        failed = _write(writer, todo, predictor, options.batch)
+        images = len(split.records) - len(failed)
+        write_json(folder / INDEX, {"images": images, "failed": failed})
     return PredictReport(
         folder=str(folder),
         dataset=card.name,
-        split=split,
-        images=len(records) - len(failed),
-        kept=len(records) - len(todo),
+        split=split.name,
+        images=images,
+        kept=len(split.records) - len(todo),
         failed=failed,
         precision=precision,
-        seconds=round(seconds, 2),
+        seconds=round(time.perf_counter() - start, 2),
         notes=notes,
-        scores=_scored(folder, card, root, split, rules, missing=bool(failed)) if scored else None,
     )
 
 
@@ -188,10 +189,10 @@ class _Writer:
         return self.folder / f"{image}{self.suffix}"
 
 
-def _write(writer: _Writer, records: Sequence[Record], predict: Predictor, tiles: int) -> dict[str, str]:
-    """Make the predictions that are not there; returns why images have none."""
+def _write(writer: _Writer, records: Sequence[Record], predictor: Predictor, tiles: int) -> dict[str, str]:
+    """Make the missing predictions; return the reason for each image without one."""
     failed: dict[str, str] = {}
-    load = Loader(writer.card, (1.0,), labels=False)
+    load = ImageLoader(writer.card, (1.0,), labels=False)
 
     def opened() -> Iterator[Loaded]:
         for item in track(ahead(load, records), "labelling", len(records)):
@@ -202,76 +203,49 @@ def _write(writer: _Writer, records: Sequence[Record], predict: Predictor, tiles
 
     with memory_watched(LESS, "these images"):
         for batch in batches(opened(), tiles):
-            for item, found in zip(batch, predict(np.stack([each.scales[0] for each in batch])), strict=True):
+            for item, found in zip(batch, predictor(np.stack([each.scales[0] for each in batch])), strict=True):
                 writer.write(item.image, found)
     return failed
 
 
-def _dataset_of(place: Path, spec: SegmenterSpec) -> str:
-    """The card that a segmenter was trained with: as it was given, where the training is at hand, else by name."""
-    config = place / CONFIG
-    name = read_yaml(config).get("dataset") if config.is_file() else spec.about.get("dataset")
-    if not isinstance(name, str):
-        raise UsageError(f"{place} does not say which data set it was trained on. Name one with --dataset.")
-    return name
-
-
 def _factor(spec: SegmenterSpec, card: Card) -> tuple[float, tuple[str, ...]]:
-    """By how much images are scaled to the pixel size of the model, and what is to be said about it."""
+    """The factor that scales images to the pixel size of the model, and a note where it is not 1."""
     mpp = card.mpp or (MPP_OF_1X / card.magnification if card.magnification else None)
     if mpp is None or spec.mpp is None:
         return 1.0, ()
     factor = mpp / spec.mpp
     if abs(factor - 1) <= SAME_SCALE:
         return 1.0, ()
-    said = (
-        f"Images have {mpp:g} um per pixel, the model was trained at {spec.mpp:g}: it saw them scaled by {factor:.3g}."
-    )
-    return factor, (said,)
+    note = f"Images have {mpp:g} um per pixel, the model was trained at {spec.mpp:g}: they were scaled by {factor:.3g}."
+    return factor, (note,)
 
 
-def _rules(spec: SegmenterSpec, card: Card, name: str | None) -> Protocol:
-    trained = spec.about.get("protocol")
-    wanted = name or (trained if trained in card.protocols else card.protocols[0])
-    rules = load_protocol(str(wanted))
+def _check_background(spec: SegmenterSpec, rules: Protocol) -> None:
+    """Refuse a protocol that scores background where the segmenter has no channel for it."""
     if rules.background == "score" and not spec.has_background:
         raise UsageError(
             f"The protocol '{rules.name}' scores background, for which this segmenter has no channel: it was trained "
-            f"for '{trained}'. Train one for it with --set seg.protocol={rules.name}, or choose another --protocol."
+            f"for '{spec.about.get('protocol')}'. Train one for it with --set seg.protocol={rules.name}, or choose "
+            "another --protocol."
         )
-    return rules
 
 
-def _place(model: Path | str, found: Path) -> Path:
-    """Where predictions go that were given no place."""
+def _default_folder(model: Path | str, source: Path) -> Path:
+    """Folder of the predictions of a model on disk."""
     if Path(model).is_dir():
-        return found / PREDICTIONS
-    raise UsageError(f"{model} is no folder to write predictions into. Say where they go with --out.")
+        return source / PREDICTIONS
+    raise UsageError(f"{model} is no folder to write predictions into. Choose one with --out.")
 
 
 def _settings(
-    options: PredictOptions, place: Path, card: Card, split: str, precision: Precision, factor: float
+    options: PredictOptions, source: Path, split: SplitData, precision: Precision, factor: float
 ) -> dict[str, Any]:
-    """All that predictions depend on."""
+    """All options that predictions depend on, and the hash of the weights."""
     return {
         **{key: value for key, value in asdict(options).items() if key not in ("batch", "device")},
         "precision": precision,
         "factor": round(factor, 6),
-        "dataset": card.name,
-        "split": split,
-        "model": digest_of_file(place / WEIGHTS),
+        "dataset": split.card.name,
+        "split": split.name,
+        "model": digest_of_file(source / WEIGHTS),
     }
-
-
-def _scored(folder: Path, card: Card, root: Path, split: str, rules: Protocol, *, missing: bool) -> EvaluationReport:
-    return evaluate(
-        folder,
-        card,
-        root,
-        split,
-        protocol=rules.name,
-        made_with_gate="none",
-        allow_missing=missing,
-        out=folder / SCORES,
-        what="seg",
-    )

@@ -9,22 +9,30 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from qaclims_path.data.cards import load_card
+from qaclims_path.data.cards import card_of, load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.loading import Loaded, batches
+from qaclims_path.data.split import open_split
 from qaclims_path.engine.guards import OutOfMemory
 from qaclims_path.errors import DatasetProblem, QaclimsError, UsageError
 from qaclims_path.files.images import read_image
 from qaclims_path.files.maps import MapReader
 from qaclims_path.models.camnet import CamNet
-from qaclims_path.pipeline.cam import maps as recipe
+from qaclims_path.pipeline.cam import maps
 from qaclims_path.pipeline.cam.maps import MapOptions, make_cams
+from qaclims_path.pipeline.cam.overlays import draw_overlays
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
+from qaclims_path.pipeline.evaluation.stages import score_cams
 
 CARD = load_card("bcss-wsss")
 VOC = load_card("voc2012")
 PLAIN = MapOptions(precision="fp32", batch=4)
+
+
+def cams_of(run, split, root, *, dataset=None, options=PLAIN, out=None):
+    """Make the maps of a split."""
+    return make_cams(run, open_split(card_of(run, dataset), root, split), options, out=out)
 
 
 def write_run(folder, card):
@@ -70,8 +78,9 @@ def published_maps(net, picture, classes):
 
 
 def test_maps_are_those_of_the_published_procedure(run, bcss):
-    report = make_cams(run, "train", bcss, options=PLAIN)
-    assert (report.images, report.kept, report.gate, report.scores) == (6, 0, "oracle", None)
+    report = cams_of(run, "train", bcss, options=PLAIN)
+    assert (report.images, report.kept, report.gate) == (6, 0, "oracle")
+    assert score_cams(run / "cams" / "train", open_split(CARD, bcss, "train")) is None
     net, reader = CamNet.load(run), MapReader(run / "cams" / "train")
     for record in list_records(CARD, bcss, "train"):
         stored = reader[record.id]
@@ -83,23 +92,24 @@ def test_maps_are_those_of_the_published_procedure(run, bcss):
 def test_memory_that_is_out_says_what_to_lower(run, bcss, monkeypatch, out_of_memory):
     monkeypatch.setattr(CamNet, "forward", out_of_memory)
     with pytest.raises(OutOfMemory, match=r"not enough memory for these images\. Lower --batch, leave out"):
-        make_cams(run, "train", bcss, options=PLAIN)
+        cams_of(run, "train", bcss, options=PLAIN)
 
 
 def test_pictures_of_many_sizes_are_batched(tmp_path, voc):
     run = write_run(tmp_path / "run", VOC)
-    report = make_cams(run, "val", voc, options=MapOptions(precision="fp32", scales=(1.0, 0.5)), overlays=2)
+    report = cams_of(run, "val", voc, options=MapOptions(precision="fp32", scales=(1.0, 0.5)))
+    images = open_split(VOC, voc, "val")
     reader = MapReader(run / "cams" / "val")
     assert report.images == len(list_records(VOC, voc, "val"))
     assert all(
         each.size == record.image.size()[::-1]
         for each, record in zip(reader, list_records(VOC, voc, "val"), strict=True)
     )
-    assert report.scores.gate == "oracle"
-    assert report.scores.what == "cams"
-    assert len(report.scores.sweep) == 99
+    scores = score_cams(run / "cams" / "val", images)
+    assert (scores.gate, scores.what, len(scores.sweep)) == ("oracle", "cams", 99)
     entry = json.loads((run / "cams" / "val" / "scores" / "metrics.json").read_text())[0]
     assert entry["best_threshold"]["note"] == "best threshold (saw truth)"
+    draw_overlays(run / "cams" / "val", images, 2)
     pictures = sorted((run / "cams" / "val" / "overlays").iterdir())
     assert len(pictures) == 2
     assert read_image(pictures[0]).shape[2] == 3
@@ -114,7 +124,7 @@ def test_batches_depend_on_the_images_only():
 
 
 def test_all_classes_get_probabilities(run, bcss):
-    report = make_cams(run, "val", bcss, options=MapOptions(classes="all", precision="fp32", scales=(1.0,)))
+    report = cams_of(run, "val", bcss, options=MapOptions(classes="all", precision="fp32", scales=(1.0,)))
     assert report.gate == "none"
     reader = MapReader(run / "cams" / "val")
     assert reader.settings["values"] == "probability"
@@ -127,9 +137,10 @@ def test_all_classes_get_probabilities(run, bcss):
     assert reader[reader.images[0]].classes == (0, 1, 2, 3)
 
 
-def test_predictions_are_a_gate_for_evaluation(run, bcss, tmp_path):
-    report = make_cams(run, "val", bcss, options=MapOptions(classes="predicted", scales=(1.0,)))
-    assert report.gate == report.scores.gate == "predicted"
+def test_predictions_are_a_gate_for_evaluation(run, bcss):
+    report = cams_of(run, "val", bcss, options=MapOptions(classes="predicted", scales=(1.0,)))
+    scores = score_cams(run / "cams" / "val", open_split(CARD, bcss, "val"))
+    assert report.gate == scores.gate == "predicted"
     reader = MapReader(run / "cams" / "val")
     with (run / "cams" / "val" / "predictions.csv").open() as file:
         rows = {row["image"]: [float(row[name]) for name in CARD.names] for row in csv.DictReader(file)}
@@ -137,35 +148,32 @@ def test_predictions_are_a_gate_for_evaluation(run, bcss, tmp_path):
     for each in reader:
         highest = int(np.argmax(rows[each.image]))
         assert set(each.classes) == {highest} | {label for label, p in enumerate(rows[each.image]) if p > 0.1}
-    from qaclims_path.pipeline.cam.score import export_scores
-
-    export_scores(reader, tmp_path / "npz")
     gate = run / "cams" / "val" / "predictions.csv"
-    again = evaluate(tmp_path / "npz", CARD, bcss, "val", gate=gate, bootstrap=0)
-    assert again.scores.miou == pytest.approx(report.scores.scores.miou)
+    again = evaluate(run / "cams" / "val", CARD, bcss, "val", gate=gate, bootstrap=0)
+    assert again.scores.miou == scores.scores.miou
 
 
 def test_a_second_command_keeps_what_is_there(run, bcss, monkeypatch):
-    monkeypatch.setattr(recipe, "SHARD", 2)
-    first = make_cams(run, "train", bcss, options=PLAIN)
+    monkeypatch.setattr(maps, "SHARD", 2)
+    first = cams_of(run, "train", bcss, options=PLAIN)
     folder = run / "cams" / "train"
     before = {path.name: path.read_bytes() for path in folder.glob("*.*")}
     assert len(list(folder.glob("maps-*"))) == 3
-    assert make_cams(run, "train", bcss, options=PLAIN).kept == first.images == 6
+    assert cams_of(run, "train", bcss, options=PLAIN).kept == first.images == 6
     (folder / "maps-00001.safetensors").unlink()
     (folder / "index.json").unlink()
-    assert make_cams(run, "train", bcss, options=PLAIN).kept == 4
+    assert cams_of(run, "train", bcss, options=PLAIN).kept == 4
     assert {path.name: path.read_bytes() for path in folder.glob("*.*")} == before
 
 
 def test_a_changed_option_or_network_is_refused(run, bcss):
-    make_cams(run, "train", bcss, options=PLAIN)
+    cams_of(run, "train", bcss, options=PLAIN)
     with pytest.raises(UsageError, match="made with other options: scales was"):
-        make_cams(run, "train", bcss, options=MapOptions(precision="fp32", batch=4, scales=(1.0,)))
+        cams_of(run, "train", bcss, options=MapOptions(precision="fp32", batch=4, scales=(1.0,)))
     torch.manual_seed(1)
     CamNet("test_resnet", CARD.names).save(run / "cam")
     with pytest.raises(UsageError, match="made with other options: model was"):
-        make_cams(run, "train", bcss, options=PLAIN)
+        cams_of(run, "train", bcss, options=PLAIN)
 
 
 def test_one_bad_image_is_noted_and_made_when_it_is_mended(run, tmp_path):
@@ -174,48 +182,50 @@ def test_one_bad_image_is_noted_and_made_when_it_is_mended(run, tmp_path):
     broken = list_records(CARD, root, "train")[1]
     whole = broken.image.path.read_bytes()
     broken.image.path.write_bytes(whole[:200])
-    report = make_cams(run, "train", root, options=PLAIN)
+    report = cams_of(run, "train", root, options=PLAIN)
     assert report.images == 3
     assert list(report.failed) == [broken.id]
     broken.image.path.write_bytes(whole)
-    mended = make_cams(run, "train", root, options=PLAIN)
+    mended = cams_of(run, "train", root, options=PLAIN)
     assert (mended.images, mended.failed) == (4, {})
 
 
 def test_wrong_use_is_a_sentence(run, bcss, tmp_path):
-    with pytest.raises(UsageError, match=r"holds no config\.yaml"):
-        make_cams(tmp_path, "train", bcss)
+    with pytest.raises(UsageError, match=r"config\.yaml is missing"):
+        cams_of(tmp_path, "train", bcss)
     with pytest.raises(UsageError, match="was trained for the classes"):
-        make_cams(run, "train", bcss, dataset="luad-histoseg")
+        cams_of(run, "train", bcss, dataset="luad-histoseg")
     with pytest.raises(UsageError, match="has no split 'trian'"):
-        make_cams(run, "trian", bcss)
+        cams_of(run, "trian", bcss)
     with pytest.raises(UsageError, match="--scales needs"):
-        make_cams(run, "train", bcss, options=MapOptions(scales=()))
+        cams_of(run, "train", bcss, options=MapOptions(scales=()))
     with pytest.raises(QaclimsError, match="does not exist"):
-        make_cams(run, "train", tmp_path / "nowhere")
+        cams_of(run, "train", tmp_path / "nowhere")
     (run / "config.yaml").write_text("method: cam\n")
     with pytest.raises(UsageError, match="names no `dataset`"):
-        make_cams(run, "train", bcss)
+        cams_of(run, "train", bcss)
 
 
 KILLED = """
 import sys
 from pathlib import Path
 import torch
+from qaclims_path.data.split import open_split
 from qaclims_path.pipeline.cam import maps as cams
 torch.set_num_threads(1)
 cams.SHARD = 1
-cams.make_cams(Path(sys.argv[1]), "train", Path(sys.argv[2]), options=cams.MapOptions(precision="fp32", batch=4))
+images = open_split("bcss-wsss", sys.argv[2], "train")
+cams.make_cams(Path(sys.argv[1]), images, cams.MapOptions(precision="fp32", batch=4))
 """
 
 
 def test_killed_and_run_again_equals_never_stopped(run, bcss, tmp_path, monkeypatch, killed_after):
-    monkeypatch.setattr(recipe, "SHARD", 1)
-    whole = make_cams(run, "train", bcss, options=PLAIN, out=tmp_path / "whole")
+    monkeypatch.setattr(maps, "SHARD", 1)
+    whole = cams_of(run, "train", bcss, options=PLAIN, out=tmp_path / "whole")
     folder = run / "cams" / "train"
     killed_after("qaclims_path.files.tensors._save", 3, KILLED, run, bcss)  # the third shard has no name yet
     assert list(folder.glob(".*part*"))
-    again = make_cams(run, "train", bcss, options=PLAIN)
+    again = cams_of(run, "train", bcss, options=PLAIN)
     assert again.kept == 2
     assert again.images == whole.images
     left, right = MapReader(folder), MapReader(tmp_path / "whole")
@@ -225,4 +235,4 @@ def test_killed_and_run_again_equals_never_stopped(run, bcss, tmp_path, monkeypa
 
 def test_a_foreign_folder_is_not_the_data(run, voc):
     with pytest.raises((DatasetProblem, QaclimsError)):
-        make_cams(run, "train", voc)
+        cams_of(run, "train", voc)

@@ -7,6 +7,7 @@ import torch
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
+from qaclims_path.data.split import open_split
 from qaclims_path.engine.settings import RunSettings, TrainOptions
 from qaclims_path.errors import UsageError
 from qaclims_path.files.images import read_mask
@@ -44,21 +45,21 @@ def test_a_network_is_trained_and_used(tmp_path, name, split):
     write_fake(card, tmp_path / "data", images=4)
     run = write_run(tmp_path / "run", card, tmp_path / "data", split)
     options = BoundaryOptions(split=split, size=64, zoom=(1, 1), radius=4, crf="photo", train=SHORT)
-    report = train_boundary(run, tmp_path / "data", options, running=QUIET)
+    report = train_boundary(run, open_split(card, tmp_path / "data", options.split), options, running=QUIET)
     assert (report.dataset, report.images, report.steps) == (name, 4, 4)
     assert 0 <= report.ignored < 1
     assert {"loss", "foreground", "different"} <= set(report.losses)
     trained, source = BoundaryNet.load(run / "boundary"), CamNet.load(run)
     for key, value in source.backbone.state_dict().items():
         assert torch.equal(trained.backbone.state_dict()[key], value), key
-    masks = make_masks(run, split, tmp_path / "data", options=MaskOptions(refiner="irn"))
+    masks = make_masks(run, open_split(card, tmp_path / "data", split), MaskOptions(refiner="irn"))
     assert masks.images == 4
     assert masks.thresholds == ((0.2, 0.2) if name == "voc2012" else None)
     with torch.no_grad():
         next(trained.parameters()).add_(0.1)
     trained.save(run / "boundary")
     with pytest.raises(UsageError, match="made with other options: boundary network was"):
-        make_masks(run, split, tmp_path / "data", options=MaskOptions(refiner="irn"))
+        make_masks(run, open_split(card, tmp_path / "data", split), MaskOptions(refiner="irn"))
 
 
 def test_labels_are_those_of_two_thresholds(tmp_path):
@@ -66,7 +67,7 @@ def test_labels_are_those_of_two_thresholds(tmp_path):
     write_fake(card, tmp_path / "data", images=3)
     run = write_run(tmp_path / "run", card, tmp_path / "data", "train_aug")
     options = BoundaryOptions(split="train_aug", size=64, radius=4, train=SHORT)
-    train_boundary(run, tmp_path / "data", options, running=QUIET)
+    train_boundary(run, open_split(card, tmp_path / "data", options.split), options, running=QUIET)
     assert list((run / "boundary" / "labels" / "training").glob("*.png"))
     for path in (run / "boundary" / "labels" / "training").glob("*.png"):
         record = next(r for r in list_records(card, tmp_path / "data", "train_aug") if r.id == path.stem)
@@ -84,11 +85,11 @@ def test_a_finished_training_is_not_done_again(tmp_path):
     write_fake(card, tmp_path / "data", images=3)
     run = write_run(tmp_path / "run", card, tmp_path / "data", "train")
     options = BoundaryOptions(size=64, radius=3, train=SHORT)
-    first = train_boundary(run, tmp_path / "data", options, running=QUIET)
+    first = train_boundary(run, open_split(card, tmp_path / "data", options.split), options, running=QUIET)
     before = (run / "boundary" / "boundary.safetensors").read_bytes()
-    again = train_boundary(run, tmp_path / "data", options, running=QUIET)
+    again = train_boundary(run, open_split(card, tmp_path / "data", options.split), options, running=QUIET)
     assert (again.steps, again.losses) == (first.steps, first.losses)
     assert (run / "boundary" / "boundary.safetensors").read_bytes() == before
     other = options.model_copy(update={"train": SHORT.model_copy(update={"lr": 0.2})})
     with pytest.raises(UsageError, match="lr"):
-        train_boundary(run, tmp_path / "data", other, running=QUIET)
+        train_boundary(run, open_split(card, tmp_path / "data", other.split), other, running=QUIET)

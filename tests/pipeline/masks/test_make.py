@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qaclims_path.compute.tissue import glass_of as glass_in
+from qaclims_path.compute.tissue import glass_of
 from qaclims_path.data.card import IGNORE, Background
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import SegmentationDataset
@@ -17,18 +17,26 @@ from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import load_protocol
 from qaclims_path.data.pseudo import pseudo_card, pseudo_records
 from qaclims_path.data.record import classes_in, truth_of
+from qaclims_path.data.split import open_split
 from qaclims_path.engine.guards import OutOfMemory
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.images import read_mask, write_image
 from qaclims_path.files.lock import Locked, locked
 from qaclims_path.files.maps import ImageMaps, MapWriter
 from qaclims_path.models import refiners
-from qaclims_path.pipeline.masks import make as recipe
+from qaclims_path.pipeline.evaluation.stages import score_masks
+from qaclims_path.pipeline.masks import make
 from qaclims_path.pipeline.masks.crossfit import crossfitted
-from qaclims_path.pipeline.masks.make import make_masks
-from qaclims_path.pipeline.masks.options import MaskOptions, glass_of, protocol_threshold
+from qaclims_path.pipeline.masks.make import make_masks, split_of_maps
+from qaclims_path.pipeline.masks.options import MaskOptions, glass_rule, protocol_threshold
 
 BCSS, VOC = load_card("bcss-wsss"), load_card("voc2012")
+
+
+def masks_of(run: Path, split: str, root: Path, *, dataset=None, maps=None, options=MaskOptions(), **given):  # noqa: B008
+    """Make the masks of a split."""
+    images = split_of_maps(run, root, split, dataset=dataset, maps=maps)
+    return make_masks(run, images, options, maps=maps, **given)
 
 
 def write_maps(run: Path, card, root: Path, split: str, *, strength: float = 0.9) -> Path:
@@ -80,7 +88,7 @@ def pngs(folder: Path) -> dict[str, bytes]:
 
 
 def test_three_files_for_every_image(run, bcss):
-    report = make_masks(run, "train", bcss, options=MaskOptions(least=0.6))
+    report = masks_of(run, "train", bcss, options=MaskOptions(least=0.6))
     folder = run / "masks" / "train"
     names = [record.id for record in list_records(BCSS, bcss, "train")]
     assert (report.images, report.kept, report.failed, report.thresholds) == (5, 0, {}, None)
@@ -100,11 +108,11 @@ def test_three_files_for_every_image(run, bcss):
 def test_memory_that_is_out_says_what_to_lower(run, bcss, monkeypatch, out_of_memory):
     monkeypatch.setattr(refiners, "pixel_adaptive", out_of_memory)
     with pytest.raises(OutOfMemory, match=r"not enough memory for these images\. Lower --batch and --threads"):
-        make_masks(run, "train", bcss, options=MaskOptions(refiner="par"))
+        masks_of(run, "train", bcss, options=MaskOptions(refiner="par"))
 
 
 def test_training_masks_are_read_through_their_own_card(run, bcss):
-    make_masks(run, "train", bcss, options=MaskOptions(least=0.75))
+    masks_of(run, "train", bcss, options=MaskOptions(least=0.75))
     records = pseudo_records(list_records(BCSS, bcss, "train"), run / "masks" / "train")
     data = SegmentationDataset(pseudo_card(BCSS), records)
     found = np.concatenate([sample.mask.unique() for sample in data])
@@ -129,39 +137,39 @@ def test_codes_of_training_masks_are_never_mistaken():
 def test_masks_of_a_split_with_truth_are_scored(tmp_path, voc, refiner):
     write_maps(tmp_path / "run", VOC, voc, "val")
     options = MaskOptions(refiner=refiner, rounds=1, band=(0.1, 0.4))
-    report = make_masks(tmp_path / "run", "val", voc, options=options, threads=2)
+    report = masks_of(tmp_path / "run", "val", voc, options=options, threads=2)
     assert report.thresholds == (0.15, 0.15)
-    assert report.scores.gate == "oracle"
-    assert report.scores.what == "masks"
-    assert report.scores.scores.miou > (0.6 if refiner == "none" else 0.4)
+    scores = score_masks(Path(report.folder), open_split(VOC, voc, "val"))
+    assert (scores.gate, scores.what) == ("oracle", "masks")
+    assert scores.scores.miou > (0.6 if refiner == "none" else 0.4)
     assert (tmp_path / "run" / "masks" / "val" / "metrics.json").is_file()
 
 
 def test_an_interrupted_command_goes_on(run, bcss, tmp_path):
-    make_masks(run, "train", bcss, out=tmp_path / "whole", score=False)
+    masks_of(run, "train", bcss, out=tmp_path / "whole")
     folder = run / "masks" / "train"
-    make_masks(run, "train", bcss)
+    masks_of(run, "train", bcss)
     first, second = list_records(BCSS, bcss, "train")[:2]
     (folder / "labels" / f"{first.id}.png").unlink()  # killed before the last of the three files
     (folder / "training" / f"{first.id}.png").write_bytes(b"half")
     (folder / "labels" / f"{second.id}.png").unlink()
-    report = make_masks(run, "train", bcss)
+    report = masks_of(run, "train", bcss)
     assert (report.images, report.kept) == (5, 3)
     assert pngs(folder) == pngs(tmp_path / "whole")
 
 
 def test_other_options_in_the_same_folder_are_refused(run, bcss):
-    make_masks(run, "train", bcss)
+    masks_of(run, "train", bcss)
     with pytest.raises(UsageError, match="another refiner"):
-        make_masks(run, "train", bcss, options=MaskOptions(refiner="par"))
+        masks_of(run, "train", bcss, options=MaskOptions(refiner="par"))
     (run / "masks" / "train" / "masks.json").write_text("{")
     with pytest.raises(BadFile, match="masks again"):
-        make_masks(run, "train", bcss)
+        masks_of(run, "train", bcss)
 
 
 def test_two_commands_on_one_folder(run, bcss):
     with locked(run / "masks" / "train" / ".lock"), pytest.raises(Locked, match=str(os.getpid())):
-        make_masks(run, "train", bcss)
+        masks_of(run, "train", bcss)
 
 
 def test_bad_images_are_recorded_and_skipped(run, bcss, tmp_path):
@@ -170,7 +178,7 @@ def test_bad_images_are_recorded_and_skipped(run, bcss, tmp_path):
     records = list_records(BCSS, copy, "train")
     records[0].image.path.write_bytes(b"no picture")
     write_image(records[1].image.path, np.zeros((10, 12, 3), np.uint8))
-    report = make_masks(run, "train", copy)
+    report = masks_of(run, "train", copy)
     assert report.images == 3
     assert set(report.failed) == {records[0].id, records[1].id}
     assert "12 x 10 pixels, but its maps" in report.failed[records[1].id]
@@ -182,15 +190,15 @@ def test_images_without_maps_are_recorded(run, bcss):
     name = next(iter(content["images"]))
     del content["images"][name]
     index.write_text(json.dumps(content))
-    assert "no maps" in make_masks(run, "train", bcss).failed[name]
+    assert "no maps" in masks_of(run, "train", bcss).failed[name]
 
 
 def test_maps_of_other_classes_and_unfinished_maps_are_refused(run, bcss, voc):
     with pytest.raises(UsageError, match="--dataset"):
-        make_masks(run, "train", voc, dataset="voc2012")
+        masks_of(run, "train", voc, dataset="voc2012")
     (run / "cams" / "train" / "index.json").unlink()
     with pytest.raises(BadFile, match="not finished"):
-        make_masks(run, "train", bcss)
+        masks_of(run, "train", bcss)
 
 
 def test_thresholds_come_from_the_protocol():
@@ -207,11 +215,11 @@ def test_fitted_thresholds_never_see_their_own_image(tmp_path, voc):
 
     run = tmp_path / "run"
     folder = write_maps(run, VOC, voc, "val", strength=0.4)
-    records, rules = list_records(VOC, voc, "val"), load_protocol("voc")
-    found = crossfitted(MapReader(folder), VOC, rules, records)
-    assert set(found) == {record.id for record in records}
+    split = open_split(VOC, voc, "val", "voc")
+    found = crossfitted(MapReader(folder), split)
+    assert set(found) == {record.id for record in split.records}
     assert all(0.09 < threshold < 0.41 for threshold in found.values())
-    for record in records:  # a left-out image may be anything: its own threshold stays
+    for record in split.records:  # a left-out image may be anything: its own threshold stays
         entry = MapReader(folder)[record.id]
         changed = [
             each if each.image != record.id else replace(entry, maps=np.ones_like(entry.maps))
@@ -221,24 +229,24 @@ def test_fitted_thresholds_never_see_their_own_image(tmp_path, voc):
         writer = MapWriter(other, VOC.names, {"gate": "oracle"})
         writer.write(0, changed)
         writer.finish(1)
-        assert crossfitted(MapReader(other), VOC, rules, records)[record.id] == found[record.id]
-    report = make_masks(run, "val", voc, options=MaskOptions(threshold="cross-fitted"))
+        assert crossfitted(MapReader(other), split)[record.id] == found[record.id]
+    report = masks_of(run, "val", voc, options=MaskOptions(threshold="cross-fitted"))
     assert report.thresholds[0] <= report.thresholds[1]
 
 
 def test_thresholds_are_not_fitted_without_masks_or_background(run, bcss, tmp_path, voc):
     with pytest.raises(UsageError, match="no threshold to fit"):
-        make_masks(run, "train", bcss, options=MaskOptions(threshold="cross-fitted"))
+        masks_of(run, "train", bcss, options=MaskOptions(threshold="cross-fitted"))
     write_maps(tmp_path / "other", VOC, voc, "train_aug")
     with pytest.raises(UsageError, match="trains on image labels"):
-        make_masks(tmp_path / "other", "train_aug", voc, options=MaskOptions(threshold="cross-fitted"))
+        masks_of(tmp_path / "other", "train_aug", voc, options=MaskOptions(threshold="cross-fitted"))
 
 
 def test_glass_is_bright_grey_and_no_speck():
     pixels = np.full((40, 40, 3), (200, 120, 170), np.uint8)
     pixels[:, :15] = 240
     pixels[30:33, 30:33] = 240
-    glass = glass_in(pixels)
+    glass = glass_of(pixels)
     assert glass[:, :15].all()
     assert not glass[:, 15:].any()
 
@@ -246,9 +254,9 @@ def test_glass_is_bright_grey_and_no_speck():
 @pytest.mark.parametrize(("protocol", "becomes"), [("mlps", "ignore"), ("pbip", "ignore"), ("tpro", "background")])
 def test_glass_follows_the_protocol(run, bcss, protocol, becomes):
     rules = load_protocol(protocol)
-    assert glass_of(MaskOptions(), BCSS, rules) == becomes
-    assert glass_of(MaskOptions(glass="keep"), BCSS, rules) == "keep"
-    assert glass_of(MaskOptions(), VOC, load_protocol("voc")) == "keep"
+    assert glass_rule(MaskOptions(), BCSS, rules) == becomes
+    assert glass_rule(MaskOptions(glass="keep"), BCSS, rules) == "keep"
+    assert glass_rule(MaskOptions(), VOC, load_protocol("voc")) == "keep"
 
 
 def test_glass_is_left_out_of_training(run, bcss, tmp_path):
@@ -258,7 +266,7 @@ def test_glass_is_left_out_of_training(run, bcss, tmp_path):
     pixels = np.asarray(record.image.pixels()).copy()
     pixels[:, :60] = 245
     write_image(record.image.path, pixels)
-    make_masks(run, "train", copy)
+    masks_of(run, "train", copy)
     training = read_mask(run / "masks" / "train" / "training" / f"{record.id}.png")
     assert (training[:, :60] == IGNORE).all()
     assert (read_mask(run / "masks" / "train" / "labels" / f"{record.id}.png") != IGNORE).all()
@@ -276,9 +284,9 @@ def test_an_image_without_classes_needs_a_background(bcss, tmp_path):
     writer = MapWriter(tmp_path / "other", BCSS.names, {"gate": "oracle"})
     writer.write(0, [replace(maps[0], classes=(), maps=maps[0].maps[:0]), *maps[1:]])
     writer.finish(1)
-    report = make_masks(tmp_path / "run", "train", bcss, dataset=bare, maps=tmp_path / "other")
-    assert report.failed == {names[0]: recipe.NOTHING}
-    with_background = make_masks(
+    report = masks_of(tmp_path / "run", "train", bcss, dataset=bare, maps=tmp_path / "other")
+    assert report.failed == {names[0]: make.NOTHING}
+    with_background = masks_of(
         tmp_path / "run", "train", bcss, dataset=BCSS, maps=tmp_path / "other", out=tmp_path / "second"
     )
     assert not with_background.failed
@@ -288,16 +296,17 @@ def test_an_image_without_classes_needs_a_background(bcss, tmp_path):
 KILLED = """
 import sys
 from pathlib import Path
+from qaclims_path.data.split import open_split
 from qaclims_path.pipeline.masks.make import make_masks
 from qaclims_path.pipeline.masks.options import MaskOptions
-make_masks(Path(sys.argv[1]), "train", Path(sys.argv[2]), options=MaskOptions(refiner="par", batch=1))
+make_masks(Path(sys.argv[1]), open_split("bcss-wsss", sys.argv[2], "train"), MaskOptions(refiner="par", batch=1))
 """
 
 
 def test_a_killed_command_leaves_nothing_half_done(run, bcss, tmp_path, killed_after):
     options = MaskOptions(refiner="par", batch=1)
-    make_masks(run, "train", bcss, options=options, out=tmp_path / "whole")
+    masks_of(run, "train", bcss, options=options, out=tmp_path / "whole")
     killed_after("qaclims_path.pipeline.masks.refine.write_mask", 5, KILLED, run, bcss)  # of three files for each image
     assert len(pngs(run / "masks" / "train")) == 5
-    assert make_masks(run, "train", bcss, options=options).kept == 1
+    assert masks_of(run, "train", bcss, options=options).kept == 1
     assert pngs(run / "masks" / "train") == pngs(tmp_path / "whole")

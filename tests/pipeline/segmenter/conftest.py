@@ -9,6 +9,7 @@ import pytest
 
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
+from qaclims_path.data.split import open_split
 from qaclims_path.engine.settings import RunSettings
 from qaclims_path.files.maps import ImageMaps, MapWriter
 from qaclims_path.pipeline.masks.make import make_masks
@@ -54,7 +55,7 @@ def pseudo(tmp_path_factory, fake) -> Callable[..., Path]:
         writer = MapWriter(run / "cams" / split, card.names, settings)
         writer.write(0, images)
         writer.finish(1)
-        make_masks(run, split, fake(name), options=MaskOptions(least=0.5), score=False)
+        make_masks(run, open_split(card, fake(name), split), MaskOptions(least=0.5))
         made[name, split] = run
         return run
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import to_tensor
 from qaclims_path.data.listing import list_records
+from qaclims_path.data.split import open_split
 from qaclims_path.engine.guards import OutOfMemory
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.images import read_mask
@@ -19,12 +21,19 @@ from qaclims_path.files.scores import read_scores
 from qaclims_path.models.segmenters.predicting import Predictor
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
+from qaclims_path.pipeline.evaluation.stages import score_labels
 from qaclims_path.pipeline.segmenter.options import load_seg_options
-from qaclims_path.pipeline.segmenter.predict import PredictOptions, predict_seg
+from qaclims_path.pipeline.segmenter.predict import PredictOptions, predict, split_of_segmenter
 from qaclims_path.pipeline.segmenter.train import train_seg
 
 BCSS = load_card("bcss-wsss")
 FP32 = PredictOptions(precision="fp32", device="cpu")
+
+
+def predict_of(run, split, root, *, dataset=None, protocol=None, options=FP32, out=None):
+    """Label a split."""
+    images = split_of_segmenter(run, root, split, dataset=dataset, protocol=protocol)
+    return predict(run, images, options, out=out)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +54,7 @@ def run(trained, tmp_path):
 
 
 def test_label_maps_are_in_the_codes_of_the_data_set_and_scored(run, fake):
-    report = predict_seg(run, "test", fake("bcss-wsss"), options=FP32)
+    report = predict_of(run, "test", fake("bcss-wsss"), options=FP32)
     folder = run / "seg" / "predictions" / "test"
     assert (report.folder, report.images, report.kept, report.failed) == (str(folder), 4, 0, {})
     segmenter = Segmenter.from_pretrained(run)
@@ -55,7 +64,7 @@ def test_label_maps_are_in_the_codes_of_the_data_set_and_scored(run, fake):
         found = BCSS.decode(read_mask(folder / f"{record.id}.png"), record.id)
         assert (found == wanted.numpy()).mean() > 0.999
     again = evaluate(folder, BCSS, fake("bcss-wsss"), "test", made_with_gate="none")
-    assert report.scores.scores == again.scores
+    assert score_labels(folder, open_split(BCSS, fake("bcss-wsss"), "test")).scores == again.scores
     (entry,) = json.loads((folder / "scores" / "metrics.json").read_text())
     assert (entry["what"], entry["gate"], entry["protocol"]) == ("seg", "none", "mlps")
 
@@ -63,22 +72,24 @@ def test_label_maps_are_in_the_codes_of_the_data_set_and_scored(run, fake):
 def test_memory_that_is_out_says_what_to_lower(run, fake, monkeypatch, out_of_memory):
     monkeypatch.setattr(Predictor, "__call__", out_of_memory)
     with pytest.raises(OutOfMemory, match=r"not enough memory for these images\. Lower --batch, or .*--window 512"):
-        predict_seg(run, "test", fake("bcss-wsss"), options=FP32)
+        predict_of(run, "test", fake("bcss-wsss"), options=FP32)
 
 
 def test_class_scores_tell_the_same(run, fake, tmp_path):
     root = fake("bcss-wsss")
     options = PredictOptions(write="scores", stride=1, precision="fp32", device="cpu")
-    report = predict_seg(run, "test", root, options=options, out=tmp_path / "scores")
-    labels = predict_seg(run, "test", root, options=FP32)
+    predict_of(run, "test", root, options=options, out=tmp_path / "scores")
+    predict_of(run, "test", root, options=FP32)
     for record in list_records(BCSS, root, "test"):
         stored = read_scores(tmp_path / "scores" / f"{record.id}.npz")
         assert stored.classes == BCSS.names
         found = read_mask(run / "seg" / "predictions" / "test" / f"{record.id}.png")
         assert (stored.scores.argmax(0) == found).mean() > 0.99  # half precision has ties
-    assert report.scores.scores.miou == pytest.approx(labels.scores.scores.miou, abs=0.01)
+    images = open_split(BCSS, root, "test")
+    scores, labels = (score_labels(each, images) for each in (tmp_path / "scores", run / "seg/predictions/test"))
+    assert scores.scores.miou == pytest.approx(labels.scores.miou, abs=0.01)
     coarse = PredictOptions(write="scores", precision="fp32", device="cpu")
-    predict_seg(run, "test", root, options=coarse, out=tmp_path / "coarse")
+    predict_of(run, "test", root, options=coarse, out=tmp_path / "coarse")
     record = list_records(BCSS, root, "test")[0]
     small = read_scores(tmp_path / "coarse" / f"{record.id}.npz")
     assert small.size == record.image.pixels().shape[:2]
@@ -87,14 +98,14 @@ def test_class_scores_tell_the_same(run, fake, tmp_path):
 
 def test_an_interrupted_command_goes_on(run, fake, tmp_path):
     root = fake("bcss-wsss")
-    whole = predict_seg(run, "test", root, options=FP32, out=tmp_path / "whole")
+    whole = predict_of(run, "test", root, options=FP32, out=tmp_path / "whole")
     assert whole.kept == 0
     folder = run / "seg" / "predictions" / "test"
-    predict_seg(run, "test", root, options=FP32)
+    predict_of(run, "test", root, options=FP32)
     first, *_ = list_records(BCSS, root, "test")
     (folder / f"{first.id}.png").unlink()
     (folder / f".{first.id}.17.part.png").write_bytes(b"half")
-    report = predict_seg(run, "test", root, options=FP32)
+    report = predict_of(run, "test", root, options=FP32)
     assert report.kept == 3
     assert {path.name: path.read_bytes() for path in folder.glob("*.png")} == {
         path.name: path.read_bytes() for path in (tmp_path / "whole").glob("*.png")
@@ -104,36 +115,36 @@ def test_an_interrupted_command_goes_on(run, fake, tmp_path):
 
 def test_other_settings_or_another_model_are_refused(run, fake):
     root = fake("bcss-wsss")
-    predict_seg(run, "test", root, options=FP32, score=False)
+    predict_of(run, "test", root, options=FP32)
     with pytest.raises(UsageError, match="made with other options: flip was"):
-        predict_seg(run, "test", root, options=PredictOptions(flip=True, precision="fp32"))
+        predict_of(run, "test", root, options=PredictOptions(flip=True, precision="fp32"))
     segmenter = Segmenter.from_pretrained(run)
     with torch.no_grad():
         next(segmenter.network.parameters()).add_(1)
     segmenter.save_pretrained(run / "seg")
     with pytest.raises(UsageError, match="made with other options: model was"):
-        predict_seg(run, "test", root, options=FP32)
+        predict_of(run, "test", root, options=FP32)
     (run / "seg" / "predictions" / "test" / "predictions.json").write_text("{")
     with pytest.raises(BadFile, match="predictions again"):
-        predict_seg(run, "test", root, options=FP32)
+        predict_of(run, "test", root, options=FP32)
 
 
 def test_a_card_with_other_classes_is_refused(run, fake):
     with pytest.raises(UsageError, match="trained for the classes tumor, stroma, lymphocyte, necrosis, not"):
-        predict_seg(run, "test", fake("bcss-wsss"), dataset="wsss4luad")
+        predict_of(run, "test", fake("bcss-wsss"), dataset="wsss4luad")
     card = BCSS.model_copy(update={"protocols": ("tpro", "voc")})
     with pytest.raises(UsageError, match="'voc' scores background, for which this segmenter has no channel"):
-        predict_seg(run, "test", fake("bcss-wsss"), dataset=card, protocol="voc")
+        predict_of(run, "test", fake("bcss-wsss"), dataset=card, protocol="voc")
 
 
 def test_a_folder_without_a_segmenter_and_a_damaged_one(tmp_path, run, fake):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadFile, match="holds no segmenter"):
-        predict_seg(tmp_path / "empty", "test", fake("bcss-wsss"))
+        predict_of(tmp_path / "empty", "test", fake("bcss-wsss"))
     weights = run / "seg" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(BadFile, match="not a complete safetensors file"):
-        predict_seg(run, "test", fake("bcss-wsss"))
+        predict_of(run, "test", fake("bcss-wsss"))
 
 
 def test_pictures_that_cannot_be_read_are_noted(run, fake, tmp_path):
@@ -143,30 +154,31 @@ def test_pictures_that_cannot_be_read_are_noted(run, fake, tmp_path):
     first.image.path.write_bytes(b"no picture")
     Image.open(second.image.path).convert("RGB").resize((50, 33)).save(second.image.path)
     Image.open(second.mask.path).resize((50, 33), 0).save(second.mask.path)
-    report = predict_seg(run, "test", root, options=FP32)
+    report = predict_of(run, "test", root, options=FP32)
     assert list(report.failed) == [first.id]
     assert report.images == 3
-    assert report.scores.missing == 1
+    assert score_labels(Path(report.folder), open_split(BCSS, root, "test")).missing == 1
     assert read_mask(run / "seg" / "predictions" / "test" / f"{second.id}.png").shape == (33, 50)
 
 
 def test_images_of_another_pixel_size_are_scaled_and_that_is_said(run, fake, tmp_path):
     card = BCSS.model_copy(update={"mpp": 0.5})
     options = PredictOptions(precision="fp32", device="cpu", window=64)
-    report = predict_seg(run, "test", fake("bcss-wsss"), dataset=card, options=options, out=tmp_path / "scaled")
+    report = predict_of(run, "test", fake("bcss-wsss"), dataset=card, options=options, out=tmp_path / "scaled")
     assert "scaled by 2" in report.notes[0]
     picture = list_records(BCSS, fake("bcss-wsss"), "test")[0]
     assert read_mask(tmp_path / "scaled" / f"{picture.id}.png").shape == picture.image.pixels().shape[:2]
-    assert np.isfinite(report.scores.scores.miou)
-    assert predict_seg(run, "test", fake("bcss-wsss"), options=FP32, score=False).notes == ()
+    scores = score_labels(tmp_path / "scaled", open_split(card, fake("bcss-wsss"), "test"))
+    assert np.isfinite(scores.scores.miou)
+    assert predict_of(run, "test", fake("bcss-wsss"), options=FP32).notes == ()
 
 
 def test_a_segmenter_alone_names_its_data_set(run, fake, tmp_path):
     segmenter = Segmenter.from_pretrained(run)
     segmenter.save_pretrained(tmp_path / "alone")
-    report = predict_seg(tmp_path / "alone", "test", fake("bcss-wsss"), options=FP32, score=False)
+    report = predict_of(tmp_path / "alone", "test", fake("bcss-wsss"), options=FP32)
     assert (report.dataset, report.folder) == ("bcss-wsss", str(tmp_path / "alone" / "predictions" / "test"))
     segmenter.spec = replace(segmenter.spec, about={})
     segmenter.save_pretrained(tmp_path / "nameless")
     with pytest.raises(UsageError, match="--dataset"):
-        predict_seg(tmp_path / "nameless", "test", fake("bcss-wsss"), options=FP32)
+        predict_of(tmp_path / "nameless", "test", fake("bcss-wsss"), options=FP32)

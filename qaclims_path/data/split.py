@@ -1,0 +1,75 @@
+"""One split of a data set: listed once where a command begins, and passed to every stage that reads it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qaclims_path.data.card import Card
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.listing import list_records
+from qaclims_path.data.protocol import Protocol, load_protocol
+from qaclims_path.data.record import Record
+from qaclims_path.errors import UsageError
+from qaclims_path.registry import suggest
+
+
+@dataclass(frozen=True)
+class SplitData:
+    """The images of one split, and how they are scored.
+
+    Attributes:
+        card: Facts about the data set.
+        root: Folder of the data as its publisher lays it out.
+        name: Name of the split on the card.
+        records: Its images in a stable order; none is opened yet.
+        rules: The protocol.
+    """
+
+    card: Card
+    root: Path
+    name: str
+    records: tuple[Record, ...]
+    rules: Protocol
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the masks of this split may be opened."""
+        return self.card.split(self.name).supervision == "masks"
+
+    def scored_records(self) -> list[Record]:
+        """Images with a mask to score against; there is at least one."""
+        if not self.has_masks:
+            others = [name for name, each in self.card.splits.items() if each.supervision == "masks"]
+            raise UsageError(
+                f"The split '{self.name}' of '{self.card.name}' trains on image labels, so it has no masks to score "
+                f"against. Splits with masks: {', '.join(others) or 'none'}."
+            )
+        records = [record for record in self.records if record.mask is not None]
+        if not records:
+            raise UsageError(
+                f"No image of the split '{self.name}' of '{self.card.name}' in {self.root} has a mask to score against."
+            )
+        return records
+
+
+def open_split(dataset: str | Path | Card, root: str | Path, name: str, protocol: str | None = None) -> SplitData:
+    """List a split of a data set.
+
+    Args:
+        dataset: Name or path of a card, or a card.
+        root: The data as its publisher lays it out.
+        name: Name of the split.
+        protocol: One of the card's protocols; its first when None.
+
+    Example:
+        >>> open_split("bcss-wsss", "BCSS-WSSS", "train").rules.name  # doctest: +SKIP
+        'mlps'
+    """
+    card = dataset if isinstance(dataset, Card) else load_card(dataset)
+    rules = load_protocol(protocol or card.protocols[0])
+    if rules.name not in card.protocols:
+        known = suggest(rules.name, list(card.protocols))
+        raise UsageError(
+            f"'{card.name}' is not scored under the protocol '{rules.name}'. {known} "
+            "A card of your own may list others under `protocols`."
+        )
+    return SplitData(card, Path(root), name, tuple(list_records(card, Path(root), name)), rules)

@@ -1,0 +1,31 @@
+"""Options of an evaluation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+What = Literal["cams", "masks", "seg"]
+MadeWith = Literal["none", "oracle", "predicted"]
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How predictions are scored, beside the protocol.
+
+    Attributes:
+        gate: `none`, `oracle`, or a CSV file of class probabilities; acts on class scores only.
+        made_with_gate: Gate that the predictions were made with; labels the table and changes no number.
+        allow_missing: Count images without a prediction as wrong everywhere instead of refusing.
+        what: What the predictions are, for metrics.json.
+        bootstrap: Replicates of the 95 % intervals; 0 for none.
+        seed: Seed of the bootstrap.
+        sweep: Score every threshold from 0.01 to 0.99 too (class scores without a background channel).
+    """
+
+    gate: str | Path | None = None
+    made_with_gate: MadeWith | None = None
+    allow_missing: bool = False
+    what: What | None = None
+    bootstrap: int = 1000
+    seed: int = 0
+    sweep: bool = False

@@ -1,0 +1,49 @@
+"""Scores of maps, masks and predicted labels, written beside them; what they need to know is read from their folder."""
+
+from pathlib import Path
+
+from qaclims_path.data.pseudo import LABELS, SETTINGS
+from qaclims_path.data.split import SplitData
+from qaclims_path.files.json_files import read_object
+from qaclims_path.files.made_with import INDEX
+from qaclims_path.files.maps import MapReader
+from qaclims_path.pipeline.evaluation.evaluate import score_predictions
+from qaclims_path.pipeline.evaluation.options import ScoreOptions
+from qaclims_path.pipeline.evaluation.sources import PredictionFiles, StoredMaps
+from qaclims_path.report.evaluation import EvaluationReport
+
+SCORES = "scores"  # folder of the scores beside maps and predictions
+REMEDY = "Remove the folder, and run the same command again."
+
+
+def score_cams(folder: Path, split: SplitData) -> EvaluationReport | None:
+    """Score the maps in a folder, at every threshold too where the protocol has background; None without true masks."""
+    if not split.has_masks:
+        return None
+    with MapReader(folder) as reader:
+        options = ScoreOptions(
+            made_with_gate=reader.settings["gate"],
+            allow_missing=bool(reader.failed),
+            what="cams",
+            sweep=split.rules.predict_background,
+        )
+        return score_predictions(StoredMaps(reader, split), split, options, folder / SCORES)
+
+
+def score_masks(folder: Path, split: SplitData) -> EvaluationReport | None:
+    """Score the complete masks in a folder; None without true masks, or where no mask was made."""
+    index = read_object(folder / INDEX, REMEDY)
+    if not split.has_masks or not index["images"]:
+        return None
+    gate = read_object(folder / SETTINGS, REMEDY)["maps"]["gate"]
+    options = ScoreOptions(made_with_gate=gate, allow_missing=bool(index["failed"]), what="masks")
+    return score_predictions(PredictionFiles(folder / LABELS, split), split, options, folder)
+
+
+def score_labels(folder: Path, split: SplitData) -> EvaluationReport | None:
+    """Score the labels of a segmenter in a folder; None without true masks, or where no image was labelled."""
+    index = read_object(folder / INDEX, REMEDY)
+    if not split.has_masks or not index["images"]:
+        return None
+    options = ScoreOptions(made_with_gate="none", allow_missing=bool(index["failed"]), what="seg")
+    return score_predictions(PredictionFiles(folder, split), split, options, folder / SCORES)
