@@ -12,6 +12,8 @@ Example:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from qaclims_path.version import __version__
+
 if TYPE_CHECKING:
     from qaclims_path.data import open_dataset as open_dataset
     from qaclims_path.models.judges import load_judge as load_judge
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from qaclims_path.pipeline.masks.make import make_masks as make_masks
     from qaclims_path.pipeline.segmenter.train import train_seg as train_seg
     from qaclims_path.slides.reader import open_slide as open_slide
-
-__version__ = "0.1.0"
 
 _PUBLIC = {
     "open_dataset": "qaclims_path.data",

@@ -1,4 +1,4 @@
-"""The promises of the layout: import arrows, data-only folders, light imports, no unsafe readers."""
+"""Rules of the layout: import arrows, data-only folders, light imports, no unsafe readers."""
 
 import ast
 import re
@@ -21,8 +21,16 @@ LAYERS = [
     {"config"},
     {"assets", "registry"},
     {"types"},
-    {"errors"},
+    {"errors", "version"},
 ]
+PIPELINE = [
+    {"demo"},
+    {"run"},
+    {"segmenter"},
+    {"masks", "cam"},
+    {"corpus", "tiling", "inference", "evaluation", "configs"},
+]
+APART = {"datasets", "judge", "answerer", "doctor"}  # rooms of the pipeline without an arrow in or out
 HEAVY = {
     "torch",
     "monai",
@@ -57,8 +65,8 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-def depth(room: str) -> int:
-    return next(i for i, layer in enumerate(LAYERS) if room in layer)
+def depth(room: str, layers: list[set[str]] = LAYERS) -> int:
+    return next(i for i, layer in enumerate(layers) if room in layer)
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -67,10 +75,31 @@ def test_imports_run_left_to_right_only(path: Path) -> None:
     room = relative.parts[0]
     if room == "__init__":  # the package itself names everything, lazily
         return
+    assert not any(is_face(name) for name in imported(path)), f"{relative} imports a public name of the package"
     for name in imported(path):
         other = room_of(name)
         if other and other != room and any(other in layer for layer in LAYERS):
             assert depth(room) < depth(other), f"{relative} imports {name}: {room} may not import {other}"
+
+
+def is_face(name: str) -> bool:
+    """Whether a dotted name is one that the package hands on, instead of a room or what is in it."""
+    room = room_of(name)
+    return name == "qaclims_path" or (room is not None and not any(room in layer for layer in LAYERS))
+
+
+def test_imports_run_one_way_inside_the_pipeline(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(checkout / "scripts")
+    from arrows import arrows
+
+    for room, other in arrows(PACKAGE / "pipeline"):
+        assert not {room, other} & APART, f"{room} imports {other}, but stands apart"
+        assert depth(room, PIPELINE) < depth(other, PIPELINE), f"pipeline/{room} may not import pipeline/{other}"
+
+
+def test_every_room_of_the_pipeline_has_its_layer() -> None:
+    rooms = {path.stem for path in (PACKAGE / "pipeline").iterdir() if not path.stem.startswith("_")}
+    assert rooms == APART.union(*PIPELINE)
 
 
 def test_every_room_has_a_layer() -> None:

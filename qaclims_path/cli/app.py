@@ -7,7 +7,6 @@ from typing import Annotated, TextIO
 
 import typer
 
-from qaclims_path import __version__
 from qaclims_path.cli.answerer import app as answerer_app
 from qaclims_path.cli.cams import cams
 from qaclims_path.cli.compare import compare
@@ -26,6 +25,7 @@ from qaclims_path.cli.segment import segment
 from qaclims_path.cli.slides import app as slides_app
 from qaclims_path.cli.train import app as train_app
 from qaclims_path.errors import QaclimsError
+from qaclims_path.version import __version__
 
 INTERRUPTED = 130
 PACKAGE = Path(__file__).parents[1]

@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from qaclims_path import __version__
 from qaclims_path.assets import EMBEDDED_WEIGHTS, asset_dir, embedded_dir
+from qaclims_path.version import __version__
 
 State = Literal["ok", "missing", "broken", "note"]
 
