@@ -56,11 +56,11 @@ def probe(
     Example: `qaclims answerer probe blip:Salesforce/blip-vqa-base --dataset bcss-wsss --root BCSS-WSSS`
     """
     from qaclims_path.cli.views.console import print_json
-    from qaclims_path.pipeline.answerer.probe import Probing, answerer_of, probe_answerer, words_of
+    from qaclims_path.pipeline.answerer.probe import ProbeOptions, answerer_of, probe_answerer, words_of
 
     words = words_of(card_of(dataset, card), bank=bank, lexicon=lexicon, organ=organ)
     loaded = answerer_of(answerer, words, revision=revision, device=device, dtype=dtype, batch=batch, size=size)
-    report = probe_answerer(loaded, words, root, Probing(split, images, batch, blind=not named))
+    report = probe_answerer(loaded, words, root, ProbeOptions(split, images, batch, blind=not named))
     if as_json:
         print_json(report)
     else:

@@ -1,4 +1,4 @@
-"""What works on this machine, what is missing, and the command that brings it."""
+"""Check of this machine: what works, what is missing, and the command that installs it."""
 
 import os
 import platform
@@ -32,7 +32,7 @@ REINSTALL = "pip install --force-reinstall {}"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: its state, what was seen, and the command that mends it."""
+    """Result of one check: state, detail, and the command that helps."""
 
     group: str
     name: str
@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All findings; healthy when nothing that is always needed is missing or broken."""
+    """All findings; healthy when none is broken."""
 
     version: str
     healthy: bool
@@ -51,7 +51,7 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Look at everything. Takes seconds, because readers are tried rather than trusted."""
+    """Run all checks; this takes seconds, because every reader opens a file."""
     findings = [
         *_system(),
         *(_library(name) for name in LIBRARIES),
@@ -92,7 +92,7 @@ def _data() -> list[Finding]:
 
 
 def _readers() -> list[Finding]:
-    """Every reader opens one small tiled TIFF, so that a broken library shows here and not in the middle of a run."""
+    """Let every reader open a small tiled TIFF, so that a broken library shows before a run needs it."""
 
     def openslide(path: Path) -> str:
         import openslide as library
@@ -153,7 +153,7 @@ def _grey(pixels: object) -> None:
 
 def _dicom() -> Finding:
     if find_spec("wsidicom"):
-        return Finding("readers", "DICOM", "ok", "OpenSlide, and wsidicom for what it refuses")
+        return Finding("readers", "DICOM", "ok", "OpenSlide, and wsidicom for files that it refuses")
     remedy = 'pip install "qaclims-path[dicom]"'
     return Finding("readers", "DICOM", "note", "OpenSlide reads most; the extra reads the rest", remedy)
 
@@ -205,7 +205,7 @@ def _hub() -> Finding:
 
 
 def _embedded() -> list[Finding]:
-    """The small models of the package."""
+    """Look for the small models of the package."""
     findings = []
     for name, weights in EMBEDDED_WEIGHTS.items():
         path = embedded_dir() / name / weights

@@ -68,6 +68,6 @@ def export_table(report: "ExportReport") -> Table:
         "classes": ", ".join(report.classes),
         "weights": f"{report.megabytes:.1f} MB",
         "scores on the card": str(report.scores) if report.scores else "none: score a split with `qaclims predict`",
-        "place": report.place,
+        "target": report.target,
     }
     return facts("Segmenter", rows)

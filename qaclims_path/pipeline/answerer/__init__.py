@@ -1,1 +1,1 @@
-"""Probe answerers: do their answers name what is in the image?"""
+"""Probe answerers: how often their answers name a class that is in the image."""

@@ -1,6 +1,6 @@
-"""Which classes an answer names, and how often they are the ones in the image.
+"""The classes that answers name, and how often these are in the image.
 
-An answer names a class when it holds one of its names, or is a term that the lexicon says of it.
+An answer names a class when it contains one of its names, or is a term that the lexicon lists for it.
 """
 
 import re
@@ -19,7 +19,7 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Words:
-    """The words of a data set: its card, the questions, and what terms are said of."""
+    """The words of a data set: its card, its questions, and the classes of each term."""
 
     card: Card
     bank: QuestionBank
@@ -30,20 +30,20 @@ class Words:
         """Indices of the classes that a text names."""
         plain = key(re.sub(r"[^\w\s-]", " ", text))
         term = self.lexicon.find(text) if self.lexicon else None
-        said_of = set(term.classes) if term else set()
+        listed = set(term.classes) if term else set()
         return frozenset(
             index
             for index, info in enumerate(self.card.classes)
-            if any(contains(plain, key(name)) for name in names_of(info)) or said_of & self._known_as(info)
+            if any(contains(plain, key(name)) for name in names_of(info)) or listed & self._lexicon_classes(info)
         )
 
-    def _known_as(self, info: ClassInfo) -> set[str]:
+    def _lexicon_classes(self, info: ClassInfo) -> set[str]:
         return self.lexicon.classes_of(info) if self.lexicon else set()
 
 
 @dataclass(frozen=True)
-class Heard:
-    """One answer about one image, the classes that are in it, and the one asked about, if any."""
+class Reply:
+    """One answer about one image, the classes that are in the image, and the one asked about, if any."""
 
     image: str
     question: Question
@@ -54,17 +54,17 @@ class Heard:
 
 @dataclass(frozen=True)
 class ProbeRow:
-    """The answers to questions of one kind and topic. Each counts once, under the first of these that fits.
+    """The answers to questions of one kind and topic; each counts in one of `itself` to `empty`, the first that fits.
 
     Attributes:
-        asked: Questions asked.
+        asked: Number of questions.
         itself: Answers that name the class asked about.
         present: Answers that name another class that is in the image.
         absent: Answers that name only classes that are not in the image.
         neither: Answers that name no class.
         empty: Questions without an answer.
-        hit: Share of the answers that name a class which is in the image.
-        chance: The same for the other images.
+        hit: Share of answers that name a class that is in the image.
+        chance: Share of answers that name a class of another image, averaged over the other images.
         different: Number of different answers.
         most: The most frequent answers with their counts.
     """
@@ -83,48 +83,48 @@ class ProbeRow:
     most: tuple[tuple[str, int], ...]
 
 
-def rows(heard: Sequence[Heard], words: Words) -> Iterator[ProbeRow]:
-    """One row per kind and topic, in the order of the questions."""
-    groups: dict[tuple[Kind, str], list[Heard]] = defaultdict(list)
-    for one in heard:
-        groups[one.question.kind, one.question.topic].append(one)
-    for (kind, topic), found in groups.items():
-        named = [words.named(one.text) if one.text else frozenset[int]() for one in found]
-        counts = Counter(_verdict(one, classes) for one, classes in zip(found, named, strict=True))
-        said = [one.text for one in found if one.text]
+def rows(replies: Sequence[Reply], words: Words) -> Iterator[ProbeRow]:
+    """Count answers: one row per kind and topic, in the order of the questions."""
+    groups: dict[tuple[Kind, str], list[Reply]] = defaultdict(list)
+    for reply in replies:
+        groups[reply.question.kind, reply.question.topic].append(reply)
+    for (kind, topic), group in groups.items():
+        named = [words.named(reply.text) if reply.text else frozenset[int]() for reply in group]
+        counts = Counter(_verdict(reply, classes) for reply, classes in zip(group, named, strict=True))
+        texts = [reply.text for reply in group if reply.text]
         yield ProbeRow(
             kind=kind,
             topic=topic,
-            asked=len(found),
+            asked=len(group),
             itself=counts["itself"],
             present=counts["present"],
             absent=counts["absent"],
             neither=counts["neither"],
             empty=counts["empty"],
-            hit=(counts["itself"] + counts["present"]) / len(said) if said else None,
-            chance=_chance(found, named),
-            different=len(set(said)),
-            most=tuple(Counter(said).most_common(SHOWN)),
+            hit=(counts["itself"] + counts["present"]) / len(texts) if texts else None,
+            chance=_chance(group, named),
+            different=len(set(texts)),
+            most=tuple(Counter(texts).most_common(SHOWN)),
         )
 
 
-def _verdict(one: Heard, named: frozenset[int]) -> str:
-    if not one.text:
+def _verdict(reply: Reply, named: frozenset[int]) -> str:
+    if not reply.text:
         return "empty"
-    if one.label in named:
+    if reply.label in named:
         return "itself"
-    if named & one.present:
+    if named & reply.present:
         return "present"
     return "absent" if named else "neither"
 
 
-def _chance(found: Sequence[Heard], named: Sequence[frozenset[int]]) -> float | None:
-    """How often the answers would name a class that is there if they were about the other images."""
-    images = Counter({one.image: one.present for one in found}.values())
+def _chance(replies: Sequence[Reply], named: Sequence[frozenset[int]]) -> float | None:
+    """Share of pairs of an answer and another image in which the answer names a class of that image."""
+    images = Counter({reply.image: reply.present for reply in replies}.values())
     total = images.total()
     hits = [
-        (sum(count for present, count in images.items() if classes & present) - bool(classes & one.present))
-        for one, classes in zip(found, named, strict=True)
-        if one.text
+        (sum(count for present, count in images.items() if classes & present) - bool(classes & reply.present))
+        for reply, classes in zip(replies, named, strict=True)
+        if reply.text
     ]
     return sum(hits) / (len(hits) * (total - 1)) if hits and total > 1 else None

@@ -1,7 +1,7 @@
-"""How often an answerer names what is in the image, before a corpus is spent on it. Masks are never opened.
+"""Probe of an answerer before a corpus is built with it: how often it names a class that is in the image.
 
-A question that names the class gives the answer away, so questions are blind unless wanted otherwise: they ask about
-"the tissue", and nobody says what is there. What is hit by chance is measured with the labels of the other images.
+A question that names the class gives the answer away, so questions are blind by default: they ask about "the tissue".
+The rate of chance is measured with the labels of the other images. Masks are never opened.
 """
 
 import time
@@ -22,22 +22,22 @@ from qaclims_path.language.answerers import load_answerer
 from qaclims_path.language.lexicon import load_lexicon
 from qaclims_path.language.questions import Question, load_bank
 from qaclims_path.language.terms import called, names_of
-from qaclims_path.pipeline.answerer.naming import Heard, ProbeRow, Words, rows
+from qaclims_path.pipeline.answerer.naming import ProbeRow, Reply, Words, rows
 from qaclims_path.types import Answerer, Ask
 
-SOMETHING = {"pathology": "tissue", "natural": "thing"}  # what a blind question asks about
+BLIND = {"pathology": "tissue", "natural": "thing"}  # stands for the class in a blind question
 Time = tuple[float, int, int]  # seconds, images, answers
 
 
 @dataclass(frozen=True)
-class Probing:
+class ProbeOptions:
     """How an answerer is probed.
 
     Attributes:
-        split: The first with image-level labels where it is None.
-        images: At most so many, spread over the split.
-        together: Images that are asked about in one go.
-        blind: Whether the questions keep the class to themselves.
+        split: Name of a split; the first with image-level labels when None.
+        images: Largest number of images, spread over the split.
+        together: Images that are asked about in one call of the answerer.
+        blind: Whether the questions leave out the class.
     """
 
     split: str | None = None
@@ -48,13 +48,13 @@ class Probing:
 
 @dataclass(frozen=True)
 class AnswererReport:
-    """What an answerer says about a data set, and how fast.
+    """Result of a probe.
 
     Attributes:
-        unread: Images that could not be read, each with the reason.
-        seconds: Spent answering.
-        images_per_second: After the first group of images, which warms up; over all where there is only one.
-        answers_per_second: Likewise.
+        unread: Reason for each image that could not be read.
+        seconds: Time spent answering.
+        images_per_second: Speed without the first group of images, which warms up; with it where it is the only one.
+        answers_per_second: Speed over the same groups.
     """
 
     dataset: str
@@ -71,12 +71,19 @@ class AnswererReport:
 
 
 def words_of(card: Card, *, bank: str | None = None, lexicon: str | None = None, organ: str | None = None) -> Words:
-    """Questions and lexicon by name; those that suit the card where they are not given, `none` for none."""
-    place = card.organ if organ is None else organ
-    overlay = place if place not in ("", "none") else None
+    """Load questions and lexicon.
+
+    Args:
+        card: Facts about the data set.
+        bank: Name of the questions; those of the card's domain when None.
+        lexicon: Name of the lexicon; that of the questions when None, no lexicon for `none`.
+        organ: Organ of the images; that of the card when None, no organ for `none`.
+    """
+    organ = card.organ if organ is None else organ
+    overlay = organ if organ not in ("", "none") else None
     questions = load_bank(bank or ("natural" if card.domain == "natural" else "histology"), overlay)
     name = questions.lexicon if lexicon is None else lexicon
-    return Words(card, questions, load_lexicon(name) if name not in ("", "none") else None, place or None)
+    return Words(card, questions, load_lexicon(name) if name not in ("", "none") else None, organ or None)
 
 
 def answerer_of(
@@ -89,7 +96,16 @@ def answerer_of(
     batch: int = 8,
     size: int | None = None,
 ) -> Answerer:
-    """Load an answerer by `KIND:MODEL`; for retrieval the model is the judge.
+    """Load an answerer.
+
+    Args:
+        name: `KIND:MODEL`; for retrieval the model is a judge.
+        words: Questions, lexicon and organ, for answerers that look answers up.
+        revision: Commit of the model on the hub.
+        device: `auto`, `cpu`, `cuda`, ...
+        dtype: Numeric precision of the model.
+        batch: Questions in a batch.
+        size: Side of the input in pixels; the model's own when None.
 
     Example:
         >>> answerer_of("blip:Salesforce/blip-vqa-base", words)  # doctest: +SKIP
@@ -115,7 +131,9 @@ def answerer_of(
     )
 
 
-def probe_answerer(answerer: Answerer, words: Words, root: Path, how: Probing | None = None) -> AnswererReport:
+def probe_answerer(
+    answerer: Answerer, words: Words, root: Path, options: ProbeOptions = ProbeOptions()
+) -> AnswererReport:
     """Ask about some images of a split and compare what is named with the image-level labels.
 
     Example:
@@ -123,13 +141,12 @@ def probe_answerer(answerer: Answerer, words: Words, root: Path, how: Probing | 
         >>> probe_answerer(answerer_of("blip:blip", words), words, Path("BCSS-WSSS")).rows[0].hit  # doctest: +SKIP
         0.41
     """
-    how = how or Probing()
-    if how.blind and answerer.provenance.get("answerer") == "file":
-        raise UsageError("A file only answers questions that name the class. Probe it with such questions (--named).")
-    split, records = _chosen(words.card, root, how)
-    groups = [records[start : start + how.together] for start in range(0, len(records), how.together)]
-    heard, times, unread = _hear(answerer, words, groups, blind=how.blind)
-    if not heard:
+    if options.blind and answerer.provenance.get("answerer") == "file":
+        raise UsageError("A file only answers questions that name the class. Probe it with --named.")
+    split, records = _chosen(words.card, root, options)
+    groups = [records[start : start + options.together] for start in range(0, len(records), options.together)]
+    replies, times, unread = _ask(answerer, words, groups, blind=options.blind)
+    if not replies:
         first = next(iter(unread.values()), "")
         raise BadFile(f"None of the {len(records)} images could be read. {first}")
     seconds, images, count = (sum(column) for column in zip(*(times[1:] or times), strict=True))
@@ -137,22 +154,22 @@ def probe_answerer(answerer: Answerer, words: Words, root: Path, how: Probing | 
         dataset=words.card.name,
         split=split,
         bank=f"{words.bank.name} {words.bank.hash}",
-        blind=how.blind,
+        blind=options.blind,
         answerer=dict(answerer.provenance),
         images=len(records) - len(unread),
         unread=unread,
-        rows=tuple(rows(heard, words)),
+        rows=tuple(rows(replies, words)),
         seconds=sum(taken for taken, _, _ in times),
         images_per_second=images / max(seconds, 1e-9),
         answers_per_second=count / max(seconds, 1e-9),
     )
 
 
-def _hear(
+def _ask(
     answerer: Answerer, words: Words, groups: Sequence[Sequence[Record]], *, blind: bool
-) -> tuple[list[Heard], list[Time], dict[str, str]]:
-    """All answers, what every group took, and why images could not be read."""
-    heard: list[Heard] = []
+) -> tuple[list[Reply], list[Time], dict[str, str]]:
+    """Ask about groups of images; return the answers, the time of each group, and the unreadable images."""
+    replies: list[Reply] = []
     times: list[Time] = []
     unread: dict[str, str] = {}
     for group in track(groups, "asking"):
@@ -161,22 +178,22 @@ def _hear(
         start = time.perf_counter()
         answers = answerer.answer([ask for ask, _ in asked])
         times.append((time.perf_counter() - start, len(opened), len(asked)))
-        heard += [
-            Heard(ask.image, question, answer.text, frozenset(present), label)
+        replies += [
+            Reply(ask.image, question, answer.text, frozenset(present), label)
             for (ask, (question, present, label)), answer in zip(asked, answers, strict=True)
         ]
-    return heard, times, unread
+    return replies, times, unread
 
 
 def _asks(
     words: Words, record: Record, pixels: NDArray[np.uint8], *, blind: bool
 ) -> Iterator[tuple[Ask, tuple[Question, Sequence[int], int | None]]]:
-    """The questions about an image; blind ones are asked once, and not once for every class that is there."""
+    """Yield the questions about an image: blind ones once, others once for each class that is present."""
     present = record.present or ()
     read = partial(np.asarray, pixels)
     if blind:
         for question in words.bank.questions:
-            text = question.about(SOMETHING[words.bank.domain])
+            text = question.about(BLIND[words.bank.domain])
             yield Ask(record.id, read, "", text, question.kind, question.topic), (question, present, None)
         return
     for label in present:
@@ -195,17 +212,19 @@ def _opened(group: Sequence[Record], unread: dict[str, str]) -> Iterator[tuple[R
             unread[record.id] = str(error)
 
 
-def _chosen(card: Card, root: Path, how: Probing) -> tuple[str, list[Record]]:
-    """The split, and images with a label that are spread over it."""
+def _chosen(card: Card, root: Path, options: ProbeOptions) -> tuple[str, list[Record]]:
+    """Choose the split, and labelled images that are spread over it."""
     labelled = [name for name, split in card.splits.items() if split.labels_from != "masks"]
-    split = how.split or next(iter(labelled), None)
+    split = options.split or next(iter(labelled), None)
     if split is None:
-        raise UsageError(f"No split of '{card.name}' has image-level labels, and masks are not looked at for this.")
+        raise UsageError(f"No split of '{card.name}' has image-level labels, and a probe opens no masks.")
     if card.split(split).labels_from == "masks":
         known = ", ".join(labelled) or "none"
-        raise UsageError(f"The split '{split}' takes its labels from masks, which are not looked at. Others: {known}.")
+        raise UsageError(
+            f"The split '{split}' takes its labels from masks, and a probe opens no masks. Other splits: {known}."
+        )
     records = [record for record in list_records(card, root, split) if record.present]
     if not records:
         raise UsageError(f"No image of the split '{split}' of '{card.name}' in {root} has a class.")
-    places = np.linspace(0, len(records) - 1, min(how.images, len(records))).round().astype(int)
-    return split, [records[place] for place in places]
+    chosen = np.linspace(0, len(records) - 1, min(options.images, len(records))).round().astype(int)
+    return split, [records[row] for row in chosen]

@@ -1,4 +1,4 @@
-"""One pass of images through a network at several scales: from pictures to maps that can be stored."""
+"""One pass of images through a network at several scales: from pixels to maps that can be stored."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -21,25 +21,25 @@ class MapMaker:
     """Makes the maps of batches.
 
     Args:
-        net: Ready for inference; see `models.inference.for_inference`.
-        choose: From class probabilities (C) and the classes present to those that get a map.
-        scales: Factors, as the loader has them.
-        own_maximum: Whether maps are divided by their maximum, as published.
+        net: From `models.inference.for_inference`.
+        choose: Maps class probabilities (C) and the classes present to the classes that get a map.
+        scales: Factors of the image loader.
+        own_maximum: Divide each map by its maximum, as published.
     """
 
     def __init__(self, net: CamNet, choose: Choose, scales: Sequence[float], *, own_maximum: bool) -> None:
         self.net, self.choose, self.own_maximum = net, choose, own_maximum
-        self.plain = min(range(len(scales)), key=lambda place: abs(scales[place] - 1))
+        self.plain = min(range(len(scales)), key=lambda index: abs(scales[index] - 1))
         self.device = net.head.weight.device
 
     @torch.inference_mode()
     def __call__(self, batch: Sequence[Loaded]) -> list[ImageMaps]:
-        """Maps of images of one size."""
+        """Make the maps of images of one size."""
         pyramid = [np.stack(pictures) for pictures in zip(*(item.scales for item in batch), strict=True)]
         logits = [self.net(self._views(pictures)).maps for pictures in pyramid]
         probabilities = image_probabilities(logits[self.plain]).double().cpu().numpy()
         classes = [tuple(self.choose(row, item.present)) for row, item in zip(probabilities, batch, strict=True)]
-        owners = torch.tensor([place for place, each in enumerate(classes) for _ in each], device=self.device)
+        owners = torch.tensor([row for row, each in enumerate(classes) for _ in each], device=self.device)
         labels = torch.tensor([label for each in classes for label in each], device=self.device)
         pairs = (owners.long(), labels.long())
         maps = merged(logits, pairs, batch[0].size, own_maximum=self.own_maximum).half().cpu().numpy()
@@ -50,7 +50,7 @@ class MapMaker:
         ]
 
     def _views(self, pictures: NDArray[np.uint8]) -> Tensor:
-        """B H W 3 bytes to 2B 3 H W in 0..1, channels last: the images, and the same mirrored."""
+        """Turn B H W 3 bytes into 2B 3 H W in 0..1, channels last: the images, then their mirror images."""
         images = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float() / 255
         return torch.cat([images, images.flip(-1)]).contiguous(memory_format=torch.channels_last)
 

@@ -1,1 +1,1 @@
-"""List, check, describe, draw and fake data sets, and write a card for one's own."""
+"""List, check, count, draw and imitate data sets, and write a card for one's own."""

@@ -1,4 +1,4 @@
-"""Checking a data set: walk the folder, open everything, and report all problems at once. Nothing is written."""
+"""Check of a data set: list the folder, open all images, and report all problems at once. Nothing is written."""
 
 import re
 from collections import defaultdict
@@ -31,10 +31,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class ProblemGroup:
-    """All problems of one kind: how many, and the first ten as sentences.
-
-    A sentence about the listing may speak for several images, so there can be fewer sentences than problems.
-    """
+    """Number of problems of one kind, and the first ten as sentences; one sentence may be about several images."""
 
     kind: str
     title: str
@@ -45,11 +42,11 @@ class ProblemGroup:
 
 @dataclass(frozen=True)
 class SplitCheck:
-    """A split against the card.
+    """A split compared with the card.
 
     Attributes:
-        state: `complete`, `partial`, `absent`, `too many`, `found` where the card does not say how many there are, or
-            `unlisted` where something stands in the way of finding any image.
+        state: `complete`, `partial`, `absent`, `too many`, `found` where the card gives no count, or `unlisted` where a
+            problem prevents listing any image.
         summary: The state in words, for example 'partial: 250 of 10 582'.
     """
 
@@ -63,7 +60,7 @@ class SplitCheck:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Whether a folder is the data set of a card, and everything that is wrong with it."""
+    """Result of a check: whether a folder is the data set of a card, and all problems."""
 
     dataset: str
     root: str
@@ -83,7 +80,7 @@ class Findings:
         self._cut: set[str] = set()
 
     def add(self, kind: str, sentence: str) -> None:
-        """Note one problem; a sentence of the listing speaks for as many images as it begins with."""
+        """Note a problem; a sentence that begins with a number of images counts for as many."""
         several = re.match(r"(\d+) images? ", sentence)
         self._count[kind] += int(several[1]) if several else 1
         if len(self._first[kind]) < SHOWN:
@@ -92,7 +89,7 @@ class Findings:
             self._cut.add(kind)
 
     def groups(self) -> tuple[ProblemGroup, ...]:
-        """What was found, in the order of `KINDS`."""
+        """The problems by kind, in the order of `KINDS`."""
         return tuple(
             ProblemGroup(kind, title, self._count[kind], tuple(self._first[kind]), kind in self._cut)
             for kind, title in KINDS.items()
@@ -104,9 +101,9 @@ def check(card: Card, root: Path, *, complete: bool = False, quick: bool = False
     """Compare a folder with the card of a data set.
 
     Args:
-        card: Of the data set.
-        root: Where the data set lies, laid out as its publisher does.
-        complete: Whether a smaller copy or an absent split is wrong.
+        card: Facts about the data set.
+        root: Folder of the data as its publisher lays it out.
+        complete: Count a smaller copy or an absent split as a problem.
         quick: List and read headers only, instead of opening every image.
 
     Example:
@@ -129,7 +126,7 @@ def check(card: Card, root: Path, *, complete: bool = False, quick: bool = False
 
 
 def spaced(number: int) -> str:
-    """A number with blanks between thousands.
+    """Format a number with spaces between thousands.
 
     Example:
         >>> spaced(10582)
@@ -144,7 +141,7 @@ def _all(listings: dict[str, Listing]) -> Iterator[Record]:
 
 
 def _to_open(listings: dict[str, Listing]) -> list[Record]:
-    """Every image once per mask; splits may share images."""
+    """List every image once per mask; splits may share images."""
     masked = {(record.image, str(record.mask)): record for record in _all(listings) if record.mask is not None}
     seen = {image for image, _ in masked}
     plain = {record.image: record for record in _all(listings) if record.image not in seen}
@@ -158,11 +155,11 @@ def _of_listings(card: Card, root: Path, listings: dict[str, Listing], *, comple
         looked = "; ".join(f"{name}: {listing.absent}" for name, listing in listings.items())
         yield "missing", f"{root} holds no split of '{card.name}' ({looked}). Check the folder given as root."
     for name, listing in listings.items():
-        seen = _against_card(card, name, listing)
-        if seen.state == "too many":
-            yield "count", f"The split '{name}' has {seen.summary}. Remove what does not belong to it, such as copies."
-        elif complete and seen.state in ("partial", "absent"):
-            yield "count", f"The split '{name}' is {seen.summary}. Fetch the rest, or check without --complete."
+        found = _against_card(card, name, listing)
+        if found.state == "too many":
+            yield "count", f"The split '{name}' has {found.summary}. Remove files that do not belong to it."
+        elif complete and found.state in ("partial", "absent"):
+            yield "count", f"The split '{name}' is {found.summary}. Fetch the rest, or check without --complete."
     yield from (("missing", sentence) for sentence in _rows_without_image(card, root, listings))
     yield from (("patient", sentence) for sentence in _in_two_parts(card, listings))
     yield from (("extra", sentence) for sentence in _extra_masks(card, root, listings))
@@ -186,8 +183,8 @@ def _against_card(card: Card, name: str, listing: Listing) -> SplitCheck:
 
 
 def _rows_without_image(card: Card, root: Path, listings: dict[str, Listing]) -> Iterator[str]:
-    """Rows of tables of labels that no split has an image for, where no published count tells that some are missing."""
-    there = {stem_key(record.image.name) for record in _all(listings)}
+    """Rows of label tables without an image, for splits without a published count, which would show a missing image."""
+    known = {stem_key(record.image.name) for record in _all(listings)}
     tables = (
         first_existing(root, card.split(name).labels)
         for name, listing in listings.items()
@@ -195,8 +192,8 @@ def _rows_without_image(card: Card, root: Path, listings: dict[str, Listing]) ->
     )
     for path in dict.fromkeys(table for table in tables if table is not None and table.suffix == ".csv"):
         try:
-            gone = [key for key in read_table(card, path).present if key not in there]
-        except QaclimsError:  # already reported by the listing
+            gone = [key for key in read_table(card, path).present if key not in known]
+        except QaclimsError:  # the listing has reported it
             continue
         if gone:
             more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
@@ -207,21 +204,21 @@ def _rows_without_image(card: Card, root: Path, listings: dict[str, Listing]) ->
 
 
 def _in_two_parts(card: Card, listings: dict[str, Listing]) -> Iterator[str]:
-    """Patients, or images where names do not tell patients, that are in two of training, validation and test."""
-    places: dict[str, dict[str, ImageSource]] = defaultdict(dict)
+    """Patients (images, where patients are not known) that are in two of training, validation and test."""
+    parts: dict[str, dict[str, ImageSource]] = defaultdict(dict)
     for name, listing in listings.items():
         for record in listing.records:
-            who = f"The patient '{record.patient}'" if record.patient else f"The image {record.image.name}"
-            owner = who if record.patient else f"{who}\0{record.image}"
-            places[owner].setdefault(card.split(name).part, record.image)
-    for owner, by_part in places.items():
+            title = f"The patient '{record.patient}'" if record.patient else f"The image {record.image.name}"
+            owner = title if record.patient else f"{title}\0{record.image}"
+            parts[owner].setdefault(card.split(name).part, record.image)
+    for owner, by_part in parts.items():
         if len(by_part) > 1:
             where = " and in ".join(f"{part} ({image})" for part, image in by_part.items())
             yield f"{owner.split(chr(0))[0]} is in {where}. Scores would be too good: leave it in one part only."
 
 
 def _extra_masks(card: Card, root: Path, listings: dict[str, Listing]) -> Iterator[str]:
-    """Files in a split's own folder of masks that are no image's mask; folders shared by splits are left alone."""
+    """Files without an image in the mask folder of a split; folders that splits share are skipped."""
     used = {record.mask.path for record in _all(listings) if isinstance(record.mask, MaskFile)}
     folders = {name: _masks_folder(card, root, name) for name in listings}
     for name, folder in folders.items():
@@ -231,11 +228,11 @@ def _extra_masks(card: Card, root: Path, listings: dict[str, Listing]) -> Iterat
             continue
         for mask in list_files(folder):
             if folder / mask not in used and not (folder / mask).is_dir():
-                yield f"{folder / mask} is the mask of no image. Fetch the image, or remove the mask."
+                yield f"{folder / mask} is a mask without an image. Fetch the image, or remove the mask."
 
 
 def _masks_folder(card: Card, root: Path, name: str) -> Path | None:
     try:
         return first_existing(root, card.split(name).masks)
-    except QaclimsError:  # already reported by the listing
+    except QaclimsError:  # the listing has reported it
         return None

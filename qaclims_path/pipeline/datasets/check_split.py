@@ -1,4 +1,4 @@
-"""The two halves of checking one split: listing it in spite of mistakes, and opening what is listed."""
+"""Check of one split: list it in spite of mistakes, then open what is listed."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from qaclims_path.files.images import image_size
 
 WORKERS = min(4, cpu_count() or 1)  # Pillow decodes outside the interpreter's lock
 BATCH = 256
-CLEARLY_PRESENT = 0.05  # published labels often count a class from this share of the image on
+CLEARLY_PRESENT = 0.05  # share of the image from which published labels often count a class
 MASKS_ONLY = {"supervision": "masks", "labels_from": "masks"}
 LABELS_ONLY = {"supervision": "labels", "masks": (), "background_masks": ()}
 Finding = tuple[str, str]  # kind of problem, sentence
@@ -33,8 +33,8 @@ class Listing:
     """A split as far as it can be listed.
 
     Attributes:
-        absent: Why the split counts as absent, empty when it does not.
-        problems: What stands in the way of listing it properly.
+        absent: Reason why the split counts as absent, or empty.
+        problems: Problems of the listing.
     """
 
     records: tuple[Record, ...] = ()
@@ -43,7 +43,7 @@ class Listing:
 
 
 def list_tolerantly(card: Card, root: Path, name: str) -> Listing:
-    """List a split; where something is wrong, still list the images with whatever masks and labels they have."""
+    """List a split; in spite of problems, list the images with the masks and labels that can be read."""
     files = SplitFiles(card, root, name)
     try:
         absent = _absence(files)
@@ -53,17 +53,17 @@ def list_tolerantly(card: Card, root: Path, name: str) -> Listing:
     split = files.split
     masked, no_masks = _view(card, root, name, MASKS_ONLY) if split.supervision == "masks" else ([], "")
     labelled, no_labels = _view(card, root, name, LABELS_ONLY) if split.labels_from != "masks" else ([], "")
-    kinds: dict[str, str] = dict.fromkeys(_missing_places(files), "missing")
-    both = "missing" if no_masks == no_labels else ""  # what masks and labels alike are read from
+    kinds: dict[str, str] = dict.fromkeys(_missing_folders(files), "missing")
+    both = "missing" if no_masks == no_labels else ""  # masks and labels are read from the same folders
     for kind, sentence in (("masks", no_masks), ("labels", no_labels)):
         if sentence:
             kinds.setdefault(sentence, both or kind)
-    told = {record.id: record for record in labelled}
+    labels = {record.id: record for record in labelled}
     records = tuple(
-        replace(record, present=told[record.id].present, patient=told[record.id].patient)
-        if record.id in told
+        replace(record, present=labels[record.id].present, patient=labels[record.id].patient)
+        if record.id in labels
         else record
-        for record in masked or _whatever_is_there(files)
+        for record in masked or _any_images(files)
     )
     return Listing(
         records, problems=tuple((kind, sentence) for sentence, kind in (kinds or {stopped: "missing"}).items())
@@ -71,11 +71,11 @@ def list_tolerantly(card: Card, root: Path, name: str) -> Listing:
 
 
 def examine(card: Card, records: Sequence[Record], *, quick: bool) -> Iterator[list[Finding]]:
-    """Open every image and mask, a few at a time, and yield what is wrong with each.
+    """Open every image and mask, a few at a time, and yield the problems of each.
 
     Args:
-        card: Of the data set.
-        records: What was listed.
+        card: Facts about the data set.
+        records: Images that were listed.
         quick: Read headers only.
     """
     look = partial(_headers if quick else _pixels, card)
@@ -85,20 +85,21 @@ def examine(card: Card, records: Sequence[Record], *, quick: bool) -> Iterator[l
 
 
 def _absence(files: SplitFiles) -> str:
-    """A split is absent when its list, its images and masks, or all images of its kind of name are not there at all."""
+    """Say why a split is absent: no list, neither images nor masks, or no image that matches its pattern."""
     split, root = files.split, files.root
     if split.list and first_existing(root, split.list) is None:
         return f"looked for {_spelled(split.list)}"
     if first_existing(root, split.images) is None:
         return "" if first_existing(root, split.masks) else f"looked for {_spelled(split.images)}"
-    names = [name for place in split.images if (root / place).is_dir() for name in list_files(root / place)]
+    folders = [root / folder for folder in split.images]
+    names = [name for folder in folders if folder.is_dir() for name in list_files(folder)]
     if split.match and not any(re.search(split.match, name) for name in names):
         return f"no image is named like {split.match} in {_spelled(split.images)}"
     return ""
 
 
-def _missing_places(files: SplitFiles) -> Iterator[str]:
-    """A sentence for every folder or list of a split that is not there, with the spellings looked for."""
+def _missing_folders(files: SplitFiles) -> Iterator[str]:
+    """Yield a sentence for every missing folder or list of a split, with the spellings looked for."""
     split = files.split
     try:
         if files.find("the images", split.images).is_dir():  # else a table lists them
@@ -106,16 +107,16 @@ def _missing_places(files: SplitFiles) -> Iterator[str]:
     except QaclimsError as error:
         yield str(error)
     if split.supervision == "masks":
-        for what, spellings in (("the masks", split.masks), ("the background masks", split.background_masks)):
+        for title, spellings in (("the masks", split.masks), ("the background masks", split.background_masks)):
             try:
                 if spellings:
-                    files.find(what, spellings)
+                    files.find(title, spellings)
             except QaclimsError as error:
                 yield str(error)
 
 
 def _view(card: Card, root: Path, name: str, change: dict[str, Any]) -> tuple[list[Record], str]:
-    """List a split as if its card said otherwise: the records, or the sentence of what is wrong."""
+    """List a split under a changed card: the records, or the message of the error."""
     split = card.split(name).model_copy(update=change)
     try:
         return list_records(card.model_copy(update={"splits": {**card.splits, name: split}}), root, name), ""
@@ -123,18 +124,18 @@ def _view(card: Card, root: Path, name: str, change: dict[str, Any]) -> tuple[li
         return [], str(error)
 
 
-def _whatever_is_there(files: SplitFiles) -> list[Record]:
-    """The images of a split without labels, each with the mask of its name where there is one."""
+def _any_images(files: SplitFiles) -> list[Record]:
+    """List the images of a split without labels, each with the mask of its name where there is one."""
     split = files.split
     try:
         folder, names = files.images()
         if split.supervision == "labels":
             return files.records(folder, names, [None] * len(names), None)
-        place = first_existing(files.root, split.masks) if split.masks else folder
-        masks = {stem_key(mask): place / mask for mask in list_files(place)} if place else {}
-    except QaclimsError:  # already reported as missing
+        masks_folder = first_existing(files.root, split.masks) if split.masks else folder
+        masks = {stem_key(mask): masks_folder / mask for mask in list_files(masks_folder)} if masks_folder else {}
+    except QaclimsError:  # reported as missing
         return []
-    if place == folder:  # masks beside their images are not images, and images are not masks
+    if masks_folder == folder:  # masks beside their images are not images, and images are not masks
         beside = {mask for name in names if (mask := mask_name(split, name)) != name}
         masks = {key: path for key, path in masks.items() if path.name in beside}
         names = [name for name in names if name not in beside]
@@ -175,17 +176,17 @@ def _pixels(card: Card, record: Record) -> list[Finding]:
     if size is not None and size != codes.shape[::-1]:
         findings.append(_size_finding(record, size, codes.shape[::-1]))
     if (card.decoder[codes] == UNKNOWN).any():
-        return [*findings, ("code", _strange(card, record, codes))]
+        return [*findings, ("code", _code_problem(card, record, codes))]
     against = _contradiction(card, record, card.decoder[codes])
     return [*findings, ("contradiction", against)] if against else findings
 
 
 def _contradiction(card: Card, record: Record, truth: NDArray[np.uint8]) -> str:
-    """What the label says against the mask (H W label indices).
+    """Say how the label of an image contradicts its mask (H W label indices), or return an empty text.
 
-    A class that fills a small part only may be left out of a label, and an object may be hidden by ignored pixels.
+    A label may leave out a class that covers a small part, and ignored pixels may hide an object.
     """
-    if record.present is None or not isinstance(record.mask, MaskFile):  # drawn from the annotations that label it
+    if record.present is None or not isinstance(record.mask, MaskFile):  # one annotation gives both label and mask
         return ""
     seen, labelled = set(classes_in(card, truth)), set(record.present)
     clearly = {index for index in seen - labelled if (truth == index).mean() >= CLEARLY_PRESENT}
@@ -193,12 +194,12 @@ def _contradiction(card: Card, record: Record, truth: NDArray[np.uint8]) -> str:
     if not clearly and not unseen:
         return ""
     return (
-        f"{record.image} is labelled {_called(card, labelled)}, but its mask {record.mask} shows "
-        f"{_called(card, seen)}. One of the two is wrong."
+        f"{record.image} is labelled {_names(card, labelled)}, but its mask {record.mask} shows "
+        f"{_names(card, seen)}. One of the two is wrong."
     )
 
 
-def _strange(card: Card, record: Record, codes: NDArray[np.uint8]) -> str:
+def _code_problem(card: Card, record: Record, codes: NDArray[np.uint8]) -> str:
     try:
         card.decode(codes, record.mask)
     except QaclimsError as error:
@@ -213,7 +214,7 @@ def _size_finding(record: Record, image: tuple[int, ...], mask: tuple[int, ...])
     )
 
 
-def _called(card: Card, indices: set[int]) -> str:
+def _names(card: Card, indices: set[int]) -> str:
     return ", ".join(card.names[index] for index in sorted(indices)) or "nothing"
 
 

@@ -1,4 +1,4 @@
-"""A contact sheet of a data set: per class a row of seeded example pictures, with masks where the split has them."""
+"""Contact sheet of a data set: a row of example images per class, chosen with a seed, with their masks if any."""
 
 import random
 from collections import defaultdict
@@ -17,12 +17,12 @@ from qaclims_path.files.progress import track
 from qaclims_path.report.contact_sheet import Example, Row, contact_sheet, example
 
 PER_CLASS = 6
-MOST_OPENED = 2000  # masks opened at most in the search for pictures of a rare class
+MOST_OPENED = 2000  # images opened at most in the search for a rare class
 
 
 @dataclass(frozen=True)
 class SheetReport:
-    """What was drawn: the file, the split, and how many pictures each class got."""
+    """A sheet that was drawn: file, split, and number of pictures per class."""
 
     dataset: str
     split: str
@@ -32,17 +32,17 @@ class SheetReport:
 
 
 def draw_sheet(card: Card, root: Path, png: Path, *, split: str | None = None, seed: int = 0) -> SheetReport:
-    """Draw up to six pictures per class.
+    """Draw up to six images per class.
 
     Args:
-        card: Of the data set.
-        root: Where it lies.
-        png: The file to write.
-        split: Which one; the first that is there and has masks, else the first that is there, where not given.
-        seed: Of the choice.
+        card: Facts about the data set.
+        root: Folder of the data.
+        png: File to write.
+        split: Name of a split; the first that is there, those with masks before others, when None.
+        seed: Seed of the choice of images.
     """
     if png.suffix.lower() != ".png":
-        raise QaclimsError(f"{png} should end in .png, which is what is written.")
+        raise QaclimsError(f"{png} should end in .png, the format that is written.")
     split, records = choose_split(card, root, split)
     shuffled = random.Random(seed).sample(records, len(records))  # noqa: S311 - a choice of pictures
     found = _examples(card, shuffled)
@@ -57,7 +57,7 @@ def draw_sheet(card: Card, root: Path, png: Path, *, split: str | None = None, s
 
 
 def _examples(card: Card, records: list[Record]) -> dict[int, list[Example]]:
-    """Open pictures until every class has enough of them; labels spare opening those that do not help."""
+    """Open images until every class has enough; images whose label holds no such class are not opened."""
     found: dict[int, list[Example]] = defaultdict(list)
     wanted = set(range(len(card.classes)))
     for record in track(_possible(records, wanted), "choosing pictures"):
@@ -71,7 +71,7 @@ def _examples(card: Card, records: list[Record]) -> dict[int, list[Example]]:
 
 
 def _possible(records: list[Record], wanted: set[int]) -> Iterator[Record]:
-    """Records that may hold a class still wanted; `wanted` shrinks while they are looked at."""
+    """Yield records that may hold a wanted class; the caller shrinks `wanted` meanwhile."""
     opened = 0
     for record in records:
         if not wanted or opened >= MOST_OPENED:

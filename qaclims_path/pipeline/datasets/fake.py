@@ -1,4 +1,4 @@
-"""Made-up data sets: painted tissue for the phantom, coloured blobs in the exact published layout for every other."""
+"""Made-up data sets: painted tissue for the phantom, coloured blobs in the published layout for all others."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ SLIDES = "slides"
 
 @dataclass(frozen=True)
 class FakeReport:
-    """What was written: images per split, and whole slides."""
+    """A data set that was written: number of images per split, and of slides."""
 
     dataset: str
     out: str
@@ -35,11 +35,11 @@ def make_fake(
     """Write a small made-up data set into a new or empty folder; the same arguments write the same pixels.
 
     Args:
-        card: Of the data set to imitate; `phantom` gets painted tissue.
-        out: The folder; it appears when everything is in it.
-        images: Per split.
-        seed: Of what is painted.
-        slides: Whole slides with their truth and QuPath regions, in the folder `slides` (phantom only).
+        card: Card of the data set to imitate; `phantom` gets painted tissue.
+        out: Folder to write; it gets this name when it is complete.
+        images: Number of images per split.
+        seed: Seed of the images.
+        slides: Number of slides with their truth and QuPath regions, in the folder `slides` (phantom only).
         slide_size: Side of a slide in pixels.
 
     Example:
@@ -75,7 +75,7 @@ def _write_phantom(card: Card, out: Path, images: int, seed: int, slides: int, s
 
 
 def _tiles(part: int, images: int, seed: int) -> Iterator[FakeItem]:
-    """Tiles of patients that no other part has."""
+    """Yield tiles of patients that no other part has."""
     from qaclims_path.data.phantoms.tiles import phantom_tiles
 
     count = -(-images // TILES_PER_PATIENT)

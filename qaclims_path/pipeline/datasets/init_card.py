@@ -1,4 +1,4 @@
-"""A card for one's own data, from class names or from the classes of a QuPath project: complete, and commented."""
+"""A complete, commented card for one's own data, from class names or from the classes of a QuPath project."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -64,14 +64,14 @@ patient: ""
 protocols: [tissue]
 licence: Private; not to be passed on.
 citation: None; unpublished.
-get: Private data of whoever wrote this card.
+get: Private data of the author of this card.
 public: false
 """
 
 
 @dataclass(frozen=True)
 class InitReport:
-    """The card that was written, and the classes of the QuPath file that are not on it."""
+    """A card that was written, and the classes of the QuPath file that it leaves out."""
 
     name: str
     path: str
@@ -80,23 +80,23 @@ class InitReport:
 
 
 def init_card(name: str, out: Path, *, classes: Sequence[str] = (), from_qupath: Path | None = None) -> InitReport:
-    """Write a card that loads as it is.
+    """Write a card that loads without changes.
 
     Args:
-        name: Of the data set.
-        out: The YAML file to write; it must not exist yet.
-        classes: Class names in order; those of the QuPath file where none are given.
-        from_qupath: A GeoJSON export whose classifications give names and colours. Classes that QuPath ignores (their
-            names end in `*`), and any called background or ignore, are left out.
+        name: Name of the data set.
+        out: YAML file to write; it must not exist yet.
+        classes: Class names in order; those of the QuPath file where empty.
+        from_qupath: GeoJSON export whose classifications give names and colours. Classes that QuPath ignores (names
+            that end in `*`), and those named background or ignore, are left out.
 
     Example:
         >>> init_card("mine", Path("mine.yaml"), classes=["tumor", "stroma"]).classes  # doctest: +SKIP
         ('tumor', 'stroma')
     """
     if out.suffix.lower() not in (".yaml", ".yml"):
-        raise UsageError(f"{out} should end in .yaml, which is what is written.")
+        raise UsageError(f"{out} should end in .yaml, the format that is written.")
     if out.exists():
-        raise UsageError(f"{out} exists already. Choose another --out, or remove that file.")
+        raise UsageError(f"{out} exists. Choose another --out, or remove the file.")
     known = {} if from_qupath is None else classifications(read_geojson(from_qupath))
     usable = {called: color for called, color in known.items() if not _left_out(called)}
     names = [called.strip() for called in classes if called.strip()] or list(usable)
@@ -111,7 +111,7 @@ def init_card(name: str, out: Path, *, classes: Sequence[str] = (), from_qupath:
 
 
 def card_text(name: str, classes: Sequence[str], colors: Mapping[str, Color | None], file: str) -> str:
-    """The YAML of a card: classes get codes from 1 on, and the colours given or ones that are easy to tell apart."""
+    """Write the YAML of a card: classes get codes from 1 on; those without a colour get distinguishable ones."""
     chosen = [colors.get(called) or color_of(i) for i, called in enumerate(classes)]
     return TEMPLATE.format(
         name=_quoted(name),
@@ -129,6 +129,6 @@ def _left_out(called: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """The text as YAML: plain where that is safe, else in double quotes."""
+    """Write a text as YAML: plain where that is safe, else in double quotes."""
     plain = text.isidentifier() and text.casefold() not in ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
     return text if plain else json.dumps(text, ensure_ascii=False)

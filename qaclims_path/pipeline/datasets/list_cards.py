@@ -1,4 +1,4 @@
-"""What data sets are known, in a line each. Opens cards only."""
+"""One line for each known data set; only cards are opened."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from qaclims_path.errors import QaclimsError
 
 @dataclass(frozen=True)
 class CardLine:
-    """The headline facts of a card; `splits` holds the number of published images, or None where it is not known."""
+    """Main facts of a card; `splits` holds the number of published images, or None where it is not known."""
 
     name: str
     title: str
@@ -22,14 +22,14 @@ class CardLine:
 
 @dataclass(frozen=True)
 class ListReport:
-    """All cards that load, and for each that does not, by name, why."""
+    """All cards that load, and the errors of those that do not, by name."""
 
     cards: tuple[CardLine, ...]
     broken: dict[str, str]
 
 
 def list_cards() -> ListReport:
-    """Read every known card; one that does not load does not hide the others.
+    """Read every known card; the error of a card that does not load is part of the report.
 
     Example:
         >>> "bcss-wsss" in [line.name for line in list_cards().cards]

@@ -1,4 +1,4 @@
-"""Numbers about a data set: images, classes, pixels, sizes, patients. Streaming: one image is in memory at a time."""
+"""Statistics of a data set: images, classes, pixels, sizes, patients; one image is in memory at a time."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ COLUMNS = ("split", "class", "images", "image_share", "pixels", "pixel_share")
 
 @dataclass(frozen=True)
 class ClassStats:
-    """How often a class occurs in a split; the shares are of all images and of all pixels, ignored ones included.
+    """Frequency of a class in a split; shares are of all images and of all pixels, ignored ones included.
 
     Attributes:
-        images: Images that hold it; None for background and ignored pixels where only labels tell.
-        pixels: Its pixels in the masks, or None where the split trains on labels.
+        images: Images with the class; None for background and ignored pixels.
+        pixels: Pixels of the class in the masks, or None where the split trains on labels.
     """
 
     name: str
@@ -37,15 +37,15 @@ class ClassStats:
 
 @dataclass(frozen=True)
 class SplitStats:
-    """What a split holds.
+    """Statistics of a split.
 
     Attributes:
-        patients: How many, or None where the names do not tell.
+        patients: Number of patients, or None where they are not known.
         widths: Smallest, median and largest width in pixels.
         heights: Smallest, median and largest height in pixels.
         classes: One entry per class, then background and ignored pixels where the split has masks.
-        together: For each class, how many images hold it and each class: C C.
-        classes_per_image: How many images hold 0, 1, 2, ... classes.
+        together: C C, number of images with both classes.
+        classes_per_image: Number of images with 0, 1, 2, ... classes.
     """
 
     name: str
@@ -61,7 +61,7 @@ class SplitStats:
 
 @dataclass(frozen=True)
 class StatsReport:
-    """The numbers of a data set, and the splits that are not there with the reason."""
+    """Statistics of a data set, and the reason for each absent split."""
 
     dataset: str
     root: str
@@ -70,12 +70,12 @@ class StatsReport:
 
 
 def stats(card: Card, root: Path, *, out: Path | None = None) -> StatsReport:
-    """Count what the splits of a data set hold; splits that cannot be listed are named with the reason.
+    """Count images, classes and pixels of all splits; splits that cannot be listed are named with the reason.
 
     Args:
-        card: Of the data set.
-        root: Where it lies.
-        out: A CSV file for one row per split and class.
+        card: Facts about the data set.
+        root: Folder of the data.
+        out: CSV file for one row per split and class.
 
     Example:
         >>> stats(load_card("wsss4luad"), Path("wsss4luad")).splits[0].images  # doctest: +SKIP
@@ -139,8 +139,8 @@ def _class_stats(
     total = 0 if pixels is None else int(pixels.sum())
     for index, name in enumerate(card.names):
         held = int(together[index, index])
-        seen = None if pixels is None else int(pixels[index])
-        yield ClassStats(name, held, held / images, seen, None if seen is None else seen / total)
+        covered = None if pixels is None else int(pixels[index])
+        yield ClassStats(name, held, held / images, covered, None if covered is None else covered / total)
     if pixels is not None:
         for name, index in ((BACKGROUND_NAME, card.background_index), (IGNORE_NAME, IGNORE)):
             yield ClassStats(name, None, None, int(pixels[index]), int(pixels[index]) / total)
@@ -152,6 +152,6 @@ def _spread(values: tuple[int, ...]) -> tuple[int, int, int]:
 
 def _rows(report: StatsReport) -> Iterator[dict[str, object]]:
     for split in report.splits:
-        for found in split.classes:
-            values = (split.name, found.name, found.images, found.image_share, found.pixels, found.pixel_share)
+        for each in split.classes:
+            values = (split.name, each.name, each.images, each.image_share, each.pixels, each.pixel_share)
             yield dict(zip(COLUMNS, values, strict=True))

@@ -1,4 +1,4 @@
-"""Where a gate comes from: nowhere, the truth, or a table of predicted class probabilities."""
+"""Gates: the classes that a prediction may use, from the truth or from a table of predicted class probabilities."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,16 +22,20 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class OpenGate:
-    """A gate ready for use: its kind, and (record, truth) -> the classes allowed (bool, C), or None for all."""
+    """A gate: its kind, and a function from record and truth to the classes allowed (C, bool), or None for all."""
 
     kind: GateKind
     allowed: Callable[[Record, NDArray[np.uint8]], Mask | None]
 
 
 def open_gate(gate: str | Path | None, rules: Protocol, card: Card, records: Sequence[Record]) -> OpenGate:
-    """Open a gate: `none` (or nothing said), `oracle`, or a CSV with the columns image and one for each class.
+    """Open a gate.
 
-    The threshold, and whether the most probable class always passes, are the protocol's.
+    Args:
+        gate: `none` or None, `oracle`, or a CSV file with the column `image` and one for each class.
+        rules: Gives the threshold, and whether the most probable class always passes.
+        card: Gives the classes.
+        records: Images that need a row in the file.
     """
     if gate is None or str(gate) == "none":
         return OpenGate("none", lambda _record, _truth: None)
@@ -48,12 +52,12 @@ def open_gate(gate: str | Path | None, rules: Protocol, card: Card, records: Seq
 
 
 def read_probabilities(path: Path, card: Card, records: Sequence[Record]) -> dict[str, NDArray[np.float64]]:
-    """Class probabilities (C) by image id, for all records; `image` is the id or the name of the image file."""
+    """Read class probabilities (C) by image id, for all records; `image` is the id or the name of the image file."""
     ids = {record.image.name: record.id for record in records} | {record.id: record.id for record in records}
     table: dict[str, NDArray[np.float64]] = {}
     for line, row in enumerate(read_csv(path, ["image", *card.names]), start=2):
         image = ids.get(row["image"])
-        if image is None:  # a table for all splits is fine
+        if image is None:  # the table may cover other splits
             continue
         if image in table:
             raise BadFile(f"{path}, line {line}: the image '{row['image']}' is listed twice.")
@@ -66,7 +70,12 @@ def read_probabilities(path: Path, card: Card, records: Sequence[Record]) -> dic
 
 
 def check_made_with(kind: GateKind, made_with_gate: str | None, *, are_scores: bool) -> str:
-    """The gate as every table names it.
+    """Return the name of the gate in tables.
+
+    Args:
+        kind: Gate that acts on the scores now.
+        made_with_gate: Gate that the predictions were made with, if it was stated.
+        are_scores: Whether the predictions are class scores.
 
     Example:
         >>> check_made_with("none", "oracle", are_scores=False)

@@ -27,12 +27,15 @@ class Predictions(Protocol):
     Attributes:
         folder: Where they are stored.
         are_scores: Whether they are class scores instead of label maps.
-        strays: Predictions that match no image of the split, or one that has a prediction already.
     """
 
     folder: Path
     are_scores: bool
-    strays: Sequence[tuple[Kind, str]]
+
+    @property
+    def strays(self) -> Sequence[tuple[Kind, str]]:
+        """Predictions that match no image of the split, or one that has a prediction already."""
+        ...
 
     def __contains__(self, image: object) -> bool:
         """Whether an image has a prediction."""

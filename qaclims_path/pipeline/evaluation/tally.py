@@ -1,4 +1,4 @@
-"""What is added up while a split streams by, and the report made of it."""
+"""Sums over the images of a split, and the report made from them."""
 
 import csv
 from dataclasses import fields
@@ -103,7 +103,7 @@ class Tally:
         ends = self.bootstrap.intervals(self.headline, LEVEL) if self.bootstrap else None
         boundary = iou_of(self.boundary.scored())
         rows = self._sweep_rows()
-        # the lowest threshold of equals
+        # `max` keeps the first of equal rows: the lowest threshold
         best = max((row for row in rows if row.miou == row.miou), key=lambda row: row.miou, default=None)
         return report.EvaluationReport(
             dataset=self.card.name,
@@ -173,7 +173,7 @@ class Tally:
 
 
 class _RunningMeans:
-    """Means over images of three scores, leaving out images without anything to score."""
+    """Means of three scores over the images that have something to score."""
 
     def __init__(self) -> None:
         self._sums = np.zeros(3)
@@ -192,11 +192,11 @@ class _RunningMeans:
 
 def _headline(rules: Protocol, names: tuple[str, ...]) -> tuple[int, ...]:
     """Indices of the classes of the headline means."""
-    strange = [name for name in rules.mean_over if name not in names]
-    if strange:
+    unknown = [name for name in rules.mean_over if name not in names]
+    if unknown:
         raise BadConfig(
-            f"The protocol '{rules.name}' averages over '{strange[0]}', which is not scored here. "
-            f"{suggest(strange[0], list(names))}"
+            f"The protocol '{rules.name}' averages over '{unknown[0]}', which is not scored here. "
+            f"{suggest(unknown[0], list(names))}"
         )
     return tuple(names.index(name) for name in rules.mean_over or names)
 

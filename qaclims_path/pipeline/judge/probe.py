@@ -1,6 +1,6 @@
-"""Probing a judge: can it tell the classes of a data set apart, in whole images and in regions of the truth?
+"""Zero-shot probe of a judge: how well it tells the classes of a data set apart, in images and in regions of the truth.
 
-Zero-shot: the classes are named by texts, nothing is learned. Masks are opened only where a split is scored with them.
+The classes are named by texts, and nothing is learned. Masks are opened only in splits that are scored with them.
 """
 
 import random
@@ -25,21 +25,22 @@ from qaclims_path.language.questions import QuestionBank, load_bank
 from qaclims_path.language.text_store import encode_texts
 from qaclims_path.models.judges.frozen import FrozenJudge
 
-LEAST = 0.02  # share of the image that a region covers at least
-AT_ONCE = 16  # images
-SHOWN = 10  # images that could not be read
+LEAST = 0.02  # smallest region, as a share of the image
+BATCH = 16
+SHOWN = 10  # unreadable images that are named
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How well a judge names one kind of thing.
+    """How well a judge names whole images, or regions.
 
     Attributes:
-        count: How many there were.
-        named: How many of them have one class only; the two below are over these.
-        balanced_accuracy: Mean recall over classes when the nearest text names the class; None where there were none.
-        confusion: Truth (rows) against what was named (columns), in class order.
-        auc: Per class, chance that one with the class is nearer to its text than one without; None where undefined.
+        count: Number of images or regions.
+        named: Number of those with one class only; accuracy and confusion are over these.
+        balanced_accuracy: Mean recall over classes when the nearest text names the class; None where `named` is 0.
+        confusion: Truth (rows) against the class named (columns), in class order.
+        auc: Per class, the probability that an image or region with the class is nearer to its text than one without;
+            None where undefined.
     """
 
     count: int
@@ -51,14 +52,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class ProbeReport:
-    """What a judge can tell apart.
+    """Result of a probe.
 
     Attributes:
         images: Whole images; those with several classes count for the AUC alone.
         regions: Regions of the truth of at least `LEAST` of the image; None where the split has no masks.
-        texts: What stood for each class.
+        texts: Texts of each class.
         unreadable: The first images that were skipped, with the reason.
-        skipped: How many there were.
+        skipped: Number of images that were skipped.
     """
 
     judge: str
@@ -90,13 +91,13 @@ def probe_judge(
     """Name whole images and regions of the truth by their nearest class text.
 
     Args:
-        judge: How it shows regions (mode and filling) is part of what is measured.
-        card: Of the data set.
-        root: Where it lies.
-        split: Which one; the first that is there and has masks, else the first that is there, where not given.
-        questions: Bank whose templates are used; the one of the card's domain where not given.
-        limit: Look at this many images, chosen with the seed.
-        seed: Of that choice.
+        judge: The judge, with the mode and filling of regions that are to be measured.
+        card: Facts about the data set.
+        root: Folder of the data.
+        split: Name of a split; the first that is there, those with masks before others, when None.
+        questions: Bank whose templates are used; the one of the card's domain when None.
+        limit: Number of images, chosen with the seed; all when None.
+        seed: Seed of that choice.
 
     Example:
         >>> probe_judge(load_judge("vinid/plip"), load_card("wsss4luad"), root).regions.auc  # doctest: +SKIP
@@ -107,16 +108,16 @@ def probe_judge(
         records = random.Random(seed).sample(records, limit)  # noqa: S311 - a choice of images
     bank = load_bank(questions or ("natural" if card.domain == "natural" else "histology"), card.organ)
     texts = class_features(judge, card, bank)
-    looked = _Looked([], [], [], [], [])
-    for start in track(range(0, len(records), AT_ONCE), f"probing on {split}"):
-        _look(judge, card, records[start : start + AT_ONCE], texts, looked)
-    if not looked.present:
-        raise DatasetProblem(f"No image of '{split}' in {root} could be read. {' '.join(looked.problems[:1])}")
-    shown = judge.card
+    seen = _Seen([], [], [], [], [])
+    for start in track(range(0, len(records), BATCH), f"probing on {split}"):
+        _look(judge, card, records[start : start + BATCH], texts, seen)
+    if not seen.present:
+        raise DatasetProblem(f"No image of '{split}' in {root} could be read. {' '.join(seen.problems[:1])}")
+    about = judge.card
     return ProbeReport(
-        judge=shown.id,
-        revision=shown.revision,
-        warning=shown.warning,
+        judge=about.id,
+        revision=about.revision,
+        warning=about.warning,
         dataset=card.name,
         split=split,
         questions=bank.name,
@@ -124,24 +125,24 @@ def probe_judge(
         fill=judge.fill,
         classes=card.names,
         texts=tuple(bank.label_texts(info) for info in card.classes),
-        images=_trial(np.stack(looked.scores), np.stack(looked.present)),
-        regions=_regions_trial(looked, len(card.classes)),
-        skipped=len(looked.problems),
-        unreadable=tuple(looked.problems[:SHOWN]),
+        images=_trial(np.stack(seen.scores), np.stack(seen.present)),
+        regions=_regions_trial(seen, len(card.classes)),
+        skipped=len(seen.problems),
+        unreadable=tuple(seen.problems[:SHOWN]),
     )
 
 
 def class_features(judge: FrozenJudge, card: Card, bank: QuestionBank) -> Tensor:
-    """C D unit vectors on the judge's device: every name of a class in every template, averaged."""
+    """Encode each class as the mean of all its names in all templates: C D unit vectors on the judge's device."""
     names = [bank.label_texts(info) for info in card.classes]
-    features = encode_texts(judge, [name for of_class in names for name in of_class], bank.templates)
-    parts = torch.split(features, [len(of_class) for of_class in names])
+    features = encode_texts(judge, [name for group in names for name in group], bank.templates)
+    parts = torch.split(features, [len(group) for group in names])
     return F.normalize(torch.stack([part.mean(0) for part in parts]), dim=-1).to(judge.device)
 
 
 @dataclass(frozen=True)
-class _Looked:
-    """What has been seen so far: per image and per region its cosines to the class texts, and what it is."""
+class _Seen:
+    """Images and regions so far: their cosines to the class texts, and their true classes."""
 
     scores: list[NDArray[np.float32]]
     present: list[NDArray[np.bool_]]
@@ -151,7 +152,8 @@ class _Looked:
 
 
 @torch.no_grad()
-def _look(judge: FrozenJudge, card: Card, records: Sequence[Record], texts: Tensor, looked: _Looked) -> None:
+def _look(judge: FrozenJudge, card: Card, records: Sequence[Record], texts: Tensor, seen: _Seen) -> None:
+    """Add a batch of images, and the regions of their truth."""
     pixels: list[Tensor] = []
     maps: list[Tensor] = []
     owner: list[int] = []
@@ -159,26 +161,26 @@ def _look(judge: FrozenJudge, card: Card, records: Sequence[Record], texts: Tens
         try:
             image, present, truth = load_record(card, record)
         except BadFile as error:
-            looked.problems.append(str(error))
+            seen.problems.append(str(error))
             continue
-        looked.present.append(np.isin(np.arange(len(card.classes)), present))
+        seen.present.append(np.isin(np.arange(len(card.classes)), present))
         for label, region in _regions(card, truth, judge.card.input_size):
-            looked.region_class.append(label)
+            seen.region_class.append(label)
             maps.append(region)
             owner.append(len(pixels))
         pixels.append(judge.prepare(to_tensor(image)[None])[0])
     if not pixels:
         return
     prepared = torch.stack(pixels)
-    looked.scores.extend((judge.encode_images(prepared) @ texts.T).cpu().numpy())
-    for start in range(0, len(maps), AT_ONCE):
-        some = torch.stack(maps[start : start + AT_ONCE]).to(judge.device)
-        of = torch.tensor(owner[start : start + AT_ONCE], device=judge.device)
-        looked.region_scores.extend((judge.encode_regions(prepared, some, of) @ texts.T).cpu().numpy())
+    seen.scores.extend((judge.encode_images(prepared) @ texts.T).cpu().numpy())
+    for start in range(0, len(maps), BATCH):
+        regions = torch.stack(maps[start : start + BATCH]).to(judge.device)
+        owners = torch.tensor(owner[start : start + BATCH], device=judge.device)
+        seen.region_scores.extend((judge.encode_regions(prepared, regions, owners) @ texts.T).cpu().numpy())
 
 
 def _regions(card: Card, truth: NDArray[np.uint8] | None, side: int) -> Iterator[tuple[int, Tensor]]:
-    """Every class that covers enough of the truth, with how much of each of side x side pixels it covers."""
+    """Yield the classes that cover enough of the truth, each with its share of side x side pixels."""
     if truth is None:
         return
     shares = np.bincount(truth.ravel(), minlength=256)[: len(card.classes)] / truth.size
@@ -187,14 +189,14 @@ def _regions(card: Card, truth: NDArray[np.uint8] | None, side: int) -> Iterator
         yield int(label), F.interpolate(covered, (side, side), mode="area")[0, 0]
 
 
-def _regions_trial(looked: _Looked, classes: int) -> Trial | None:
-    if not looked.region_class:
+def _regions_trial(seen: _Seen, classes: int) -> Trial | None:
+    if not seen.region_class:
         return None
-    return _trial(np.stack(looked.region_scores), np.eye(classes, dtype=bool)[looked.region_class])
+    return _trial(np.stack(seen.region_scores), np.eye(classes, dtype=bool)[seen.region_class])
 
 
 def _trial(scores: NDArray[np.float32], present: NDArray[np.bool_]) -> Trial:
-    """Count from N C cosines and N C truth."""
+    """Score N C cosines against N C truth."""
     alone = present.sum(1) == 1
     confusion = named_confusion(scores[alone], present[alone].argmax(1))
     return Trial(

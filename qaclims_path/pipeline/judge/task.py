@@ -1,4 +1,4 @@
-"""What a small judge learns from: views of images and regions, captions of the classes present, never a mask."""
+"""Training task of a small judge: views of images and regions, captions of the classes present, never a mask."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from qaclims_path.engine.task import Batch, StepInfo
 from qaclims_path.language.captions import Captioner
 from qaclims_path.models.judges.open_clip import encode_short
 
-Colours = tuple[tuple[float, float, float], tuple[float, float, float]]  # mean and deviation
-FILLS: tuple[Fill, ...] = ("zero", "zero", "zero", "mean", "white", "blur")  # as often as they are used
+Colours = tuple[tuple[float, float, float], tuple[float, float, float]]  # mean and standard deviation of R, G, B
+FILLS: tuple[Fill, ...] = ("zero", "zero", "zero", "mean", "white", "blur")  # one is drawn in each step
 PER_CLASS = 4  # captions of one class alone, per class and step
 OWN = 16  # images of a batch that get a caption and a hard negative of their own
 MOST_SCALE = 50.0
-SMALLEST_CROP = 0.7  # side, of the side of the image
-STAIN = 0.25  # strongest change of the absorbance of a colour channel
+SMALLEST_CROP = 0.7  # share of the side of the image
+STAIN = 0.25  # largest relative change of the absorbance of a colour channel
 
 
 class Pictures(Dataset[dict[str, Any]]):
@@ -60,13 +60,13 @@ class Pictures(Dataset[dict[str, Any]]):
 
 @dataclass(frozen=True)
 class Views:
-    """What the image tower is shown.
+    """Inputs of the image tower.
 
     Attributes:
         pixels: N 3 S S, normalised.
-        present: N C, the classes that a view can show.
-        sure: N, whether it shows them all.
-        blobs: B S S in 0..1, the regions that the second B views are of.
+        present: N C, the classes that a view may show.
+        sure: N, whether it shows all of them.
+        blobs: B S S in 0..1, the regions that the second B views show.
     """
 
     pixels: Tensor
@@ -76,17 +76,16 @@ class Views:
 
 
 def make_views(images: Tensor, present: Tensor, white: Tensor, generator: torch.Generator) -> Views:
-    """Whole images, and regions of them or of mixtures.
+    """Make views of whole images, and of regions of them or of mixtures.
 
-    Two images of one class each are mixed, and both parts are shown as regions: their classes are known, which is how
-    regions are learned without a mask. Of a region of an image with several classes it is known only what it does not
-    show.
+    Two images of one class each are mixed, and both parts are shown as regions. Their classes are known, so regions are
+    learned without a mask. For a region of an image with several classes, only the absent classes are known.
 
     Args:
         images: B 3 S S, normalised.
         present: B C, bool.
         white: 3, white in normalised space.
-        generator: On the CPU.
+        generator: Random numbers, on the CPU.
     """
     count, side = len(images), images.shape[-1]
     blobs = soft_blobs(count, side, generator).to(images)
@@ -110,12 +109,12 @@ def make_views(images: Tensor, present: Tensor, white: Tensor, generator: torch.
 
 @dataclass(frozen=True)
 class Captions:
-    """What the text tower is shown.
+    """Inputs of the text tower.
 
     Attributes:
         texts: T.
         said: T C, the classes that a text is about.
-        wrong: T, whether it names one that is not among them.
+        wrong: T, whether the text also names another class.
     """
 
     texts: list[str]
@@ -124,7 +123,7 @@ class Captions:
 
 
 def make_captions(captioner: Captioner, names: Sequence[str], present: Tensor, seed: int) -> Captions:
-    """Captions of every class alone, and of some images with their hard negatives."""
+    """Make captions of every class alone, and of some images, with hard negatives."""
     texts: list[str] = []
     said: list[Tensor] = []
     wrong: list[bool] = []
@@ -133,9 +132,9 @@ def make_captions(captioner: Captioner, names: Sequence[str], present: Tensor, s
         said += [F.one_hot(torch.tensor(c), len(names)).bool()] * PER_CLASS
         wrong += [False] * PER_CLASS
     for row, classes in enumerate(present[:OWN].cpu()):
-        there = [name for name, shown in zip(names, classes.tolist(), strict=True) if shown]
-        right, foreign = captioner.pairs(there, seed=seed + len(names) + row, count=1)[0]
-        for text, is_wrong in ((right, False), (foreign, True)):
+        shown = [name for name, is_present in zip(names, classes.tolist(), strict=True) if is_present]
+        right, negative = captioner.pairs(shown, seed=seed + len(names) + row, count=1)[0]
+        for text, is_wrong in ((right, False), (negative, True)):
             if text:
                 texts.append(text)
                 said.append(classes)
@@ -161,7 +160,7 @@ class JudgeTask:
         self._mean, self._std = (torch.tensor(values).view(3, 1, 1) for values in colours)
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """Weights decay; what scales and shifts does not."""
+        """Group parameters: weight decay for matrices, none for scales and shifts."""
         named = list(self.network.named_parameters())
         plain = [value for _, value in named if value.ndim < 2]
         heavy = [value for _, value in named if value.ndim >= 2]
@@ -176,14 +175,14 @@ class JudgeTask:
         views = make_views((batch["image"] - mean) / std, present, ((1 - mean) / std).flatten(), generator)
         captions = make_captions(self._captioner, self._names, present, self._seed + 7919 * info.step)
         said = F.normalize(self._encode(captions.texts, device).float(), dim=-1)
-        shown, places = self._look(views.pixels, len(present))
+        shown, positions = self._look(views.pixels, len(present))
         scale = network.logit_scale.exp().clamp(max=MOST_SCALE)
         logits = scale * shown @ said.T + network.logit_bias
         truth, known = pair_targets(views.present, views.sure, captions.said.to(device), captions.wrong.to(device))
         named = self._per_class(logits)
         parts = {"matching": matching_loss(logits, truth, known), "naming": _naming(named, views)}
-        if places is not None:
-            placed = self._per_class((scale * places @ said.T).flatten(0, 1)).view(*places.shape[:2], -1)
+        if positions is not None:
+            placed = self._per_class((scale * positions @ said.T).flatten(0, 1)).view(*positions.shape[:2], -1)
             parts["placing"] = placing_loss(placed, present)
             parts["regions"] = info.progress * _regions(named[len(present) : 2 * len(present)], placed, views, present)
         return {"loss": torch.stack([*parts.values()]).sum(), **{name: part.detach() for name, part in parts.items()}}
@@ -197,9 +196,10 @@ class JudgeTask:
         return encode_short(network.text, "eos", network.text.eos_id, tokens.to(device))
 
     def _look(self, pixels: Tensor, whole: int) -> tuple[Tensor, Tensor | None]:
-        """Unit vectors of all views (N D), and of the places inside the first, whole ones (B K D), where there are any.
+        """Encode all views (N D), and each position of the feature map of the whole images (B K D), as unit vectors.
 
-        The vector of a view is made from the mean over its places, so that what is learned of places holds for regions.
+        The second is None where the feature map has one position. The vector of a view comes from the mean over
+        positions, so what is learned for positions holds for regions.
         """
         visual = cast("Any", self.network).visual
         features = visual.trunk.forward_features(pixels)
@@ -207,17 +207,17 @@ class JudgeTask:
         if features.ndim != 4 or features[0, 0].numel() == 1:
             return shown, None
         apart = features[:whole].flatten(2).transpose(1, 2).flatten(0, 1)[:, :, None, None]
-        places = visual.head(visual.trunk.forward_head(apart)).float()
-        return shown, F.normalize(places, dim=-1).view(whole, -1, shown.shape[1])
+        positions = visual.head(visual.trunk.forward_head(apart)).float()
+        return shown, F.normalize(positions, dim=-1).view(whole, -1, shown.shape[1])
 
     def _per_class(self, logits: Tensor) -> Tensor:
-        """Mean logit of the captions of each class alone: N T to N C."""
+        """Average the logits of the captions of each class alone: N T to N C."""
         classes = len(self._names)
         return logits[:, : classes * PER_CLASS].reshape(len(logits), classes, PER_CLASS).mean(2)
 
 
 def _naming(named: Tensor, views: Views) -> Tensor:
-    """Cross-entropy of the class of the views that show one class."""
+    """Cross-entropy over the views that show exactly one class."""
     chosen = views.sure & (views.present.sum(1) == 1)
     if not chosen.any():
         return named.sum() * 0
@@ -225,7 +225,7 @@ def _naming(named: Tensor, views: Views) -> Tensor:
 
 
 def _regions(named: Tensor, placed: Tensor, views: Views, present: Tensor) -> Tensor:
-    """Cross-entropy between regions of images with several classes and what the places under them show."""
+    """Cross-entropy between regions of images with several classes and the positions below them."""
     several = present.sum(1) > 1
     if not several.any():
         return named.sum() * 0

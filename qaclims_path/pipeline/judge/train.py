@@ -1,4 +1,4 @@
-"""Making a small judge from image-level labels and captions alone; a mask is never opened."""
+"""Training of a small judge from image-level labels and captions alone; a mask is never opened."""
 
 import random
 from collections.abc import Sequence
@@ -27,22 +27,22 @@ from qaclims_path.pipeline.judge.task import Colours, JudgeTask, Pictures
 
 TRAINING = "training"  # folder of checkpoints and logs
 MEASURED = 64  # images whose colours are measured
-FEWEST = 8  # images
+FEWEST = 8  # images to train on
 
 
 class JudgeTrainOptions(Options):
-    """Everything that decides the numbers of a small judge.
+    """Options that the weights of a small judge depend on.
 
     Attributes:
-        size: Side of its input in pixels.
-        tower: Image tower, by timm's name; the usual one has 0.4 million weights, `resnet10t` has 5 million.
+        size: Side of the input in pixels.
+        tower: Image tower, by timm's name; the default has 0.4 million weights, `resnet10t` has 5 million.
         width: Length of a feature vector.
         epochs: Passes over the images.
-        batch: Images of a step; the tower sees two or three views of each.
+        batch: Images in a step; the tower sees two or three views of each.
         lr: Highest learning rate.
-        weight_decay: Of the weights.
-        seed: Of every random number.
-        questions: Question bank of its captions; the one of the card's domain where empty.
+        weight_decay: Weight decay of the matrices.
+        seed: Seed of all random numbers.
+        questions: Question bank of the captions; the one of the card's domain where empty.
     """
 
     size: Annotated[int, Field(ge=32, le=512)] = 112
@@ -58,14 +58,14 @@ class JudgeTrainOptions(Options):
 
 @dataclass(frozen=True)
 class JudgeTrainReport:
-    """What was made.
+    """A judge that was trained.
 
     Attributes:
-        out: Folder of the judge: `qaclims judge show OUT`.
-        images: It was trained on.
+        out: Folder of the judge, for `qaclims judge show OUT`.
+        images: Images that were trained on.
         left_out: Images without any class.
-        alone: Images of one class, per class; regions are learned from these.
-        parameters: Of both towers.
+        alone: Images with one class only, per class; regions are learned from these.
+        parameters: Parameters of both towers.
         losses: Means over the last epoch.
     """
 
@@ -91,15 +91,15 @@ def train_judge(
     image_weights: Path | None = None,
     running: RunSettings = RunSettings(),  # noqa: B008 - frozen
 ) -> JudgeTrainReport:
-    """Train a small judge, or go on with a training that was stopped.
+    """Train a small judge, or resume a training that was stopped.
 
     Args:
-        card: Of the data set.
-        root: Where it lies.
+        card: Facts about the data set.
+        root: Folder of the data.
         out: Folder of the judge, in open_clip's format.
-        options: Everything that decides the numbers.
-        split: Which one; the first for training whose labels do not come from masks, where not given.
-        image_weights: Weights for the image tower to begin with, as timm saves them (safetensors).
+        options: How the judge is built and trained.
+        split: Name of a split; the first for training whose labels do not come from masks, when None.
+        image_weights: Initial weights of the image tower, as timm saves them (safetensors).
         running: Devices, precision, workers.
 
     Example:
@@ -133,7 +133,7 @@ def train_judge(
 
 
 def training_split(card: Card) -> str:
-    """The split that trains on image-level labels."""
+    """Find the training split with image-level labels of its own."""
     for name, split in card.splits.items():
         if split.part == "train" and split.labels_from != "masks":
             return name
@@ -144,7 +144,7 @@ def training_split(card: Card) -> str:
 
 
 def measure_colours(records: Sequence[Record], seed: int) -> Colours:
-    """Mean and standard deviation of red, green and blue in 0..1, over some of the images."""
+    """Measure mean and standard deviation of red, green and blue in 0..1, over some of the images."""
     chosen = random.Random(seed).sample(list(records), min(MEASURED, len(records)))  # noqa: S311 - a choice of images
     pixels = [record.image.pixels()[::4, ::4].reshape(-1, 3) / 255 for record in track(chosen, "measuring colours")]
     values = np.concatenate(pixels)
@@ -158,7 +158,7 @@ def _triple(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _all_words(captioner: Captioner, bank: QuestionBank, lexicon: Lexicon | None) -> list[str]:
-    """Everything whose words should be in the vocabulary: what captions say, and what answers may say."""
+    """Collect the texts of the vocabulary: those of captions, and those that answers may hold."""
     said = [phrase for groups in captioner.phrases.values() for phrases in groups.values() for phrase in phrases]
     terms = [term.term for term in lexicon] if lexicon else []
     return [*said, *terms, *captioner.sentences, *(question.text for question in bank.questions)]
@@ -181,15 +181,15 @@ def _train_options(options: JudgeTrainOptions, images: int) -> TrainOptions:
 
 
 def _notes(card: Card, split: str, records: Sequence[Record], options: JudgeTrainOptions) -> dict[str, object]:
-    """What the judge says about itself."""
+    """Notes for the card of the judge."""
     width, height = records[0].image.size()
     mpp = None if card.mpp is None else round(card.mpp * max(width, height) / options.size, 4)
     patients = len({record.patient for record in records if record.patient})
-    of = f" of {patients} patients" if patients else ""
+    sources = f" of {patients} patients" if patients else ""
     return {
         "mpp": mpp,
         "trained_on": (
-            f"{len(records)} images{of} of '{split}' of {card.title}: their image-level labels "
+            f"{len(records)} images{sources} of '{split}' of {card.title}: their image-level labels "
             f"({', '.join(card.names)}) and captions made from the card and the lexicon, no mask; "
             f"{options.epochs} epochs, seed {options.seed}."
         ),

@@ -1,4 +1,4 @@
-"""Training the boundary network of the refiner `irn`: sure labels first, then the network on the engine."""
+"""Training of the boundary network of the refiner `irn`: confident labels first, then the network on the engine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,19 +30,19 @@ CAM = "cam"
 
 
 class BoundaryOptions(Options):
-    """Training of the boundary network; defaults as published with IRN, but for the size of crop and batch.
+    """Training of the boundary network; defaults as published with IRN, except the sizes of crop and batch.
 
     Attributes:
-        split: Whose maps are made into labels.
-        backbone: `cam` is that of the run's own network; else a timm name or `hf-hub:...`.
-        weights: Of another backbone: `pretrained`, a file, or `hf-hub:...`.
-        band: Lower and upper threshold of sure background and sure class, where a protocol has background.
-        least: Confidence above which a label is sure, where it has none.
+        split: Split whose maps are turned into labels.
+        backbone: `cam` takes the backbone of the run's own network; else a timm name or `hf-hub:...`.
+        weights: Weights of another backbone: `pretrained`, a file, or `hf-hub:...`.
+        band: Thresholds below which background and above which a class is confident, where a protocol has background.
+        least: Confidence above which a label is used, where a protocol has no background.
         crf: Settings of the dense CRF.
         size: Side of a crop in pixels.
         zoom: Smallest and largest scale.
-        radius: Of the pairs of pixels, in cells of 4 pixels.
-        train: Of the engine.
+        radius: Largest distance of a pair of pixels, in cells of 4 pixels.
+        train: Options of the engine.
     """
 
     split: str = "train"
@@ -64,14 +64,14 @@ class BoundaryOptions(Options):
 
 @dataclass(frozen=True)
 class BoundaryReport:
-    """How a training went.
+    """Result of a training.
 
     Attributes:
-        folder: Of the network.
-        images: That were trained on.
-        steps: Done.
-        losses: Mean over the last epoch.
-        ignored: Mean share of an image that was in doubt, over labels that were new.
+        folder: Folder of the network.
+        images: Images that were trained on.
+        steps: Optimiser steps.
+        losses: Means over the last epoch.
+        ignored: Mean share of an image without a confident label, over new labels.
     """
 
     folder: str
@@ -90,7 +90,7 @@ class BoundaryTask:
         self._boundaries, self._background, self._radius = network, background, radius
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
-        """The branch."""
+        """Parameters of the edge branch."""
         return self._boundaries.parameter_groups(lr)
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:  # noqa: ARG002 - the engine's signature
@@ -149,7 +149,7 @@ def _make_labels(run: Path, split: SplitData, labels: Path, options: BoundaryOpt
 
 
 def _network(run: Path, options: BoundaryOptions, card: Card) -> BoundaryNet:
-    """The network, on the features that were asked for."""
+    """Build the network on the backbone of the options."""
     if options.backbone == "cam":
         source, found = CamNet.load(run, classes=card.names), read_settings(run / CAM)
         shape = {"stride": found["stride"], "dilated": found["dilated"]}

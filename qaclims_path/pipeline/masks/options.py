@@ -1,4 +1,4 @@
-"""Options of the step from maps to masks, and what follows from them for a data set: threshold, glass, refiner."""
+"""Options of the stage `masks`, and the threshold, treatment of glass and refiner that follow from them."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -25,16 +25,17 @@ class MaskOptions(Options):
 
     Attributes:
         refiner: A name of the registry: `none`, `par`, `crf`, `irn`.
-        threshold: Background is where no map is above it. `protocol` takes the protocol's (and 0.2 after a random walk,
-            as published), `cross-fitted` the one that is best on the images of all other patients, a number is taken as
-            it is. Where a protocol has no background, `protocol` means that the highest map always wins.
+        threshold: Background is predicted where no map is above it. `protocol` takes the protocol's (0.2 after a random
+            walk, as published), `cross-fitted` the one that is best on the images of all other patients; or a number.
+            Where a protocol has no background, `protocol` means that the highest map always wins.
         band: Lower and upper threshold between which training masks are 255.
-        least: Training masks are 255 where a mask is less confident.
-        rounds: Of pixel-adaptive refinement.
-        unary: Whether the dense CRF begins with hard labels or with the maps.
-        crf: Its settings: `photo` and `segmenter` as published with CLIMS, `tissue` of LPD; `auto` by the domain.
-        certainty: Of hard labels.
-        glass: What white glass becomes: as the `protocol` treats background, or `keep`.
+        least: Training masks are 255 where the confidence of a mask is below this.
+        rounds: Iterations of pixel-adaptive refinement.
+        unary: Whether the dense CRF starts from hard labels or from the maps.
+        crf: Settings of the dense CRF: `photo` and `segmenter` as published with CLIMS, `tissue` of LPD; `auto` chooses
+            by the domain.
+        certainty: Probability that the dense CRF gives to hard labels at the start.
+        glass: White glass is treated as the `protocol` treats background, or left to the maps (`keep`).
         batch: Images of 224 px at a time; of larger ones fewer.
     """
 
@@ -51,19 +52,21 @@ class MaskOptions(Options):
 
 
 def fixed_threshold(options: MaskOptions, rules: Protocol, *, masks: bool) -> float | None:
-    """The threshold of all images where it is not fitted; None where maps never yield background.
+    """Return the threshold of all images; None where it is fitted, or where maps never yield background.
 
     Args:
         options: How maps become masks.
-        rules: How they are scored.
+        rules: The protocol.
         masks: Whether the images have masks to fit a threshold on.
 
     Raises:
-        UsageError: These images, the refiner or the band of doubt cannot have it.
+        UsageError: The threshold does not fit the images, the refiner or the band.
     """
     if options.threshold == "cross-fitted":
         if options.refiner == "irn":
-            raise UsageError("Thresholds are fitted on maps before the random walk changes them. Give a number.")
+            raise UsageError(
+                "Thresholds are fitted on unrefined maps, which the random walk changes. Give a number as --threshold."
+            )
         if not rules.predict_background:
             raise UsageError(
                 f"Under the protocol '{rules.name}' maps never yield background, so there is no threshold to fit. "
@@ -81,9 +84,9 @@ def fixed_threshold(options: MaskOptions, rules: Protocol, *, masks: bool) -> fl
 
 
 def protocol_threshold(rules: Protocol, refiner: str) -> float | None:
-    """The threshold of background under a protocol; None where maps never yield background.
+    """Return the threshold of background under a protocol; None where maps never yield background.
 
-    Where a protocol makes background's score of the highest one, `(1 - highest) ** power`, that is a threshold too.
+    A protocol with the background score `(1 - highest) ** power` has a threshold too: where both scores are equal.
     """
     if not rules.predict_background:
         return None
@@ -96,7 +99,7 @@ def protocol_threshold(rules: Protocol, refiner: str) -> float | None:
 
 
 def glass_rule(options: MaskOptions, card: Card, rules: Protocol) -> Glass:
-    """What white glass becomes. Where background is a class to be scored, it is more than glass, and maps decide."""
+    """Decide how white glass is labelled; where background is a scored class, the maps decide."""
     if options.glass == "keep" or card.domain != "pathology" or rules.background == "score":
         return "keep"
     return "background" if rules.predict_background and card.background is not None else "ignore"
@@ -105,7 +108,7 @@ def glass_rule(options: MaskOptions, card: Card, rules: Protocol) -> Glass:
 def refine_settings(
     options: MaskOptions, card: Card, threshold: float | None, threads: int, edges: Callable[[Tensor], Tensor] | None
 ) -> RefineSettings:
-    """What a refiner is built from."""
+    """Collect the settings that a refiner is built from."""
     preset = ("tissue" if card.domain == "pathology" else "photo") if options.crf == "auto" else options.crf
     return RefineSettings(
         threshold=threshold,

@@ -1,4 +1,4 @@
-"""One pass of images through a refiner: maps and pictures in, three PNG files for each image out."""
+"""One pass of images through a refiner: maps and pixels in, three PNG files for each image out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from qaclims_path.pipeline.masks.options import Glass
 
 @dataclass(frozen=True)
 class Pictured:
-    """One image with its maps, or why it has none."""
+    """One image with its maps, or the problem that it has."""
 
     record: Record
     pixels: NDArray[np.uint8] | None = None
@@ -33,7 +33,7 @@ class Pictured:
 
 
 class Opener:
-    """Opens images and their maps in threads; what is wrong is noted, not raised."""
+    """Opens images and their maps in threads; problems are noted, not raised."""
 
     def __init__(self, reader: MapReader) -> None:
         self.reader = reader
@@ -59,8 +59,8 @@ class MaskWriter:
 
     Args:
         folder: Gets the folders `labels`, `training` and `confidence`.
-        card: Of the data set.
-        glass: What white glass becomes.
+        card: Gives the codes and colours of the masks.
+        glass: How white glass is labelled.
         least: Confidence below which a training mask is 255.
     """
 
@@ -68,9 +68,9 @@ class MaskWriter:
         self.folder, self.card, self.glass, self.least = folder, card, glass, least
         self.own = pseudo_card(card)
 
-    def path(self, what: str, image: str) -> Path:
-        """Where one of the three files of an image lies."""
-        return self.folder / what / f"{image}.png"
+    def path(self, kind: str, image: str) -> Path:
+        """Path of one of the three files of an image; the kind is the name of its folder."""
+        return self.folder / kind / f"{image}.png"
 
     def has(self, image: str) -> bool:
         """Whether an image is done."""
@@ -84,14 +84,14 @@ class MaskWriter:
         confidence: NDArray[np.float32],
         doubt: NDArray[np.bool_],
     ) -> float:
-        """Write the three files; returns the share of the image that training masks ignore.
+        """Write the three files; return the share of the image that its training mask ignores.
 
         Args:
-            image: Its name.
+            image: Name of the image.
             pixels: H W 3.
             labels: H W, label indices.
             confidence: H W, in 0..1.
-            doubt: H W.
+            doubt: H W, pixels whose label is uncertain.
         """
         if self.glass != "keep":
             glass = glass_of(pixels)
@@ -111,14 +111,14 @@ class MaskWriter:
 def refine_images(
     records: Sequence[Record], open_: Opener, refine: Refiner, tiles: int, device: torch.device
 ) -> Iterator[tuple[Pictured, Refined | None]]:
-    """Masks of images, batch by batch; label indices, on the CPU. None where an image could not be opened.
+    """Refine images batch by batch; masks are on the CPU, and None where an image could not be opened.
 
     Args:
-        records: Of the images.
+        records: Images.
         open_: Opens them.
         refine: Turns maps into masks.
-        tiles: How many images of 224 px make a batch; of larger ones there are fewer.
-        device: Where to refine.
+        tiles: Images of 224 px in a batch; of larger ones there are fewer.
+        device: Device to refine on.
     """
     for batch in _batches(ahead(open_, records), tiles):
         if batch[0].stored is None:
@@ -126,12 +126,17 @@ def refine_images(
             continue
         images, maps, present = _stacked(batch, device)
         found = refine(images, maps, present)
-        for place, item in enumerate(batch):
-            yield item, Refined(*(part[place].cpu() for part in found))
+        for row, item in enumerate(batch):
+            yield item, Refined(*(part[row].cpu() for part in found))
 
 
 def to_label_indices(numbers: NDArray[np.uint8], classes: Sequence[int], background: int) -> NDArray[np.uint8]:
-    """Turn numbers of maps (H W; one behind the last for background) into the label indices of their classes.
+    """Turn map numbers (H W; the number of maps stands for background) into label indices.
+
+    Args:
+        numbers: H W, which map won at each pixel.
+        classes: Label index of each map.
+        background: Label index of background.
 
     Example:
         >>> to_label_indices(np.array([0, 1, 2], np.uint8), (0, 3), background=4).tolist()
@@ -141,7 +146,7 @@ def to_label_indices(numbers: NDArray[np.uint8], classes: Sequence[int], backgro
 
 
 def _batches(items: Iterator[Pictured], tiles: int) -> Iterator[list[Pictured]]:
-    """Images of one size and one number of maps together; each problem alone."""
+    """Group images of one size and one number of maps; each problem is a batch of its own."""
     waiting: dict[tuple[int, ...], list[Pictured]] = {}
     for item in items:
         if item.stored is None:
@@ -156,7 +161,7 @@ def _batches(items: Iterator[Pictured], tiles: int) -> Iterator[list[Pictured]]:
 
 
 def _stacked(batch: Sequence[Pictured], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Images B 3 H W in 0..1, maps B K h w, and which are there (all of them) B K."""
+    """Stack images (B 3 H W in 0..1), maps (B K h w) and which maps are present (B K, all)."""
     pixels = torch.from_numpy(np.stack([item.pixels for item in batch if item.pixels is not None])).to(device)
     maps = torch.from_numpy(np.stack([item.stored.maps for item in batch if item.stored is not None])).to(device)
     present = torch.ones(maps.shape[:2], dtype=torch.bool, device=device)

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from qaclims_path.data.card import IGNORE, Card
 from qaclims_path.data.dataset import to_tensor
-from qaclims_path.data.pseudo import CONFIDENCE, pseudo_records
+from qaclims_path.data.pseudo import CONFIDENCE, SETTINGS, pseudo_records
 from qaclims_path.data.record import MaskFile, Record, load_record
 from qaclims_path.data.transforms import augment
 from qaclims_path.errors import BadFile, UsageError
@@ -25,7 +25,6 @@ from qaclims_path.files.images import image_size, read_mask
 from qaclims_path.files.json_files import read_object
 from qaclims_path.files.made_with import INDEX
 from qaclims_path.files.progress import track
-from qaclims_path.pipeline.masks.make import SETTINGS
 from qaclims_path.pipeline.segmenter.options import SegAugmentOptions
 
 SHOWN = 5

@@ -1,4 +1,4 @@
-"""Giving a trained segmenter away: a folder or a page like those of the hub, or a MONAI bundle."""
+"""Export of a trained segmenter: a folder or a page like those of the hub, or a MONAI bundle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,24 +20,24 @@ AGAIN = "Remove it, and evaluate again."
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written.
+    """A segmenter that was exported.
 
     Attributes:
-        place: Folder, or address of the page.
-        classes: That the segmenter tells apart.
-        scores: Evaluations on its card.
-        megabytes: Of the weights.
+        target: Folder, or address of the page.
+        classes: Classes of the segmenter, background included.
+        scores: Number of evaluations on its model card.
+        megabytes: Size of the weights.
     """
 
     format: str
-    place: str
+    target: str
     classes: tuple[str, ...]
     scores: int
     megabytes: float
 
 
 def export(run: Path, out: Path, *, format: Format = "monai") -> ExportReport:  # noqa: A002 - as the command has it
-    """Write the segmenter of a run into a new folder, with a card that states data, licence, protocol and scores.
+    """Write the segmenter of a run into a new folder, with a model card that states data, licence, protocol, scores.
 
     Args:
         run: Folder of a run, or of a segmenter.
@@ -49,7 +49,7 @@ def export(run: Path, out: Path, *, format: Format = "monai") -> ExportReport:  
         2
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is there already and not an empty folder. Choose another --out.")
+        raise UsageError(f"{out} exists and is not an empty folder. Choose another --out.")
     segmenter = described(run)
     if format == "monai":
         write_bundle(segmenter, out)
@@ -59,13 +59,13 @@ def export(run: Path, out: Path, *, format: Format = "monai") -> ExportReport:  
 
 
 def push(run: Path, repo: str, *, private: bool = True, endpoint: str | None = None) -> ExportReport:
-    """Upload the segmenter of a run with its card.
+    """Upload the segmenter of a run with its model card.
 
     Args:
         run: Folder of a run, or of a segmenter.
         repo: `owner/name` on the hub.
         private: Whether a new repository is private.
-        endpoint: Address of the hub; the client's own when None.
+        endpoint: Address of the hub; the default of the client when None.
     """
     segmenter = described(run)
     page = segmenter.push_to_hub(repo, private=private, endpoint=endpoint)
@@ -73,7 +73,7 @@ def push(run: Path, repo: str, *, private: bool = True, endpoint: str | None = N
 
 
 def described(run: Path) -> Segmenter:
-    """The segmenter of a run, with all its evaluations on the card."""
+    """Load the segmenter of a run, with all its evaluations on the model card."""
     if not run.is_dir():
         raise UsageError(f"{run} is no folder. Give the folder of a run.")
     segmenter = Segmenter.from_pretrained(run)
@@ -82,9 +82,14 @@ def described(run: Path) -> Segmenter:
     return segmenter
 
 
-def scores_of(run: Path, place: Path) -> list[dict[str, Any]]:
-    """What evaluations of the segmenter of a run found: those the run lists, and those beside its predictions."""
-    beside = sorted((place / PREDICTIONS).glob(f"*/{SCORES}/{METRICS}"))
+def scores_of(run: Path, folder: Path) -> list[dict[str, Any]]:
+    """Read the evaluations of a segmenter: those in the metrics.json of the run, and those beside its predictions.
+
+    Args:
+        run: Folder of the run.
+        folder: Folder of its segmenter.
+    """
+    beside = sorted((folder / PREDICTIONS).glob(f"*/{SCORES}/{METRICS}"))
     found: dict[tuple[object, ...], dict[str, Any]] = {}
     for path in [run / METRICS, *beside]:
         for entry in read_objects(path, AGAIN) if path.is_file() else []:
@@ -95,7 +100,7 @@ def scores_of(run: Path, place: Path) -> list[dict[str, Any]]:
 
 
 def _short(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What of an evaluation stands on a card."""
+    """The part of an evaluation that the model card shows."""
     means, intervals = entry.get("scores") or {}, entry.get("intervals") or {}
     return {
         **{name: entry.get(name) for name in ("dataset", "split", "protocol", "gate", "images")},
@@ -106,10 +111,10 @@ def _short(entry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _report(kind: str, place: str, segmenter: Segmenter, source: Path) -> ExportReport:
+def _report(kind: str, target: str, segmenter: Segmenter, source: Path) -> ExportReport:
     return ExportReport(
         format=kind,
-        place=place,
+        target=target,
         classes=tuple(channel.name for channel in segmenter.spec.channels),
         scores=len(segmenter.spec.about.get("scores", ())),
         megabytes=round((source / WEIGHTS).stat().st_size / 1e6, 3),

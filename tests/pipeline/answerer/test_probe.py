@@ -10,7 +10,7 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import open_dataset
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.language.answerers import ANSWERERS
-from qaclims_path.pipeline.answerer.probe import Probing, answerer_of, probe_answerer, words_of
+from qaclims_path.pipeline.answerer.probe import ProbeOptions, answerer_of, probe_answerer, words_of
 from qaclims_path.pipeline.datasets.fake import make_fake
 from qaclims_path.types import Answer
 
@@ -79,7 +79,7 @@ def test_every_answer_counts_once(root, words, labels):
             turn % (3 + len(others[:1]) + len(absent[:1]))
         ]
 
-    report = probe_answerer(Knowing(rule), words, root, Probing(blind=False))
+    report = probe_answerer(Knowing(rule), words, root, ProbeOptions(blind=False))
     counts = [(r.itself, r.present, r.absent, r.neither, r.empty) for r in report.rows]
     assert all(sum(count) == row.asked for count, row in zip(counts, report.rows, strict=True))
     assert all(total > 0 for total in map(sum, zip(*counts, strict=True)))
@@ -95,7 +95,7 @@ def test_synonyms_and_terms_of_the_lexicon_name_a_class(words):
 
 
 def test_images_are_spread_and_what_cannot_be_read_is_skipped(root, words, tmp_path):
-    assert probe_answerer(Knowing(lambda ask: "tumor"), words, root, Probing(images=3)).images == 3
+    assert probe_answerer(Knowing(lambda ask: "tumor"), words, root, ProbeOptions(images=3)).images == 3
     damaged = tmp_path / "bcss"
     make_fake(CARD, damaged, images=4, seed=2)
     first, *rest = sorted((damaged / "training").glob("*.png"))
@@ -110,8 +110,8 @@ def test_images_are_spread_and_what_cannot_be_read_is_skipped(root, words, tmp_p
 
 
 def test_masks_are_not_looked_at(root, words):
-    with pytest.raises(UsageError, match=r"'val' takes its labels from masks.*Others: train"):
-        probe_answerer(Knowing(lambda ask: ""), words, root, Probing(split="val"))
+    with pytest.raises(UsageError, match=r"'val' takes its labels from masks.*Other splits: train"):
+        probe_answerer(Knowing(lambda ask: ""), words, root, ProbeOptions(split="val"))
 
 
 def test_a_file_needs_named_questions(root, words, tmp_path):
@@ -120,7 +120,7 @@ def test_a_file_needs_named_questions(root, words, tmp_path):
     with pytest.raises(UsageError, match="--named"):
         probe_answerer(answerer, words, root)
     with pytest.warns(UserWarning, match="says nothing about"):
-        assert probe_answerer(answerer, words, root, Probing(blind=False)).rows[0].empty
+        assert probe_answerer(answerer, words, root, ProbeOptions(blind=False)).rows[0].empty
 
 
 def test_retrieval_needs_a_judge(words):

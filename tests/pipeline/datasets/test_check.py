@@ -237,7 +237,7 @@ def test_masks_without_images_and_images_without_masks(root, card):
     report = check(card, root)
     assert kinds(report) == {"masks": 2, "extra": 1}
     said = " ".join(sentences(report))
-    assert "stray.png is the mask of no image" in said
+    assert "stray.png is a mask without an image" in said
     assert first.name in said
     assert second.name in said
     assert report.opened == 12

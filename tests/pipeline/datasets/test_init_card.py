@@ -83,5 +83,5 @@ def test_wrong_use_is_a_sentence(tmp_path):
     with pytest.raises(UsageError, match=r"should end in \.yaml"):
         init_card("mine", tmp_path / "a.json", classes=["a"])
     init_card("mine", tmp_path / "a.yaml", classes=["a"])
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="Choose another --out"):
         init_card("mine", tmp_path / "a.yaml", classes=["a"])

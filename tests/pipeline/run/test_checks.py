@@ -42,7 +42,7 @@ def test_what_does_not_fit_together_is_said_at_once(make, tmp_path, settings, se
         ("init.start=nowhere", "nowhere holds no camnet.json"),
         ("masks.band=[0.9, 0.1]", "A band of doubt lies around the threshold of background"),
         ("masks.threshold=cross-fitted", "Under the protocol 'tissue' maps never yield background"),
-        ("masks={refiner: irn, threshold: cross-fitted}", "Thresholds are fitted on maps before the random walk"),
+        ("masks={refiner: irn, threshold: cross-fitted}", "Thresholds are fitted on unrefined maps"),
         ("seg.network.encoder=mobilnetv2_100", "no backbone 'mobilnetv2_100'"),
         ("seg.network.weights=local-dir:nowhere", "The model folder 'nowhere' does not exist"),
     ],
