@@ -1,20 +1,20 @@
-"""One training loop from a laptop to many GPUs: it knows tensors, checkpoints and clocks, and nothing of pathology.
+"""One training loop from a laptop to many GPUs. It knows tensors, checkpoints and processes, and nothing of pathology.
 
-May import compute, files, config, registry and errors. Recipes hand it a `Task` (see `engine.task`), a map-style data
-set and options; everything else is found in `engine.loop.fit`.
+May import compute, files, config, registry and errors. A stage of the pipeline passes it a `Task` (see `engine.task`),
+a map-style data set and options; `engine.loop.fit` does the rest.
 
-Example: a whole training, on one CPU, several GPUs, or under torchrun and SLURM alike.
+Example: a whole training, the same on one CPU, several GPUs, torchrun and SLURM.
 
     >>> from qaclims_path.engine.loop import fit
     >>> from qaclims_path.engine.settings import RunSettings, TrainOptions
     >>> from qaclims_path.engine.task import StepInfo
     >>> from qaclims_path.engine.distributed import launch
-    >>> class Classify:                                    # what a recipe writes
+    >>> class Classify:                                    # a task
     ...     def __init__(self, network):
     ...         self.network = network                     # trained; the engine moves it, frozen judges move themselves
-    ...     def parameter_groups(self, lr):                # as torch.optim takes them; `lr` may be left out
+    ...     def parameter_groups(self, lr):                # as torch.optim takes them; `lr` is optional
     ...         return [{"params": list(self.network.parameters()), "lr": lr}]
-    ...     def counts(self, batch):                       # optional: what losses are means over
+    ...     def counts(self, batch):                       # optional: numbers of items that losses are means over
     ...         return {"pairs": float(batch["present"].sum())}
     ...     def step(self, batch, info: StepInfo):         # "loss" is minimised, the rest is logged
     ...         logits = self.network(batch["image"])
@@ -23,10 +23,10 @@ Example: a whole training, on one CPU, several GPUs, or under torchrun and SLURM
     >>> processes = launch(RunSettings(devices="auto", precision="auto"))  # first: it may start the other processes
     >>> result = fit(Classify(network), dataset, TrainOptions(epochs=5, batch=16, lr=0.01), out,
     ...              processes=processes, collate=collate, callbacks=[show_maps])  # doctest: +SKIP
-    >>> result.weights                                     # safetensors; the running mean of weights where `ema` is set
+    >>> result.weights                                     # safetensors; the mean of the weights if `ema` is set
     PosixPath('run/cam/weights.safetensors')
 
 A batch is a mapping of tensors and lists with the names of its images under `id`, as `data.dataset.collate` makes it.
-`TrainOptions.batch` counts the images of one optimiser step over all processes, so that more GPUs change nothing but
-the time. Calling `fit` again with the same `out` goes on after the last checkpoint, or returns at once when it is done.
+`TrainOptions.batch` counts the images of one optimiser step over all processes, so more GPUs change only the time.
+Calling `fit` again with the same `out` continues after the last checkpoint, or returns at once if training is done.
 """

@@ -1,4 +1,4 @@
-"""The bar of a training: epoch, steps, images per second, memory and time left; silent when nobody watches."""
+"""Progress bar of a training: epoch, steps, images per second, memory and time left; hidden without a terminal."""
 
 import sys
 import time
@@ -8,14 +8,14 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-RECENT = 0.9  # weight of the past in the mean time of a step
+DECAY = 0.9  # weight of earlier steps in the running mean of a step's seconds
 
 
 class Bar:
     """Shows progress on standard error and measures images per second.
 
     Attributes:
-        speed: Images per second over the last steps, over all processes; 0 before the first.
+        speed: Images per second over the last steps, over all processes; 0 before the first step.
     """
 
     def __init__(self, steps: int, batch: int, device: torch.device, *, shown: bool) -> None:
@@ -35,7 +35,7 @@ class Bar:
         )
         self.bar = self.progress.add_task("training", total=steps, facts="")
         self.speed = 0.0
-        self._seconds: float | None = None
+        self._step_seconds: float | None = None
         self._last = time.perf_counter()
 
     def __enter__(self) -> "Bar":
@@ -48,27 +48,28 @@ class Bar:
         self.progress.stop()
 
     def start(self, done: int) -> None:
-        """Start the clock after something that was no training, with some steps done."""
+        """Restart the clock before the first step of an epoch; `done` steps are done."""
         self.progress.update(self.bar, completed=done)
         self._last = time.perf_counter()
 
     def advance(self, epoch: int, epochs: int, loss: float) -> None:
         """Show one more step."""
         now = time.perf_counter()
-        taken, self._last = now - self._last, now
-        self._seconds = taken if self._seconds is None else RECENT * self._seconds + (1 - RECENT) * taken
-        self.speed = self.batch / max(self._seconds, 1e-9)
-        facts = f"loss {loss:.4g}  {self.speed:.1f} images/s  {memory_gb(self.device):.1f} GB"
+        seconds, self._last = now - self._last, now
+        before = self._step_seconds
+        self._step_seconds = seconds if before is None else DECAY * before + (1 - DECAY) * seconds
+        self.speed = self.batch / max(self._step_seconds, 1e-9)
+        facts = f"loss {loss:.4g}  {self.speed:.1f} images/s  {peak_memory_gb(self.device):.1f} GB"
         self.progress.update(self.bar, advance=1, description=f"epoch {epoch}/{epochs}", facts=facts)
 
     def say(self, sentence: str) -> None:
-        """Tell whoever started the training."""
+        """Print a sentence, unless the training is quiet."""
         if self.shown:
             self.console.print(sentence, highlight=False, markup=False)
 
 
-def memory_gb(device: torch.device) -> float:
-    """Most memory that was used so far, in GB: of the GPU, or of this process."""
+def peak_memory_gb(device: torch.device) -> float:
+    """Peak memory so far in GB: of the GPU, or of this process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     try:

@@ -1,4 +1,4 @@
-"""Checkpoints: a folder each, safetensors and JSON, complete or not there at all, and checked when read."""
+"""Checkpoints: one folder each with safetensors and JSON, written in one step and verified by hash when read."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ class Checkpoints:
     """The checkpoints of one training.
 
     Attributes:
-        folder: Holds `step-00000120/` and its like, each with `state.json` and one safetensors file per part.
+        folder: Holds one folder per checkpoint, such as `step-00000120/`, with `state.json` and safetensors files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,16 +38,16 @@ class Checkpoints:
         return sorted(int(name.removeprefix(PREFIX)) for name in names if name.removeprefix(PREFIX).isdecimal())
 
     def path(self, step: int) -> Path:
-        """Folder of a step."""
+        """Folder of a step's checkpoint."""
         return self.folder / f"{PREFIX}{step:08d}"
 
     def save(self, step: int, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> Path:
-        """Write a checkpoint, unless there is one of that step.
+        """Write a checkpoint, unless that step has one.
 
         Args:
             step: Optimiser steps done.
             parts: Named groups of tensors; each becomes a safetensors file.
-            facts: Everything that is no tensor.
+            facts: Everything else, as JSON.
         """
         path = self.path(step)
         if path.exists():
@@ -56,62 +56,64 @@ class Checkpoints:
             temporary.mkdir()
             for name, tensors in parts.items():
                 save_weights(temporary / f"{name}.safetensors", tensors)
-            sums = {name: digest_of_file(temporary / f"{name}.safetensors", FULL) for name in parts}
-            write_json(temporary / FACTS, {**facts, "step": step, "sha256": sums})
+            hashes = {name: digest_of_file(temporary / f"{name}.safetensors", FULL) for name in parts}
+            write_json(temporary / FACTS, {**facts, "step": step, "sha256": hashes})
         return path
 
     def load(self, step: int, device: torch.device | str = "cpu") -> tuple[dict[str, Tensors], Facts]:
-        """Read a checkpoint and check that it is as it was written.
+        """Read a checkpoint and verify its hashes.
 
         Raises:
-            BadFile: It is damaged; the message names the last one that is not.
+            BadFile: It is damaged; the message names the last good one.
         """
         path = self.path(step)
         try:
-            facts = _facts(path)
+            facts = _read_facts(path)
             parts = {}
             for name, expected in facts["sha256"].items():
                 file = path / f"{name}.safetensors"
                 if digest_of_file(file, FULL) != expected:
-                    raise BadFile(f"{file.name} is not as it was written")
+                    raise BadFile(f"{file.name} has changed since it was written")
                 parts[name] = load_file(file, device=str(device))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, BadFile) as error:
-            raise BadFile(f"The checkpoint {path} is damaged: {_reason(error)}. {self._way_out(step)}") from error
+            raise BadFile(f"The checkpoint {path} is damaged: {_reason(error)}. {self._advice(step)}") from error
         return parts, facts
 
     def prune(self, keep: set[int]) -> None:
-        """Remove all checkpoints but the last two (the older one is a reserve) and those to keep."""
+        """Remove all checkpoints except the steps in `keep` and the last two, of which the older is a reserve."""
         for step in self.steps()[:-2]:
             if step not in keep:
                 shutil.rmtree(self.path(step), ignore_errors=True)
 
-    def sweep(self) -> None:
-        """Remove what killed processes left unfinished; nobody else may be writing."""
+    def remove_unfinished(self) -> None:
+        """Remove the unfinished checkpoints of killed processes; no other process may be writing."""
         for path in self.folder.glob(f".{PREFIX}*.part"):
             shutil.rmtree(path, ignore_errors=True)
 
-    def _way_out(self, step: int) -> str:
+    def _advice(self, step: int) -> str:
+        """What to do about a damaged checkpoint."""
         for older in reversed([other for other in self.steps() if other < step]):
             try:
                 self.load(older)
             except BadFile:
                 continue
             return (
-                f"The last good one is {self.path(older).name}: remove {self.path(step)} and run again to go on there."
+                f"The last good one is {self.path(older).name}: remove {self.path(step)} and run again to continue "
+                "from it."
             )
-        return f"There is no older one that is good: remove {self.folder} and start anew."
+        return f"There is no older one that is good: remove {self.folder} and train from the start."
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors in one step; tensors that share memory are written once each."""
+    """Write tensors as safetensors in one step; each of several tensors that share memory is written in full."""
     save_tensors(path, {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
 
 
-def _facts(path: Path) -> Facts:
-    found = json.loads((path / FACTS).read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
-        raise TypeError(f"{FACTS} holds no facts")
-    return found
+def _read_facts(path: Path) -> Facts:
+    facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
+    if not isinstance(facts, dict):
+        raise TypeError(f"{FACTS} is not a JSON object")
+    return facts
 
 
 def _reason(error: Exception) -> str:

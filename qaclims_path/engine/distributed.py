@@ -1,4 +1,4 @@
-"""The processes that train together: one, several on a machine, or several machines, all through Lightning Fabric."""
+"""The processes of a training: one, several on a machine, or on several machines, all through Lightning Fabric."""
 
 import atexit
 import os
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Processes:
-    """One process and its place among the others.
+    """The processes of a training, seen from one of them; the leader is the process of rank 0.
 
     Attributes:
         fabric: Lightning's handle.
-        running: How the training runs.
-        local: Processes on this machine.
+        running: Settings of the run.
+        local: Number of processes on this machine.
     """
 
     fabric: Fabric
@@ -34,22 +34,22 @@ class Processes:
 
     @property
     def rank(self) -> int:
-        """Number of this process among all."""
+        """Rank of this process, from 0."""
         return self.fabric.global_rank
 
     @property
     def size(self) -> int:
-        """How many processes there are."""
+        """Number of processes."""
         return self.fabric.world_size
 
     @property
     def is_leader(self) -> bool:
-        """Whether this process writes files and speaks for all."""
+        """Whether this process is the leader, which writes files and prints."""
         return self.rank == 0
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """Device of this process."""
         return self.fabric.device
 
     def sum(self, values: Tensor) -> Tensor:
@@ -58,12 +58,12 @@ class Processes:
             distributed.all_reduce(values)
         return values
 
-    def from_leader(self, value: Any) -> Any:  # noqa: ANN401 - whatever the leader says
-        """Take the leader's value."""
+    def from_leader(self, value: Any) -> Any:  # noqa: ANN401 - anything that can be pickled
+        """Return the leader's value on every process."""
         return self.fabric.broadcast(value) if self.size > 1 else value
 
     def gather(self, value: T) -> list[T]:
-        """Everybody's value, in order of rank."""
+        """Values of all processes, in order of rank."""
         if self.size == 1:
             return [value]
         values: list[T | None] = [None] * self.size
@@ -71,50 +71,50 @@ class Processes:
         return cast("list[T]", values)
 
     def on_leader(self, work: Callable[[], T]) -> T:
-        """Let the leader do something for all; its value, or its error, is everybody's.
+        """Call a function on the leader alone; every process returns its value or raises its error.
 
-        An error that is none of ours stays with the leader, as not every one can be sent; the others get a sentence,
-        for they would wait for ever if they were told nothing.
+        Not every error can be sent to other processes, so they raise a `QaclimsError` with a sentence in place of a
+        foreign one. Without it they would wait for ever.
         """
         value: T | None = None
         error: Exception | None = None
         if self.is_leader:
             try:
                 value = work()
-            except Exception as found:
-                error = found
-        value, told = self.from_leader((value, _tellable(error)))
-        wrong = error or told
-        if wrong is not None:
-            raise wrong
+            except Exception as raised:
+                error = raised
+        value, sent = self.from_leader((value, _sendable(error)))
+        error = error or sent
+        if error is not None:
+            raise error
         return cast("T", value)
 
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Average gradients over all processes; a parameter without one anywhere stays without.
+        """Average gradients over all processes; a parameter without a gradient on any process stays without.
 
-        One flat sum per step instead of hooks in the network: a task may call its network as often as it likes, and a
-        process whose images have nothing to learn from takes part with zeros.
+        This is one flat sum per step instead of hooks in the network, so a task may call its network any number of
+        times, and a process whose images give no loss takes part with zeros.
         """
         if self.size == 1:
             return
-        has = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
+        has_gradient = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
         flat = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten().float() for p in parameters]
-        shared = self.sum(torch.cat([has, *flat]))
-        somewhere, start = shared[: len(has)].tolist(), len(has)
-        for parameter, holders in zip(parameters, somewhere, strict=True):
-            part = shared[start : start + parameter.numel()].div_(self.size)
+        total = self.sum(torch.cat([has_gradient, *flat]))
+        holders, start = total[: len(parameters)].tolist(), len(parameters)
+        for parameter, number in zip(parameters, holders, strict=True):
+            part = total[start : start + parameter.numel()].div_(self.size)
             start += parameter.numel()
-            parameter.grad = part.view_as(parameter).to(parameter.dtype) if holders else None
+            parameter.grad = part.view_as(parameter).to(parameter.dtype) if number else None
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
-        """Take the leader's contents of some tensors, such as first weights."""
+        """Overwrite tensors, such as initial weights, with those of the leader."""
         if self.size > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor.data, 0)
 
     @torch.no_grad()
     def broadcast_buffers(self, network: nn.Module) -> None:
-        """Take the leader's buffers, such as statistics of batch norm, so that one checkpoint speaks for all."""
+        """Overwrite a network's buffers (statistics of batch norm) with the leader's, whose checkpoint holds them."""
         buffers = list(network.buffers())
         if self.size == 1 or not buffers:
             return
@@ -128,8 +128,8 @@ class Processes:
 def launch(running: RunSettings = RunSettings()) -> Processes:  # noqa: B008 - frozen
     """Start the processes of a training, or join those that torchrun or SLURM have started.
 
-    To be called first, because without such a launcher the other processes run the same command from its start:
-    before it, nothing may be written.
+    Call it first: without such a launcher, the other processes run the same command from its start, so nothing may be
+    written before.
 
     Example:
         >>> launch(RunSettings(devices=1, accelerator="cpu")).size
@@ -146,7 +146,7 @@ def launch(running: RunSettings = RunSettings()) -> Processes:  # noqa: B008 - f
         strategy = "ddp" if nodes * local > 1 else "auto"
         fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy)
         fabric.launch()
-    except (ValueError, RuntimeError) as error:  # Lightning's MisconfigurationException is none of ours
+    except (ValueError, RuntimeError) as error:  # Lightning raises its MisconfigurationException
         raise UsageError(
             f"{devices} device(s) of kind {accelerator} on {nodes} node(s) cannot be used: {error} "
             "Check --devices and --nodes against `qaclims doctor`, or leave them out."
@@ -155,8 +155,8 @@ def launch(running: RunSettings = RunSettings()) -> Processes:  # noqa: B008 - f
     return Processes(fabric, running, local)
 
 
-def _tellable(error: Exception | None) -> QaclimsError | None:
-    """What processes are told that did not see an error."""
+def _sendable(error: Exception | None) -> QaclimsError | None:
+    """Error that the other processes raise."""
     if error is None or isinstance(error, QaclimsError):
         return error
     return QaclimsError(
@@ -166,7 +166,7 @@ def _tellable(error: Exception | None) -> QaclimsError | None:
 
 
 def _leave() -> None:
-    """End the threads of Gloo while Python is alive, or they may abort the process (Lightning only ends NCCL's)."""
+    """End the threads of Gloo before Python exits, or they may abort the process; Lightning only ends NCCL's."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
@@ -178,7 +178,7 @@ def _accelerator() -> str:
 
 
 def _started_by_launcher() -> dict[str, int]:
-    """Devices per node and nodes, where torchrun or SLURM's srun have started the processes already."""
+    """Devices per node and number of nodes if torchrun or SLURM's srun started the processes, else nothing."""
     if TorchElasticEnvironment.detect():
         local = int(os.environ["LOCAL_WORLD_SIZE"])
         return {"devices": local, "nodes": int(os.environ["WORLD_SIZE"]) // local}

@@ -1,4 +1,4 @@
-"""The running mean of weights, which often beats the weights themselves."""
+"""Exponential moving average (EMA) of weights, which often scores higher than the weights themselves."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 
-class RunningMean:
-    """Mean of a network's weights that forgets by a decay; whatever is no floating number is copied.
+class MovingAverage:
+    """Exponential moving average of a network's floating-point state; integers are copied.
 
-    In its first steps it forgets faster, so that the random start does not linger.
+    The decay of step t is min(decay, (1 + t) / (10 + t)), so the average leaves the random initial weights quickly.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -19,7 +19,7 @@ class RunningMean:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Take in the weights after an optimiser step."""
+        """Add the weights after optimiser step `step`."""
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         for name, value in network.state_dict().items():
             if value.is_floating_point():
@@ -29,7 +29,7 @@ class RunningMean:
 
     @contextmanager
     def inside(self, network: nn.Module) -> Iterator[None]:
-        """Let the network have these weights for the length of a block."""
+        """Give the network the averaged weights inside a `with` block."""
         own = {name: value.detach().clone() for name, value in network.state_dict().items()}
         network.load_state_dict(self.weights)
         try:
@@ -38,6 +38,6 @@ class RunningMean:
             network.load_state_dict(own)
 
     def load(self, weights: dict[str, Tensor]) -> None:
-        """Take the mean from a checkpoint."""
+        """Load the average from a checkpoint."""
         for name, value in weights.items():
             self.weights[name].copy_(value)

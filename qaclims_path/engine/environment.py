@@ -1,4 +1,4 @@
-"""What a training ran on, written beside it, so that a number can be traced to its machine and versions."""
+"""Versions and hardware of a training, written beside it so that numbers can be traced to them."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ PACKAGES = ("qaclims-path", "torch", "torchvision", "timm", "lightning-fabric", 
 
 
 def environment(processes: Processes) -> dict[str, Any]:
-    """Versions, devices and threads; no paths and no names of machines."""
+    """Collect versions, device and threads, without paths or host names."""
     cuda = processes.device.type == "cuda"
     return {
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""What stops a training before its time: numbers that explode, memory that is out, somebody who asks."""
+"""Reasons to stop a training early: exploding losses, lack of memory, signals."""
 
 import math
 import signal
@@ -15,93 +15,109 @@ from torch import Tensor, nn
 from qaclims_path.engine.checkpoint import save_weights
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.atomic import atomic_path, write_json
+from qaclims_path.files.processes import SAME_SIGNAL
 
-REMEMBERED = 0.98  # share of the usual loss that a step keeps
-SETTLED = 20  # steps before which no loss is unusual
-SHOWN = 8
-ECHO = 1.0  # seconds in which a signal that comes again is the same one: sent to a process and to its group
+LOSS_DECAY = 0.98  # of the running mean of the loss
+SETTLED = 20  # steps after which that mean is compared with
+NAMES_SHOWN = 8
 NO_MEMORY = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory", "_alloc_failed")
 
 
 class Exploded(QaclimsError):
-    """The loss or its gradient is no longer a number, or far too large."""
+    """The loss or its gradient is not a finite number, or the loss is far too large."""
 
 
 class OutOfMemory(QaclimsError):
-    """The device or the machine has no memory left."""
+    """The device or the machine is out of memory."""
 
 
 class Interrupted(QaclimsError):
-    """Somebody asked the training to stop; it is saved."""
+    """A signal stopped the training, which is saved."""
 
     exit_code = 130
 
 
-class Asked:
-    """Whether a signal has asked to stop.
+class StopRequest:
+    """Whether a signal has asked the training to stop.
 
     Attributes:
-        stop: True from then on.
+        made: True from the first signal on.
     """
 
-    stop = False
+    made = False
 
 
 @contextmanager
-def listening() -> Iterator[Asked]:
-    """Turn the first Ctrl-C or SIGTERM (as SLURM sends it) into a question that the loop asks; a later one kills."""
-    asked = Asked()
-    before: dict[int, Any] = {}
+def stop_on_signal() -> Iterator[StopRequest]:
+    """Turn the first Ctrl-C or SIGTERM (which SLURM sends) into a request to stop; a later one ends the process."""
+    request = StopRequest()
+    handlers_before: dict[int, Any] = {}
     first = 0.0
 
-    def hear(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal wants it
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
         nonlocal first
-        if not asked.stop:
-            asked.stop, first = True, time.monotonic()
-        elif time.monotonic() - first > ECHO:
-            for each, handler in before.items():
+        if not request.made:
+            request.made, first = True, time.monotonic()
+        elif time.monotonic() - first > SAME_SIGNAL:
+            for each, handler in handlers_before.items():
                 signal.signal(each, handler)
             signal.raise_signal(number)
 
     try:
-        for wanted in (signal.SIGINT, signal.SIGTERM):
-            before[wanted] = signal.signal(wanted, hear)
-    except ValueError:  # not the main thread, which alone gets signals
+        for handled in (signal.SIGINT, signal.SIGTERM):
+            handlers_before[handled] = signal.signal(handled, handle)
+    except ValueError:  # only the main thread receives signals
         pass
     try:
-        yield asked
+        yield request
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers_before.items():
             signal.signal(number, handler)
 
 
-def usual(before: float, loss: float, step: int) -> float:
-    """Running mean of the size of the loss."""
-    return abs(loss) if step == 0 else REMEMBERED * before + (1 - REMEMBERED) * abs(loss)
+def update_mean_loss(mean: float, loss: float, step: int) -> float:
+    """Running mean of the absolute loss after a step."""
+    return abs(loss) if step == 0 else LOSS_DECAY * mean + (1 - LOSS_DECAY) * abs(loss)
 
 
-def problem(loss: float, norm: float, before: float, step: int, *, most: float | None, fp16: bool) -> str:
-    """What is wrong with a step, or nothing. In fp16 a gradient may overflow: the loss scale takes care of it."""
+def find_problem(
+    loss: float, gradient_norm: float, mean_loss: float, step: int, *, explode: float | None, fp16: bool
+) -> str:
+    """Describe what is wrong with a step; empty if nothing is.
+
+    In fp16 the gradient may overflow: the loss scale is lowered for it.
+
+    Args:
+        loss: Loss of the step.
+        gradient_norm: Norm of the gradient before clipping.
+        mean_loss: Running mean of the absolute loss over earlier steps.
+        step: Steps done before.
+        explode: Largest allowed ratio of loss and mean loss; None allows any.
+        fp16: Whether the step ran in fp16.
+    """
     if not math.isfinite(loss):
         return f"the loss is {loss}"
-    if not math.isfinite(norm) and not fp16:
-        return f"the gradient is {norm}"
-    if most is not None and step >= SETTLED and abs(loss) > most * max(before, 1e-6):
-        return f"the loss is {loss:g}, over {most:g} times its usual {before:g}"
+    if not math.isfinite(gradient_norm) and not fp16:
+        return f"the gradient is {gradient_norm}"
+    if explode is not None and step >= SETTLED and abs(loss) > explode * max(mean_loss, 1e-6):
+        return f"the loss is {loss:g}, over {explode:g} times its running mean of {mean_loss:g}"
     return ""
 
 
-def explain(what: str, step: int, names: Sequence[str], dump: Path) -> str:
-    """Say where a training exploded."""
-    shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+def explain(problem: str, step: int, names: Sequence[str], dump: Path) -> str:
+    """Say where a training exploded, on which images, and what to change."""
+    shown = ", ".join(names[:NAMES_SHOWN])
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return (
-        f"Stopped at step {step}: {what}. The images were {shown or 'without names'}; everything to look at is in "
-        f"{dump}. Lower lr, set clip (such as clip: 1.0) or warmup, or use fp32."
+        f"Stopped at step {step}: {problem}. The images were {shown or 'without names'}{more}; weights, batch and "
+        f"numbers are in {dump}. Lower lr, set clip (such as clip: 1.0) or warmup, or use fp32."
     )
 
 
-def write_dump(path: Path, network: nn.Module, pieces: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
-    """Write what a bad step was made of: weights before it, the batch, the numbers, and which gradients are bad."""
+def write_dump(
+    path: Path, network: nn.Module, micro_batches: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
+) -> None:
+    """Write the weights before a bad step, its batch, its numbers, and the names of parameters with bad gradients."""
     bad = [
         name
         for name, parameter in network.named_parameters()
@@ -109,11 +125,11 @@ def write_dump(path: Path, network: nn.Module, pieces: Sequence[Mapping[str, Any
     ]
     batch = {
         f"{number}.{name}": value
-        for number, piece in enumerate(pieces)
-        for name, value in piece.items()
+        for number, micro_batch in enumerate(micro_batches)
+        for name, value in micro_batch.items()
         if isinstance(value, Tensor)
     }
-    if path.exists():  # the same step of an earlier attempt says the same
+    if path.exists():  # an earlier attempt stopped at the same step, with the same numbers
         return
     with atomic_path(path) as temporary:
         temporary.mkdir()
@@ -123,19 +139,19 @@ def write_dump(path: Path, network: nn.Module, pieces: Sequence[Mapping[str, Any
 
 
 @contextmanager
-def memory_watched(advice: str, what: str = "a step") -> Iterator[None]:
-    """Turn a lack of memory into a sentence that says what to lower.
+def memory_watched(advice: str, purpose: str = "a step") -> Iterator[None]:
+    """Turn a lack of memory into an `OutOfMemory` that says what to lower.
 
-    On the CPU, and from the libraries below it, torch says so with a plain `RuntimeError`.
+    On the CPU and in CUDA's libraries, torch raises a plain `RuntimeError` for it.
 
     Args:
-        advice: What to lower, as a sentence.
-        what: That memory does not suffice for.
+        advice: Sentence that says what to lower.
+        purpose: What the memory was needed for.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        lacking = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not lacking and not any(words in str(error).lower() for words in NO_MEMORY):
+        of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not of_memory and not any(words in str(error).lower() for words in NO_MEMORY):
             raise
-        raise OutOfMemory(f"There is not enough memory for {what}. {advice}") from error
+        raise OutOfMemory(f"There is not enough memory for {purpose}. {advice}") from error

@@ -1,4 +1,4 @@
-"""Where the numbers and pictures of a training go: CSV, PNG, TensorBoard, and whatever other packages add."""
+"""Loggers of numbers and pictures: CSV and PNG, TensorBoard, and those of plug-ins."""
 
 import csv
 import io
@@ -14,49 +14,47 @@ from qaclims_path.files.images import write_image
 from qaclims_path.registry import Registry
 
 Row = dict[str, str]
-PLACE = ("step", "epoch")
+POSITION = ("step", "epoch")
 
 
 class Logger(Protocol):
-    """Takes what there is to see. Only the leading process has loggers."""
+    """Logs numbers and pictures. Only the leader has loggers."""
 
     def numbers(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
-        """Log named numbers after a step."""
+        """Log numbers by name, after `step` steps and `epoch` epochs."""
         ...
 
     def picture(self, step: int, name: str, picture: NDArray[np.uint8]) -> None:
-        """Log a picture, H W 3."""
+        """Log an H W 3 picture under a name."""
         ...
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is buffered, at the end of a training."""
         ...
 
 
-# Made with the folder of the run, the step it goes on from (later entries are of a killed run), and its settings.
+# Takes the folder of the run, the step it continues from (later entries are from a killed run), and its settings.
 Maker = Callable[[Path, int, Mapping[str, Any]], Logger]
 LOGGERS: Registry[Maker] = Registry("logger", "qaclims_path.loggers")
 
 
 @LOGGERS.add("csv")
 class CsvLogger:
-    """One `log.csv`, a row per call; a new name becomes a new column. Pictures are PNG files below `pictures/`."""
+    """Writes `log.csv`, one row per call and one column per name, and PNG files below `pictures/`."""
 
-    def __init__(self, folder: Path, step: int, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 - a Maker
+    def __init__(self, folder: Path, step: int, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 - the signature of a Maker
         self.folder = folder
         self.path = folder / "log.csv"
-        self.columns: list[str] = [*PLACE]
+        self.columns: list[str] = [*POSITION]
         rows = self._earlier(step)
-        write_text(
-            self.path, _text([self.columns]) + _text([row.get(name, "") for name in self.columns] for row in rows)
-        )
+        self._write(rows)
 
     def numbers(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
-        """Append a row."""
+        """Append a row; a new name becomes a new column."""
         row = {"step": str(step), "epoch": str(epoch), **{name: repr(float(value)) for name, value in values.items()}}
         new = [name for name in row if name not in self.columns]
         if new:
-            self._widen(new)
+            self._add_columns(new)
         append_text(self.path, _text([[row.get(name, "") for name in self.columns]]))
 
     def picture(self, step: int, name: str, picture: NDArray[np.uint8]) -> None:
@@ -64,10 +62,14 @@ class CsvLogger:
         write_image(self.folder / "pictures" / name / f"{step:08d}.png", picture)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: every row is written at once."""
+
+    def _write(self, rows: Iterable[Row]) -> None:
+        values = ([row.get(name, "") for name in self.columns] for row in rows)
+        write_text(self.path, _text([self.columns]) + _text(values))
 
     def _earlier(self, step: int) -> list[Row]:
-        """Rows up to a step, from a run that goes on."""
+        """Rows up to the step that the run continues from."""
         if not self.path.is_file() or step == 0:
             return []
         rows = self._rows()
@@ -78,24 +80,22 @@ class CsvLogger:
         with self.path.open(encoding="utf-8", newline="") as file:
             return [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(file)]
 
-    def _widen(self, new: Sequence[str]) -> None:
+    def _add_columns(self, new: Sequence[str]) -> None:
         rows = self._rows()
         self.columns += new
-        write_text(
-            self.path, _text([self.columns]) + _text([row.get(name, "") for name in self.columns] for row in rows)
-        )
+        self._write(rows)
 
 
 @LOGGERS.add("tensorboard")
 class TensorBoardLogger:
-    """Event files in `tensorboard/`."""
+    """Writes event files to `tensorboard/`."""
 
-    def __init__(self, folder: Path, step: int, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 - a Maker
+    def __init__(self, folder: Path, step: int, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 - the signature of a Maker
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
 
-    def numbers(self, step: int, epoch: int, values: Mapping[str, float]) -> None:  # noqa: ARG002 - a Logger
+    def numbers(self, step: int, epoch: int, values: Mapping[str, float]) -> None:  # noqa: ARG002 - the signature of a Logger
         """Add scalars."""
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
@@ -105,7 +105,7 @@ class TensorBoardLogger:
         self.writer.add_image(name, picture, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Write the events that are waiting."""
+        """Write the buffered events."""
         self.writer.close()
 
 

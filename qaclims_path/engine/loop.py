@@ -1,4 +1,4 @@
-"""The loop: `fit` trains a task until its epochs are over, and can be killed and called again at any moment."""
+"""`fit` trains a task, and resumes a training that was stopped or killed at any moment."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -8,8 +8,8 @@ from typing import Any
 
 from qaclims_path.engine.checkpoint import Checkpoints, save_weights
 from qaclims_path.engine.distributed import Processes, launch
-from qaclims_path.engine.guards import listening
-from qaclims_path.engine.sampling import BatchPlan, Collate, Source, load
+from qaclims_path.engine.guards import stop_on_signal
+from qaclims_path.engine.sampling import BatchPlan, Collate, MapDataset, load
 from qaclims_path.engine.seeds import determinism
 from qaclims_path.engine.settings import TrainOptions
 from qaclims_path.engine.task import Callback, Task
@@ -25,18 +25,18 @@ WEIGHTS, BEST, RESULT, OPTIONS = "weights.safetensors", "best.safetensors", "res
 
 @dataclass(frozen=True)
 class FitResult:
-    """How a training ended.
+    """Result of a training.
 
     Attributes:
-        weights: File of the last weights, or of their running mean where there is one.
-        best: File of the best weights, where a number is watched.
-        best_value: The best watched value.
+        weights: File of the last weights, or of their moving average if `ema` is set.
+        best: File of the best weights, if a number is watched.
+        best_value: Best watched value.
         steps: Optimiser steps done.
         epochs: Epochs done.
-        over: `done`, or `early` where it stopped early.
-        means: Mean of every named loss over the last epoch.
-        precision: Of the arithmetic.
-        images_per_s: Over the last steps and all processes.
+        over: `done`, or `early` if it stopped early.
+        means: Mean of every logged number over the last epoch.
+        precision: Numeric precision.
+        images_per_s: Speed over the last steps and all processes.
     """
 
     weights: Path
@@ -52,7 +52,7 @@ class FitResult:
 
 def fit(
     task: Task,
-    data: Source,
+    data: MapDataset,
     options: TrainOptions,
     out: Path,
     *,
@@ -60,44 +60,44 @@ def fit(
     collate: Collate | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> FitResult:
-    """Train a task, or go on where an earlier call with the same `out` was stopped.
+    """Train a task, or resume an earlier call with the same `out`.
 
     Args:
-        task: What is trained.
-        data: Map-style data set. Whatever is random in it follows from (seed, epoch, index), when it uses the global
-            random states or has `set_epoch`.
-        options: Everything that decides the numbers.
+        task: The task to train.
+        data: Map-style data set. Its randomness depends on (seed, epoch, index) alone if it uses the global random
+            states or has `set_epoch`.
+        options: Everything that determines the numbers.
         out: Folder for weights, checkpoints and logs.
-        processes: From `launch`, which should have been the first call of the recipe; None is this process alone.
-        collate: Makes a batch of items: a mapping, with the images' names under `id`.
+        processes: From `launch`, which must be the first call of a command; this process alone if None.
+        collate: Makes a batch of items: a mapping with the images' names under `id`.
         callbacks: Called by every process after each epoch.
 
     Raises:
-        UsageError: The options do not fit the data, the processes, or what `out` was begun with.
+        UsageError: The options do not fit the data or the processes, or differ from those that `out` was started with.
         BadFile: The last checkpoint is damaged.
-        Exploded: The loss is not a number any more.
-        OutOfMemory: A step does not fit.
-        Interrupted: Somebody pressed Ctrl-C, or sent SIGTERM; the training is saved.
+        Exploded: The loss is not finite, or far above its running mean.
+        OutOfMemory: A step does not fit into memory.
+        Interrupted: A Ctrl-C or SIGTERM stopped the training, which is saved.
     """
     processes = processes or launch()
     with ExitStack() as stack:
         processes.on_leader(lambda: stack.enter_context(locked(out / "state" / "lock")))
         stack.enter_context(determinism(strict=options.deterministic))
-        asked = stack.enter_context(listening())
+        request = stack.enter_context(stop_on_signal())
         plan = BatchPlan(
             len(data),
             options.batch,
             seed=options.seed,
             ranks=processes.size,
             rank=processes.rank,
-            pieces=options.accumulate,
+            accumulate=options.accumulate,
         )
         done = processes.on_leader(lambda: _begin(out, options, len(data)))
         if done is not None:
             return _result(out, done)
         loader = stack.enter_context(load(data, plan, collate, processes))
         training = Training(task, options, out, processes, plan, loader)
-        training.run(asked, callbacks)
+        training.run(request, callbacks)
         state = training.state
         facts = {
             "steps": state.step,
@@ -113,20 +113,20 @@ def fit(
 
 
 def _begin(out: Path, options: TrainOptions, images: int) -> dict[str, Any] | None:
-    """Check that `out` goes with the options and note them down; returns the facts of a training that is over."""
-    given = {**options.model_dump(mode="json"), "images": images}
-    begun = (out / OPTIONS).is_file() and (Checkpoints(out / CHECKPOINTS).steps() or (out / RESULT).is_file())
-    if begun:
-        check_same(out, read_object(out / OPTIONS, WAY_OUT), given)
+    """Check the options against those in `out`, or write them; returns the result of a finished training."""
+    settings = {**options.model_dump(mode="json"), "images": images}
+    started = (out / OPTIONS).is_file() and (Checkpoints(out / CHECKPOINTS).steps() or (out / RESULT).is_file())
+    if started:
+        check_same(out, read_object(out / OPTIONS, WAY_OUT), settings)
     else:
-        write_json(out / OPTIONS, given)
+        write_json(out / OPTIONS, settings)
     return read_object(out / RESULT, WAY_OUT) if (out / RESULT).is_file() else None
 
 
 def _finish(training: Training, facts: Mapping[str, Any]) -> None:
-    """Write the weights, and at last that the training is over."""
-    out, mean = training.out, training.mean
-    save_weights(out / WEIGHTS, mean.weights if mean else training.task.network.state_dict())
+    """Write the weights, and at last the result, which marks the training as finished."""
+    out, ema = training.out, training.ema
+    save_weights(out / WEIGHTS, ema.weights if ema else training.task.network.state_dict())
     if training.state.best is not None:
         parts, _ = training.checkpoints.load(training.state.best_step)
         save_weights(out / BEST, parts.get("mean", parts["weights"]))

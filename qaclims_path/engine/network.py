@@ -1,4 +1,4 @@
-"""A network as the loop wants it: on its device, laid out for convolutions, batch norm synchronised or frozen."""
+"""Prepare a network for training: device, memory layout, synchronised or frozen batch norm."""
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +9,11 @@ from qaclims_path.engine.settings import TrainOptions
 
 
 def prepare(network: nn.Module, processes: Processes, options: TrainOptions) -> None:
-    """Move a network to its device and give every process the leader's weights; all of it in place."""
+    """Move a network to its device, in place, and give every process the leader's weights."""
     network.to(processes.device)
     network.to(memory_format=torch.channels_last)
     if processes.size > 1 and processes.device.type == "cuda" and options.batchnorm == "train":
-        from timm.layers.norm_act import convert_sync_batchnorm  # knows the batch norms that carry an activation, too
+        from timm.layers.norm_act import convert_sync_batchnorm  # also converts batch norms with an activation
 
         convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     processes.broadcast(network.state_dict().values())
@@ -22,7 +22,7 @@ def prepare(network: nn.Module, processes: Processes, options: TrainOptions) -> 
 
 
 def training_mode(network: nn.Module, options: TrainOptions) -> None:
-    """Put a network into training mode, but for batch norm that is to stay as it is."""
+    """Put a network into training mode; with `batchnorm: frozen`, batch norms stay in evaluation mode."""
     network.train()
     if options.batchnorm == "frozen":
         for module in network.modules():
@@ -32,9 +32,9 @@ def training_mode(network: nn.Module, options: TrainOptions) -> None:
 
 
 def to_device(value: object, processes: Processes) -> object:
-    """Move a tensor of a batch to the device; images (four dimensions, floating) get the layout of convolutions."""
+    """Move a tensor of a batch to the device; images (floating point, 4 dimensions) become channels-last."""
     if not isinstance(value, Tensor):
         return value
-    images = value.ndim == 4 and value.is_floating_point()
-    layout = torch.channels_last if images else torch.preserve_format
+    is_images = value.ndim == 4 and value.is_floating_point()
+    layout = torch.channels_last if is_images else torch.preserve_format
     return value.to(processes.device, non_blocking=True, memory_format=layout)

@@ -1,4 +1,4 @@
-"""Optimisers from options, and the learning rate of a step."""
+"""Optimiser and learning rates from options."""
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from qaclims_path.errors import UsageError
 
 
 def build_optimizer(task: Task, options: TrainOptions) -> torch.optim.Optimizer:
-    """Build the optimiser over the task's groups; every group remembers its start value as `start_lr`."""
+    """Build the optimiser over the task's parameter groups; each group keeps its initial rate as `start_lr`."""
     groups = [dict(group) for group in task.parameter_groups(options.lr)]
     for group in groups:
         group["params"] = [parameter for parameter in group["params"] if parameter.requires_grad]
@@ -18,14 +18,14 @@ def build_optimizer(task: Task, options: TrainOptions) -> torch.optim.Optimizer:
         group["start_lr"] = group["lr"]
     groups = [group for group in groups if group["params"]]
     if not groups:
-        raise UsageError("Nothing is to be trained: every parameter is frozen. Unfreeze some of the network.")
+        raise UsageError("There is nothing to train: every parameter is frozen. Unfreeze a part of the network.")
     if options.optimizer == "adamw":
         return torch.optim.AdamW(groups, betas=options.betas, weight_decay=options.weight_decay)
     return torch.optim.SGD(groups, momentum=options.momentum, weight_decay=options.weight_decay)
 
 
-def factor(options: TrainOptions, step: int, steps: int) -> float:
-    """Factor of the start values at a step of the whole training."""
+def rate_factor(options: TrainOptions, step: int, steps: int) -> float:
+    """Factor of the initial learning rates at step `step` of `steps`: warmup times schedule."""
     rise, step, steps = schedules.warmed(step, options.warmup, steps)
     if options.schedule == "constant":
         fall = 1.0
@@ -36,21 +36,21 @@ def factor(options: TrainOptions, step: int, steps: int) -> float:
     return rise * (options.floor + (1 - options.floor) * fall)
 
 
-def set_rates(optimizer: torch.optim.Optimizer, share: float) -> float:
-    """Set every group's learning rate to a share of its start value; returns that of the first."""
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> float:
+    """Set every group's learning rate to its initial one times a factor; returns that of the first group."""
     for group in optimizer.param_groups:
-        group["lr"] = group["start_lr"] * share
+        group["lr"] = group["start_lr"] * factor
     return float(optimizer.param_groups[0]["lr"])
 
 
 def parameters_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
-    """All parameters in the order of the groups."""
+    """All parameters, in the order of the groups."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def clip(parameters: list[nn.Parameter], longest: float | None) -> torch.Tensor:
-    """Norm of the gradient over all parameters, as it was before it was cut to `longest`."""
+def clip(parameters: list[nn.Parameter], max_norm: float | None) -> torch.Tensor:
+    """Scale the gradient of all parameters down to `max_norm`; returns its norm before."""
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    if longest is not None:
-        nn.utils.clip_grads_with_norm_(parameters, longest, norm)
+    if max_norm is not None:
+        nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
     return norm

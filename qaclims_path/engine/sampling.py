@@ -1,4 +1,4 @@
-"""Which image comes when: a permutation per (seed, epoch), dealt out to processes, and one seed per image."""
+"""Order of the images: one permutation per (seed, epoch), split over processes, and one random seed per image."""
 
 import os
 import signal
@@ -10,82 +10,82 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from qaclims_path.engine.distributed import Processes
-from qaclims_path.engine.seeds import kept_random, seed_all
+from qaclims_path.engine.seeds import preserved_random_state, seed_all
 from qaclims_path.errors import QaclimsError, UsageError
 
 Key = tuple[int, int]  # epoch, index
 Collate = Callable[[list[Any]], Mapping[str, Any]]
 MAX_WORKERS = 8
-DATA, ORDER = 1, 2  # streams of random numbers that should have nothing to do with each other
+DATA, ORDER = 1, 2  # keys of independent streams of random numbers
 
 
-class Source(Protocol):
-    """A map-style data set. One with `set_epoch` is told which epoch it is; `len` may not change."""
+class MapDataset(Protocol):
+    """A map-style data set of constant length. If it has `set_epoch`, that is called with each epoch's number."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Any: ...  # noqa: ANN401 - whatever the collate function takes
+    def __getitem__(self, index: int, /) -> Any: ...  # noqa: ANN401 - an item of the collate function
 
 
 class SeededDataset(Dataset[Any]):
-    """A data set asked by (epoch, index): the global random states an item sees depend on those and the seed alone."""
+    """A data set indexed by (epoch, index), which with the seed determine the random states that an item uses."""
 
-    def __init__(self, source: Source, seed: int) -> None:
+    def __init__(self, source: MapDataset, seed: int) -> None:
         self.source = source
         self.seed = seed
         self._epoch: int | None = None
 
     def __getitem__(self, key: Key) -> Any:  # noqa: ANN401
         epoch, index = key
-        if epoch != self._epoch and hasattr(self.source, "set_epoch"):  # here, because workers have their own copy
+        if epoch != self._epoch and hasattr(self.source, "set_epoch"):  # each worker has a copy of its own
             self.source.set_epoch(epoch)
         self._epoch = epoch
-        with kept_random():
+        with preserved_random_state():
             seed_all(self.seed, DATA, epoch, index)
             return self.source[index]
 
 
 class BatchPlan(Sampler[list[Key]]):
-    """The pieces of batches that one process loads, in order; the global batches are the same for any process count.
+    """Yields the micro-batches that one process loads; the batch of a step is the same for any number of processes.
 
     Attributes:
-        batch: Images of one optimiser step, all processes and pieces together.
-        steps: Optimiser steps per epoch; images beyond the last full batch wait for another epoch's permutation.
-        pieces: Into which a process cuts its share.
-        share: Images of one piece.
+        batch: Images of one optimiser step, over all processes and micro-batches.
+        steps: Optimiser steps per epoch; images beyond the last full batch are left out of that epoch.
+        accumulate: Micro-batches per process and step.
+        micro_batch: Images of one micro-batch.
     """
 
     def __init__(
-        self, count: int, batch: int, *, seed: int = 0, ranks: int = 1, rank: int = 0, pieces: int = 1
+        self, count: int, batch: int, *, seed: int = 0, ranks: int = 1, rank: int = 0, accumulate: int = 1
     ) -> None:
-        if batch % (ranks * pieces):
+        if batch % (ranks * accumulate):
             raise UsageError(
-                f"A batch of {batch} images cannot be shared by {ranks} process(es) in {pieces} piece(s). "
-                f"Set batch to a multiple of {ranks * pieces}, or change --devices or accumulate."
+                f"A batch of {batch} images cannot be split into {accumulate} micro-batch(es) for each of {ranks} "
+                f"process(es). Set batch to a multiple of {ranks * accumulate}, or change --devices or accumulate."
             )
         if count < batch:
             raise UsageError(f"There are {count} images, fewer than the batch of {batch}. Set a smaller batch.")
         self.count, self.batch, self.seed = count, batch, seed
-        self.ranks, self.rank, self.pieces = ranks, rank, pieces
+        self.ranks, self.rank, self.accumulate = ranks, rank, accumulate
         self.steps = count // batch
-        self.share = batch // (ranks * pieces)
+        self.micro_batch = batch // (ranks * accumulate)
         self.at(0, 0)
 
     def at(self, epoch: int, step: int) -> "BatchPlan":
-        """Go to a step of an epoch; the next iteration starts there and ends with the epoch."""
+        """Set where the next iteration starts: at a step of an epoch, until the end of that epoch."""
         self.epoch, self.start = epoch, step
         return self
 
     def __len__(self) -> int:
-        return (self.steps - self.start) * self.pieces
+        return (self.steps - self.start) * self.accumulate
 
     def __iter__(self) -> Iterator[list[Key]]:
         order = permutation(self.count, self.seed, self.epoch)
-        own = self.share * self.pieces
+        share = self.batch // self.ranks
         for step in range(self.start, self.steps):
-            mine = order[step * self.batch + self.rank * own :][:own].tolist()
-            for piece in range(self.pieces):
-                yield [(self.epoch, index) for index in mine[piece * self.share : (piece + 1) * self.share]]
+            indices = order[step * self.batch + self.rank * share :][:share].tolist()
+            for first in range(0, share, self.micro_batch):
+                yield [(self.epoch, index) for index in indices[first : first + self.micro_batch]]
 
 
 def permutation(count: int, seed: int, epoch: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
@@ -94,8 +94,10 @@ def permutation(count: int, seed: int, epoch: int) -> "np.ndarray[Any, np.dtype[
 
 
 @contextmanager
-def load(source: Source, plan: BatchPlan, collate: Collate | None, processes: Processes) -> Iterator[DataLoader[Any]]:
-    """Make the loader of pieces, which `plan.at` moves; its workers end with the context."""
+def load(
+    source: MapDataset, plan: BatchPlan, collate: Collate | None, processes: Processes
+) -> Iterator[DataLoader[Any]]:
+    """Make the loader of micro-batches in the order of a plan; its workers end with the context."""
     workers = processes.running.workers
     count = default_workers(processes.local) if workers == "auto" else workers
     loader = DataLoader(
@@ -105,57 +107,57 @@ def load(source: Source, plan: BatchPlan, collate: Collate | None, processes: Pr
         num_workers=count,
         persistent_workers=count > 0,
         pin_memory=processes.device.type == "cuda",
-        worker_init_fn=_deaf,
+        worker_init_fn=_ignore_signals,
     )
     try:
         yield loader
     finally:
-        _dismiss(loader)
+        _end_workers(loader)
 
 
-def batches(loader: DataLoader[Any], pieces: int) -> Iterator[list[Mapping[str, Any]]]:
-    """The pieces of one batch after the other; errors of workers come as they were raised there."""
-    waiting: list[Mapping[str, Any]] = []
+def batches(loader: DataLoader[Any], accumulate: int) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield the micro-batches of one step after the other; an error in a worker keeps its own message."""
+    micro_batches: list[Mapping[str, Any]] = []
     try:
-        for piece in loader:
-            waiting.append(piece)
-            if len(waiting) == pieces:
-                yield waiting
-                waiting = []
+        for micro_batch in loader:
+            micro_batches.append(micro_batch)
+            if len(micro_batches) == accumulate:
+                yield micro_batches
+                micro_batches = []
     except QaclimsError as error:
-        raise plainly(error) from None
+        raise without_traceback(error) from None
 
 
-def first_piece(loader: DataLoader[Any]) -> Mapping[str, Any]:
-    """The piece that comes next, loaded here and now, without moving anything."""
+def first_micro_batch(loader: DataLoader[Any]) -> Mapping[str, Any]:
+    """Load the next micro-batch in this process, without advancing the loader."""
     keys = next(iter(cast("BatchPlan", loader.batch_sampler)))
-    piece: Mapping[str, Any] = cast("Collate", loader.collate_fn)([loader.dataset[key] for key in keys])
-    return piece
+    items = [loader.dataset[key] for key in keys]
+    return cast("Collate", loader.collate_fn)(items)
 
 
 def default_workers(processes: int) -> int:
-    """Workers of each of the training processes on this machine, which keep one core each for themselves."""
+    """Workers per training process: an equal share of the cores, less one core for the training itself, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MAX_WORKERS, max(0, cores // max(processes, 1) - 1))
 
 
-def plainly(error: QaclimsError) -> QaclimsError:
-    """Take out the traceback that a worker wraps around an error, and leave its sentence."""
+def without_traceback(error: QaclimsError) -> QaclimsError:
+    """Remove the traceback that torch puts into the message of a worker's error."""
     text = str(error)
     if "Original Traceback" not in text:
         return error
     return type(error)(text.rstrip().rpartition(f"{type(error).__name__}: ")[2])
 
 
-def names_of(pieces: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of the images in some pieces of a batch."""
-    return [str(name) for piece in pieces for name in piece.get("id", ())]
+def image_names(micro_batches: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the images in some micro-batches."""
+    return [str(name) for micro_batch in micro_batches for name in micro_batch.get("id", ())]
 
 
-def _dismiss(loader: DataLoader[Any]) -> None:
-    """End the workers of a loader: once they have what they are at, or by force.
+def _end_workers(loader: DataLoader[Any]) -> None:
+    """End the workers of a loader, and kill those that do not end.
 
-    Left to itself, torch would send them a SIGTERM, which they do not hear, and wait for them for ever.
+    By itself, torch would send them a SIGTERM, which they ignore, and wait for them for ever.
     """
     iterator, loader._iterator = loader._iterator, None
     workers = getattr(iterator, "_workers", ())
@@ -168,7 +170,7 @@ def _dismiss(loader: DataLoader[Any]) -> None:
             worker.join()
 
 
-def _deaf(worker: int) -> None:  # noqa: ARG001 - torch passes it
-    """Ctrl-C and SLURM's SIGTERM go to every process of the group; only the training itself should act on them."""
+def _ignore_signals(worker: int) -> None:  # noqa: ARG001 - torch passes it
+    """Ignore Ctrl-C and SIGTERM in a worker: they go to the whole process group, but only the training handles them."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Random numbers as functions of where one is: nothing has to be remembered to go on exactly."""
+"""Random states derived from (seed, step, image), so resuming needs no saved random state."""
 
 import os
 import random
@@ -10,7 +10,7 @@ import torch
 
 
 def seed_all(*keys: int) -> None:
-    """Set the random states of Python, NumPy and torch from some integers, such as (seed, step, rank).
+    """Seed Python, NumPy and torch from integers such as (seed, step, rank).
 
     Example:
         >>> seed_all(0, 7); a = torch.rand(1); seed_all(0, 7); bool(a == torch.rand(1))
@@ -21,13 +21,13 @@ def seed_all(*keys: int) -> None:
     np.random.seed(int(words[1]))
     torch.default_generator.manual_seed(int(words[2]))
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        # torch.manual_seed would note down a traceback per call where CUDA is not at work
+        # torch.manual_seed would store a traceback per call if CUDA is not initialised
         torch.cuda.manual_seed_all(int(words[2]))
 
 
 @contextmanager
-def kept_random() -> Iterator[None]:
-    """Put the random states of the CPU back when the block ends."""
+def preserved_random_state() -> Iterator[None]:
+    """Restore the CPU's random states when the block ends."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield
@@ -39,10 +39,10 @@ def kept_random() -> Iterator[None]:
 
 @contextmanager
 def determinism(*, strict: bool) -> Iterator[None]:
-    """Let the block use only operations whose results never vary, if so asked; some are slower."""
+    """Run a block with torch's deterministic algorithms if `strict`; some are slower."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     if strict:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS requires it
     torch.use_deterministic_algorithms(strict or before[0])
     torch.backends.cudnn.benchmark = not strict and torch.cuda.is_available()
     try:

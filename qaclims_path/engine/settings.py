@@ -1,4 +1,4 @@
-"""What a training does (`TrainOptions`, part of a configuration) and how it runs (`RunSettings`, never part of one)."""
+"""Options that determine a training's numbers (`TrainOptions`, part of a recipe) and how it runs (`RunSettings`)."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -12,35 +12,35 @@ from qaclims_path.registry import suggest
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-LOSS = "loss"  # what every task returns
+LOSS = "loss"  # name of the loss that every task returns
 
 
 class TrainOptions(Options):
-    """Everything that decides the numbers of a training.
+    """Everything that determines the numbers of a training.
 
     Attributes:
         epochs: Passes over the data.
-        batch: Images of one optimiser step, over all processes and all pieces together.
-        accumulate: Pieces into which a process cuts its share of a batch; more pieces need less memory.
-        optimizer: Which one.
-        lr: Learning rate of the groups that name none.
-        momentum: Of SGD; the published code runs with 1e-4.
-        betas: Of AdamW.
-        weight_decay: Of the groups that name none.
-        schedule: How the learning rate falls with the steps.
-        power: Of the poly schedule.
-        warmup: Steps in which the learning rate rises from nothing.
-        floor: Share of the learning rate that is left at the end.
-        clip: Longest gradient, as a norm over all parameters; None leaves it as it is.
-        ema: Decay of the running mean of weights; None keeps none.
-        batchnorm: `train` as usual (synchronised between GPUs), `frozen` keeps statistics and scales as they are.
-        explode: Stop when the loss is this many times its usual size; None only stops at NaN and infinity.
-        seed: Of every random number.
-        deterministic: Whether a GPU may only use operations whose results never vary.
-        watch: Name of a number that decides the best checkpoint and when to stop early: `loss`, the mean over an epoch,
-            or what a callback returns.
-        better: Whether more or less of it is better.
-        patience: Epochs without a better one after which to stop; None never stops early.
+        batch: Images of one optimiser step, over all processes and micro-batches.
+        accumulate: Micro-batches per process and step, whose gradients are averaged; more need less memory.
+        optimizer: Name of the optimiser.
+        lr: Learning rate of parameter groups without their own.
+        momentum: Momentum of SGD; the published code runs with 1e-4.
+        betas: Decays of the two moments of AdamW.
+        weight_decay: Weight decay of parameter groups without their own.
+        schedule: Decay of the learning rate over the steps.
+        power: Exponent of the poly schedule.
+        warmup: Steps in which the learning rate rises from 0.
+        floor: Share of the learning rate that remains at the end.
+        clip: Maximal norm of the gradient over all parameters; None does not clip.
+        ema: Decay of the exponential moving average of weights; None keeps no average.
+        batchnorm: `train` (synchronised between GPUs), or `frozen`: statistics and scales do not change.
+        explode: Stop when the loss exceeds its running mean by this factor; None stops only at NaN and infinity.
+        seed: Seed of every random number.
+        deterministic: Use only deterministic operations; some are slower on a GPU.
+        watch: Name of the number that decides the best checkpoint and early stopping: `loss` (mean over an epoch), or a
+            number that a callback returns.
+        better: Whether more or less of the watched number is better.
+        patience: Stop after this many epochs without improvement; None never stops early.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 15
@@ -66,45 +66,45 @@ class TrainOptions(Options):
     patience: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
-    def _patience_has_something_to_watch(self) -> "TrainOptions":
+    def _patience_needs_watch(self) -> "TrainOptions":
         if self.patience is not None and self.watch is None:
-            raise ValueError("'patience' needs 'watch', the name of the number to wait for")
+            raise ValueError("'patience' needs 'watch', the name of the number that should improve")
         return self
 
     @model_validator(mode="after")
-    def _less_loss_is_better(self) -> "TrainOptions":
+    def _loss_should_fall(self) -> "TrainOptions":
         if self.watch == LOSS and self.better == "more":
             raise ValueError(f"'watch: {LOSS}' needs 'better: less'")
         return self
 
 
 def check_watched(train: TrainOptions, known: str = LOSS) -> None:
-    """Refuse to watch what there will not be while options are read, before anything takes long.
+    """Refuse a watched number that no callback will return, while the recipe is read.
 
     Args:
-        train: Of a recipe.
-        known: The number that it can watch.
+        train: Training options of the recipe.
+        known: The only number that can be watched.
     """
     if train.watch not in (None, known):
-        raise ValueError(f"no '{train.watch}' is there to be watched. {suggest(str(train.watch), [known])}")
+        raise ValueError(f"there is no number '{train.watch}' to watch. {suggest(str(train.watch), [known])}")
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a training runs: nothing here changes results beyond rounding, and where dropout falls.
+    """How a training runs. Results change only by rounding and by which values dropout drops.
 
     Attributes:
-        devices: Processes per node, one per GPU; `auto` takes what a launcher started, else all GPUs, else one CPU.
-        nodes: Machines; `auto` takes what the launcher says.
+        devices: Processes per node, one per GPU; `auto` is what a launcher started, else all GPUs, else one CPU.
+        nodes: Number of machines; `auto` asks the launcher.
         accelerator: Kind of device.
-        precision: Of the arithmetic; `auto` measures fp32 against bf16 and takes bf16 only where it is faster.
-        workers: Processes that load data, per device; `auto` leaves one core to the training.
-        compile: Whether the network goes through `torch.compile`.
-        loggers: Names from the entry-point group `qaclims_path.loggers`, `csv` and `tensorboard` among them.
+        precision: Numeric precision; `auto` times fp32 and bf16 and takes bf16 only if it is faster.
+        workers: Processes that load data, per training process; `auto` leaves one core to the training.
+        compile: Use `torch.compile` for the network.
+        loggers: Names of loggers: `csv`, `tensorboard`, or one of the entry-point group `qaclims_path.loggers`.
         log_every: Steps between two rows of the logs.
         save_every: Steps between two checkpoints; 0 writes one per epoch.
-        keep_every: Epochs between two checkpoints that are never removed; 0 keeps the last and the best.
-        quiet: Whether to show no progress.
+        keep_every: Epochs between two checkpoints that are never removed; 0 keeps only the last two and the best.
+        quiet: Show no progress.
     """
 
     devices: int | Literal["auto"] = "auto"
@@ -123,8 +123,8 @@ class RunSettings:
         for name in ("devices", "nodes", "log_every"):
             value = getattr(self, name)
             if value != "auto" and value < 1:
-                raise UsageError(f"{name} is {value}, but should be at least 1.")
+                raise UsageError(f"{name} is {value}, but must be at least 1.")
         for name in ("workers", "save_every", "keep_every"):
             value = getattr(self, name)
             if value != "auto" and value < 0:
-                raise UsageError(f"{name} is {value}, but should not be negative.")
+                raise UsageError(f"{name} is {value}, but must not be negative.")

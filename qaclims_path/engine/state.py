@@ -1,4 +1,4 @@
-"""Where a training stands, and how all of it is taken apart into tensors and facts and put together again."""
+"""State of a training: its counters, and the conversion of everything to tensors and JSON and back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qaclims_path.engine.checkpoint import Facts, Tensors
-from qaclims_path.engine.ema import RunningMean
+from qaclims_path.engine.ema import MovingAverage
 from qaclims_path.engine.stepper import Stepper
 from qaclims_path.engine.task import Stateful
 from qaclims_path.errors import BadFile, UsageError
@@ -16,18 +16,18 @@ from qaclims_path.errors import BadFile, UsageError
 
 @dataclass
 class TrainingState:
-    """Every number of the loop that has to survive.
+    """Numbers of the training loop that checkpoints keep.
 
     Attributes:
         step: Optimiser steps done.
         epochs: Epochs done, their callbacks included.
-        usual: Running mean of the size of the loss.
-        sums: Per name, sum and count of what this epoch has seen.
+        usual: Running mean of the absolute loss.
+        sums: Sum and count of each logged number in this epoch.
         best: Best watched value so far.
-        best_step: When that was.
-        waited: Epochs since then.
-        means: Per name, the mean over the epoch before.
-        over: Why the training is over: `done`, `early`, or nothing while it is not.
+        best_step: Step of the best value.
+        waited: Epochs since the best value.
+        means: Mean of each logged number over the last complete epoch.
+        over: Why the training ended: `done` or `early` (stopped early); empty while it runs.
     """
 
     step: int = 0
@@ -41,14 +41,14 @@ class TrainingState:
     means: dict[str, float] = field(default_factory=dict)
 
     def add(self, values: Mapping[str, float]) -> None:
-        """Take the numbers of a step into the means of its epoch."""
+        """Add the numbers of a step to the sums of its epoch."""
         for name, value in values.items():
             total = self.sums.setdefault(name, [0.0, 0])
             total[0] += value
             total[1] += 1
 
-    def judge(self, value: float, *, more: bool) -> None:
-        """Remember a watched value if it is the best; one that is not a number never is."""
+    def watch(self, value: float, *, more: bool) -> None:
+        """Keep a watched value if it is the best so far; NaN never is."""
         better = self.best is None or (value > self.best if more else value < self.best)
         if value == value and better:
             self.best, self.best_step, self.waited = value, self.step, 0
@@ -57,17 +57,17 @@ class TrainingState:
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "TrainingState":
-        """From JSON."""
+        """Build from JSON."""
         return cls(**facts)
 
 
-def snapshot(stepper: Stepper, mean: RunningMean | None) -> tuple[dict[str, Mapping[str, Tensor]], Facts]:
-    """Everything that a step depends on, taken apart into tensors and facts."""
+def snapshot(stepper: Stepper, ema: MovingAverage | None) -> tuple[dict[str, Mapping[str, Tensor]], Facts]:
+    """Convert everything that a step depends on to groups of tensors and JSON."""
     task = stepper.task
     moments, optimizer = pack_optimizer(stepper.optimizer)
     parts: dict[str, Mapping[str, Tensor]] = {"weights": task.network.state_dict(), "optimizer": moments}
-    if mean is not None:
-        parts["mean"] = mean.weights
+    if ema is not None:
+        parts["mean"] = ema.weights
     if isinstance(task, Stateful):
         parts["task"] = task.state_dict()
     precision = stepper.precision
@@ -75,14 +75,14 @@ def snapshot(stepper: Stepper, mean: RunningMean | None) -> tuple[dict[str, Mapp
 
 
 def restore(
-    stepper: Stepper, mean: RunningMean | None, parts: Mapping[str, Tensors], facts: Facts, where: object
+    stepper: Stepper, ema: MovingAverage | None, parts: Mapping[str, Tensors], facts: Facts, where: object
 ) -> None:
-    """Put it together again."""
+    """Load what `snapshot` returned; `where` names the checkpoint in errors."""
     task = stepper.task
     load_network(task.network, parts["weights"], where)
     unpack_optimizer(stepper.optimizer, parts["optimizer"], facts["optimizer"])
-    if mean is not None:
-        mean.load(parts["mean"])
+    if ema is not None:
+        ema.load(parts["mean"])
     if isinstance(task, Stateful):
         task.load_state_dict(parts.get("task", {}))
     if facts["scaler"] and stepper.precision.scaler.is_enabled():
@@ -90,7 +90,7 @@ def restore(
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[Tensors, Facts]:
-    """Take an optimiser's state apart: tensors by `parameter.name`, and the rest."""
+    """Convert an optimiser's state to tensors, named `<parameter index>.<name>`, and JSON."""
     state = optimizer.state_dict()
     tensors: Tensors = {}
     others: dict[str, Any] = {}
@@ -104,7 +104,7 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[Tensors, Facts]:
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, facts: Facts) -> None:
-    """Put an optimiser's state together again."""
+    """Load an optimiser's state that `pack_optimizer` returned."""
     state: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *facts["others"].items()]:
         index, _, name = key.partition(".")
@@ -116,7 +116,7 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, facts: 
 
 
 def load_network(network: nn.Module, weights: Tensors, where: object) -> None:
-    """Load weights into a network of the same shape; one of another shape is named with both shapes."""
+    """Load weights into a network; an error names the first tensor that is missing or has another shape."""
     own = network.state_dict()
     for name, value in own.items():
         if name not in weights:

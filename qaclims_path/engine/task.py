@@ -1,4 +1,4 @@
-"""What the loop asks of those who use it: a task to train, and callbacks at the end of an epoch."""
+"""Interface of the training loop: a task to train, and callbacks at the end of an epoch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,16 +16,16 @@ Picture = Callable[[str, NDArray[np.uint8]], None]
 
 @dataclass(frozen=True)
 class StepInfo:
-    """Where a training stands when a piece of a batch is looked at.
+    """What a task is told about the step of a micro-batch.
 
     Attributes:
         step: Optimiser steps done.
         steps: Optimiser steps of the whole training.
         epoch: Epochs done.
-        counts: What `Task.counts` said, summed over the batch of all processes and divided by the number of its
-            pieces. A sum over one piece divided by it makes the exact mean over the whole batch, however that is
-            spread: the loop averages pieces and processes.
-        scale: Loss scale of fp16, for those who run parts of the backward pass themselves (`compute.chunks`).
+        counts: Numbers of `Counted.counts`, summed over the batch of all processes and divided by its number of
+            micro-batches. The loop averages over micro-batches and processes, so a micro-batch's sum divided by such a
+            count gives the exact mean over the whole batch.
+        scale: Loss scale of fp16, for tasks that run parts of the backward pass themselves (`compute.chunks`).
     """
 
     step: int
@@ -36,70 +36,69 @@ class StepInfo:
 
     @property
     def progress(self) -> float:
-        """Share of the training that is done, 0..1."""
+        """Share of the steps done, 0..1."""
         return self.step / max(self.steps, 1)
 
 
 class Task(Protocol):
-    """What is trained and how its loss is computed.
+    """A network to train and its loss.
 
     Attributes:
-        network: All that is trained. The loop moves it to the device and keeps it in training mode; a network that
-            keeps parts frozen overrides `train`. What is frozen for good (a judge) is no part of it.
+        network: Holds all trained parameters. The loop moves it to the device and keeps it in training mode; a network
+            with frozen parts overrides `train`. Models that are never trained (a judge) are not part of it.
 
-    A task may have more: `counts` (see `Counted`), `state_dict` and `load_state_dict` (see `Stateful`), and
-    `memory_advice`, a sentence on what to lower when memory is out, such as "Lower pairs_per_chunk (now 32).".
+    Optional members are `counts` (see `Counted`), `state_dict` and `load_state_dict` (see `Stateful`), and
+    `memory_advice`, a sentence on what to lower when memory runs out, such as "Lower pairs_per_chunk (now 32).".
     """
 
     network: nn.Module
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
-        """Parameter groups as `torch.optim` takes them; `lr` and `weight_decay` may be left out."""
+        """Parameter groups as `torch.optim` takes them; `lr` and `weight_decay` are optional."""
         ...
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
-        """Compute the named losses of one piece of a batch, which lies on the device.
+        """Compute the losses of a micro-batch on the device, under autocast in bf16 and fp16.
 
         Returns:
-            Scalars: `loss` is minimised, everything else is logged. Runs under autocast where precision asks for it.
-            A piece without anything to learn from returns a loss that needs no gradient.
+            Scalars by name: `loss` is minimised, the others are logged. A loss without gradient trains nothing.
         """
         ...
 
 
 @runtime_checkable
 class Counted(Protocol):
-    """A task whose losses are means over other things than images, such as (image, class) pairs."""
+    """A task whose losses are means over items other than images, such as (image, class) pairs."""
 
     def counts(self, batch: Batch) -> Mapping[str, float]:
-        """How many of each there are in a piece of a batch, which still lies on the CPU."""
+        """Number of each kind of item in a micro-batch, which is still on the CPU."""
         ...
 
 
 @runtime_checkable
 class Stateful(Protocol):
-    """A task with memory beyond its network, which becomes part of checkpoints."""
+    """A task with state beyond its network, which checkpoints keep."""
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """Everything to be kept, as tensors."""
+        """The state as tensors."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take it back."""
+        """Load the state from tensors."""
         ...
 
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """What a callback gets to see.
+    """What a callback receives at the end of an epoch.
 
     Attributes:
-        epoch: Epochs done, counting from 1.
+        epoch: Epochs done, from 1.
         step: Optimiser steps done.
-        network: In evaluation mode and without gradients; with the running mean of weights where there is one.
+        network: In evaluation mode, without gradients, and with the averaged weights if `ema` is set.
         means: Mean of every logged number over the epoch.
-        processes: The processes at work; every one of them calls the callback.
-        picture: Logs a picture, H W 3, under a name; only the leading process writes it.
+        processes: All processes of the training; each of them calls the callback.
+        picture: Logs an H W 3 picture under a name; only the leader writes it.
     """
 
     epoch: int
@@ -110,5 +109,5 @@ class EpochEnd:
     picture: Picture
 
 
-# Called by every process after an epoch; the numbers it returns (the leader's count) are logged and may be watched.
+# Every process calls it after an epoch. The numbers that it returns on the leader are logged and may be watched.
 Callback = Callable[[EpochEnd], Mapping[str, float] | None]

@@ -1,4 +1,4 @@
-"""A training under way: epochs of steps, what is logged, watched and saved, and how it goes on after a stop."""
+"""A running training: its steps and epochs, logs, early stopping, checkpoints, and resuming after a stop."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -15,17 +15,17 @@ from qaclims_path.engine import guards
 from qaclims_path.engine.bar import Bar
 from qaclims_path.engine.checkpoint import Checkpoints, Facts
 from qaclims_path.engine.distributed import Processes
-from qaclims_path.engine.ema import RunningMean
+from qaclims_path.engine.ema import MovingAverage
 from qaclims_path.engine.environment import environment
 from qaclims_path.engine.loggers import LOGGERS, Logger
 from qaclims_path.engine.network import prepare, training_mode
 from qaclims_path.engine.optim import build_optimizer
-from qaclims_path.engine.precision import Name, Precision
+from qaclims_path.engine.precision import Precision, PrecisionName
 from qaclims_path.engine.probe import choose_precision
-from qaclims_path.engine.sampling import BatchPlan, batches, first_piece, names_of
+from qaclims_path.engine.sampling import BatchPlan, batches, first_micro_batch, image_names
 from qaclims_path.engine.settings import LOSS, TrainOptions
 from qaclims_path.engine.state import TrainingState, restore, snapshot
-from qaclims_path.engine.stepper import Numbers, Stepper
+from qaclims_path.engine.stepper import Stepper, StepResult
 from qaclims_path.engine.task import Batch, Callback, EpochEnd, Task
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json
@@ -35,18 +35,18 @@ CHECKPOINTS = "checkpoints"
 
 
 class Training:
-    """Everything that changes while a task is trained.
+    """Trains a task from its last checkpoint, or from the start, to the last epoch.
 
     Attributes:
-        task: What is trained.
-        options: Of the training.
-        out: Folder of the run, which all processes see.
-        processes: The processes at work.
-        plan: Which images come when.
-        stepper: Does the steps.
-        mean: Running mean of weights, where one is kept.
-        state: Where the training stands.
-        bar: Shows it.
+        task: The task that is trained.
+        options: Options of the training.
+        out: Folder of the run, shared by all processes.
+        processes: All processes of the training.
+        plan: Order of the images.
+        stepper: Runs the optimiser steps.
+        ema: Exponential moving average of the weights, if `options.ema` is set.
+        state: Counters and means.
+        bar: Progress bar.
     """
 
     def __init__(
@@ -58,69 +58,60 @@ class Training:
         plan: BatchPlan,
         loader: DataLoader[Any],
     ) -> None:
-        self.task, self.options, self.out, self.processes, self.plan, self.loader = (
-            task,
-            options,
-            out,
-            processes,
-            plan,
-            loader,
-        )
+        self.task, self.options, self.out = task, options, out
+        self.processes, self.plan, self.loader = processes, plan, loader
         training_mode(task.network, options)
         prepare(task.network, processes, options)
-        name = processes.running.precision
-        precision = Precision("fp32" if name == "auto" else name, processes.device)
-        steps = plan.steps * options.epochs
+        running, device, steps = processes.running, processes.device, plan.steps * options.epochs
+        precision = Precision("fp32" if running.precision == "auto" else running.precision, device)
         self.stepper = Stepper(task, build_optimizer(task, options), precision, options, processes, steps)
-        self.mean = RunningMean(task.network, options.ema) if options.ema else None
+        self.ema = MovingAverage(task.network, options.ema) if options.ema else None
         self.state = TrainingState()
         self.checkpoints = Checkpoints(out / CHECKPOINTS)
         self.loggers: list[Logger] = []
-        self.bar = Bar(
-            steps, options.batch, processes.device, shown=processes.is_leader and not processes.running.quiet
-        )
+        self.bar = Bar(steps, options.batch, device, shown=processes.is_leader and not running.quiet)
 
-    def run(self, asked: guards.Asked, callbacks: Sequence[Callback]) -> None:
-        """Train until it is over, or until somebody asks to stop."""
+    def run(self, request: guards.StopRequest, callbacks: Sequence[Callback]) -> None:
+        """Train until the last epoch, an early stop, or a request to stop."""
         with self.bar:
-            self._settle(self._resume())
-            self._open()
+            self._set_precision(self._resume())
+            self._open_loggers()
             try:
                 while not self.state.over:
-                    self._epoch(asked)
+                    self._run_epoch(request)
                     self._end_epoch(callbacks)
-                    self._stop_if(asked)
+                    self._stop_if(request)
             finally:
                 for logger in self.loggers:
                     logger.close()
 
     def _resume(self) -> Facts:
-        """Go to the last checkpoint, if there is one; returns its facts."""
+        """Load the last checkpoint; returns its JSON, which is empty if there is no checkpoint."""
         if self.processes.is_leader:
-            self.checkpoints.sweep()
+            self.checkpoints.remove_unfinished()
         last = self.processes.from_leader(next(reversed(self.checkpoints.steps()), None))
         if last is None:
             return {}
         parts, facts = self.checkpoints.load(last)
-        restore(self.stepper, self.mean, parts, facts, self.checkpoints.path(last))
+        restore(self.stepper, self.ema, parts, facts, self.checkpoints.path(last))
         self.state = TrainingState.of(facts["standing"])
         if not self.processes.is_leader:
-            self.state.sums = {}  # the leader goes on with everybody's
-        self.bar.say(f"Going on after step {last} of {self.stepper.steps}.")
+            self.state.sums = {}  # the leader holds the sums of all processes
+        self.bar.say(f"Resuming after step {last} of {self.stepper.steps}.")
         return facts
 
-    def _settle(self, earlier: Facts) -> None:
-        """Settle the precision: as asked for, as before a stop, or the faster one."""
+    def _set_precision(self, saved: Facts) -> None:
+        """With `precision: auto`, use the precision of the checkpoint, or the faster one in a new training."""
         if self.processes.running.precision != "auto":
             return
-        name: Name = earlier.get("precision", "fp32")
-        if not earlier:
-            name, sentence = choose_precision(self.stepper, first_piece(self.loader))
+        name: PrecisionName = saved.get("precision", "fp32")
+        if not saved:
+            name, sentence = choose_precision(self.stepper, first_micro_batch(self.loader))
             self.bar.say(sentence)
         self.stepper.precision = Precision(name, self.processes.device)
 
-    def _open(self) -> None:
-        """Open the loggers and write down what this runs on."""
+    def _open_loggers(self) -> None:
+        """Open the loggers and write the environment."""
         facts = environment(self.processes)
         running = {**asdict(self.processes.running), "precision": self.stepper.precision.name}
         settings = {**self.options.model_dump(mode="json"), **running}
@@ -132,87 +123,91 @@ class Training:
 
         self.processes.on_leader(begin)
 
-    def _epoch(self, asked: guards.Asked) -> None:
-        """Do the steps that are left of an epoch."""
+    def _run_epoch(self, request: guards.StopRequest) -> None:
+        """Run the remaining steps of an epoch."""
         running, state, epoch = self.processes.running, self.state, self.state.epochs
         training_mode(self.task.network, self.options)
         self.plan.at(epoch, state.step - epoch * self.plan.steps)
         end = (epoch + 1) * self.plan.steps
         self.bar.start(state.step)
-        for pieces in batches(self.loader, self.options.accumulate):
+        for micro_batches in batches(self.loader, self.options.accumulate):
             with guards.memory_watched(self.stepper.advice):
-                self._step(pieces)
-            if state.step < end:  # the last step of an epoch is saved with what the callbacks say
+                self._run_step(micro_batches)
+            if state.step < end:  # the checkpoint after the last step of an epoch waits for the callbacks
                 if running.save_every and state.step % running.save_every == 0:
                     self._save()
-                self._stop_if(asked)
+                self._stop_if(request)
 
-    def _step(self, pieces: Sequence[Batch]) -> None:
+    def _run_step(self, micro_batches: Sequence[Batch]) -> None:
         state, stepper = self.state, self.stepper
-        numbers = stepper.backward(pieces, state.step, state.epochs)
-        fp16 = stepper.precision.name == "fp16"
-        most = self.options.explode
-        what = guards.problem(numbers.loss, numbers.norm, state.usual, state.step, most=most, fp16=fp16)
-        if what:
-            self._fail(what, numbers, pieces)
+        result = stepper.backward(micro_batches, state.step, state.epochs)
+        problem = guards.find_problem(
+            result.loss,
+            result.norm,
+            state.usual,
+            state.step,
+            explode=self.options.explode,
+            fp16=stepper.precision.name == "fp16",
+        )
+        if problem:
+            self._fail(problem, result, micro_batches)
         rate = stepper.update(state.step)
         self.processes.broadcast_buffers(self.task.network)
-        if self.mean is not None:
-            self.mean.update(self.task.network, state.step)
-        state.usual = guards.usual(state.usual, numbers.loss, state.step)
+        if self.ema is not None:
+            self.ema.update(self.task.network, state.step)
+        state.usual = guards.update_mean_loss(state.usual, result.loss, state.step)
         state.step += 1
-        state.add(numbers.values)
-        self.bar.advance(state.epochs + 1, self.options.epochs, numbers.loss)
+        state.add(result.values)
+        self.bar.advance(state.epochs + 1, self.options.epochs, result.loss)
         if state.step % self.processes.running.log_every == 0:
-            values = _mean_of(self.processes.gather(numbers.values))
-            self._log({**values, "lr": rate, "grad_norm": numbers.norm, "images_per_s": self.bar.speed})
+            values = _mean_over_processes(self.processes.gather(result.values))
+            self._log({**values, "lr": rate, "grad_norm": result.norm, "images_per_s": self.bar.speed})
 
     def _end_epoch(self, callbacks: Sequence[Callback]) -> None:
-        """Ask the callbacks, watch, and save."""
+        """Call the callbacks, log and watch their numbers, and save a checkpoint."""
         state, options = self.state, self.options
-        state.means = _means(self._sums())
+        state.means = {name: value / max(count, 1) for name, (value, count) in self._total_sums().items()}
         state.sums = {}
-        said = self._ask(callbacks)
+        returned = self._call(callbacks)
         state.epochs += 1
-        self._log({**{f"epoch/{name}": value for name, value in state.means.items()}, **said})
+        self._log({**{f"epoch/{name}": value for name, value in state.means.items()}, **returned})
         if options.watch is not None:
-            known = {LOSS: state.means[LOSS], **said}
-            if options.watch not in known:
-                raise UsageError(
-                    f"No callback says '{options.watch}', which is watched. {suggest(options.watch, [*known])}"
-                )
-            state.judge(known[options.watch], more=options.better == "more")
+            numbers = {LOSS: state.means[LOSS], **returned}
+            if options.watch not in numbers:
+                known = suggest(options.watch, [*numbers])
+                raise UsageError(f"No callback returns the watched number '{options.watch}'. {known}")
+            state.watch(numbers[options.watch], more=options.better == "more")
         if state.epochs == options.epochs:
             state.over = "done"
         elif options.patience is not None and state.waited >= options.patience:
             state.over = "early"
         self._save()
 
-    def _ask(self, callbacks: Sequence[Callback]) -> dict[str, float]:
-        """Call the callbacks with the weights that count."""
+    def _call(self, callbacks: Sequence[Callback]) -> dict[str, float]:
+        """Call the callbacks with the averaged weights if there are any; returns the leader's numbers."""
         state, network = self.state, self.task.network
         network.eval()
-        end = EpochEnd(state.epochs + 1, state.step, network, state.means, self.processes, self._picture)
-        said: dict[str, float] = {}
-        with self.mean.inside(network) if self.mean else nullcontext(), torch.no_grad():
+        end = EpochEnd(state.epochs + 1, state.step, network, state.means, self.processes, self._log_picture)
+        numbers: dict[str, float] = {}
+        with self.ema.inside(network) if self.ema else nullcontext(), torch.no_grad():
             for callback in callbacks:
-                said.update(callback(end) or {})
-        agreed: dict[str, float] = self.processes.from_leader(said)
-        return agreed
+                numbers.update(callback(end) or {})
+        of_leader: dict[str, float] = self.processes.from_leader(numbers)
+        return of_leader
 
     def _save(self) -> None:
-        sums = self._sums()
-        self.processes.on_leader(lambda: self._write(sums))
+        sums = self._total_sums()
+        self.processes.on_leader(lambda: self._write_checkpoint(sums))
 
-    def _write(self, sums: Mapping[str, Sequence[float]]) -> None:
-        parts, facts = snapshot(self.stepper, self.mean)
+    def _write_checkpoint(self, sums: Mapping[str, Sequence[float]]) -> None:
+        parts, facts = snapshot(self.stepper, self.ema)
         self.checkpoints.save(self.state.step, parts, {**facts, "standing": {**asdict(self.state), "sums": sums}})
         every = self.processes.running.keep_every * self.plan.steps
-        marked = {step for step in self.checkpoints.steps() if every and step % every == 0}
-        self.checkpoints.prune({*marked, self.state.best_step})
+        kept = {step for step in self.checkpoints.steps() if every and step % every == 0}
+        self.checkpoints.prune({*kept, self.state.best_step})
 
-    def _sums(self) -> dict[str, list[float]]:
-        """Everybody's sums of this epoch."""
+    def _total_sums(self) -> dict[str, list[float]]:
+        """Sums of this epoch over all processes."""
         total: dict[str, list[float]] = {}
         for sums in self.processes.gather(self.state.sums):
             for name, (value, count) in sums.items():
@@ -225,51 +220,44 @@ class Training:
             for logger in self.loggers:
                 logger.numbers(self.state.step, self.state.epochs, values)
 
-        self.processes.on_leader(log)  # a full disk stops all
+        self.processes.on_leader(log)  # an error of the leader, such as a full disk, stops all processes
 
-    def _picture(self, name: str, picture: NDArray[np.uint8]) -> None:
+    def _log_picture(self, name: str, picture: NDArray[np.uint8]) -> None:
         for logger in self.loggers:
             logger.picture(self.state.step, name, picture)
 
-    def _stop_if(self, asked: guards.Asked) -> None:
-        """Save and stop when a signal came to any process."""
-        somebody = (
-            self.processes.sum(torch.tensor(float(asked.stop), device=self.processes.device))
-            if self.processes.size > 1
-            else 0
-        )
-        if self.state.over or not (asked.stop or somebody):
+    def _stop_if(self, request: guards.StopRequest) -> None:
+        """Save and stop if any process received a signal."""
+        requests = float(request.made)
+        if self.processes.size > 1:
+            requests = float(self.processes.sum(torch.tensor(requests, device=self.processes.device)))
+        if self.state.over or not requests:
             return
         self._save()
-        place = self.checkpoints.path(self.state.step)
         raise guards.Interrupted(
-            f"Stopped after step {self.state.step} of {self.stepper.steps}, saved as {place}. "
-            "Run the same command again to go on."
+            f"Stopped after step {self.state.step} of {self.stepper.steps}, saved as "
+            f"{self.checkpoints.path(self.state.step)}. Run the same command again to continue."
         )
 
-    def _fail(self, what: str, numbers: Numbers, pieces: Sequence[Batch]) -> None:
-        """Write down what made a step explode, and stop."""
+    def _fail(self, problem: str, result: StepResult, micro_batches: Sequence[Batch]) -> None:
+        """Write a dump of the step that exploded, and stop."""
         step = self.state.step
-        names = [name for part in self.processes.gather(names_of(pieces)) for name in part]
+        names = [name for part in self.processes.gather(image_names(micro_batches)) for name in part]
         dump = self.out / f"exploded-{step:08d}" / f"process-{self.processes.rank}"
         facts = {
-            "what": what,
+            "what": problem,
             "step": step,
             "epoch": self.state.epochs,
-            "images": names_of(pieces),
-            "gradient": repr(numbers.norm),
-            "values": {name: repr(value) for name, value in numbers.values.items()},
+            "images": image_names(micro_batches),
+            "gradient": repr(result.norm),
+            "values": {name: repr(value) for name, value in result.values.items()},
         }
-        guards.write_dump(dump, self.task.network, pieces, facts)
-        raise guards.Exploded(guards.explain(what, step, names, dump.parent))
+        guards.write_dump(dump, self.task.network, micro_batches, facts)
+        raise guards.Exploded(guards.explain(problem, step, names, dump.parent))
 
 
-def _means(sums: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    return {name: value / max(count, 1) for name, (value, count) in sums.items()}
-
-
-def _mean_of(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mean of every name over those that have it."""
+def _mean_over_processes(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of every number over the processes that have it."""
     named: dict[str, list[float]] = {}
     for each in values:
         for name, value in each.items():

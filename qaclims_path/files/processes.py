@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-ECHO = 1.0  # seconds, as in engine/guards.py, which would load torch here
+SAME_SIGNAL = 1.0  # seconds in which a second signal is the first again: sent to a process, then to its group
 
 
 def wait_for(command: Sequence[str]) -> tuple[int, bool]:
@@ -30,7 +30,7 @@ def wait_for(command: Sequence[str]) -> tuple[int, bool]:
         received.append(number)
         if child is None:
             return
-        if number == signal.SIGINT and time.monotonic() - first > ECHO:
+        if number == signal.SIGINT and time.monotonic() - first > SAME_SIGNAL:
             child.kill()
             raise KeyboardInterrupt
         child.send_signal(number)

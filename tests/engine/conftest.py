@@ -1,4 +1,4 @@
-"""The toy task, which scripts of these tests import, too."""
+"""The toy task, which scripts of these tests also import."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """Work this small only waits for the other threads."""
+    """Use one thread: tensors this small only wait for other threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -1,4 +1,4 @@
-"""What `fit` promises: it learns, logs, watches, saves, and never depends on how the work is cut."""
+"""`fit` learns, logs, watches and saves; its numbers do not depend on micro-batches, workers or checkpoints."""
 
 import csv
 import dataclasses
@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from qaclims_path.engine.distributed import launch
-from qaclims_path.engine.ema import RunningMean
+from qaclims_path.engine.ema import MovingAverage
 from qaclims_path.engine.loggers import LOGGERS
 from qaclims_path.engine.loop import fit
-from qaclims_path.engine.optim import build_optimizer, factor
+from qaclims_path.engine.optim import build_optimizer, rate_factor
 from qaclims_path.engine.settings import RunSettings, TrainOptions
 from qaclims_path.engine.task import EpochEnd
 from qaclims_path.errors import QaclimsError, UsageError
@@ -28,12 +28,12 @@ def log_of(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def same(one: Path, other: Path, **tolerance: float) -> None:
+def assert_same(one: Path, other: Path, **tolerance: float) -> None:
     one, other = load_file(one), load_file(other)
     torch.testing.assert_close(one, other, **(tolerance or {"rtol": 0, "atol": 0}))
 
 
-def test_it_learns_and_says_how(toy, tmp_path: Path) -> None:
+def test_training_learns_and_writes_its_results(toy, tmp_path: Path) -> None:
     options = TrainOptions(epochs=12, batch=8, lr=0.05, ema=0.9, warmup=2, schedule="cosine", clip=5.0)
     result = fit(toy.Sorting(), toy.Squares(), options, tmp_path, processes=launch(toy.running()), callbacks=[])
     assert (result.steps, result.epochs, result.over, result.best) == (36, 12, "done", None)
@@ -48,32 +48,32 @@ def test_it_learns_and_says_how(toy, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "environment.json").read_text())["processes"] == 1
 
 
-def test_pieces_give_the_gradient_of_the_whole_batch(toy, tmp_path: Path) -> None:
-    """Exact means over ragged counts, too: each piece has another number of bright images."""
+def test_micro_batches_give_the_gradient_of_the_whole_batch(toy, tmp_path: Path) -> None:
+    """Micro-batches differ in their numbers of bright images, and the mean over them is still exact."""
     task = {"dropout": 0.0}
-    for pieces in (1, 2, 4):
-        options = {**SIX.model_dump(), "accumulate": pieces, "batchnorm": "frozen"}
-        toy.train(tmp_path / str(pieces), task, options, {})
-    same(tmp_path / "1" / "weights.safetensors", tmp_path / "2" / "weights.safetensors", rtol=1e-5, atol=1e-6)
-    same(tmp_path / "1" / "weights.safetensors", tmp_path / "4" / "weights.safetensors", rtol=1e-5, atol=1e-6)
+    for count in (1, 2, 4):
+        options = {**SIX.model_dump(), "accumulate": count, "batchnorm": "frozen"}
+        toy.train(tmp_path / str(count), task, options, {})
+    assert_same(tmp_path / "1" / "weights.safetensors", tmp_path / "2" / "weights.safetensors", rtol=1e-5, atol=1e-6)
+    assert_same(tmp_path / "1" / "weights.safetensors", tmp_path / "4" / "weights.safetensors", rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("change", [{"workers": 2}, {"log_every": 4}, {"save_every": 1}])
-def test_how_it_runs_changes_nothing(toy, tmp_path: Path, change: dict) -> None:
+def test_run_settings_change_no_weights(toy, tmp_path: Path, change: dict) -> None:
     toy.train(tmp_path / "a", {}, SIX.model_dump(), {})
     toy.train(tmp_path / "b", {}, SIX.model_dump(), change)
-    same(tmp_path / "a" / "weights.safetensors", tmp_path / "b" / "weights.safetensors")
+    assert_same(tmp_path / "a" / "weights.safetensors", tmp_path / "b" / "weights.safetensors")
 
 
-def test_determinism_and_other_seeds(toy, tmp_path: Path) -> None:
+def test_only_the_seed_changes_the_weights(toy, tmp_path: Path) -> None:
     for name, change in {"a": {}, "b": {"deterministic": True}, "c": {"seed": 1}}.items():
         toy.train(tmp_path / name, {}, {**SIX.model_dump(), **change}, {})
-    same(tmp_path / "a" / "weights.safetensors", tmp_path / "b" / "weights.safetensors")
+    assert_same(tmp_path / "a" / "weights.safetensors", tmp_path / "b" / "weights.safetensors")
     with pytest.raises(AssertionError):
-        same(tmp_path / "a" / "weights.safetensors", tmp_path / "c" / "weights.safetensors")
+        assert_same(tmp_path / "a" / "weights.safetensors", tmp_path / "c" / "weights.safetensors")
 
 
-def test_frozen_batch_norm_stays_as_it_is(toy, tmp_path: Path) -> None:
+def test_frozen_batch_norm_does_not_change(toy, tmp_path: Path) -> None:
     task = toy.Sorting()
     before = {name: value.clone() for name, value in task.network[1].state_dict().items()}
     fit(
@@ -86,7 +86,7 @@ def test_frozen_batch_norm_stays_as_it_is(toy, tmp_path: Path) -> None:
     assert all(torch.equal(value, before[name]) for name, value in task.network[1].state_dict().items())
 
 
-def test_callbacks_see_the_mean_weights_and_pictures_are_kept(toy, tmp_path: Path) -> None:
+def test_callbacks_get_averaged_weights_and_pictures_are_logged(toy, tmp_path: Path) -> None:
     seen = []
 
     def show(end: EpochEnd) -> None:
@@ -107,7 +107,7 @@ def test_callbacks_see_the_mean_weights_and_pictures_are_kept(toy, tmp_path: Pat
     assert list((tmp_path / "tensorboard").iterdir())
 
 
-def test_the_best_is_kept_and_patience_ends(toy, tmp_path: Path) -> None:
+def test_the_best_weights_are_kept_and_patience_stops_early(toy, tmp_path: Path) -> None:
     values = iter([0.2, 0.5, 0.4, float("nan"), 0.3, 0.9])
     options = TrainOptions(epochs=6, batch=8, watch="score", patience=3)
     processes = launch(toy.running())
@@ -120,7 +120,7 @@ def test_the_best_is_kept_and_patience_ends(toy, tmp_path: Path) -> None:
         callbacks=[lambda _: {"score": next(values)}],
     )
     assert (result.over, result.epochs, result.best_value) == ("early", 5, 0.5)
-    same(result.best, tmp_path / "checkpoints" / "step-00000006" / "weights.safetensors")
+    assert_same(result.best, tmp_path / "checkpoints" / "step-00000006" / "weights.safetensors")
     again = fit(toy.Sorting(), toy.Squares(), options, tmp_path, processes=processes)
     assert again == result
 
@@ -130,28 +130,34 @@ def test_the_loss_can_be_watched_without_a_callback(toy, tmp_path: Path) -> None
     result = fit(toy.Sorting(), toy.Squares(), options, tmp_path, processes=launch(toy.running()))
     means = [float(row["epoch/loss"]) for row in log_of(tmp_path) if row["epoch/loss"]]
     assert result.best_value == min(means)
-    best = 3 * (means.index(min(means)) + 1)  # three steps make an epoch
-    same(result.best, tmp_path / "checkpoints" / f"step-{best:08d}" / "weights.safetensors")
-    with pytest.raises(ValueError, match="'better: less'"):
-        TrainOptions(watch="loss")
+    best = 3 * (means.index(min(means)) + 1)  # an epoch has three steps
+    assert_same(result.best, tmp_path / "checkpoints" / f"step-{best:08d}" / "weights.safetensors")
 
 
-def test_a_watched_number_that_nobody_says_is_a_sentence(toy, tmp_path: Path) -> None:
+def test_a_watched_number_that_no_callback_returns_is_refused(toy, tmp_path: Path) -> None:
     options = TrainOptions(epochs=2, batch=8, watch="rigth")
     with pytest.raises(UsageError, match="Did you mean 'right'"):
         fit(
             toy.Sorting(), toy.Squares(), options, tmp_path, processes=launch(toy.running()), callbacks=[toy.seen_right]
         )
-    with pytest.raises(ValueError, match="'watch'"):
-        TrainOptions(patience=2)
-    with pytest.raises(UsageError, match="workers is -1"):
-        RunSettings(workers=-1)
-    with pytest.raises(UsageError, match="devices is 0"):
-        RunSettings(devices=0)
 
 
-class Nothing:
-    """A task whose batches never have anything to learn from."""
+@pytest.mark.parametrize(
+    ("options", "problem"), [({"watch": "loss"}, "'better: less'"), ({"patience": 2}, "'watch'")], ids=str
+)
+def test_impossible_options_are_refused(options: dict, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        TrainOptions(**options)
+
+
+@pytest.mark.parametrize(("name", "value"), [("workers", -1), ("devices", 0)])
+def test_impossible_settings_are_refused(name: str, value: int) -> None:
+    with pytest.raises(UsageError, match=f"{name} is {value}"):
+        RunSettings(**{name: value})
+
+
+class NoGradient:
+    """Task whose losses have no gradient."""
 
     def __init__(self, losses: dict) -> None:
         self.network = nn.Linear(2, 2)
@@ -164,25 +170,28 @@ class Nothing:
         return self.losses
 
 
-def test_batches_without_anything_to_learn_from_move_nothing(toy, tmp_path: Path) -> None:
-    task = Nothing({"loss": torch.zeros(())})
+def test_batches_without_a_gradient_change_no_weights(toy, tmp_path: Path) -> None:
+    task = NoGradient({"loss": torch.zeros(())})
     before = task.network.weight.clone()
     fit(task, toy.Squares(), SIX, tmp_path, processes=launch(toy.running()))
     assert torch.equal(task.network.weight, before)
 
 
-def test_a_task_without_a_loss_or_weights_is_a_sentence(toy, tmp_path: Path) -> None:
+def test_a_task_without_a_loss_is_refused(toy, tmp_path: Path) -> None:
     with pytest.raises(QaclimsError, match="no 'loss'"):
-        fit(Nothing({"los": torch.zeros(())}), toy.Squares(), SIX, tmp_path, processes=launch(toy.running()))
-    task = Nothing({})
+        fit(NoGradient({"los": torch.zeros(())}), toy.Squares(), SIX, tmp_path, processes=launch(toy.running()))
+
+
+def test_a_frozen_network_is_refused() -> None:
+    task = NoGradient({})
     task.network.requires_grad_(requires_grad=False)
     with pytest.raises(UsageError, match="every parameter is frozen"):
         build_optimizer(task, SIX)
 
 
-def test_groups_follow_their_own_rates() -> None:
+def test_parameter_groups_keep_their_own_rates() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
-    task = Nothing({})
+    task = NoGradient({})
     groups = [{"params": network[0].parameters()}, {"params": network[1].parameters(), "lr": 0.5, "weight_decay": 0.0}]
     task.parameter_groups = lambda lr: groups
     optimizer = build_optimizer(task, TrainOptions(lr=0.05, weight_decay=0.1, momentum=1e-4))
@@ -192,26 +201,26 @@ def test_groups_follow_their_own_rates() -> None:
     ]
 
 
-def test_the_published_optimiser() -> None:
+def test_learning_rates_equal_the_published_schedule() -> None:
     path = Path(__file__).parents[1] / "parity" / "poly_schedule.npz"
     published = np.load(path, allow_pickle=False)
     options = TrainOptions(lr=float(published["base_lr"]), momentum=float(published["sgd_momentum"]))
     steps = int(published["max_step"])
-    ours = [options.lr * factor(options, step, steps) for step in range(steps)]
+    ours = [options.lr * rate_factor(options, step, steps) for step in range(steps)]
     assert ours == pytest.approx(published["lr"], abs=1e-9)
 
 
 @pytest.mark.parametrize("schedule", ["poly", "cosine", "constant"])
 def test_schedules_warm_up_and_keep_a_floor(schedule: str) -> None:
     options = TrainOptions(schedule=schedule, warmup=4, floor=0.1)
-    rates = [factor(options, step, 20) for step in range(21)]
+    rates = [rate_factor(options, step, 20) for step in range(21)]
     assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert rates[-1] == pytest.approx(1.0 if schedule == "constant" else 0.1)
 
 
-def test_the_running_mean_follows_and_comes_out_again() -> None:
+def test_averaged_weights_are_used_only_inside_the_block() -> None:
     network = nn.BatchNorm1d(2)
-    mean = RunningMean(network, 0.5)
+    mean = MovingAverage(network, 0.5)
     with torch.no_grad():
         network.weight.fill_(3)
         network.num_batches_tracked.fill_(7)
@@ -223,23 +232,26 @@ def test_the_running_mean_follows_and_comes_out_again() -> None:
     assert torch.equal(network.weight, torch.full((2,), 3.0))
 
 
-def test_loggers_go_on_and_take_new_names(tmp_path: Path) -> None:
+def test_the_csv_log_drops_later_rows_when_resumed_and_adds_columns(tmp_path: Path) -> None:
     first = LOGGERS["csv"](tmp_path, 0, {})
     for step in (1, 2, 3):
         first.numbers(step, 0, {"loss": 0.1 * step, **({"late": 1.0} if step == 2 else {})})
     first.close()
-    again = LOGGERS["csv"](tmp_path, 2, {})
-    again.numbers(3, 1, {"late": float("inf")})
+    resumed = LOGGERS["csv"](tmp_path, 2, {})
+    resumed.numbers(3, 1, {"late": float("inf")})
     rows = log_of(tmp_path)
     assert [(row["step"], row["loss"], row["late"]) for row in rows] == [
         ("1", "0.1", ""),
         ("2", "0.2", "1.0"),
         ("3", "", "inf"),
     ]
+
+
+def test_an_unknown_logger_is_named_with_a_suggestion() -> None:
     assert "wandb" not in LOGGERS
     with pytest.raises(UsageError, match=r"There is no logger 'tensorbord'\. Did you mean 'tensorboard'"):
         LOGGERS["tensorbord"]
 
 
-def test_settings_are_plain() -> None:
+def test_settings_convert_to_a_dict() -> None:
     assert dataclasses.asdict(RunSettings())["precision"] == "auto"

@@ -1,4 +1,4 @@
-"""Stopped anywhere and called again equals never stopped, bit for bit."""
+"""A training that was stopped at any moment and resumed equals one that was never stopped, bit for bit."""
 
 import json
 import os
@@ -19,38 +19,40 @@ OPTIONS = {"epochs": 2, "batch": 8, "lr": 0.05}
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment(tmp_path: Path) -> None:
+def test_a_training_killed_at_any_moment_resumes(tmp_path: Path) -> None:
     command = [sys.executable, str(HERE / "kill_anywhere.py"), str(tmp_path)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=env)
     assert done.returncode == 0, done.stderr
-    words = done.stdout.split()
-    assert words[:7] == [*(f"step-{step}" for step in range(6)), "step-3"]
-    assert words[7].startswith("random-")
+    *steps, random_kills = done.stdout.split()
+    assert steps == [*(f"step-{step}" for step in range(6)), "step-3"]
+    assert random_kills.startswith("random-")
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(toy, tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_the_training_resumes(toy, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted, match=r"Stopped after step 2 of 6.*Run the same command again") as caught:
         toy.train(tmp_path, {"at": 1, "then": "INT"}, OPTIONS, {})
     assert caught.value.exit_code == 130
     assert signal.getsignal(signal.SIGINT) is before
     toy.train(tmp_path, {}, OPTIONS, {})
-    toy.train(tmp_path / "whole", {}, OPTIONS, {})
-    assert (tmp_path / "weights.safetensors").read_bytes() == (tmp_path / "whole" / "weights.safetensors").read_bytes()
+    toy.train(tmp_path / "uninterrupted", {}, OPTIONS, {})
+    assert (tmp_path / "weights.safetensors").read_bytes() == (
+        tmp_path / "uninterrupted" / "weights.safetensors"
+    ).read_bytes()
 
 
 @pytest.mark.slow
-def test_a_sigterm_to_the_whole_group_saves_though_there_are_workers(tmp_path: Path) -> None:
+def test_a_sigterm_to_the_process_group_saves_and_ends_workers(tmp_path: Path) -> None:
     task = {"at": 1, "then": "TERM", "group": True}
-    what = json.dumps({"task": task, "options": OPTIONS, "run": {"workers": 1}})
-    command = [sys.executable, str(HERE / "toy.py"), str(tmp_path), what]
+    settings = json.dumps({"task": task, "options": OPTIONS, "run": {"workers": 1}})
+    command = [sys.executable, str(HERE / "toy.py"), str(tmp_path), settings]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        said = process.communicate(timeout=120)[1]
-        assert process.returncode == 130, said
+        stderr = process.communicate(timeout=120)[1]
+        assert process.returncode == 130, stderr
         with pytest.raises(ProcessLookupError):  # no worker is left
             os.killpg(process.pid, 0)
-    assert "Stopped after step 2 of 6, saved as" in said
+    assert "Stopped after step 2 of 6, saved as" in stderr
     assert (tmp_path / "checkpoints" / "step-00000002" / "state.json").is_file()
 
 
@@ -61,7 +63,7 @@ def test_ctrl_c_in_the_last_step_of_an_epoch_waits_for_the_callbacks(toy, tmp_pa
     assert facts["standing"]["epochs"] == 1
 
 
-def test_other_options_and_other_data_are_refused(toy, tmp_path: Path) -> None:
+def test_changed_options_are_refused(toy, tmp_path: Path) -> None:
     toy.train(tmp_path, {}, OPTIONS, {})
     with pytest.raises(UsageError, match=r"epochs was 2, now 3\. Choose another --out"):
         toy.train(tmp_path, {}, {**OPTIONS, "epochs": 3}, {})
@@ -81,7 +83,7 @@ def test_options_may_change_before_the_first_checkpoint(toy, tmp_path: Path) -> 
     assert toy.train(tmp_path, {}, OPTIONS, {}).over == "done"
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(toy, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_named_and_the_earlier_one_resumes(toy, tmp_path: Path) -> None:
     toy.train(tmp_path, {}, OPTIONS, {})
     expected = (tmp_path / "weights.safetensors").read_bytes()
     (tmp_path / "result.json").unlink()
@@ -100,7 +102,7 @@ def test_two_trainings_in_one_folder_are_refused(toy, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])
-def test_a_broken_result_is_a_sentence(toy, tmp_path: Path, text: str) -> None:
+def test_a_damaged_result_is_refused(toy, tmp_path: Path, text: str) -> None:
     toy.train(tmp_path, {}, OPTIONS, {})
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(BadFile, match="Choose another --out"):

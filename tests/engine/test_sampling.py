@@ -1,4 +1,4 @@
-"""Every image once per epoch, the same batches for any number of processes, randomness by (seed, epoch, image)."""
+"""Order of images and random states: the same for any number of processes and after a stop."""
 
 import random
 import signal
@@ -11,13 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qaclims_path.engine.distributed import launch
-from qaclims_path.engine.sampling import BatchPlan, SeededDataset, batches, default_workers, first_piece, load, names_of
-from qaclims_path.engine.seeds import determinism, kept_random, seed_all
+from qaclims_path.engine.sampling import (
+    BatchPlan,
+    SeededDataset,
+    batches,
+    default_workers,
+    first_micro_batch,
+    image_names,
+    load,
+)
+from qaclims_path.engine.seeds import determinism, preserved_random_state, seed_all
 from qaclims_path.errors import BadFile, UsageError
 
 
 class Noise:
-    """Items made of the global random states; item 5 is a broken file."""
+    """Data set whose items are random numbers; with `broken`, item 5 cannot be read."""
 
     def __init__(self, *, broken: bool = False) -> None:
         self.broken, self.epoch = broken, -1
@@ -36,49 +44,50 @@ class Noise:
 
 
 @given(st.data())
-def test_any_number_of_processes_sees_the_same_global_batches(data: st.DataObject) -> None:
-    ranks, pieces, share = (data.draw(st.integers(1, 4)) for _ in range(3))
-    batch = ranks * pieces * share
+def test_any_number_of_processes_gets_the_same_batches(data: st.DataObject) -> None:
+    ranks, accumulate, size = (data.draw(st.integers(1, 4)) for _ in range(3))
+    batch = ranks * accumulate * size
     count, epoch = data.draw(st.integers(batch, batch + 60)), data.draw(st.integers(0, 5))
     one = list(BatchPlan(count, batch, seed=3).at(epoch, 0))
     many = [
-        list(BatchPlan(count, batch, seed=3, ranks=ranks, rank=r, pieces=pieces).at(epoch, 0)) for r in range(ranks)
+        list(BatchPlan(count, batch, seed=3, ranks=ranks, rank=r, accumulate=accumulate).at(epoch, 0))
+        for r in range(ranks)
     ]
-    for step, whole in enumerate(one):
-        parts = [key for rank in many for piece in rank[step * pieces : (step + 1) * pieces] for key in piece]
-        assert parts == whole
-    seen = [index for whole in one for _, index in whole]
+    for step, keys in enumerate(one):
+        steps = slice(step * accumulate, (step + 1) * accumulate)
+        assert keys == [key for rank in many for micro_batch in rank[steps] for key in micro_batch]
+    seen = [index for keys in one for _, index in keys]
     assert len(seen) == len(set(seen)) == count // batch * batch
 
 
 @given(st.integers(0, 5), st.integers(0, 4))
-def test_a_plan_goes_on_anywhere(epoch: int, step: int) -> None:
-    plan = BatchPlan(20, 4, pieces=2)
+def test_a_plan_can_start_at_any_step(epoch: int, step: int) -> None:
+    plan = BatchPlan(20, 4, accumulate=2)
     assert list(plan.at(epoch, 0))[step * 2 :] == list(plan.at(epoch, step))
     assert len(plan) == 2 * (5 - step)
 
 
-def test_epochs_and_seeds_differ() -> None:
+def test_epochs_and_seeds_have_different_orders() -> None:
     orders = [
         [i for _, i in next(iter(BatchPlan(50, 50, seed=seed).at(epoch, 0)))] for seed in (0, 1) for epoch in (0, 1)
     ]
     assert len({tuple(order) for order in orders}) == 4
 
 
-def test_batches_that_cannot_be_shared_are_a_sentence() -> None:
+def test_a_batch_that_cannot_be_split_is_refused() -> None:
     with pytest.raises(UsageError, match="multiple of 6"):
-        BatchPlan(100, 16, ranks=3, pieces=2)
+        BatchPlan(100, 16, ranks=3, accumulate=2)
     with pytest.raises(UsageError, match="Set a smaller batch"):
         BatchPlan(10, 16)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_randomness_depends_on_epoch_and_image_alone(workers: int, toy) -> None:
+def test_random_states_depend_on_epoch_and_image_alone(workers: int, toy) -> None:
     processes = launch(toy.running(workers=workers))
     plan = BatchPlan(12, 4, seed=1)
     seen = {}
     with load(Noise(), plan, None, processes) as loader:
-        for epoch, start in ((0, 0), (1, 0), (0, 1)):  # the last goes on inside an epoch
+        for epoch, start in ((0, 0), (1, 0), (0, 1)):  # the last starts within an epoch
             plan.at(epoch, start)
             for (batch,) in batches(loader, 1):
                 assert set(batch["epoch"].tolist()) == {epoch}
@@ -89,7 +98,7 @@ def test_randomness_depends_on_epoch_and_image_alone(workers: int, toy) -> None:
     assert torch.equal(seen[1, "7"], alone)
 
 
-def test_loading_leaves_the_random_states_alone() -> None:
+def test_loading_does_not_change_the_random_states() -> None:
     seed_all(0)
     expected = torch.rand(1), np.random.rand(), random.random()
     seed_all(0)
@@ -98,51 +107,51 @@ def test_loading_leaves_the_random_states_alone() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_error_in_a_worker_is_its_sentence(workers: int, toy) -> None:
+def test_an_error_in_a_worker_keeps_its_message(workers: int, toy) -> None:
     processes = launch(toy.running(workers=workers))
     with load(Noise(broken=True), BatchPlan(12, 4), None, processes) as loader, pytest.raises(BadFile) as caught:
         list(batches(loader, 1))
     assert str(caught.value) == "five.png is cut off. Copy it again."
 
 
-FIRST = 10  # of the permutation of 12 in the first epoch
+FIRST = 10  # first index of the permutation of 12 in epoch 0
 
 
-class Heard(Noise):
-    """Items that say what a worker does about signals; all but the first take for ever."""
+class Slow(Noise):
+    """Items that tell whether a worker ignores signals; all but the first take for ever."""
 
     def __getitem__(self, index: int) -> dict[str, object]:
-        deaf = [signal.getsignal(number) is signal.SIG_IGN for number in (signal.SIGINT, signal.SIGTERM)]
+        ignored = [signal.getsignal(number) is signal.SIG_IGN for number in (signal.SIGINT, signal.SIGTERM)]
         time.sleep(0 if index == FIRST else 3600)
-        return {"deaf": torch.tensor(deaf)}
+        return {"ignored": torch.tensor(ignored)}
 
 
-def test_workers_hear_no_signal_and_are_ended_all_the_same(toy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_ignore_signals_and_end_with_the_loader(toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)
-    with load(Heard(), BatchPlan(12, 1), None, launch(toy.running(workers=1))) as loader:
+    with load(Slow(), BatchPlan(12, 1), None, launch(toy.running(workers=1))) as loader:
         (batch,) = next(batches(loader, 1))
-        assert batch["deaf"].all()
+        assert batch["ignored"].all()
         (worker,) = loader._iterator._workers
     assert not worker.is_alive()
 
 
-def test_pieces_make_batches_and_have_names(toy) -> None:
-    with load(Noise(), BatchPlan(12, 4, pieces=2), None, launch(toy.running())) as loader:
-        first = first_piece(loader)
+def test_micro_batches_are_grouped_into_steps(toy) -> None:
+    with load(Noise(), BatchPlan(12, 4, accumulate=2), None, launch(toy.running())) as loader:
+        first = first_micro_batch(loader)
         groups = list(batches(loader, 2))
     assert [len(group) for group in groups] == [2, 2, 2]
-    assert names_of(groups[0])[:2] == list(first["id"])
-    assert names_of([{"image": 0}]) == []
+    assert image_names(groups[0])[:2] == list(first["id"])
+    assert image_names([{"image": 0}]) == []
 
 
-def test_workers_leave_a_core_to_each_process() -> None:
+def test_workers_leave_one_core_to_each_process() -> None:
     assert 0 <= default_workers(1) <= 8
     assert default_workers(10_000) == 0
 
 
-def test_random_states_and_switches_come_back() -> None:
+def test_random_states_and_determinism_are_restored() -> None:
     before = torch.get_rng_state()
-    with kept_random(), determinism(strict=True):
+    with preserved_random_state(), determinism(strict=True):
         torch.rand(3)
         assert torch.are_deterministic_algorithms_enabled()
     assert torch.equal(torch.get_rng_state(), before)

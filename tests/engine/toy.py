@@ -1,6 +1,6 @@
 """A task small enough to train in milliseconds: a network with batch norm and dropout on noisy squares.
 
-Run as a script it trains in an own process: `python toy.py OUT JSON`, see `main`.
+As a script it trains in a process of its own: `python toy.py OUT JSON`, see `main`.
 """
 
 import json
@@ -12,20 +12,23 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from qaclims_path.engine.distributed import launch
+if __name__ == "__main__":  # Lightning imports torchmetrics if it is installed, which takes seconds and is never used
+    sys.modules["torchmetrics"] = None
+
+from qaclims_path.engine.distributed import Processes, launch
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.settings import RunSettings, TrainOptions
 from qaclims_path.errors import QaclimsError
 
 
 def running(**changes: object) -> RunSettings:
-    """One process on the CPU that logs every step."""
-    plain = {"devices": 1, "accelerator": "cpu", "precision": "fp32", "workers": 0, "log_every": 1, "quiet": True}
-    return RunSettings(**{"loggers": ("csv",), **plain, **changes})
+    """Settings of one process on the CPU that logs every step."""
+    defaults = {"devices": 1, "accelerator": "cpu", "precision": "fp32", "workers": 0, "log_every": 1, "quiet": True}
+    return RunSettings(**{"loggers": ("csv",), **defaults, **changes})
 
 
 class Squares:
-    """Images of a bright or dark square, moved and made noisy at random; item 3 can be poisoned."""
+    """Images of a bright or dark square at a random position with noise; `poison` replaces a pixel of item 3."""
 
     def __init__(self, count: int = 24, poison: float | None = None) -> None:
         self.count = count
@@ -45,7 +48,10 @@ class Squares:
 
 
 class Sorting:
-    """Tells bright from dark; remembers how many images it has seen. Its loss is a mean over bright images only."""
+    """Task that classifies bright and dark and counts the images seen; half of its loss is a mean over bright images.
+
+    In step `at` it sends the signal `then` to its process, or with `group` to all processes of its group.
+    """
 
     def __init__(
         self, dropout: float = 0.2, width: int = 4, at: int = -1, then: int = 0, *, group: bool = False
@@ -68,7 +74,7 @@ class Sorting:
 
     def step(self, batch, info) -> dict[str, Tensor]:
         if self.then and info.step == self.at:
-            os.kill(0 if self.group else os.getpid(), self.then)  # 0 is every process of the group
+            os.kill(0 if self.group else os.getpid(), self.then)  # 0 is the process group
         self.seen = self.seen + len(batch["image"])
         logits = self.network(batch["image"])[:, 0].float()
         dark = nn.functional.softplus(logits[batch["bright"] < 0.5]).sum() / len(logits)
@@ -83,23 +89,36 @@ class Sorting:
 
 
 def seen_right(end) -> dict[str, float]:
-    """A callback."""
+    """Callback that returns the mean of `right`."""
     return {"right": end.means["right"]}
 
 
-def train(out: Path, task: dict, options: dict, run: dict) -> FitResult:
-    """Train on squares."""
+def fail_on_leader(processes: Processes, out: Path) -> None:
+    """Write the error that each process raises when a call on the leader fails."""
+    try:
+        processes.on_leader(lambda: 1 // 0)
+    except Exception as error:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"process-{processes.rank}").write_text(f"{type(error).__name__}: {error}")
+
+
+def train(out: Path, task: dict, options: dict, run: dict, *, fail_first: bool = False) -> FitResult:
+    """Train on squares; `fail_first` calls `fail_on_leader` before."""
     processes = launch(running(**run))
+    if fail_first:
+        fail_on_leader(processes, out)
     signal_of = {"KILL": signal.SIGKILL, "INT": signal.SIGINT, "TERM": signal.SIGTERM}
-    wanted = dict(task)
-    if wanted.pop("rank", processes.rank) != processes.rank:
-        wanted.pop("then", None)
-    wanted["then"] = signal_of.get(wanted.get("then", ""), 0)
-    return fit(Sorting(**wanted), Squares(), TrainOptions(**options), out, processes=processes, callbacks=[seen_right])
+    arguments = dict(task)
+    if arguments.pop("rank", processes.rank) != processes.rank:
+        arguments.pop("then", None)
+    arguments["then"] = signal_of.get(arguments.get("then", ""), 0)
+    return fit(
+        Sorting(**arguments), Squares(), TrainOptions(**options), out, processes=processes, callbacks=[seen_right]
+    )
 
 
 def main() -> None:
-    """`toy.py OUT '{"task": ..., "options": ..., "run": ...}'`: exit code as the command line would give it."""
+    """`toy.py OUT '{"task": ..., "options": ..., "run": ...}'`: ends with the exit code of the command line."""
     torch.set_num_threads(1)
     try:
         train(Path(sys.argv[1]), **json.loads(sys.argv[2]))

@@ -18,7 +18,7 @@ class MapBatch:
         activations: B C h w in 0..1, the maps that regions are cut with.
         scores: B C, the pooled logits.
         present: B C, bool.
-        images: Images that a mean is taken over: B, or the mean B of all processes and pieces of a batch.
+        images: Images that a mean is taken over: B, or the mean B over all processes and micro-batches.
         pairs: PairBatch (an image and a class present in it) that a mean is taken over, likewise.
         progress: Share of the training that is done, 0..1.
     """

@@ -48,7 +48,7 @@ class CamTask:
         return {"images": float(len(batch["present"])), "pairs": float(batch["present"].sum())}
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
-        """Losses of one piece of a batch."""
+        """Losses of a micro-batch."""
         images, present = batch["image"], batch["present"]
         logits = self.maps(images).maps.float()
         tissue = tissue_share(images, logits.shape[-2:]) if self.glass else None
@@ -77,6 +77,6 @@ class CamTask:
         return {"loss": loss, **{name: value.detach() for name, value in parts.items()}, **watched}
 
     def _per_class(self, name: str, sums: Tensor, number: Tensor) -> dict[str, Tensor]:
-        """Means of the classes that this piece shows; what is lost shows first in them."""
+        """Means of the classes in this micro-batch; what is lost shows first in them."""
         shown = zip(self.maps.classes, sums.detach(), number, number.tolist(), strict=True)
         return {f"{name}/{label}": total / times for label, total, times, seen in shown if seen}

@@ -18,7 +18,7 @@ from qaclims_path.data.transforms import augment
 from qaclims_path.engine.distributed import Processes, launch
 from qaclims_path.engine.environment import environment
 from qaclims_path.engine.loop import FitResult, fit
-from qaclims_path.engine.seeds import kept_random, seed_all
+from qaclims_path.engine.seeds import preserved_random_state, seed_all
 from qaclims_path.engine.settings import RunSettings
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json, write_text
@@ -171,7 +171,7 @@ def _train(options: TrainCamOptions, place: _Place, start: Path | None, teacher:
 
 
 def _network(options: TrainCamOptions, place: _Place, start: Path | None) -> CamNet:
-    with kept_random():
+    with preserved_random_state():
         seed_all(options.train.seed, NETWORK)
         return CamNet(
             options.network.backbone,

@@ -94,7 +94,7 @@ class BoundaryTask:
         return self._boundaries.parameter_groups(lr)
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:  # noqa: ARG002 - the engine's signature
-        """Losses of one piece of a batch."""
+        """Losses of a micro-batch."""
         edges = self._boundaries(batch["image"]).float().sigmoid()
         labels = batch["mask"][:, ::STRIDE, ::STRIDE]
         losses = boundary_loss(edges, pairs_of(labels, self._background, self._radius), self._radius)

@@ -51,7 +51,7 @@ class SegTask:
         return {"weight": pixel_weight(batch["mask"], batch["weight"], self.class_weights)}
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
-        """Losses of one piece of a batch, summed over all scales that the network looks at."""
+        """Losses of a micro-batch, summed over all scales that the network looks at."""
         pixels = pixel_targets(batch["mask"], batch["weight"], info.counts["weight"])
         weights = None if self.class_weights is None else self.class_weights.to(batch["image"].device)
         try:
@@ -60,7 +60,7 @@ class SegTask:
             if ONE_VALUE not in str(error):
                 raise
             raise UsageError(
-                "This architecture normalises over the images of a piece and needs at least two of them. Raise "
+                "This architecture normalises over the images of a micro-batch and needs at least two of them. Raise "
                 "seg.train.batch, lower seg.train.accumulate, or set seg.train.batchnorm=frozen."
             ) from error
         found = [losses(logits, pixels, self._terms, weights) for logits in every]

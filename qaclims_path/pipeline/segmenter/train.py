@@ -18,7 +18,7 @@ from qaclims_path.data.protocol import Protocol, load_protocol
 from qaclims_path.data.pseudo import pseudo_card
 from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.loop import FitResult, fit
-from qaclims_path.engine.seeds import kept_random, seed_all
+from qaclims_path.engine.seeds import preserved_random_state, seed_all
 from qaclims_path.engine.settings import RunSettings, TrainOptions
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_text
@@ -205,7 +205,7 @@ def _segmenter(
     }
     network = options.network
     plan = find_backbone(network.encoder)
-    with kept_random():
+    with preserved_random_state():
         seed_all(options.train.seed, NETWORK)
         spec = SegmenterSpec(network.architecture, plan, channels, network.settings, mpp, about)
         return Segmenter(spec, weights=network.weights)

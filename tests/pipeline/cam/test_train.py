@@ -102,11 +102,11 @@ def test_maps_can_wait_for_a_better_loss(train) -> None:
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("train.watch=miou", "no 'miou' is there to be watched. Known: loss"),
+        ("train.watch=miou", "there is no number 'miou' to watch. Known: loss"),
         ("init.keep=1", r"'init\.keep': Input should be less than 1"),
         ("init.train.epochz=2", "^init.train: unknown key 'epochz'. Did you mean 'epochs'"),
         ("init.train.epochs=many", "^init.train: 'epochs'"),
-        ("init.train.watch=area/tumor", "no 'area/tumor' is there to be watched"),
+        ("init.train.watch=area/tumor", "there is no number 'area/tumor' to watch"),
     ],
 )
 def test_a_training_that_cannot_be_done_is_refused_when_its_options_are_read(setting: str, said: str) -> None:

@@ -76,7 +76,7 @@ def test_labels_are_those_of_two_thresholds(tmp_path):
 
 def test_only_the_loss_can_be_watched():
     assert BoundaryOptions(train=TrainOptions(watch="loss", better="less", patience=2)).train.patience == 2
-    with pytest.raises(ValueError, match="no 'miou' is there to be watched"):
+    with pytest.raises(ValueError, match="there is no number 'miou' to watch"):
         BoundaryOptions(train=TrainOptions(watch="miou"))
 
 

@@ -273,7 +273,7 @@ def test_one_image_at_a_time_is_said_where_it_cannot_work(train):
         ("seg.loss.terms={ce: 1, dise: 1}", "dise"),
         ("seg.loss.terms={}", "terms"),
         ("seg.train.watch=miou", "validate_on"),
-        ("seg.train.watch=mious", "no 'mious' is there to be watched"),
+        ("seg.train.watch=mious", "there is no number 'mious' to watch"),
         ("seg=3", "should hold"),
     ],
 )
