@@ -16,6 +16,7 @@ from qaclims_path.version import __version__
 
 if TYPE_CHECKING:
     from qaclims_path.data import open_dataset as open_dataset
+    from qaclims_path.data.split import open_split as open_split
     from qaclims_path.models.judges import load_judge as load_judge
     from qaclims_path.pipeline.cam.maps import make_cams as make_cams
     from qaclims_path.pipeline.cam.train import train_cam as train_cam
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "open_dataset": "qaclims_path.data",
+    "open_split": "qaclims_path.data.split",
     "open_slide": "qaclims_path.slides.reader",
     "load_judge": "qaclims_path.models.judges",
     "load_segmenter": "qaclims_path.pipeline.inference.arrays",
@@ -48,6 +50,7 @@ __all__ = [
     "make_masks",
     "open_dataset",
     "open_slide",
+    "open_split",
     "segment",
     "train_cam",
     "train_seg",

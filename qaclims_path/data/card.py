@@ -274,6 +274,12 @@ class Card(Options):
             raise UsageError(f"The data set '{self.name}' has no split '{name}'. {suggest(name, list(self.splits))}")
         return self.splits[name]
 
+    def published_like(self, split: str, protocol: str, gate: str, what: str | None) -> tuple[Published, ...]:
+        """Published rows of the same split, protocol, gate and step (of any step where that is None)."""
+        wanted = (split, protocol, gate)
+        rows = [row for row in self.published if (row.split, row.protocol, row.gate) == wanted]
+        return tuple(row for row in rows if what in (None, row.what))
+
     def patient_of(self, image_name: str) -> str | None:
         """The patient an image comes from, where names tell it."""
         found = re.search(self.patient, image_name) if self.patient else None

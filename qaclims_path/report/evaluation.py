@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qaclims_path.data.card import Published
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.tables import write_csv
 
@@ -120,22 +121,6 @@ class Best:
 
 
 @dataclass(frozen=True)
-class PublishedRow:
-    """A published result under the same protocol, gate and split; scores in percent, as printed."""
-
-    method: str
-    source: str
-    what: str
-    gate: str
-    miou: float | None
-    miou_std: float | None
-    dice: float | None
-    dice_made: str
-    fwiou: float | None
-    note: str
-
-
-@dataclass(frozen=True)
 class EvaluationReport:
     """Everything that one evaluation found.
 
@@ -174,7 +159,7 @@ class EvaluationReport:
     sweep: tuple[SweepRow, ...]
     confusion: NDArray[np.int64]
     confusion_rows: tuple[str, ...]
-    published: tuple[PublishedRow, ...]
+    published: tuple[Published, ...]
     notes: tuple[str, ...]
 
     @property
@@ -195,7 +180,7 @@ class EvaluationReport:
 
     def as_json(self) -> dict[str, Any]:
         """The entry and the published results beside it."""
-        return {**self.entry(), "published": [asdict(row) for row in self.published]}
+        return {**self.entry(), "published": [row.model_dump(mode="json") for row in self.published]}
 
 
 def write_report(report: EvaluationReport, out: Path) -> None:

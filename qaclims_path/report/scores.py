@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from qaclims_path.report.evaluation import EvaluationReport, Interval, PublishedRow
+from qaclims_path.data.card import Published
+from qaclims_path.report.evaluation import EvaluationReport, Interval
 
 
 def score_tables(report: EvaluationReport) -> list[RenderableType]:
@@ -117,7 +118,7 @@ def _beside(report: EvaluationReport) -> Table:
     return table
 
 
-def _published_cells(row: PublishedRow) -> tuple[str, ...]:
+def _published_cells(row: Published) -> tuple[str, ...]:
     made = {"per_class_mean": "mean of classes", "from_miou": "from mIoU", "unknown": "not stated"}[row.dice_made]
     scores = ["" if value is None else f"{value:.2f}" for value in (row.miou, row.dice, row.fwiou)]
     spread = "" if row.miou_std is None else f" ± {row.miou_std:.2f}"

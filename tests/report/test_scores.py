@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from qaclims_path.data.card import Published
 from qaclims_path.report.evaluation import (
     Best,
     Bootstrap,
@@ -16,11 +17,21 @@ from qaclims_path.report.evaluation import (
     Foreground,
     Means,
     PerImageMeans,
-    PublishedRow,
 )
 from qaclims_path.report.scores import score_tables
 
 NAN = float("nan")
+PBIP = Published(
+    method="PBIP",
+    source="table 1",
+    protocol="pbip",
+    gate="oracle",
+    miou=69.54,
+    miou_std=0.6,
+    dice=82.03,
+    fwiou=74.52,
+    dice_made="from_miou",
+)
 REPORT = EvaluationReport(
     dataset="bcss-wsss",
     split="test",
@@ -46,7 +57,7 @@ REPORT = EvaluationReport(
     sweep=(),
     confusion=np.zeros((2, 3), np.int64),
     confusion_rows=("tumor", "background"),
-    published=(PublishedRow("PBIP", "table 1", "seg", "oracle", 69.54, 0.6, 82.03, "from_miou", 74.52, ""),),
+    published=(PBIP,),
     notes=("A sentence.",),
 )
 

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +22,7 @@ from qaclims_path.pipeline.evaluation.options import MadeWith, ScoreOptions, Wha
 from qaclims_path.pipeline.evaluation.predictions import Prediction, Predictions, Problems, Unfit, read_prediction
 from qaclims_path.pipeline.evaluation.sources import open_predictions
 from qaclims_path.pipeline.evaluation.tally import Tally
-from qaclims_path.report.evaluation import EvaluationReport, PublishedRow, write_report
+from qaclims_path.report.evaluation import EvaluationReport, write_report
 
 SPOOLED_BYTES = 16_000_000
 PER_IMAGE, COUNTS = "per_image.csv", "counts.csv"
@@ -98,7 +98,7 @@ def score_predictions(
             elif not problems:
                 tally.add(pair.image, pair.truth, pair.prediction, pair.patient)
         problems.refuse()
-        report = tally.finish(gate_name, _published(split, gate_name, options.what))
+        report = tally.finish(gate_name)
         if out is not None:
             _write_stream(per_image, out / PER_IMAGE)
             _write_stream(counts, out / COUNTS)
@@ -157,18 +157,6 @@ def _check_sweep(rules: Protocol, source: Predictions, *, wanted: bool) -> None:
         raise UsageError(
             f"Under the protocol '{rules.name}' background is never predicted, so there is no threshold to sweep."
         )
-
-
-def _published(split: SplitData, gate: str, what: str | None) -> tuple[PublishedRow, ...]:
-    """The card's published rows that were made in the same way as ours."""
-    alike = [
-        row
-        for row in split.card.published
-        if (row.protocol, row.gate, row.split) == (split.rules.name, gate, split.name) and what in (None, row.what)
-    ]
-    return tuple(
-        PublishedRow(**{field.name: getattr(row, field.name) for field in fields(PublishedRow)}) for row in alike
-    )
 
 
 def _spooled() -> "tempfile.SpooledTemporaryFile[str]":

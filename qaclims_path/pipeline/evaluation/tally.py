@@ -92,13 +92,8 @@ class Tally:
             )
         sweep.add(prediction.scores, prediction.channels, truth)
 
-    def finish(self, gate: str, published: tuple[report.PublishedRow, ...]) -> report.EvaluationReport:
-        """Compute all scores.
-
-        Args:
-            gate: Name of the gate in tables.
-            published: Published results with the same protocol, gate and split.
-        """
+    def finish(self, gate: str) -> report.EvaluationReport:
+        """Compute all scores; the gate is the name of the gate in tables."""
         scores = score(self.confusion.matrix, self.rules.background, self.headline)
         ends = self.bootstrap.intervals(self.headline, LEVEL) if self.bootstrap else None
         boundary = iou_of(self.boundary.scored())
@@ -127,7 +122,7 @@ class Tally:
             sweep=rows,
             confusion=self.confusion.matrix,
             confusion_rows=(*self.card.names, BACKGROUND_NAME),
-            published=published,
+            published=self.card.published_like(self.split, self.rules.name, gate, self.what),
             notes=self._notes(gate),
         )
 

@@ -185,8 +185,7 @@ def _published(key: Key) -> tuple[Published, ...]:
         card = load_card(key.dataset)
     except QaclimsError:  # a card of somebody's own, which is not at hand
         return ()
-    wanted = (key.what, key.split, key.protocol, key.gate)
-    return tuple(row for row in card.published if (row.what, row.split, row.protocol, row.gate) == wanted)
+    return card.published_like(key.split, key.protocol, key.gate, key.what)
 
 
 def _mean(values: Sequence[float]) -> Mean:

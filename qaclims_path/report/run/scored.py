@@ -77,7 +77,8 @@ def scored(report: EvaluationReport, card: Card | None) -> Scored:
         report: What was found.
         card: Of its data set, for titles, colours and published results; None where it is not at hand.
     """
-    published = alike(report, card.published) if card else ()
+    rows = card.published_like(report.split, report.protocol, report.gate, report.what) if card else ()
+    published = tuple(sorted(rows, key=lambda row: -(row.miou or 0)))
     infos = {info.name: info for info in card.classes} if card else {}
     classes = tuple(_class(row, infos.get(row.name), card, published) for row in report.per_class)
     matrix, columns = _matrix(report, card)
@@ -93,13 +94,6 @@ def scored(report: EvaluationReport, card: Card | None) -> Scored:
         curves=tuple(_class_curves(report, classes)),
         notes=tuple(notes_of(report)),
     )
-
-
-def alike(report: EvaluationReport, rows: Sequence[Published]) -> tuple[Published, ...]:
-    """The published rows that were made like a report: same protocol, gate and split, and of the same step."""
-    wanted = (report.protocol, report.gate, report.split)
-    same = [row for row in rows if (row.protocol, row.gate, row.split) == wanted and report.what in (None, row.what)]
-    return tuple(sorted(same, key=lambda row: -(row.miou or 0)))
 
 
 def title_of(name: str, card: Card | None) -> tuple[str, Color | None]:
