@@ -19,7 +19,7 @@ from qaclims_path.files.images import read_mask, write_image
 from qaclims_path.pipeline.inference.arrays import ImageSegmenter
 
 ROW = "qa-clims-path"
-PANEL, GAP, TITLE = 400, 10, 26  # pixels of the picture
+PANEL, GAP, TITLE = 400, 10, 36  # pixels of the picture
 PAPER, INK = (255, 255, 255), (32, 33, 36)
 QUALITY = 85  # of the JPEG
 COVER = 0.55  # weight of the class colours over the grey slide
@@ -75,16 +75,16 @@ def overlaid(pixels: Pixels, labels: Pixels, segmenter: ImageSegmenter) -> Pixel
 def sheet(panels: dict[str, Pixels], segmenter: ImageSegmenter) -> Pixels:
     """Put titled panels beside each other, and the legend below them."""
     image = Image.new("RGB", (len(panels) * (PANEL + GAP) + GAP, PANEL + 2 * TITLE + 2 * GAP), PAPER)
-    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=16)
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=24)
     for column, (title, pixels) in enumerate(panels.items()):
         left = GAP + column * (PANEL + GAP)
         pen.text((left, GAP), title, INK, font=font)
         image.paste(Image.fromarray(pixels).resize((PANEL, PANEL), Image.Resampling.LANCZOS), (left, GAP + TITLE))
     left, top = GAP, GAP + TITLE + PANEL + GAP
     for name, color in zip(segmenter.classes, segmenter.colors, strict=True):
-        pen.rectangle((left, top, left + 14, top + 14), color)
-        pen.text((left + 22, top - 2), name, INK, font=font)
-        left += 46 + round(font.getlength(name))
+        pen.rectangle((left, top, left + 20, top + 20), color)
+        pen.text((left + 28, top - 5), name, INK, font=font)
+        left += 56 + round(font.getlength(name))
     return np.asarray(image)
 
 
