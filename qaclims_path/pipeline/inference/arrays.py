@@ -1,4 +1,4 @@
-"""A trained segmenter for arrays: an image goes in, labels and their confidence come out; no files are written."""
+"""Apply a trained segmenter to arrays: from an image to labels and their confidence, without files."""
 
 from pathlib import Path
 

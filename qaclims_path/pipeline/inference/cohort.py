@@ -1,4 +1,4 @@
-"""What a segmentation gave: one row per slide or image, for people, for programs, and as the table of a cohort."""
+"""Results of a segmentation: one row per slide or image, and the table of the cohort."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,17 +16,17 @@ LAST = ("failure", "notes")
 
 @dataclass(frozen=True)
 class CohortRow:
-    """What became of a slide or image.
+    """Result of one slide or image.
 
     Attributes:
         kind: `slide` or `image`.
-        status: `done`, `failed`, or `waiting` where another part of the work has not come to it.
+        status: `done`, `failed`, or `waiting` for another shard.
         mpp: Pixel size of the file in micrometres, where it is known.
-        map_mpp: Pixel size of its class map.
-        tiles: That the model looked at.
-        pixels: Of the class map, by class.
-        error: Why it failed.
-        notes: Sentences about what looked odd.
+        map_mpp: Pixel size of its class map in micrometres.
+        tiles: Number of tiles that were predicted.
+        pixels: Number of pixels of the class map, by class.
+        error: Reason of a failure.
+        notes: Warnings, as sentences.
     """
 
     name: str
@@ -42,34 +42,34 @@ class CohortRow:
     notes: tuple[str, ...] = ()
 
     def mm2(self, *names: str) -> float | None:
-        """Area of some classes, where the pixel size is known."""
+        """Area of some classes in square millimetres, where the pixel size is known."""
         if self.map_mpp is None:
             return None
         return sum(self.pixels[name] for name in names) * self.map_mpp**2 / 1e6
 
     def percent(self, name: str) -> float | None:
-        """Share of a class in what was labelled; None where nothing was."""
+        """Percentage of a class among the labelled pixels; None where there are none."""
         total = sum(self.pixels.values())
         return 100 * self.pixels[name] / total if total else None
 
 
 @dataclass(frozen=True)
 class SegmentReport:
-    """What a segmentation gave.
+    """Result of a segmentation.
 
     Attributes:
         out: Folder of the results.
         table: Path of the table.
-        classes: Names, background included where the model knows it.
-        mpp: Pixel size at which the model looks, in micrometres, where it is known.
-        precision: Of the network.
-        device: Where it computed.
-        worked: Slides and images that this run worked on.
-        failed: Those of them that failed.
-        complete: Whether every one of the inputs is done or has failed.
-        rows: By name.
-        skipped: Files that were passed over, with the reason.
-        notes: Sentences about all of them.
+        classes: Class names, with background where the model has it.
+        mpp: Pixel size at which the model predicts slides, in micrometres, where it is known.
+        precision: Numeric precision of the network.
+        device: Device of the network.
+        worked: Number of slides and images that this run worked on.
+        failed: Number of those that failed.
+        complete: Whether every input is done or has failed.
+        rows: One row per slide and image, by name.
+        skipped: Reason by path, for files that were skipped.
+        notes: Warnings about all of them, as sentences.
     """
 
     out: str
@@ -87,21 +87,21 @@ class SegmentReport:
 
 
 def row_of(task: SegmentTask, model: SegmentModel) -> CohortRow:
-    """What the books say of a task."""
+    """Make the row of a task from its recorded state."""
     about = (task.name, task.entry.path, task.entry.patient, task.kind)
     state = ended_state(task.out, task.name, task.fingerprint)
     if state is None:
         return CohortRow(*about, "waiting")
     if state.status == "failed":
         return CohortRow(*about, "failed", error=state.error)
-    found = state.result
-    pixels = {channel.name: count for channel, count in zip(model.channels, found["counts"], strict=True)}
-    sizes = found["mpp"], found["map_mpp"]
-    return CohortRow(*about, "done", *sizes, found["tiles"], pixels, notes=tuple(found["notes"]))
+    facts = state.result
+    pixels = {channel.name: count for channel, count in zip(model.channels, facts["counts"], strict=True)}
+    sizes = facts["mpp"], facts["map_mpp"]
+    return CohortRow(*about, "done", *sizes, facts["tiles"], pixels, notes=tuple(facts["notes"]))
 
 
 def write_cohort(out: Path, rows: Sequence[CohortRow], classes: Sequence[str]) -> Path:
-    """Write the table: mm2 and percent of every class for each slide and image; no times, so that equal is equal."""
+    """Write the table: mm2 and percent of every class for each slide and image; without times, to be reproducible."""
     columns = [*FIRST, *(f"{name}_{unit}" for name in classes for unit in ("mm2", "percent")), *LAST]
     lines = []
     for row in rows:
@@ -127,14 +127,14 @@ def write_cohort(out: Path, rows: Sequence[CohortRow], classes: Sequence[str]) -
 
 
 def notes_on(tasks: Sequence[SegmentTask], model: SegmentModel) -> tuple[str, ...]:
-    """What is to be said about the pixel size of images: they seldom state it."""
+    """Warn about images that do not state their pixel size."""
     images = [task for task in tasks if task.kind == "image"]
     silent = [task for task in images if (task.entry.mpp or task.slide_mpp) is None]
     if not silent:
         return ()
     at = f" ({model.mpp:g} um)" if model.mpp else ""
     said = (
-        f"{len(silent)} of {len(images)} images do not say how large their pixels are: they are taken to be as large "
-        f"as the model wants{at}, and have no areas in mm2. Give it with --slide-mpp."
+        f"{len(silent)} of {len(images)} images do not state their pixel size: that of the model{at} is assumed, and "
+        "they have no areas in mm2. Give it with --slide-mpp."
     )
     return (said,)

@@ -1,4 +1,4 @@
-"""Labelling single images: a label PNG in the codes of the data set for each, and its confidence."""
+"""Label single images: for each a PNG in the codes of the data set, and one of its confidence."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -23,30 +23,28 @@ from qaclims_path.slides.cohort.state import SlideState, record
 
 
 def process_images(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int) -> Iterator[SlideState]:
-    """Label images and yield what became of each.
+    """Label images and yield the state of each when it ends.
 
     Args:
         tasks: The images.
-        model: Looks at them.
-        batch: How many of the model's tile size are looked at together; of smaller ones more.
+        model: The segmenter.
+        batch: Number of images of the model's tile size in a batch; of smaller images there are more.
     """
-    made = 0
     labelled = _ImageLabels(model)
     limit = max(1, round(batch * model.options.size**2 / TILE))
     for factor, group in groupby(sorted(tasks, key=lambda task: factor_of(task, model)), lambda t: factor_of(t, model)):
-        these = {task.name: task for task in group}
+        by_name = {task.name: task for task in group}
         predict = model.of_images(factor)
         failed: list[Failed] = []
-        shown = track(ahead(partial(_open, model), list(these.values())), "labelling images", len(these))
+        shown = track(ahead(partial(_open, model), list(by_name.values())), "labelling images", len(by_name))
         with memory_watched(LESS, "these images"):
             for items in batches(_good(shown, failed), limit):
                 found = predict(np.stack([item.scales[0] for item in items]))
                 for item, scores in zip(items, found, strict=True):
-                    made += 1
-                    yield _done(these[item.image], labelled(these[item.image], item.scales[0], scores))
+                    yield _done(by_name[item.image], labelled(by_name[item.image], item.scales[0], scores))
         for each in failed:
-            state = SlideState(each.image, "failed", these[each.image].fingerprint, 1, each.why)
-            record(these[each.image].out, state)
+            state = SlideState(each.image, "failed", by_name[each.image].fingerprint, 1, each.why)
+            record(by_name[each.image].out, state)
             yield state
 
 
@@ -56,7 +54,7 @@ def factor_of(task: SegmentTask, model: SegmentModel) -> float:
 
 
 class _ImageLabels:
-    """Writes the two files of an image; the label map comes last, so that an image that has one is whole."""
+    """Writes the two files of an image; the label map comes last, so an image that has one is complete."""
 
     def __init__(self, model: SegmentModel) -> None:
         self.model = model
@@ -68,7 +66,7 @@ class _ImageLabels:
         self.palette: list[int] = colors.reshape(-1).tolist()
 
     def __call__(self, task: SegmentTask, pixels: NDArray[np.uint8], scores: Tensor) -> dict[str, Any]:
-        """Write the labels of scores K H W; returns what the table says of the image."""
+        """Write the labels of scores K H W; returns the facts for the table."""
         labels, confidence = self.model.labels_of(pixels, scores)
         known = labels[labels != OUTSIDE] if self.model.hides_glass else labels
         counts = np.bincount(known.ravel(), minlength=len(self.model.channels))
@@ -96,7 +94,7 @@ def _good(items: Iterator[Loaded | Failed], failed: list[Failed]) -> Iterator[Lo
 
 
 def _open(model: SegmentModel, task: SegmentTask) -> Loaded | Failed:
-    """Open one image; what is wrong with it is noted, not raised."""
+    """Open one image; an error is returned, not raised."""
     try:
         model.check_enlarged(task.entry.mpp or task.slide_mpp)
         pixels = read_image(Path(task.entry.path))

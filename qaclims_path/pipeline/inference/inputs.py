@@ -1,4 +1,4 @@
-"""What there is to segment: one task per slide or image, and whether it has been done."""
+"""Inputs of a segmentation: one task per slide or image, and whether it is done."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,21 +14,21 @@ from qaclims_path.slides.cohort.slide_list import SlideEntry, collect_slides
 from qaclims_path.slides.cohort.state import ended_state, slide_bytes
 
 Kind = Literal["slide", "image"]
-LARGEST = 32_000_000  # pixels of an image that is looked at in one piece; larger pictures are read as slides
+LARGEST = 32_000_000  # pixels of an image that is predicted in one piece; larger pictures are read as slides
 SLIDES, LABELS, CONFIDENCE = "slides", "labels", "confidence"
 
 
 @dataclass(frozen=True)
 class SegmentInputs:
-    """What is to be segmented, and what is known of it.
+    """The files to segment.
 
     Attributes:
-        places: Slides, images, folders of them, lists as for `qaclims slides tile`.
-        slide_mpp: Pixel size of those that do not say, in micrometres.
+        paths: Slides, images, folders of them, or lists as for `qaclims slides tile`.
+        slide_mpp: Pixel size in micrometres of files that do not state it.
         tissue: `otsu`, `none`, a mask, a GeoJSON, or a folder of these.
     """
 
-    places: tuple[str, ...]
+    paths: tuple[str, ...]
     slide_mpp: float | None = None
     tissue: str = "otsu"
 
@@ -38,12 +38,12 @@ class SegmentTask:
     """One slide or image.
 
     Attributes:
-        entry: Its name, path, patient, and pixel size where the list says it.
-        kind: Which of the two it is.
+        entry: Name, path, patient, and pixel size where the list states it.
+        kind: `slide` or `image`.
         out: Folder of the results.
-        slide_mpp: Pixel size in micrometres that is taken where nothing else says it.
+        slide_mpp: Pixel size in micrometres, for a file without one.
         tissue: `otsu`, `none`, or a mask.
-        fingerprint: Of all that decides the result, beside the settings of the folder and the file itself.
+        fingerprint: Hash of everything that affects the result, except the settings of the folder and the file itself.
     """
 
     entry: SlideEntry
@@ -55,71 +55,71 @@ class SegmentTask:
 
     @property
     def name(self) -> str:
-        """Of the slide or image; names its files."""
+        """Name of the slide or image, and of its files."""
         return self.entry.name
 
     @property
     def stem(self) -> Path:
-        """Folder and first part of the names of a slide's files."""
+        """Path of a slide's files, without their endings."""
         return self.out / SLIDES / self.name
 
     @property
     def result(self) -> Path:
-        """The file without which it is not done."""
+        """File that is written last."""
         if self.kind == "image":
             return self.out / LABELS / f"{self.name}.png"
         return self.stem.with_name(f"{self.name}_classes.ome.tiff")
 
     def content(self) -> str | None:
-        """Tells whether the file is still the same: size of a slide, hash of an image; None where it is gone."""
+        """Identify the content of the file: by the size of a slide or the hash of an image; None where it is gone."""
         if self.kind == "slide":
             size = slide_bytes(self.entry.path)
             return None if size is None else str(size)
         try:
             return digest_of_file(Path(self.entry.path))
-        except OSError:  # said where it is read, or not needed any more
+        except OSError:  # reported when it is read, or not needed any more
             return None
 
     def is_done(self) -> bool:
-        """Whether an earlier run has finished it, from the same file."""
+        """Whether an earlier run finished it, from the same file."""
         state = ended_state(self.out, self.name, self.fingerprint)
         if state is None or state.status != "done":
             return False
         given, wanted = state.result.get("given_mpp"), None if self.entry.mpp else self.slide_mpp
-        known = self.kind == "slide" and given is None  # the slide says its pixel size itself; an image never does
+        known = self.kind == "slide" and given is None  # the slide states its pixel size; an image never does
         if not (known or given == wanted) or not self.result.is_file():
             return False
         return self.content() in (None, state.result.get("content"))
 
 
 def collect(inputs: SegmentInputs, out: Path, options: SegmentOptions) -> tuple[list[SegmentTask], dict[str, str]]:
-    """The tasks by name, and what was passed over with the reason."""
-    found = collect_slides(inputs.places, leave_out=out)
+    """Collect the tasks by name, and the reason for each file that is skipped, by path."""
+    found = collect_slides(inputs.paths, leave_out=out)
     ours = {entry.path for entry in found.slides if _is_ours(Path(entry.path))}
     skipped = found.skipped | dict.fromkeys(sorted(ours), "written by `qaclims segment`")
     entries = [entry for entry in found.slides if entry.path not in ours]
     if not entries:
-        raise BadFile(f"{', '.join(inputs.places)} holds nothing but what `qaclims segment` wrote. Give the slides.")
+        raise BadFile(f"{', '.join(inputs.paths)} only holds files that `qaclims segment` wrote. Give the slides.")
     tasks = [SegmentTask(entry, _kind(entry.path, options), out, inputs.slide_mpp, inputs.tissue) for entry in entries]
     return [replace(task, fingerprint=_fingerprint(task, options)) for task in tasks], skipped
 
 
 def is_picture(path: str) -> bool:
-    """Whether a file is an image to be looked at in one piece: no larger than `LARGEST`, and no pyramid.
+    """Whether a file is an image that is predicted in one piece: no larger than `LARGEST`, and no pyramid.
 
     Example:
         >>> is_picture("case-1.svs")
         False
     """
-    place = Path(path)
-    suffix = place.suffix.lower()
-    if suffix not in IMAGE_SUFFIXES or not place.is_file():
+    file = Path(path)
+    suffix = file.suffix.lower()
+    if suffix not in IMAGE_SUFFIXES or not file.is_file():
         return False
-    if suffix in TIFF_SUFFIXES and not _is_flat(place):
+    if suffix in TIFF_SUFFIXES and not _is_flat(file):
         return False
     try:
-        width, height = image_size(place)
-    except BadFile:  # said where it is read
+        width, height = image_size(file)
+    except BadFile:  # reported when it is read
         return True
     return width * height <= LARGEST
 
@@ -131,13 +131,13 @@ def _kind(path: str, options: SegmentOptions) -> Kind:
 
 
 def _is_flat(path: Path) -> bool:
-    """Whether a TIFF holds one picture in strips, as programs that know nothing of slides write it."""
+    """Whether a TIFF holds one picture in strips, as programs for ordinary images write it."""
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as tiff:
             return len(tiff.pages) == 1 and not tiff.pages.first.is_tiled
-    except Exception:  # tifffile raises anything on damaged files; said where it is read
+    except Exception:  # tifffile raises anything on damaged files; reported when it is read
         return False
 
 
@@ -146,14 +146,14 @@ def _is_ours(path: Path) -> bool:
 
 
 def _fingerprint(task: SegmentTask, options: SegmentOptions) -> str:
-    """But not where it lies: a folder of slides may be moved."""
+    """Without the path, because a folder of slides may be moved."""
     entry = {key: value for key, value in asdict(task.entry).items() if key in ("name", "patient", "mpp")}
     known = [task.kind, entry, _hashes(task) if options.tissue == "file" and task.kind == "slide" else []]
     return digest_of_json(known, FULL)
 
 
 def _hashes(task: SegmentTask) -> Sequence[str]:
-    """Of the tissue masks that may be the slide's."""
-    place = Path(task.tissue)
-    files = sorted(place.glob(f"{Path(task.entry.path).stem}.*")) if place.is_dir() else [place]
+    """Hashes of the files that may be the tissue mask of the slide."""
+    tissue = Path(task.tissue)
+    files = sorted(tissue.glob(f"{Path(task.entry.path).stem}.*")) if tissue.is_dir() else [tissue]
     return [digest_of_file(file, FULL) for file in files if file.is_file()]

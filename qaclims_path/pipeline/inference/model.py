@@ -1,4 +1,4 @@
-"""A segmenter as slides and images need it: the pixel size at which it looks, glass, names and codes of classes."""
+"""A segmenter for slides and images: its pixel size, glass, names and codes of classes."""
 
 from pathlib import Path
 from typing import Any
@@ -20,32 +20,32 @@ from qaclims_path.slides.grid import MIN_RELATIVE_MPP
 from qaclims_path.slides.maps.label_tiff import Label
 
 SAME_SCALE = 0.05  # pixel sizes of images that differ by less are taken as equal
-DOUBTFUL, MOST_ENLARGED = 2.0, 4.0  # beyond, nothing that the model has learnt to see is in the picture
+DOUBTFUL, MOST_ENLARGED = 2.0, 4.0  # more enlarged tiles lack the detail that the model was trained on
 LEAST_SIDE = 32  # pixels of a tile
-OUTSIDE = 255  # code of what was not looked at
+OUTSIDE = 255  # code of pixels that are not predicted
 WHITE = (255, 255, 255)
 
 
 class SegmentModel:
     """A segmenter, loaded when it is first used.
 
-    Maps of slides hold the number of the channel: classes in their order, then background where the model knows it;
-    where it does not, `glass` is one more. Label maps of images hold the codes of the data set.
+    Maps of slides hold channel indices: the classes in their order, then background where the model has it, otherwise
+    `glass`. Label maps of images hold the codes of the data set.
 
     Args:
         model: Folder of a run or of a segmenter, or its name on the hub.
-        options: How it looks.
-        device: Where it computes: `auto`, `cpu`, `cuda`, `cuda:1`.
+        options: Options of the prediction.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`.
 
     Attributes:
-        mpp: Pixel size at which it looks, in micrometres; None where nobody says.
+        mpp: Pixel size in micrometres at which slides are predicted; None where it is unknown.
         hides_glass: Whether white glass gets no class.
     """
 
     def __init__(self, model: str | Path, options: SegmentOptions, device: str = "auto") -> None:
         self.name = str(model)
-        self.place = find_segmenter(model)
-        self.spec = read_spec(self.place)
+        self.folder = find_segmenter(model)
+        self.spec = read_spec(self.folder)
         self.options = options
         self.device = device_of(device)
         self.precision: Precision = precision_of(options.precision, self.device)
@@ -56,23 +56,23 @@ class SegmentModel:
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """What it tells apart."""
+        """Classes, and background where the model has it."""
         return self.spec.channels
 
     def labels(self, *, background: bool = True) -> list[Label]:
-        """Name and colour of its channels by their codes in maps of slides, with or without background."""
-        found = [Label(index, each.name, each.color) for index, each in enumerate(self.channels)]
-        return [label for label in found if background or label.name != BACKGROUND]
+        """Code, name and colour of its channels in maps of slides, with or without background."""
+        labels = [Label(index, each.name, each.color) for index, each in enumerate(self.channels)]
+        return [label for label in labels if background or label.name != BACKGROUND]
 
     def palette(self) -> list[Label]:
-        """All codes that maps of slides may hold beside `OUTSIDE`."""
+        """All codes of maps of slides, except `OUTSIDE`."""
         glass = [Label(len(self.channels), "glass", WHITE)] if self.hides_glass else []
         return [*self.labels(), *glass]
 
     def identity(self) -> dict[str, Any]:
-        """What tells it from others, as JSON values; not where it lies."""
+        """Everything that distinguishes it from other models, as JSON values, without its path."""
         return {
-            "weights": digest_of_file(self.place / WEIGHTS),
+            "weights": digest_of_file(self.folder / WEIGHTS),
             "architecture": self.spec.architecture,
             "dataset": self.spec.about.get("dataset"),
             "mpp": self.mpp,
@@ -81,16 +81,16 @@ class SegmentModel:
         }
 
     def working_size(self, mpp: tuple[float, float]) -> tuple[float, float]:
-        """Pixel size at which a slide is read, and by how much its tiles are enlarged for the model.
+        """Pixel size at which a slide is read, and the factor by which its tiles are enlarged.
 
-        They are enlarged where the slide is coarser than the model wants; all others are read as it wants.
+        Tiles are enlarged where the slide is coarser than the pixel size of the model.
 
         Args:
-            mpp: Of the slide's level 0 (x, y).
+            mpp: Pixel size of the slide's level 0 (x, y) in micrometres.
         """
         if self.mpp is None:
             raise UsageError(
-                f"{self.name} does not say at which pixel size it was trained. Give it with --mpp, in micrometres."
+                f"{self.name} does not state the pixel size of its training. Give it with --mpp, in micrometres."
             )
         coarsest = max(mpp)
         if self.mpp >= MIN_RELATIVE_MPP * coarsest:
@@ -99,11 +99,11 @@ class SegmentModel:
         return coarsest, coarsest / self.mpp
 
     def check_enlarged(self, mpp: float | None) -> None:
-        """Refuse a slide or image of so large pixels (in micrometres) that enlarging it would invent everything."""
+        """Refuse a slide or image whose pixel size (micrometres) is too coarse for the model."""
         if mpp is not None and self.mpp is not None and mpp > MOST_ENLARGED * self.mpp:
             raise UsageError(
-                f"With {mpp:g} um per pixel it is too coarse for the model, which looks at {self.mpp:g}: enlarged "
-                f"{mpp / self.mpp:.3g} times it shows nothing that the model knows. Give a finer scan, or leave it out."
+                f"{mpp:g} um per pixel is too coarse for the model, which was trained at {self.mpp:g}: enlarged "
+                f"{mpp / self.mpp:.3g} times, the image lacks the detail. Give a finer scan, or leave it out."
             )
 
     def scale_of(self, mpp: float | None) -> float:
@@ -111,18 +111,18 @@ class SegmentModel:
         return 1.0 if mpp is None or self.mpp is None else mpp / self.mpp
 
     def of_tiles(self, factor: float = 1.0) -> "TileScores":
-        """Gives class probabilities of a slide's tiles, glass among the classes where it is hidden.
+        """Make the function from tiles of a slide to class probabilities, with glass as a class where it is hidden.
 
         Args:
-            factor: By which tiles are enlarged.
+            factor: Factor by which tiles are enlarged.
         """
         return TileScores(Predictor(self._loaded(), scales=(factor,), flip=self.options.flip), glass=self.hides_glass)
 
     def of_images(self, factor: float = 1.0) -> Predictor:
-        """Gives class probabilities of images of any size.
+        """Make the function from images of any size to class probabilities.
 
         Args:
-            factor: By which images are scaled.
+            factor: Factor by which images are scaled.
         """
         same = 1.0 if abs(factor - 1) <= SAME_SCALE else factor
         return Predictor(self._loaded(), scales=(same,), flip=self.options.flip, window=self.options.size)
@@ -134,15 +134,15 @@ class SegmentModel:
             pixels: Image, H W 3.
             scores: Its class probabilities, K H W.
         """
-        best, which = scores.max(0)
-        labels: NDArray[np.uint8] = which.cpu().numpy().astype(np.uint8)
+        best, channels = scores.max(0)
+        labels: NDArray[np.uint8] = channels.cpu().numpy().astype(np.uint8)
         if self.hides_glass:
             labels[glass_of(pixels)] = OUTSIDE
         return labels, best.cpu().numpy()
 
     def _loaded(self) -> Segmenter:
         if self._network is None:
-            self._network = for_inference(Segmenter.from_pretrained(self.place), self.device, self.precision)
+            self._network = for_inference(Segmenter.from_pretrained(self.folder), self.device, self.precision)
         return self._network
 
 
@@ -154,8 +154,8 @@ class TileScores:
 
     def __call__(self, tiles: NDArray[np.uint8]) -> Tensor:
         """Predict a batch."""
-        found = self.predict(tiles)
+        probabilities = self.predict(tiles)
         if not self.glass:
-            return found
-        glass = torch.from_numpy(np.stack([glass_of(tile) for tile in tiles]))[:, None].to(found)
-        return torch.cat([found * (1 - glass), glass], 1)
+            return probabilities
+        glass = torch.from_numpy(np.stack([glass_of(tile) for tile in tiles]))[:, None].to(probabilities)
+        return torch.cat([probabilities * (1 - glass), glass], 1)

@@ -1,4 +1,4 @@
-"""What decides the label maps of a folder, as it is written beside them."""
+"""Options of a segmentation, as they are written into its folder."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,22 +13,22 @@ WAYS_OUT = "Choose another --out, or give the same model and options as before."
 
 
 class SegmentOptions(Options):
-    """Everything that changes what is written, but the model and the inputs.
+    """Options that affect the results, apart from the model and the inputs.
 
     Attributes:
-        mpp: Pixel size at which the model looks at slides, in micrometres; the one it was trained at when None.
-        size: Width and height of a tile in pixels of the model; larger images are looked at in squares of this side.
+        mpp: Pixel size in micrometres at which slides are predicted; that of the training when None.
+        size: Width and height of a tile in pixels of the model; larger images are predicted in squares of this side.
         overlap: Share by which neighbouring tiles of a slide overlap.
-        tissue: How the tissue of slides is found.
-        min_tissue: Least share of a tile that is tissue.
-        flip: Whether mirror images are looked at, too.
+        tissue: How the tissue of slides is detected.
+        min_tissue: Smallest share of a tile that must be tissue.
+        flip: Predict mirror images, too, and average.
         glass: `protocol` gives white glass no class where the model was trained without it, `keep` never does.
-        confidence: Whether confidence maps are written.
-        outline_um: How far outlines in the GeoJSON may move when they are simplified.
-        least_um2: Areas and holes below this are left out of the GeoJSON; tables count every pixel.
-        precision: Of the network; `auto` takes what the hardware is fastest at.
-        backend: Which reader opens the slides.
-        kind: What inputs are; `auto` tells slides from images by their files.
+        confidence: Write confidence maps.
+        outline_um: Tolerance in micrometres when outlines in the GeoJSON are simplified.
+        least_um2: Smallest area of regions and holes in the GeoJSON; tables count every pixel.
+        precision: Numeric precision of the network; `auto` takes the fastest of the hardware.
+        backend: Reader that opens the slides.
+        kind: Kind of the inputs; `auto` distinguishes slides and images by their files.
     """
 
     mpp: Annotated[float, Field(gt=0, le=1000)] | None = None

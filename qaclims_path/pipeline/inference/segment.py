@@ -1,4 +1,4 @@
-"""A segmenter on slides and images: class maps, outlines, overlays, and one table of the cohort.
+"""Segment slides and images: class maps, outlines, overlays, and one table of the cohort.
 
 The folder holds `cohort.csv` (a row per slide and image) and `segmentation.json` (model and options); per slide
 `slides/<slide>_classes.ome.tiff`, `slides/<slide>_confidence.ome.tiff`, `slides/<slide>.geojson` and
@@ -30,12 +30,12 @@ BATCH = {"cpu": 4, "cuda": 16}  # tiles of 512 pixels; a CPU is not faster with 
 
 @dataclass(frozen=True)
 class ComputeOptions:
-    """What changes nothing in the results.
+    """Options that do not affect the results.
 
     Attributes:
         device: `auto`, `cpu`, `cuda`, `cuda:1`; several with commas between them share the slides.
-        batch: Tiles at a time; None takes what suits the device.
-        shard: The part of the slides and images that this process does.
+        batch: Number of tiles in a batch; the default of the device when None.
+        shard: Part of the slides and images that this run does.
     """
 
     device: str = "auto"
@@ -54,14 +54,14 @@ def segment(
     options: SegmentOptions | None = None,
     work: ComputeOptions | None = None,
 ) -> SegmentReport:
-    """Segment slides and images into a folder; what an earlier run of the same model and options finished is kept.
+    """Segment slides and images into a folder; results of an earlier run with the same model and options are kept.
 
     Args:
         model: Folder of a run or of a segmenter, or its name on the hub.
-        inputs: The slides and images, and what is known of them.
+        inputs: The slides and images.
         out: The folder.
-        options: All that decides the maps; their defaults when None.
-        work: Where it computes, and which part; all of them on the first GPU, or the CPU, when None.
+        options: Everything else that affects the maps; the defaults when None.
+        work: Device, batch and shard; everything on the first GPU, or the CPU, when None.
 
     Example:
         >>> segment("runs/cam", SegmentInputs(("slides",)), Path("maps")).rows[0].percent("tumor")  # doctest: +SKIP
@@ -70,33 +70,35 @@ def segment(
     options, work, out = options or SegmentOptions(), work or ComputeOptions(), out.absolute()
     check_tissue(inputs.tissue)
     devices = [str(device_of(name.strip())) for name in work.device.split(",")]
-    looks = SegmentModel(model, options, devices[0])
+    segmenter = SegmentModel(model, options, devices[0])
     tasks, skipped = collect(inputs, out, options)
-    if looks.mpp is None and any(task.kind == "slide" for task in tasks):
-        looks.working_size((1.0, 1.0))  # says that it cannot look at slides
+    if segmenter.mpp is None and any(task.kind == "slide" for task in tasks):
+        segmenter.working_size((1.0, 1.0))  # raises the error for slides
     made_with = {
-        "model": looks.identity(),
-        "options": options.model_copy(update={"tissue": _tissue(inputs), "precision": looks.precision}).model_dump(),
+        "model": segmenter.identity(),
+        "options": options.model_copy(
+            update={"tissue": _tissue(inputs), "precision": segmenter.precision}
+        ).model_dump(),
     }
     check_folder(out, made_with)
     if len(devices) > 1:
         worked, failed = _on_devices(devices, (str(model), inputs, out, options), work)
     else:
-        worked, failed = _here(looks, tasks, made_with, work)
-    rows, table = _table(out, tasks, looks)
+        worked, failed = _here(segmenter, tasks, made_with, work)
+    rows, table = _table(out, tasks, segmenter)
     return SegmentReport(
         out=str(out),
         table=str(table),
-        classes=tuple(channel.name for channel in looks.channels),
-        mpp=looks.mpp,
-        precision=looks.precision,
+        classes=tuple(channel.name for channel in segmenter.channels),
+        mpp=segmenter.mpp,
+        precision=segmenter.precision,
         device=", ".join(devices),
         worked=worked,
         failed=failed,
         complete=all(row.status != "waiting" for row in rows),
         rows=rows,
         skipped=skipped,
-        notes=notes_on(tasks, looks),
+        notes=notes_on(tasks, segmenter),
     )
 
 
@@ -105,7 +107,7 @@ def _tissue(inputs: SegmentInputs) -> str:
 
 
 def _table(out: Path, tasks: Sequence[SegmentTask], model: SegmentModel) -> tuple[tuple[CohortRow, ...], Path]:
-    """Write the table, once more where another shard has ended meanwhile and may have written a newer one."""
+    """Write the table; write it again where another shard ended meanwhile, because that may have a newer one."""
     while True:
         rows = tuple(row_of(task, model) for task in tasks)
         table = write_cohort(out, rows, [channel.name for channel in model.channels])
@@ -116,7 +118,7 @@ def _table(out: Path, tasks: Sequence[SegmentTask], model: SegmentModel) -> tupl
 def _here(
     model: SegmentModel, tasks: Sequence[SegmentTask], made_with: Mapping[str, object], work: ComputeOptions
 ) -> tuple[int, int]:
-    """Do this part of the tasks in this process; returns how many there were, and how many of them failed."""
+    """Do this shard in this process; returns the number of its tasks, and of those that failed."""
     out = tasks[0].out
     with work.shard.hold(out / RUN_LOCK):
         check_folder(out, made_with, write=True)  # again under the lock
@@ -139,7 +141,7 @@ def _states(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int) -> It
 def _on_devices(
     devices: Sequence[str], job: tuple[str, SegmentInputs, Path, SegmentOptions], work: ComputeOptions
 ) -> tuple[int, int]:
-    """Share this part of the work among devices, one process each."""
+    """Divide this shard among devices, one process each."""
     parts = work.shard.split(len(devices))
     with ProcessPoolExecutor(len(devices), multiprocessing.get_context("spawn"), end_with_parent) as pool:
         running = [

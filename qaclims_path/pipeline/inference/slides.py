@@ -1,4 +1,4 @@
-"""Segmenting one slide: class map, confidence, outlines and overlay; a killed run goes on inside the slide."""
+"""Segment one slide: class map, confidence, outlines and overlay; a killed run continues inside the slide."""
 
 import math
 from dataclasses import replace
@@ -21,7 +21,7 @@ from qaclims_path.slides.reader import Slide, open_slide
 from qaclims_path.slides.tissue import TissueMask, tissue_mask
 from qaclims_path.types import TileGrid
 
-TISSUE_UM = 48.0  # a third of it is the coarsest pixel of the tissue mask
+TISSUE_UM = 48.0  # the tissue mask has pixels of at most a third of this
 OVERVIEW, QUALITY = 1600, 90  # pixels of the overlay's longer side, and of its JPEG
 LESS = "Lower --batch or --size; what is finished is kept."
 WRITTEN = "_classes.ome.tiff", "_confidence.ome.tiff", ".geojson", "_overlay.jpg"  # behind the slide's name
@@ -62,20 +62,20 @@ def segment_one(
 
     Args:
         task: The slide.
-        model: Looks at its tiles.
-        batch: Tiles at a time.
-        finished: The map as an earlier run has kept it.
-        keep: Is told of the map when it is written.
+        model: The segmenter.
+        batch: Number of tiles in a batch.
+        finished: Facts about a map that an earlier run has written.
+        keep: Is given the facts about the map when it is written.
 
     Returns:
-        What the table says of it.
+        Facts for the table.
     """
     opened, given = _opened(task, model.options.backend, batch)
     with opened as slide:
         mask = tissue_mask(slide, task.tissue, tile_um=TISSUE_UM)
         grid, factor = _tiles(slide, mask, model)
-        whole = finished if finished and finished.get("given_mpp") == given else None  # else its tiles had another size
-        made = _map_from(whole, task) or _map_of(task, slide, grid, model, factor, batch)
+        same = finished if finished and finished.get("given_mpp") == given else None  # its tiles had the same size
+        made = _map_from(same, task) or _map_of(task, slide, grid, model, factor, batch)
         keep({**_kept(made), "given_mpp": given})
         _draw(task, slide, made, model)
         notes = mask.note, _enlarged(slide.mpp, model, factor), "" if len(grid) or mask.note else NO_TILES
@@ -90,7 +90,7 @@ def segment_one(
 
 
 def _opened(task: SegmentTask, backend: str, batch: int) -> tuple[Slide, float | None]:
-    """The slide, which reads ahead, with the pixel size of the list or the file; else with that of the user, and it."""
+    """Open a slide with prefetching; also returns the pixel size that the user gave, where nothing else states it."""
     slide = open_slide(task.entry.path, backend=backend, mpp=task.entry.mpp)
     if slide.info.mpp is not None or task.slide_mpp is None:
         return prefetched(slide, batch), None
@@ -99,7 +99,7 @@ def _opened(task: SegmentTask, backend: str, batch: int) -> tuple[Slide, float |
 
 
 def _tiles(slide: Slide, mask: TissueMask, model: SegmentModel) -> tuple[TileGrid, float]:
-    """Where the model looks, and by how much that is enlarged for it."""
+    """Grid of the tiles to predict, and the factor by which they are enlarged."""
     mpp, factor = model.working_size(slide.mpp)
     options = model.options
     side = max(LEAST_SIDE, round(options.size / factor))
@@ -132,7 +132,7 @@ def _map_of(
 
 
 def _kept(made: SlideMap) -> dict[str, Any]:
-    """A written map as JSON values."""
+    """Facts about a written map, as JSON values."""
     return {
         "size": [made.width, made.height],
         "mpp": made.mpp,
@@ -143,7 +143,7 @@ def _kept(made: SlideMap) -> dict[str, Any]:
 
 
 def _map_from(kept: dict[str, Any] | None, task: SegmentTask) -> SlideMap | None:
-    """The map that an earlier run has written, where its files are still there."""
+    """The map that an earlier run wrote, where its files still exist."""
     if kept is None:
         return None
     sure = task.stem.with_name(f"{task.name}_confidence.ome.tiff") if kept["confidence"] else None
@@ -155,7 +155,7 @@ def _map_from(kept: dict[str, Any] | None, task: SegmentTask) -> SlideMap | None
 
 
 def _draw(task: SegmentTask, slide: Slide, made: SlideMap, model: SegmentModel) -> None:
-    """Outlines for QuPath, with the names that tables have; and the overlay, with names for people."""
+    """Write outlines for QuPath, with the class names of tables, and the overlay, with display names."""
     labels, options = model.labels(background=False), model.options
     outlines = task.stem.with_name(f"{task.name}.geojson")
     write_regions(outlines, made, labels, tolerance_um=options.outline_um, min_area_um2=options.least_um2)
@@ -167,8 +167,8 @@ def _draw(task: SegmentTask, slide: Slide, made: SlideMap, model: SegmentModel) 
 def _enlarged(mpp: tuple[float, float], model: SegmentModel, factor: float) -> str:
     if factor == 1:
         return ""
-    doubt = " That is much: do not rely on the result." if factor > DOUBTFUL else ""
+    doubt = " Do not rely on the result." if factor > DOUBTFUL else ""
     return (
-        f"The slide has {max(mpp):g} um per pixel, coarser than the {model.mpp:g} that the model looks at: "
+        f"The slide has {max(mpp):g} um per pixel, coarser than the {model.mpp:g} of the model: "
         f"its tiles were enlarged {factor:.3g} times.{doubt}"
     )

@@ -1,8 +1,8 @@
-"""The table of tiles: one CSV per slide, merged into one for all (and Parquet where pyarrow is installed).
+"""Manifest of tiles: one CSV per slide, merged into one for all (and Parquet where pyarrow is installed).
 
-Columns: `tile` (its id), `slide`, `patient`, `split`; where it lies (`x_px_level0`, `y_px_level0`, `width_px_level0`,
-`height_px_level0`: pixels of the full resolution); how it is read (`size_px`, `mpp_um`); `tissue_share`; per class
-`present_<class>` (0 or 1), and `share_<class>` where labels come from regions.
+Columns: `tile` (its id), `slide`, `patient`, `split`; the position in pixels of the full resolution (`x_px_level0`,
+`y_px_level0`, `width_px_level0`, `height_px_level0`); size and pixel size when read (`size_px`, `mpp_um`);
+`tissue_share`; per class `present_<class>` (0 or 1), and `share_<class>` where labels come from regions.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,9 +33,9 @@ class TileLabels:
     """Labels of the tiles of a slide.
 
     Attributes:
-        classes: Names.
+        classes: Class names.
         present: N C, bool.
-        shares: N C, share of the tile that each class covers, or None where the whole slide is labelled.
+        shares: N C, share of the tile that each class covers; None where whole slides are labelled.
     """
 
     classes: tuple[str, ...]
@@ -93,7 +93,7 @@ def write_slide_manifest(path: Path, entry: SlideEntry, grid: TileGrid, labels: 
 
 
 def merge(target: Path, parts: Sequence[Path], classes: Sequence[str]) -> None:
-    """Join manifests of slides into one, in the order given; the same parts give the same bytes."""
+    """Join manifests of slides into one, in the given order; the same parts give the same bytes."""
     if not parts:
         write_csv(target, [], columns_of(classes))
     else:
@@ -104,7 +104,7 @@ def merge(target: Path, parts: Sequence[Path], classes: Sequence[str]) -> None:
 
 
 def read_tiles(path: Path, classes: Sequence[str]) -> Iterator[TileRow]:
-    """Rows of a manifest, with the indices of the classes that are present."""
+    """Yield the rows of a manifest, with the indices of the classes that are present."""
     marks = [PRESENT + name for name in classes]
     for line, row in enumerate(read_csv(path, [*COLUMNS, *marks]), start=2):
         try:

@@ -1,6 +1,6 @@
-"""Which slides to work on: files, DICOM folders, whole folders, or a CSV; and what each is called.
+"""Collect slides from files, DICOM folders, other folders or a CSV, and name each.
 
-A slide's name is that of its file without suffix; where two are called the same, the folders above tell them apart.
+A slide's name is that of its file without suffix; where two would be the same, the folders above become part of it.
 """
 
 import os
@@ -19,7 +19,7 @@ SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".vms", ".vmu", ".scn", "
 PICTURES = (".png", ".jpg", ".jpeg")
 COLUMNS = ("slide", "patient", "mpp", "split", "labels", "name")
 SPLITS = ("train", "val", "test")
-TILED = "tiling.json"  # marks a folder that an earlier run wrote
+TILED = "tiling.json"  # note in a folder of tiles
 PALETTE = 3  # photometric interpretation of a TIFF whose pixels are codes
 
 
@@ -28,12 +28,12 @@ class SlideEntry:
     """One slide to work on.
 
     Attributes:
-        name: Different for every slide of a list, and fit to name files.
+        name: Name, unique in its list and valid as a file name.
         path: A file, a DICOM folder, or an address that fsspec knows.
-        patient: Whose slide it is.
-        mpp: Pixel size of the full resolution in micrometres, where it is not to be taken from the file.
-        split: `train`, `val` or `test` where the list says so, else empty.
-        labels: Classes of the whole slide separated by `;`, or the path of a GeoJSON, where the list says so.
+        patient: Patient of the slide.
+        mpp: Pixel size of the full resolution in micrometres, where it replaces that of the file.
+        split: `train`, `val` or `test` where the list states it, else empty.
+        labels: Classes of the whole slide separated by `;`, or the path of a GeoJSON, where the list states them.
     """
 
     name: str
@@ -46,18 +46,18 @@ class SlideEntry:
 
 @dataclass(frozen=True)
 class SlideList:
-    """Slides sorted by name, and what was passed over: path and reason."""
+    """Slides sorted by name, and the reason for each path that was skipped."""
 
     slides: tuple[SlideEntry, ...]
     skipped: dict[str, str]
 
 
-def collect_slides(places: Sequence[str], *, leave_out: Path | None = None) -> SlideList:
+def collect_slides(paths: Sequence[str], *, leave_out: Path | None = None) -> SlideList:
     """Find the slides in files, DICOM folders, folders and slide lists (`.csv`).
 
     Args:
-        places: What the user named.
-        leave_out: A folder not to look into, such as the one that is written.
+        paths: Files, folders and lists that the user named.
+        leave_out: A folder to skip, such as that of the results.
 
     Example:
         >>> [slide.name for slide in collect_slides(["slides"]).slides]  # doctest: +SKIP
@@ -65,10 +65,10 @@ def collect_slides(places: Sequence[str], *, leave_out: Path | None = None) -> S
     """
     found: list[SlideEntry] = []
     skipped: dict[str, str] = {}
-    for place in places:
-        path = Path(place)
-        if "://" in place:
-            found.append(SlideEntry("", place))
+    for named in paths:
+        path = Path(named)
+        if "://" in named:
+            found.append(SlideEntry("", named))
         elif path.suffix.lower() == ".csv":
             found += read_slide_list(path)
         elif path.is_dir():
@@ -76,40 +76,40 @@ def collect_slides(places: Sequence[str], *, leave_out: Path | None = None) -> S
         elif path.is_file():
             found.append(SlideEntry("", str(path.absolute())))
         else:
-            raise BadFile(f"{place} does not exist. Give a slide, a DICOM folder, a folder of slides or a .csv list.")
-    once = {entry.path: entry for entry in found}
-    if not once:
+            raise BadFile(f"{named} does not exist. Give a slide, a DICOM folder, a folder of slides or a .csv list.")
+    unique = {entry.path: entry for entry in found}
+    if not unique:
         reasons = "; ".join(f"{Path(name).name}: {reason}" for name, reason in list(skipped.items())[:3])
-        raise BadFile(f"There is no slide in {', '.join(places)}{f' ({reasons})' if reasons else ''}.")
-    named = _named(list(once.values()))
-    filled = (replace(entry, patient=entry.patient or entry.name) for entry in named)
+        raise BadFile(f"There is no slide in {', '.join(paths)}{f' ({reasons})' if reasons else ''}.")
+    slides = _named(list(unique.values()))
+    filled = (replace(entry, patient=entry.patient or entry.name) for entry in slides)
     return SlideList(tuple(sorted(filled, key=lambda entry: entry.name)), skipped)
 
 
 def read_slide_list(path: Path) -> list[SlideEntry]:
     """Read a CSV with the column `slide` and any of `patient`, `mpp`, `split`, `labels`, `name`.
 
-    Paths are relative to the CSV. Slides need not exist: one that is gone fails by itself later.
+    Paths are relative to the CSV. A slide that does not exist fails later, alone.
     """
     entries: list[SlideEntry] = []
     for line, row in enumerate(read_csv(path, ["slide"]), start=2):
-        strange = next((column for column in row if column not in COLUMNS), None)
-        if strange is not None:
-            raise BadFile(f"{path} has the column '{strange}'. {suggest(strange, list(COLUMNS))}")
+        unknown = next((column for column in row if column not in COLUMNS), None)
+        if unknown is not None:
+            raise BadFile(f"{path} has the unknown column '{unknown}'. {suggest(unknown, list(COLUMNS))}")
         if not row["slide"]:
             raise BadFile(f"{path}, line {line}: the column 'slide' is empty.")
         entries.append(_entry(path, line, row))
     if not entries:
         raise BadFile(f"{path} lists no slide. Give one row per slide, under the columns {', '.join(COLUMNS[:5])}.")
-    for what, values in (("slide", [e.path for e in entries]), ("name", [e.name for e in entries if e.name])):
+    for column, values in (("slide", [e.path for e in entries]), ("name", [e.name for e in entries if e.name])):
         twice = next((value for value in values if values.count(value) > 1), None)
         if twice is not None:
-            raise BadFile(f"{path} lists the {what} {twice} twice. Keep one row per slide.")
+            raise BadFile(f"{path} lists the {column} {twice} twice. Keep one row per slide.")
     return entries
 
 
 def read_rows(path: Path) -> dict[str, SlideEntry]:
-    """A written list (`write_rows`) by name; paths may be relative to it."""
+    """Read a list that a tiling has written, by slide name."""
     return {entry.name: entry for entry in read_slide_list(path)}
 
 
@@ -123,7 +123,7 @@ def _entry(path: Path, line: int, row: dict[str, str]) -> SlideEntry:
         labels = str((path.parent / labels).absolute())
     name = row.get("name", "")
     if name != _safe(name):
-        raise BadFile(f"{path}, line {line}: the name '{name}' is not fit for a file. Try '{_safe(name)}'.")
+        raise BadFile(f"{path}, line {line}: the name '{name}' is not valid for a file. Try '{_safe(name)}'.")
     return SlideEntry(name, slide, row.get("patient", ""), _number(path, line, mpp), split, labels)
 
 
@@ -140,13 +140,13 @@ def _number(path: Path, line: int, text: str) -> float | None:
 
 
 def _in_folder(folder: Path, skipped: dict[str, str], leave_out: Path | None) -> Iterator[SlideEntry]:
-    """The slides below a folder, in a stable order; hidden files are not mentioned."""
-    for place, folders, files in os.walk(folder.absolute()):
-        here = Path(place)
+    """Yield the slides below a folder, in a stable order; hidden files are ignored."""
+    for parent, folders, files in os.walk(folder.absolute()):
+        here = Path(parent)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if here == (leave_out and leave_out.absolute()) or TILED in files:
             folders.clear()
-            skipped[str(here)] = "it holds the tiles of an earlier run"
+            skipped[str(here)] = "it holds tiles of an earlier run"
             continue
         for name in folders:
             if (here / name).is_symlink():
@@ -162,7 +162,7 @@ def _in_folder(folder: Path, skipped: dict[str, str], leave_out: Path | None) ->
 
 
 def _dicom_in(folder: Path, names: Sequence[str]) -> Iterator[SlideEntry]:
-    """One slide per DICOM series: the folder itself where it holds only one."""
+    """Yield one slide per DICOM series: the folder itself where it holds only one."""
     from qaclims_path.slides.readers.dicom import instances_in
 
     if not any(_may_be_dicom(name) for name in names):
@@ -180,7 +180,7 @@ def _may_be_dicom(name: str) -> bool:
 
 
 def _reason_against(path: Path, names: Sequence[str]) -> str | None:
-    """Empty for a slide, a reason for what is none, None for what was looked at elsewhere."""
+    """Reason why a file is not a slide; empty for a slide, None for a DICOM file, which belongs to a series."""
     suffix = path.suffix.lower()
     if _may_be_dicom(path.name):
         try:
@@ -209,32 +209,32 @@ def _holds_codes(path: Path) -> bool:
 
 
 def _named(entries: list[SlideEntry]) -> Iterator[SlideEntry]:
-    """Give every slide without a name the shortest one that no other has, whatever the case of letters."""
+    """Give every slide without a name the shortest unique one, ignoring case."""
     taken = {entry.name.casefold() for entry in entries if entry.name}
     yield from (entry for entry in entries if entry.name)
     waiting = [entry for entry in entries if not entry.name]
     for depth in range(max((len(Path(entry.path).parts) for entry in waiting), default=0) + 1):
         groups: dict[str, list[SlideEntry]] = defaultdict(list)
         for entry in waiting:
-            groups[_called(entry.path, depth).casefold()].append(entry)
+            groups[_name_at(entry.path, depth).casefold()].append(entry)
         waiting = []
         for key, group in groups.items():
             if len(group) == 1 and key not in taken:
                 taken.add(key)
-                yield replace(group[0], name=_called(group[0].path, depth))
+                yield replace(group[0], name=_name_at(group[0].path, depth))
             else:
                 waiting += group
-    for number, entry in enumerate(waiting, start=2):  # names that only differ in characters not fit for files
-        yield replace(entry, name=f"{_called(entry.path, 0)}-{number}")
+    for number, entry in enumerate(waiting, start=2):  # names that only differ in characters that are invalid in files
+        yield replace(entry, name=f"{_name_at(entry.path, 0)}-{number}")
 
 
-def _called(path: str, depth: int) -> str:
-    """The name with this many levels of what is around it: first the suffix, then the folders above."""
+def _name_at(path: str, depth: int) -> str:
+    """Name with `depth` levels of context: first the suffix, then the folders above."""
     parts = Path(path.rpartition("://")[2]).parts
     last = parts[-1] if depth else (Path(parts[-1]).stem or parts[-1])
     return _safe("_".join([*parts[max(1, len(parts) - depth) : -1], last] if depth else [last]))
 
 
 def _safe(name: str) -> str:
-    """The name with only letters, digits and a few signs, not beginning with a dot."""
+    """Replace characters that are invalid in file names; no leading dot."""
     return re.sub(r"[^\w.+=@-]", "_", unicodedata.normalize("NFC", name)).lstrip(".")

@@ -1,4 +1,4 @@
-"""Dealing patients (or slides) out to training, validation and test: seeded, and never one patient to two."""
+"""Assign patients (or slides) to training, validation and test: seeded, and never a patient to two splits."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,32 +10,32 @@ from qaclims_path.files.digest import FULL, digest_of
 from qaclims_path.slides.cohort.slide_list import SPLITS, SlideEntry
 
 
-def allot(owners: Iterable[str], shares: Sequence[float], seed: int, known: Mapping[str, str]) -> dict[str, str]:
-    """Give every owner a split; those with a known one keep it.
+def assign(owners: Iterable[str], shares: Sequence[float], seed: int, known: Mapping[str, str]) -> dict[str, str]:
+    """Assign a split to every owner; a known split is kept.
 
-    The order is that of a hash of seed and name, so a new owner does not reshuffle the others. Each goes to an empty
-    split while there is one, else to the one that is furthest below its share.
+    Owners are ordered by a hash of seed and name, so a new owner does not reshuffle the others. Each goes to an empty
+    split while there is one, else to the split that is furthest below its share.
 
     Args:
         owners: Patients or slides.
-        shares: Of training, validation and test.
-        seed: Of the order.
-        known: Splits that are fixed already.
+        shares: Shares of training, validation and test.
+        seed: Seed of the order.
+        known: Splits that are fixed, by owner.
 
     Example:
-        >>> sorted(allot(["a", "b", "c"], (0.7, 0.15, 0.15), 0, {}).values())
+        >>> sorted(assign(["a", "b", "c"], (0.7, 0.15, 0.15), 0, {}).values())
         ['test', 'train', 'val']
     """
     wanted = {split: share for split, share in zip(SPLITS, shares, strict=True) if share > 0}
-    given = {owner: known[owner] for owner in owners if owner in known}
-    counts = Counter(given.values())
-    fresh = sorted(set(owners) - set(given), key=lambda owner: digest_of(f"{seed}/{owner}", digits=FULL))
-    total = len(fresh) + len(given)
-    for owner in fresh:
+    assigned = {owner: known[owner] for owner in owners if owner in known}
+    counts = Counter(assigned.values())
+    new = sorted(set(owners) - set(assigned), key=lambda owner: digest_of(f"{seed}/{owner}", digits=FULL))
+    total = len(new) + len(assigned)
+    for owner in new:
         empty = next((split for split in wanted if not counts[split]), None)
-        given[owner] = empty or max(wanted, key=lambda split: wanted[split] * total - counts[split])
-        counts[given[owner]] += 1
-    return given
+        assigned[owner] = empty or max(wanted, key=lambda split: wanted[split] * total - counts[split])
+        counts[assigned[owner]] += 1
+    return assigned
 
 
 def with_splits(
@@ -46,14 +46,14 @@ def with_splits(
     seed: int,
     earlier: Mapping[str, str],
 ) -> tuple[SlideEntry, ...]:
-    """The slides, each with its split: that of the list, else that of an earlier run, else a seeded one.
+    """Give each slide its split: that of the list, else that of an earlier run, else a seeded one.
 
     Args:
-        entries: All slides of the list, whichever part of them is worked on.
-        by: Whether a patient's slides stay together, or each slide goes its own way.
-        shares: Of training, validation and test.
-        seed: Of the choice.
-        earlier: Splits of an earlier run by name of the slide.
+        entries: All slides of the list, whatever the shard.
+        by: Assign whole patients, or single slides.
+        shares: Shares of training, validation and test.
+        seed: Seed of the assignment.
+        earlier: Splits of an earlier run, by slide name.
     """
     owner = {entry.name: entry.patient if by == "patient" else entry.name for entry in entries}
     known: dict[str, str] = {}
@@ -61,10 +61,10 @@ def with_splits(
         split = entry.split or earlier.get(entry.name, "")
         if by == "patient" and split and entry.split and known.get(entry.patient, split) != split:
             raise BadFile(
-                f"The patient '{entry.patient}' is listed in '{known[entry.patient]}' and in '{split}'. Scores would "
-                "be too good: leave all slides of a patient in one split."
+                f"The patient '{entry.patient}' is listed in '{known[entry.patient]}' and in '{split}', so scores "
+                "would be too high. Put all slides of a patient into one split."
             )
         if split:
             known.setdefault(owner[entry.name], split)
-    dealt = allot(owner.values(), shares, seed, known)
-    return tuple(replace(entry, split=dealt[owner[entry.name]]) for entry in entries)
+    assigned = assign(owner.values(), shares, seed, known)
+    return tuple(replace(entry, split=assigned[owner[entry.name]]) for entry in entries)

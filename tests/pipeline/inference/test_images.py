@@ -75,7 +75,7 @@ def test_the_table_and_what_is_said_of_pixel_sizes(done):
         known = (labels != 255).sum()
         assert float(row["stroma_percent"]) == pytest.approx(100 * (labels == 7).sum() / known, rel=1e-4)
         assert (row["kind"], row["labelled_mm2"], row["mpp_um"]) == ("image", "", "")
-    assert "4 of 4 images do not say how large their pixels are" in report.notes[0]
+    assert "4 of 4 images do not state their pixel size" in report.notes[0]
 
 
 def test_images_at_another_pixel_size_are_scaled_for_the_model(model, folder, painted, tmp_path):

@@ -30,8 +30,8 @@ GLASS, OUTSIDE = 3, 255
 NAMES = ["tumor", "stroma", "necrosis"]
 
 
-def inputs(*places, **known):
-    return SegmentInputs(tuple(str(place) for place in places), **known)
+def inputs(*paths, **known):
+    return SegmentInputs(tuple(str(path) for path in paths), **known)
 
 
 def contents(out):
@@ -131,7 +131,7 @@ def test_a_slide_that_is_far_too_coarse_is_refused(model, slides, tmp_path):
     table = tmp_path / "list.csv"
     table.write_text(f"slide,mpp\n{slides / 's0.tiff'},29\n")
     report = segment(model, inputs(table), tmp_path / "out", OPTIONS)
-    assert "too coarse for the model, which looks at 0.5: enlarged 58 times" in report.rows[0].error
+    assert "too coarse for the model, which was trained at 0.5: enlarged 58 times" in report.rows[0].error
 
 
 def test_a_model_that_knows_background_decides_itself(make_model, slides, tmp_path):

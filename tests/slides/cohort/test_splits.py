@@ -6,29 +6,29 @@ from hypothesis import strategies as st
 
 from qaclims_path.errors import BadFile
 from qaclims_path.slides.cohort.slide_list import SlideEntry
-from qaclims_path.slides.cohort.splits import allot, with_splits
+from qaclims_path.slides.cohort.splits import assign, with_splits
 
 SHARES = (0.7, 0.15, 0.15)
 
 
 @given(st.sets(st.text(min_size=1, max_size=8), min_size=3, max_size=60), st.integers(0, 9))
 def test_shares_are_kept_and_no_split_is_empty(owners, seed):
-    counts = Counter(allot(owners, SHARES, seed, {}).values())
+    counts = Counter(assign(owners, SHARES, seed, {}).values())
     assert set(counts) == {"train", "val", "test"}
     assert counts["train"] >= 0.7 * len(owners) - 2
-    assert allot(owners, SHARES, seed, {}) == allot(sorted(owners), SHARES, seed, {})
+    assert assign(owners, SHARES, seed, {}) == assign(sorted(owners), SHARES, seed, {})
 
 
 def test_seeds_differ_and_known_splits_stay():
     owners = [f"p{i}" for i in range(40)]
-    first, second = (allot(owners, SHARES, seed, {}) for seed in (0, 1))
+    first, second = (assign(owners, SHARES, seed, {}) for seed in (0, 1))
     assert first != second
-    later = allot([*owners, "new"], SHARES, 0, first)
+    later = assign([*owners, "new"], SHARES, 0, first)
     assert {owner: later[owner] for owner in owners} == first
 
 
 def test_a_split_without_a_share_stays_empty():
-    assert set(allot(["a", "b", "c", "d"], (0.5, 0.5, 0), 0, {}).values()) == {"train", "val"}
+    assert set(assign(["a", "b", "c", "d"], (0.5, 0.5, 0), 0, {}).values()) == {"train", "val"}
 
 
 def entries(*rows):
