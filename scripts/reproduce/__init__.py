@@ -1,1 +1,1 @@
-"""Every row of docs/results.md: `python scripts/reproduce --data DIR --out OUT`."""
+"""Make every row of docs/results.md: `python scripts/reproduce --data DIR --out OUT`."""

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # started as a folder, this is no package yet
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a folder that is started is not a package
 
 from reproduce.command import main
 

@@ -1,12 +1,12 @@
-"""Every row on painted tissue and on the real sets that can be had offline: resumable, with controls and intervals.
+"""Run every row on painted tissue and on the real sets that are available offline: with controls and intervals.
 
     python scripts/reproduce --data DIR --out DIR
     python scripts/reproduce --data DIR --out DIR --sets voc --rows cam+ qa-clims --seeds 1 --dry-run
     python scripts/reproduce --data DIR --out DIR --sets wsss4luad --ablate --set evaluate.what=[cams]
     python scripts/reproduce --data DIR --out DIR --judge hf-hub:wisdomik/QuiltNet-B-32 --sets wsss4luad glas
 
-Each row and seed is the folder of a `qaclims run`, OUT/<set>/<row>/seed<N>, so that what is done is not done again. All
-rows of a set and seed begin with the same plain maps (`start`), and share backbone, schedule, augmentation, refiner and
+Each row and seed is the folder of a `qaclims run`, OUT/<set>/<row>/seed<N>, so a stopped script is resumed. All rows of
+a set and seed start from the same plain network (`start`), and share backbone, schedule, augmentation, refiner and
 segmenter. `control` has the groups of labels of the bridge's classifier as judge, without text. OUT/table.md is written
 after every run.
 """
@@ -41,7 +41,7 @@ from reproduce.plan import (
     changes_nothing,
     estimate,
     rows_of,
-    second_per_look,
+    seconds_per_pass,
 )
 from reproduce.table import collect, write_tables
 from reproduce.work import COUNTS, PROBE, do_job, do_judge
@@ -86,32 +86,32 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with the data sets and weights/")
-    parser.add_argument("--out", type=Path, required=True, help="folder of everything that is made")
+    parser.add_argument("--out", type=Path, required=True, help="folder of all results")
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=[*ROWS, *ABLATION])
     parser.add_argument(
-        "--ablate", action="store_true", help="instead of --rows: qa-clims-path, whole and with one part changed"
+        "--ablate", action="store_true", help="instead of --rows: qa-clims-path, unchanged and with one part changed"
     )
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="how many, from 0")
-    parser.add_argument("--judge", help="instead of the bridge and of judges trained here, such as hf-hub:...")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="number of seeds, from 0")
+    parser.add_argument("--judge", help="replaces the bridge and judges trained here, such as hf-hub:...")
     parser.add_argument("--answerer", default=RETRIEVAL, help="retrieval, blip, or blip:MODEL")
-    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], help="what suits the machine where left out")
+    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], help="the fastest of the hardware by default")
     parser.add_argument("--threads", type=_threads, default=os.cpu_count() or 1)
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="a setting for every row")
-    parser.add_argument("--quick", action="store_true", help="one epoch of everything: does it run?")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be run and how long it takes")
+    parser.add_argument("--quick", action="store_true", help="train one epoch, to test that everything runs")
+    parser.add_argument("--dry-run", action="store_true", help="list the runs and their estimated duration")
     return parser
 
 
 def _threads(text: str) -> int:
-    """A number from 1."""
+    """Parse a number of threads."""
     if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of threads; give 1 or more.")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of threads; give 1 or more.")
     return int(text)
 
 
 def _found(judge: str | None) -> str | None:
-    """A judge in a folder, wherever this is run from later; an id of a hub as it is."""
+    """Make the path of a judge absolute; a hub id stays as it is."""
     return str(Path(judge).resolve()) if judge and Path(judge).exists() else judge
 
 
@@ -126,18 +126,20 @@ def _remember(plan: Plan) -> None:
 
 
 def _precision() -> Precision:
-    """The same for all runs; chosen by the hardware and not by a measurement, which could come out differently."""
+    """Precision of all runs; chosen by the hardware, because a measurement would not be reproducible."""
     return fastest_precision(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def _jobs(plan: Plan, sets: list[str], rows: list[str], seeds: int) -> list[Job]:
-    """Seed by seed, so that every row has its first number early."""
+    """List the jobs seed by seed, so that every row has a result early."""
     if not (plan.data / WEIGHTS).is_file():
-        raise QaclimsError(f"{plan.data / WEIGHTS} is not there; all rows begin with it. Give the folder with --data.")
+        raise QaclimsError(
+            f"{plan.data / WEIGHTS} does not exist; all rows start from it. Give its folder with --data."
+        )
     if plan.answerer.partition(":")[0] != RETRIEVAL and not plan.judge and any(SETS[n].judge == "bridge" for n in sets):
         raise UsageError(
-            f"The judge of photographs here knows the names of things, and no other word that '{plan.answerer}' may "
-            "answer with. Name one with --judge, or leave voc out with --sets."
+            f"The offline judge of photographs only knows names of objects; '{plan.answerer}' may answer other words. "
+            "Name a judge with --judge, or leave voc out with --sets."
         )
     return [
         Job(plan, SETS[name], row, seed)
@@ -149,36 +151,36 @@ def _jobs(plan: Plan, sets: list[str], rows: list[str], seeds: int) -> list[Job]
 
 
 def _announce(plan: Plan, jobs: list[Job]) -> None:
-    """Say what is to be done and about how long it takes."""
-    look, total = second_per_look(plan.precision), 0.0
-    print(f"{len(jobs)} runs in {plan.out}, {plan.precision}, {1000 * look:.0f} ms per look at 224 px")
+    """Print the jobs and their estimated duration."""
+    one_pass, total = seconds_per_pass(plan.precision), 0.0
+    print(f"{len(jobs)} runs in {plan.out}, {plan.precision}, {1000 * one_pass:.0f} ms per pass of 224 px")
     for job in jobs:
-        seconds = 0.0 if (job.out / COUNTS).is_file() else estimate(job, look)
+        seconds = 0.0 if (job.out / COUNTS).is_file() else estimate(job, one_pass)
         total += seconds
-        said = f"about {seconds / 60:.1f} min" if seconds else "done, will be checked"
-        print(f"  {job.of.name:10} {job.row:14} seed {job.seed}: {said}")
-    print(f"together about {total / 3600:.1f} h, and the judges of tissue before")
+        duration = f"about {seconds / 60:.1f} min" if seconds else "done, will be checked"
+        print(f"  {job.of.name:10} {job.row:14} seed {job.seed}: {duration}")
+    print(f"about {total / 3600:.1f} h in total, and the training of judges before")
 
 
 def _judged(job: Job) -> bool:
-    """Whether the judge is there and was probed."""
+    """Whether the judge exists and was probed."""
     return (job.plan.out / job.of.name / PROBE).is_file()
 
 
 def _run(plan: Plan, jobs: list[Job], threads: int) -> dict[str, str]:
-    """Do one job after the other, each in its own process; one that fails does not stop the others."""
+    """Run the jobs one after another, each in its own process; a failure does not stop the others."""
     failed: dict[str, str] = {}
-    look = second_per_look(plan.precision)
+    one_pass = seconds_per_pass(plan.precision)
     for number, job in enumerate(jobs, 1):
         name = f"{job.of.name}/{job.row}/seed{job.seed}"
-        start, guess = time.monotonic(), estimate(job, look)
+        start, guess = time.monotonic(), estimate(job, one_pass)
         print(f"[{number}/{len(jobs)}] {name}: about {guess / 60:.1f} min", flush=True)
         why = (
             ""
             if job.row in WORDLESS or _judged(job)
-            else _apart(do_judge, Job(plan, job.of, "clims", job.seed), threads)
+            else _in_process(do_judge, Job(plan, job.of, "clims", job.seed), threads)
         )
-        why = why or _apart(do_job, job, threads)
+        why = why or _in_process(do_job, job, threads)
         if why:
             failed[name] = why
             continue
@@ -187,13 +189,13 @@ def _run(plan: Plan, jobs: list[Job], threads: int) -> dict[str, str]:
     if any((job.out / COUNTS).is_file() for job in jobs):
         results = collect(plan, list(SETS))
         print(f"the table: {write_tables(results, plan)}")
-        asked = {job.of.name for job in jobs}  # the data of other sets may not be at hand
+        asked = {job.of.name for job in jobs}  # the data of other sets may be missing
         draw_pictures([each for each in results if each.job.of.name in asked], plan)
     return failed
 
 
-def _apart(work: Callable[[Job, int], None], job: Job, threads: int) -> str:
-    """Do something in a process of its own; says why it failed, and nothing where it did not."""
+def _in_process(work: Callable[[Job, int], None], job: Job, threads: int) -> str:
+    """Do work in a process of its own; returns the reason of a failure, else an empty text."""
     context = multiprocessing.get_context("spawn")
     answers = context.SimpleQueue()
     process = context.Process(target=_answering, args=(work, job, threads, answers))
@@ -201,7 +203,7 @@ def _apart(work: Callable[[Job, int], None], job: Job, threads: int) -> str:
     process.join()
     if not answers.empty():
         return str(answers.get())
-    return "" if process.exitcode == 0 else f"the process ended with {process.exitcode}; was memory out?"
+    return "" if process.exitcode == 0 else f"the process ended with {process.exitcode}, perhaps for lack of memory"
 
 
 def _answering(

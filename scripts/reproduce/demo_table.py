@@ -1,4 +1,4 @@
-"""The rows of several demos as one Markdown table: means over seeds, and how far each seed is from the control.
+"""Print the rows of several demos as one Markdown table: means over seeds, and the gain of each seed.
 
 for seed in 0 1 2; do qaclims demo --controls --seed $seed --out demo-$seed; done
 python scripts/reproduce/demo_table.py demo-0 demo-1 demo-2
@@ -15,7 +15,7 @@ from qaclims_path.files.json_files import read_object
 from qaclims_path.files.tables import read_csv
 
 WHATS = {"cams": "CAM", "masks": "pseudo mask", "seg": "segmenter"}
-REMEDY = "Give folders of demos that are done: `qaclims demo --out FOLDER`."
+REMEDY = "Give folders of finished demos: `qaclims demo --out FOLDER`."
 Scores = dict[tuple[str, str], list[tuple[float, float | None]]]
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("demos", type=Path, nargs="+", help="folders of `qaclims demo`")
     demos = parser.parse_args().demos
     try:
-        check_alike(demos)
+        check_comparable(demos)
         against, scores = read(demos)
     except QaclimsError as error:
         raise SystemExit(str(error)) from error
@@ -37,8 +37,8 @@ def main() -> None:
         print(f"| {row} | {' | '.join(cells)} |")
 
 
-def check_alike(demos: list[Path]) -> None:
-    """Refuse demos that differ in more than their seeds, or do not differ in them."""
+def check_comparable(demos: list[Path]) -> None:
+    """Refuse demos that differ in more than their seeds, or have the same seed."""
     sizes: dict[Path, dict[str, object]] = {}
     seeds: dict[object, Path] = {}
     for demo in demos:
@@ -46,14 +46,14 @@ def check_alike(demos: list[Path]) -> None:
         seed = size.pop("seed", None)
         sizes[demo] = size
         if size != sizes[demos[0]]:
-            raise UsageError(f"{demos[0]} and {demo} are of different sizes, and no mean is taken of them.")
+            raise UsageError(f"{demos[0]} and {demo} have different sizes, so they cannot be averaged.")
         if seed in seeds:
             raise UsageError(f"{seeds[seed]} and {demo} both have the seed {seed}. Give one of them.")
         seeds[seed] = demo
 
 
 def read(demos: list[Path]) -> tuple[str, Scores]:
-    """What gains are against; and by step and row, for each seed: the mIoU and its gain, in points."""
+    """Name of the row that gains are measured against, and by step and row, for each seed: mIoU and gain in points."""
     found: Scores = defaultdict(list)
     against: dict[str, None] = {}
     for demo in demos:
@@ -62,14 +62,14 @@ def read(demos: list[Path]) -> tuple[str, Scores]:
             found[line["what"], line["method"]].append((100 * float(line["miou"]), apart))
             against |= {line["against"]: None} if line["against"] else {}
     if len(against) > 1:
-        raise UsageError(f"Gains are against {' and '.join(against)}, which is not one thing. Give demos of one kind.")
+        raise UsageError(f"Gains are against {' and '.join(against)}, different rows. Give demos of one kind.")
     return "".join(against) or "nothing", found
 
 
 def lines_of(path: Path) -> Iterator[dict[str, str]]:
-    """The lines of a table, each of which has a score."""
+    """Yield the lines of a table; each must have a score."""
     if not path.is_file():
-        raise UsageError(f"{path} is not there yet. {REMEDY}")
+        raise UsageError(f"{path} does not exist. {REMEDY}")
     for line in read_csv(path, ("what", "method", "miou", "against", "difference")):
         if not line["miou"]:
             raise UsageError(f"{path} has no mIoU of {line['method']} ({line['what']}). {REMEDY}")

@@ -1,7 +1,7 @@
-"""What the judge of glands learns from: GlaS patches beside those of WSSS4LUAD, in one folder with one table of labels.
+"""Training data of the judge of glands: patches of GlaS and WSSS4LUAD, in one folder with one table of labels.
 
-Nearly every GlaS patch holds stroma, only one in ten nothing else, and none only glands: little to learn from which is
-which. WSSS4LUAD helps: its tumor is glandular epithelium, and some of its patches hold only that, or only stroma.
+Nearly every GlaS patch holds stroma, one in ten only stroma, and none only glands, so they hardly teach the difference.
+WSSS4LUAD does: its tumor is glandular epithelium, and some of its patches hold only that, or only stroma.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from qaclims_path.files.progress import track
 from qaclims_path.files.tables import write_csv
 
 CLASSES = "gland", "stroma", "normal_lung"
-GLAS = {"benign_gland": "gland", "malignant_gland": "gland"}  # and stroma, which no patch is without
+GLAS = {"benign_gland": "gland", "malignant_gland": "gland"}  # every patch has stroma, too
 LUAD = {"tumor": "gland", "stroma": "stroma", "normal": "normal_lung"}
 
 
@@ -24,7 +24,7 @@ def gather(cards: Path, data: Path, out: Path) -> None:
     Args:
         cards: Folder of the cards.
         data: Folder with `glas` and `wsss4luad`.
-        out: Gets `images` and `labels.csv`, as `cards/glands.yaml` has it.
+        out: Folder of `images` and `labels.csv`, as `cards/glands.yaml` describes it.
     """
     if out.is_dir():
         return

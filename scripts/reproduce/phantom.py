@@ -1,4 +1,4 @@
-"""The painted set: tiles of the patients that no embedded model has seen."""
+"""Paint the phantom set: tiles of patients that no embedded model has seen."""
 
 from pathlib import Path
 
@@ -17,20 +17,20 @@ MARK = "painted.json"
 
 
 def tiles_of(split: str, *, quick: bool) -> int:
-    """How many tiles of 224 px a split has; those that are trained on lie there with their masks, too."""
+    """Number of tiles of 224 px of a split; the training tiles are written with their masks, too."""
     return (QUICK if quick else PATIENTS)["train" if split == "supervised" else split] * TILES
 
 
 def paint(card: Path, root: Path, *, quick: bool) -> None:
-    """Paint training and validation tiles, unless they are there.
+    """Paint training and validation tiles, unless they exist.
 
     Args:
         card: File of the card.
         root: Folder of the tiles, beside the runs on them.
-        quick: Whether few will do.
+        quick: Paint few tiles.
 
     Raises:
-        UsageError: Other tiles are there.
+        UsageError: The folder holds other tiles.
     """
     counts = QUICK if quick else PATIENTS
     mark = {"seed": DEMO.seed, "stains": [*DEMO.stains], "patients": counts, "tiles of each": TILES}

@@ -1,4 +1,4 @@
-"""Pictures of where words helped and where they harmed: the images with the largest gains and losses of a set."""
+"""Draw the images of a set with the largest gains and losses of the method."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from qaclims_path.files.images import write_image
 from reproduce.plan import BASE, Plan, Set
 from reproduce.table import Result, miou
 
-SHOWN = 4  # largest gains, and as many of the largest losses
+SHOWN = 4  # images with the largest gains, and as many with the largest losses
 SIDE, GAP, TITLE, SWATCH = 200, 8, 22, 12
 PAPER, INK = (255, 255, 255), (32, 33, 36)
 COVER = 0.5
@@ -31,7 +31,7 @@ def draw_pictures(results: Sequence[Result], plan: Plan) -> None:
 
 
 def gains(base: Result, mine: Result) -> NDArray[np.float64]:
-    """N, by how much the mean IoU of each image grew."""
+    """Gain in mean IoU of each image, N."""
     with np.errstate(invalid="ignore"):
         more = miou(mine.counts["cams"], mine.job.of) - miou(base.counts["cams"], base.job.of)
     return np.asarray(np.nan_to_num(more), np.float64)
@@ -63,9 +63,9 @@ def _sheet(base: Result, mine: Result) -> Image.Image:
     pen, font, top = ImageDraw.Draw(sheet), ImageFont.load_default(size=13), GAP + TITLE
     _legend(pen, card, [card.names.index(name) for name in job.of.headline if name in card.names], font)
     for record, points, panels in rows:
-        for place, title in enumerate((f"{100 * points:+.0f} points: {record.id}", *titles)):
-            pen.text((GAP + place * (SIDE + GAP), top), _cut(title, font), INK, font=font)
-            sheet.paste(panels[place], (GAP + place * (SIDE + GAP), top + TITLE))
+        for column, title in enumerate((f"{100 * points:+.0f} points: {record.id}", *titles)):
+            pen.text((GAP + column * (SIDE + GAP), top), _cut(title, font), INK, font=font)
+            sheet.paste(panels[column], (GAP + column * (SIDE + GAP), top + TITLE))
         top += max(panel.height for panel in panels) + TITLE + GAP
     return sheet
 
@@ -80,21 +80,21 @@ def _legend(pen: ImageDraw.ImageDraw, card: Card, labels: Sequence[int], font: F
 
 
 def _cut(title: str, font: Font) -> str:
-    """As much of a title as fits above its panel."""
+    """Shorten a title to the width of its panel."""
     while font.getlength(title) > SIDE:
         title = title.removesuffix("...")[:-1] + "..."
     return title
 
 
 def _panels(card: Card, record: Record, *compared: Result) -> list[Image.Image]:
-    """The image, the truth, and what each of the compared has labelled, where that counts."""
+    """The image, the truth, and the labels of the compared runs, at the pixels that are scored."""
     picture, _, truth = load_record(card, record)
     paths = [each.job.out / "cams-labelled" / "val" / "labels" / f"{record.id}.png" for each in compared]
     found = [card.decode(MaskFile(path).codes(), path) for path in paths]
     if truth is not None:
         glass = load_protocol(card.protocols[0]).background != "score"
-        passed_over = (truth == IGNORE) | ((truth == card.background_index) & glass)
-        truth, *found = (np.where(passed_over, IGNORE, each) for each in (truth, *found))
+        unscored = (truth == IGNORE) | ((truth == card.background_index) & glass)
+        truth, *found = (np.where(unscored, IGNORE, each) for each in (truth, *found))
     labelled = [truth, *found]
     grey = picture.mean(axis=-1, keepdims=True)
     drawn = [picture]
@@ -106,6 +106,6 @@ def _panels(card: Card, record: Record, *compared: Result) -> list[Image.Image]:
 
 
 def _fitted(image: Image.Image) -> Image.Image:
-    """No side above `SIDE`."""
+    """Scale to at most `SIDE` pixels."""
     scale = SIDE / max(image.size)
     return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))

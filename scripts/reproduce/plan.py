@@ -1,4 +1,4 @@
-"""What is run: sets, rows, their recipes and settings, and about how long each takes."""
+"""The runs: data sets, rows, their recipes and settings, and estimates of their duration."""
 
 import json
 import time
@@ -20,17 +20,17 @@ from reproduce.phantom import tiles_of
 
 HERE = Path(__file__).resolve().parent
 START, BASE = "start", "cam+"
-CONTROLS = "silent", "names", "shuffled", "control"  # what a gain of words has to survive
+CONTROLS = "silent", "names", "shuffled", "control"  # rows without the language of the method
 ROWS = (
     START, "cam", BASE, "silent", "names", "shuffled", "clims", "qa-clims", "qa-clims-path", "control", "supervised",
 )  # fmt: skip
 ABLATED = "qa-clims-path"
-ABLATION: dict[str, str] = read_yaml(HERE / "ablation.yaml")  # rows that change one part of it, and how
+ABLATION: dict[str, str] = read_yaml(HERE / "ablation.yaml")  # setting by row: each changes one part of the method
 WORDLESS = START, "cam", BASE, "silent", "supervised"  # rows that ask no judge
-PLAIN = START, "cam", "supervised"  # rows of the method cam, which settings about words are not for
+PLAIN = START, "cam", "supervised"  # rows of the method cam, which has no settings about words
 OF_WORDS = "losses.", "words.", "judge.", "corpus."
 RETRIEVAL = "retrieval"
-MODELS = {"blip": "Salesforce/blip-vqa-base"}  # of answerers that have none of their own
+MODELS = {"blip": "Salesforce/blip-vqa-base"}  # default models of answerers
 WEIGHTS = "weights/mobilenetv2_100.imagenet.safetensors"
 QUICK = (
     "train.epochs=1", "seg.train.epochs=1", "cams.scales=[1.0]", "masks.rounds=1", "augment.size=64",
@@ -43,16 +43,16 @@ class Set:
     """One data set.
 
     Attributes:
-        name: As it is called on the command line.
-        title: As it is called in tables.
-        folder: Below the data folder, or where the script paints it.
+        name: Name on the command line.
+        title: Title in tables.
+        folder: Folder below the data folder, or where the script paints it.
         recipes: Folder of its recipes.
-        card: File of its card.
-        headline: Classes that means are over.
+        card: Name of its card.
+        headline: Classes that are averaged.
         judge: `trained` here from image-level labels, or that of its recipes: `embedded`, or the `bridge`.
-        taught: File of the card of what its judge learns from, where that is more than the set itself.
-        method: The row that the controls belong to.
-        painted: Whether the script makes it.
+        taught: Name of the card of its judge's training data, where that is more than the set itself.
+        method: The row that is compared with the controls.
+        painted: Whether the script paints it.
     """
 
     name: str
@@ -86,16 +86,16 @@ SETS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What the command line said.
+    """Options of the command line.
 
     Attributes:
         data: Folder with the data sets and `weights/`.
-        out: Folder of everything that is made.
-        judge: Instead of those that can be had offline.
-        answerer: Kind, and a model where it is not the usual one: `retrieval`, `blip`, `blip:ID`.
-        settings: For every row.
-        quick: Whether to only try whether everything runs.
-        precision: Of all trainings.
+        out: Folder of all results.
+        judge: Replaces the judges that are available offline.
+        answerer: Kind, and a model other than the default: `retrieval`, `blip`, `blip:ID`.
+        settings: Settings of every row.
+        quick: Train one epoch, to test that everything runs.
+        precision: Precision of all trainings.
     """
 
     data: Path
@@ -123,7 +123,7 @@ class Job:
 
     @property
     def root(self) -> Path:
-        """The data."""
+        """Folder of the data."""
         return (self.plan.out / self.of.name if self.of.painted else self.plan.data) / self.of.folder
 
     @property
@@ -133,23 +133,23 @@ class Job:
 
     @property
     def lesson(self) -> tuple[Path, Path]:
-        """What the judge learns from: file of its card, and the data."""
+        """Training data of the judge: file of the card, and folder."""
         if not self.of.taught:
             return self.card, self.root
         return HERE / "cards" / f"{self.of.taught}.yaml", self.plan.out / self.of.name / "lesson"
 
     @property
     def start(self) -> Path:
-        """Folder of the maps that the row begins with."""
+        """Folder of the network that the row starts from."""
         return Job(self.plan, self.of, START, self.seed).out / "cam"
 
     @property
     def judge_folder(self) -> Path:
-        """Where the judge of a tissue lies that is trained here."""
+        """Folder of the judge that is trained here."""
         return self.plan.out / self.of.name / "judge"
 
     def options(self) -> RunOptions:
-        """Recipe, with everything that the command line and the seed decide."""
+        """The recipe with the settings of the command line and the seed."""
         return load_run(recipe_of(self.of, self.row), self._settings())
 
     def _settings(self) -> list[str]:
@@ -159,13 +159,13 @@ class Job:
         if self.row not in (START, "supervised"):
             found["init.start"] = str(self.start)
         judge = plan.judge or (str(self.judge_folder) if self.of.judge == "trained" else None)
-        if judge and self.row not in (*WORDLESS, "control"):  # no other row is to wait for it
+        if judge and self.row not in (*WORDLESS, "control"):  # other rows do not wait for it
             found["judge.id"] = judge
-            if self.of.judge == "bridge":  # its texts are centred already, and it knows names of things only
+            if self.of.judge == "bridge":  # its texts are centred already, and it only knows names of objects
                 found |= {"judge.centred": True, "corpus.lexicon": "natural"}
         kind, _, model = plan.answerer.partition(":")
         if kind != RETRIEVAL:
-            found |= {"corpus.lexicon": "none", "corpus.judge": None}  # answers are taken as they are given
+            found |= {"corpus.lexicon": "none", "corpus.judge": None}  # answers are not filtered
             found["corpus.answerer"] = {"kind": kind, "model": model or MODELS.get(kind)}
         more = [each for each in plan.settings if self.row not in PLAIN or not each.startswith(OF_WORDS)]
         part = [ABLATION[self.row]] if self.row in ABLATION else []
@@ -173,7 +173,7 @@ class Job:
 
 
 def recipe_of(of: Set, row: str) -> Path:
-    """The recipe of a row, by a path that is the same from every checkout's root."""
+    """The recipe of a row, as a path relative to the repository."""
     name = ABLATED if row in ABLATION else row
     return (HERE / "recipes" / of.recipes / f"{name}.yaml").relative_to(HERE.parents[1])
 
@@ -184,12 +184,12 @@ def rows_of(of: Set) -> list[str]:
 
 
 def changes_nothing(job: Job) -> bool:
-    """Whether a row of the ablation asks for what the set's recipe has anyway."""
+    """Whether a row of the ablation equals the recipe of the set."""
     return job.row in ABLATION and job.options().tree == replace(job, row=ABLATED).options().tree
 
 
 def spent(run: Path) -> tuple[float, float] | None:
-    """Seconds and the largest memory (MiB) of a run, None where it has not begun."""
+    """Seconds and peak memory (MiB) of a run; None where it has not begun."""
     path = run / STAGES
     if not path.is_file():
         return None
@@ -197,8 +197,8 @@ def spent(run: Path) -> tuple[float, float] | None:
     return sum(each["seconds"] for each in stages), max((each["peak_mib"] for each in stages), default=0.0)
 
 
-def second_per_look(precision: Precision) -> float:
-    """Seconds that the backbone takes to look at one image of 224 px, measured now."""
+def seconds_per_pass(precision: Precision) -> float:
+    """Seconds of the backbone for one image of 224 px, measured now."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = for_inference(CamNet("mobilenetv2_100", ("a", "b"), weights="none"), device, precision)
     images = torch.rand(4, 3, 224, 224, device=device)
@@ -210,26 +210,26 @@ def second_per_look(precision: Precision) -> float:
     return (time.perf_counter() - start) / 12
 
 
-def estimate(job: Job, look: float) -> float:
-    """About how many seconds a run takes: as long as its row took with another seed, else counted in looks.
+def estimate(job: Job, one_pass: float) -> float:
+    """Estimate the seconds of a run: those of another seed of its row, else counted in forward passes of an image.
 
-    A training step is three and a half looks, a segmenter's five; the judge looks at two regions of an image, with
-    gradients, at half the size; maps are made of images and their mirror images, refining is two looks of the image.
+    A training step is 3.5 passes, a segmenter's 5; the judge encodes two regions of an image, with gradients, at half
+    the size; maps are made of images and their mirror images; refining an image is two passes.
     """
     done = [spent(path) for path in job.out.parent.glob("seed*") if (path / "counts.npz").is_file()]
     if known := [each[0] for each in done if each]:
         return sum(known) / len(known)
     options = job.options()
     images = {split: _images(job, split) for split in ("val", _split(options))}
-    looks = {split: count * each for split, (count, each) in images.items()}
+    passes = {split: count * each for split, (count, each) in images.items()}
     learnt = images[_split(options)][0]
-    total = 5.0 * learnt * options.seg.train.epochs * (options.seg.augment.size / 224) ** 2 + 2 * looks["val"]
+    total = 5.0 * learnt * options.seg.train.epochs * (options.seg.augment.size / 224) ** 2 + 2 * passes["val"]
     if not options.seg.truth:
         with_judge = 4.0 if options.cam.losses["method"] != "cam" and job.row != BASE else 0.0
         each = 3.5 * (options.cam.augment.size / 224) ** 2 + with_judge
         total += learnt * options.cam.train.epochs * each
-        total += sum(looks.values()) * (2 + 2 * sum(scale**2 for scale in options.cams.scales))
-    return total * look
+        total += sum(passes.values()) * (2 + 2 * sum(scale**2 for scale in options.cams.scales))
+    return total * one_pass
 
 
 def _split(options: RunOptions) -> str:
@@ -237,12 +237,12 @@ def _split(options: RunOptions) -> str:
 
 
 def _images(job: Job, split: str) -> tuple[int, float]:
-    """How many images a split has, and how many looks each of them is; painted ones may still have to be painted."""
+    """Number of images of a split, and passes of 224 px per image; painted sets need not exist yet."""
     if job.of.painted:
         return tiles_of(split, quick=job.plan.quick), 1.0
     records = list_records(load_card(job.card), job.root, split)
-    return len(records), _looks(records[0].image.size()) if records else 0.0
+    return len(records), _passes(records[0].image.size()) if records else 0.0
 
 
-def _looks(size: tuple[int, int]) -> float:
+def _passes(size: tuple[int, int]) -> float:
     return size[0] * size[1] / 224**2

@@ -1,4 +1,4 @@
-"""The tables: one line for every run, and one for every row with intervals over source images and seeds."""
+"""Write the tables: one line for every run, and one for every row with intervals over source images and seeds."""
 
 import csv
 import io
@@ -22,8 +22,8 @@ TITLES = {"cams": "CAM", "masks": "pseudo mask", "seg": "segmenter"}
 REPLICATES = 2000
 INTRODUCTION = (
     "Mean IoU in percent on the validation split [95 % over source images and seeds]; in brackets the gain over "
-    f"`{BASE}` with the same seeds; what is of fewer seeds than its row says so. Maps are scored at thresholds fitted "
-    "on the other images. Gate `oracle`: maps and pseudo masks hold the classes of the true label alone; segmenters "
+    f"`{BASE}` with the same seeds; a result of fewer seeds says so. Maps are scored at thresholds fitted "
+    "on the other images. Gate `oracle`: maps and pseudo masks only hold the classes of the true label; segmenters "
     "have no gate. Worst class: the largest loss of any class's map in any seed. The judges are stand-ins, see "
     "scripts/reproduce/README.md."
 )
@@ -33,14 +33,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Result:
-    """What was counted of one run: N n 3 for each of maps, masks and segmenter."""
+    """Counts of one run: N n 3 for each of maps, masks and segmenter."""
 
     job: Job
     counts: Mapping[str, NDArray[np.int64]]
 
 
 def collect(plan: Plan, sets: Iterable[str]) -> list[Result]:
-    """All runs that are finished."""
+    """Read the counts of all finished runs."""
     found = []
     for of in (SETS[name] for name in sets):
         for row in (*rows_of(of), *ABLATION):
@@ -53,7 +53,7 @@ def collect(plan: Plan, sets: Iterable[str]) -> list[Result]:
 
 
 def write_tables(results: Sequence[Result], plan: Plan) -> Path:
-    """Write `runs.csv`, `rows.csv` and `table.md`, and say where the last is."""
+    """Write `runs.csv`, `rows.csv` and `table.md`; returns the path of the last."""
     lines = [_line(each) for each in results]
     every = ((of, row) for of in SETS.values() for row in (*rows_of(of), *ABLATION))
     rows = [_row(of, row, results) for of, row in every if _of(results, of, row)]
@@ -73,10 +73,10 @@ def replicates(results: Sequence[Result], what: str, seeds: Sequence[int], draws
     """Mean over seeds of the mean IoU, in every replicate (R).
 
     Args:
-        results: Of one row, one for each seed.
-        what: Maps, masks or segmenter.
-        seeds: In the order of the draws.
-        draws: R S, how often a seed is drawn in a replicate.
+        results: Results of one row, one for each seed.
+        what: `cams`, `masks` or `seg`.
+        seeds: Seeds in the order of the draws.
+        draws: R S, number of draws of each seed in a replicate.
     """
     by_seed = {each.job.seed: each for each in results}
     values = []
@@ -89,7 +89,7 @@ def replicates(results: Sequence[Result], what: str, seeds: Sequence[int], draws
 
 
 def draw_seeds(number: int) -> NDArray[np.int64]:
-    """R S, how often each of some seeds is drawn when as many are drawn with replacement."""
+    """Draw seeds with replacement, as many as there are; R S numbers of draws."""
     return np.random.default_rng(0).multinomial(number, np.full(number, 1 / number), REPLICATES)
 
 
@@ -109,7 +109,7 @@ def gain(row: Sequence[Result], base: Sequence[Result], what: str) -> tuple[floa
 
 
 def worst_class(row: Sequence[Result], base: Sequence[Result]) -> tuple[float, str] | None:
-    """The class whose maps lose most against the other row in any seed: a class that collapsed."""
+    """The class whose maps lose most against the other row in any seed; it finds classes that collapsed."""
     others = {each.job.seed: each for each in base if "cams" in each.counts}
     losses = [
         (float(apart), f"{name}, seed {each.job.seed}")
@@ -200,7 +200,7 @@ def _markdown(rows: Sequence[Mapping[str, Any]], results: Sequence[Result], plan
 
 def _gate(of: Set, plan: Plan) -> str:
     gate = Job(plan, of, BASE, 0).options().cams.gate
-    return "none" if gate == "auto" else gate  # photographs have it written into their recipes
+    return "none" if gate == "auto" else gate  # the recipes of photographs state it
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -217,7 +217,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _controlled(of: Set, results: Sequence[Result]) -> list[str]:
-    """What is left of the method's gain when each of its controls takes the place of the base."""
+    """Gain of the method over each of its controls."""
     mine, told = _of(results, of, of.method), []
     for what in WHATS:
         found = {control: gain(mine, _of(results, of, control), what) for control in CONTROLS}

@@ -1,4 +1,4 @@
-"""How one run is done, in a process of its own so that its memory is its own, and what is counted of it."""
+"""Do one run, in a process of its own so that its memory is measured alone, and count its results."""
 
 import shutil
 import sys
@@ -36,11 +36,11 @@ from reproduce.plan import HERE, START, Job, Set
 COUNTS = "counts.npz"
 PROBE = "judge-probe.json"
 SPLIT = "val"
-ABOUT = "evaluate", "report"  # stages that say something of a run and change nothing
+ABOUT = "evaluate", "report"  # stages that do not change maps, masks or predictions
 
 
 def do_job(job: Job, threads: int) -> None:
-    """Do a run, or what is left of it, and count its results; the counts come last."""
+    """Do a run, or the rest of it, and count its results; the counts are written last."""
     prepare(threads)
     if job.row not in (START, "supervised"):
         _start(job, threads)
@@ -48,13 +48,13 @@ def do_job(job: Job, threads: int) -> None:
     corpus = _corpus(job, options.corpus) if options.corpus is not None else None
     run = replace(_run(job, threads), options=options, corpus=corpus)
     if any(step.action != "skip" and step.stage.name not in ABOUT for step in plan_run(run)):
-        (job.out / COUNTS).unlink(missing_ok=True)  # of maps, masks or a segmenter that are done anew
+        (job.out / COUNTS).unlink(missing_ok=True)  # counts of maps, masks or predictions that are made again
     if do_run(run, say=_say).done or not (job.out / COUNTS).is_file():
         _count(job)
 
 
 def do_judge(job: Job, threads: int) -> None:
-    """Make the judge of a tissue from image-level labels, and ask it about regions of the validation images."""
+    """Train the judge of a tissue from image-level labels, and probe it on regions of the validation images."""
     prepare(threads)
     card, plan = load_card(job.card), job.plan
     if not plan.judge and job.of.judge == "trained":
@@ -86,7 +86,7 @@ def do_judge(job: Job, threads: int) -> None:
 
 
 def prepare(threads: int) -> None:
-    """What every process begins with: threads, and the bridge judges where they are not installed."""
+    """Prepare a process: set its threads, and register the bridge judges where they are not installed."""
     torch.set_num_threads(threads)
     folder = str(HERE.parent / "bridge_judge")
     if folder not in sys.path:
@@ -99,7 +99,7 @@ def prepare(threads: int) -> None:
 def _count(job: Job) -> None:
     """Count every validation image under maps, masks and segmenter (N n 3 each), in one file.
 
-    What was counted before and is not asked for now stays.
+    Counts of an earlier run that are not requested now are kept.
     """
     card = load_card(job.card)
     rules = load_protocol(card.protocols[0])
@@ -128,7 +128,7 @@ def names_of(of: Set) -> tuple[str, ...]:
 
 
 def _labelled_maps(job: Job, card: Card, rules: Protocol) -> Path:
-    """Maps as labels: each image at the threshold that is best on all others, as no fixed one is fair to all rows."""
+    """Label maps: each image at the threshold that is best on all others, because a fixed one favours some rows."""
     folder = job.out / "cams-labelled" / SPLIT
     shutil.rmtree(folder, ignore_errors=True)
     threshold = "cross-fitted" if rules.predict_background else "protocol"
@@ -138,7 +138,7 @@ def _labelled_maps(job: Job, card: Card, rules: Protocol) -> Path:
 
 
 def _counts(folder: Path, card: Card, rules: Protocol, records: list[Record]) -> NDArray[np.int64]:
-    """N n 3: right, in the truth, predicted, of every image and scored class."""
+    """N n 3: numbers of correct, true and predicted pixels of every image and scored class."""
     found = []
     for record in records:
         path = folder / f"{record.id}.png"
@@ -148,9 +148,9 @@ def _counts(folder: Path, card: Card, rules: Protocol, records: list[Record]) ->
 
 
 def _corpus(job: Job, options: CorpusOptions) -> Path:
-    """Answers are the same for every row and seed with the same judge and answerer: asked for once."""
-    who = "control" if job.row == "control" else "judge"
-    path = job.plan.out / job.of.name / f"answers-{who}.jsonl"
+    """Build the corpus; it is shared by all rows and seeds with the same judge and answerer."""
+    judge = "control" if job.row == "control" else "judge"
+    path = job.plan.out / job.of.name / f"answers-{judge}.jsonl"
     build_corpus(options, job.root, path)
     return path
 
@@ -161,7 +161,7 @@ def _run(job: Job, threads: int) -> Run:
 
 
 def _start(job: Job, threads: int) -> None:
-    """Train the maps that the row begins with, and no more of their row, where that is not done."""
+    """Train the network that the row starts from, where that is not done."""
     run = _run(Job(job.plan, job.of, START, job.seed), threads)
     if any(step.stage.name == "cam" and step.action != "skip" for step in plan_run(run)):
         do_run(run, only="cam", say=_say)

@@ -49,7 +49,7 @@ def test_what_does_not_belong_together_is_refused_in_a_sentence(demo, table, tmp
         (demo(0, "0.7"), "both have the seed 0"),
         (demo(1, size="quick"), "different sizes"),
         (demo(1, ""), "no mIoU of clims (seg)"),
-        (unfinished, "is not there yet"),
+        (unfinished, "does not exist"),
         (tmp_path / "nothing", "demo.json cannot be read: No such file"),
     ):
         out, err = table(first, other)

@@ -138,4 +138,4 @@ def test_a_dry_run_trains_and_paints_nothing(reproduce, made_up):
 def test_missing_weights_are_named(reproduce):
     found = reproduce(data="elsewhere")
     assert found.returncode == 2
-    assert "mobilenetv2_100.imagenet.safetensors is not there" in found.stderr
+    assert "mobilenetv2_100.imagenet.safetensors does not exist" in found.stderr
