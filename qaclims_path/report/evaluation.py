@@ -4,7 +4,6 @@
 there is nothing to score. Times are not in it, so the same input gives the same file.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from qaclims_path.data.card import Published
 from qaclims_path.files.atomic import write_json
+from qaclims_path.files.numbers import finite
 from qaclims_path.files.tables import write_csv
 
 SCHEMA = 1
@@ -224,4 +224,4 @@ def _json(value: Any) -> Any:  # noqa: ANN401 - any tree of plain values
         return {key: _json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_json(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return finite(value) if isinstance(value, float) else value

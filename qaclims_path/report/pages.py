@@ -8,7 +8,7 @@ import base64
 import hashlib
 import io
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qaclims_path.language.corpus import printable
+from qaclims_path.report.numbers import spaced
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -69,16 +70,6 @@ def jpeg_address(pixels: NDArray[np.uint8], side: int, quality: int = 82) -> str
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def spaced(number: int) -> str:
-    """A whole number in groups of three.
-
-    Example:
-        >>> spaced(1234567).split(NARROW)
-        ['1', '234', '567']
-    """
-    return f"{number:,}".replace(",", NARROW)
-
-
 def spent(seconds: float) -> str:
     """A time for people.
 
@@ -115,5 +106,10 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"plain": printable, "spaced": spaced, "spent": spent, "hex": hexadecimal}
+    environment.filters |= {
+        "plain": printable,
+        "spaced": partial(spaced, gap=NARROW),
+        "spent": spent,
+        "hex": hexadecimal,
+    }
     return environment

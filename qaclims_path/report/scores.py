@@ -1,7 +1,5 @@
 """Evaluation reports as tables on the screen. Scores in percent, as the papers print them."""
 
-import math
-
 from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.markup import escape
@@ -9,7 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qaclims_path.data.card import Published
-from qaclims_path.report.evaluation import EvaluationReport, Interval
+from qaclims_path.report.evaluation import EvaluationReport
+from qaclims_path.report.numbers import interval_text, percent
 
 
 def score_tables(report: EvaluationReport) -> list[RenderableType]:
@@ -64,11 +63,13 @@ def _means(report: EvaluationReport) -> Table:
     table.add_column("95 % interval", justify="right")
     scores, ends = report.scores, report.intervals
     over = f" of {', '.join(report.mean_over)}" if report.miou_is_partial else ""
-    table.add_row(escape(f"mIoU{over}"), percent(scores.miou), _ends(ends.miou if ends else None))
-    table.add_row(escape(f"mean Dice{over}"), percent(scores.mean_dice), _ends(ends.mean_dice if ends else None))
+    table.add_row(escape(f"mIoU{over}"), percent(scores.miou), interval_text(ends.miou if ends else None))
+    table.add_row(
+        escape(f"mean Dice{over}"), percent(scores.mean_dice), interval_text(ends.mean_dice if ends else None)
+    )
     if report.miou_is_partial:
-        table.add_row("mIoU of all classes", percent(scores.miou_all), _ends(ends.miou_all if ends else None))
-        both = _ends(ends.mean_dice_all if ends else None)
+        table.add_row("mIoU of all classes", percent(scores.miou_all), interval_text(ends.miou_all if ends else None))
+        both = interval_text(ends.mean_dice_all if ends else None)
         table.add_row("mean Dice of all classes", percent(scores.mean_dice_all), both)
     table.add_row("frequency-weighted IoU", percent(scores.fwiou), "")
     table.add_row("pixel accuracy", percent(scores.pixel_accuracy), "")
@@ -97,7 +98,7 @@ def _classes(report: EvaluationReport) -> Table:
         table.add_row(
             escape(row.name) + (" (absent)" if row.absent else ""),
             percent(row.iou),
-            _ends(row.iou_interval),
+            interval_text(row.iou_interval),
             *map(percent, cells),
             f"{row.support:,}",
         )
@@ -131,19 +132,3 @@ def _published_cells(row: Published) -> tuple[str, ...]:
         scores[2],
         row.source,
     )
-
-
-def percent(value: float) -> str:
-    """A fraction as percent with two digits, a dash where there is none.
-
-    Example:
-        >>> percent(0.71824), percent(float("nan"))
-        ('71.82', '-')
-    """
-    return "-" if math.isnan(value) else f"{100 * value:.2f}"
-
-
-def _ends(interval: Interval | None) -> str:
-    if interval is None or math.isnan(interval[0]):
-        return ""
-    return f"{100 * interval[0]:.1f}-{100 * interval[1]:.1f}"

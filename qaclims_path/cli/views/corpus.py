@@ -9,7 +9,7 @@ from rich.text import Text
 
 from qaclims_path.language.corpus import Entry, printable
 from qaclims_path.language.questions import KINDS
-from qaclims_path.pipeline.datasets.check import spaced
+from qaclims_path.report.numbers import spaced
 
 if TYPE_CHECKING:  # torch comes with some of them
     from qaclims_path.pipeline.corpus.build import BuildReport

@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from qaclims_path.data.card import Card, Published
-from qaclims_path.pipeline.datasets.check import CheckReport, spaced
+from qaclims_path.pipeline.datasets.check import CheckReport
 from qaclims_path.pipeline.datasets.list_cards import ListReport
 from qaclims_path.pipeline.datasets.stats import ClassStats, SplitStats, StatsReport
+from qaclims_path.report.numbers import spaced
 
 MOST_NAMED = 6  # classes written out in the list
 MOST_TOGETHER = 12  # classes of the widest table of co-occurrence that fits a screen

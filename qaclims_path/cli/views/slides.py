@@ -7,10 +7,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qaclims_path.pipeline.datasets.check import spaced
 from qaclims_path.pipeline.tiling.info import SlideReport
 from qaclims_path.pipeline.tiling.report import TileReport
 from qaclims_path.pipeline.tiling.slide import SlidePlan
+from qaclims_path.report.numbers import spaced
 
 SHOWN = 10
 

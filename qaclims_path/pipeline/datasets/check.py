@@ -13,6 +13,7 @@ from qaclims_path.errors import DatasetProblem, QaclimsError
 from qaclims_path.files.folders import first_existing, list_files, stem_key
 from qaclims_path.files.progress import track
 from qaclims_path.pipeline.datasets.check_split import Listing, examine, list_tolerantly
+from qaclims_path.report.numbers import spaced
 
 SHOWN = 10
 KINDS = {
@@ -123,16 +124,6 @@ def check(card: Card, root: Path, *, complete: bool = False, quick: bool = False
     splits = tuple(_against_card(card, name, listing) for name, listing in listings.items())
     problems = found.groups()
     return CheckReport(card.name, str(root), not problems, quick, len(records), splits, problems)
-
-
-def spaced(number: int) -> str:
-    """Format a number with spaces between thousands.
-
-    Example:
-        >>> spaced(10582)
-        '10 582'
-    """
-    return f"{number:,}".replace(",", " ")
 
 
 def _all(listings: dict[str, Listing]) -> Iterator[Record]:

@@ -20,6 +20,7 @@ from qaclims_path.data.dataset import to_tensor
 from qaclims_path.data.listing import choose_split
 from qaclims_path.data.record import Record, load_record
 from qaclims_path.errors import BadFile, DatasetProblem
+from qaclims_path.files.numbers import finite
 from qaclims_path.files.progress import track
 from qaclims_path.language.questions import QuestionBank, load_bank
 from qaclims_path.language.text_store import encode_texts
@@ -202,11 +203,7 @@ def _trial(scores: NDArray[np.float32], present: NDArray[np.bool_]) -> Trial:
     return Trial(
         count=len(scores),
         named=int(alone.sum()),
-        balanced_accuracy=_number(balanced_accuracy(confusion)),
+        balanced_accuracy=finite(balanced_accuracy(confusion)),
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
-        auc=tuple(_number(roc_auc(scores[:, c], present[:, c])) for c in range(scores.shape[1])),
+        auc=tuple(finite(roc_auc(scores[:, c], present[:, c])) for c in range(scores.shape[1])),
     )
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else value

@@ -13,6 +13,7 @@ from qaclims_path.compute.scores import Counts, Floats
 from qaclims_path.data.card import Published
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
+from qaclims_path.files.numbers import finite
 from qaclims_path.files.progress import track
 from qaclims_path.pipeline.run.finished import Scored, read_run
 from qaclims_path.registry import suggest
@@ -123,9 +124,9 @@ class _Comparison:
         seeds = tuple(map(_in_words, shared))
         sources = len(next(iter(names)))
         if sources < 2:  # every draw would be the same one
-            return Difference(base, _number(apart), seeds=seeds, sources=sources)
+            return Difference(base, finite(apart), seeds=seeds, sources=sources)
         low, high = difference_interval([one for (_, one), _ in drawn], [other for _, (_, other) in drawn], self.seed)
-        return Difference(base, _number(apart), _number(low), _number(high), seeds, sources)
+        return Difference(base, finite(apart), finite(low), finite(high), seeds, sources)
 
     def _draw(self, scored: Scored) -> tuple[tuple[str, ...], Floats]:
         """Names of the sources of images, and mean IoU on drawn ones; counted once."""
@@ -189,11 +190,7 @@ def _published(key: Key) -> tuple[Published, ...]:
 
 
 def _mean(values: Sequence[float]) -> Mean:
-    return Mean(_number(mean(values)), _number(stdev(values)) if len(values) > 1 else None)
-
-
-def _number(value: float) -> float | None:
-    return None if value != value else value
+    return Mean(finite(mean(values)), finite(stdev(values)) if len(values) > 1 else None)
 
 
 def _in_words(seed: Sequence[int]) -> str:

@@ -18,12 +18,12 @@ from qaclims_path.files.images import read_mask
 from qaclims_path.files.made_with import INDEX
 from qaclims_path.files.maps import ImageMaps, MapReader
 from qaclims_path.files.scores import read_scores
+from qaclims_path.report.numbers import percent
 from qaclims_path.report.pages import jpeg_address
 from qaclims_path.report.run.evaluations import Evaluated
 from qaclims_path.report.run.page import Example, ExampleGroup, Layer
 from qaclims_path.report.run.pictures import SIDE, painted_labels, painted_maps, small
 from qaclims_path.report.run.scored import WHAT
-from qaclims_path.report.scores import percent
 
 EACH = 2  # images of a group
 KINDS = (".png", ".npz")

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qaclims_path.report.corpus import Part
+from qaclims_path.report.numbers import interval_text, percent
 from qaclims_path.report.pages import page_html
 from qaclims_path.report.run.curves import Training
-from qaclims_path.report.run.scored import WHAT, Color, Scored, interval_text
-from qaclims_path.report.scores import percent
+from qaclims_path.report.run.scored import WHAT, Color, Scored
 
 SECTIONS = {
     "scores": "Scores",

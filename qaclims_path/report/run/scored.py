@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qaclims_path.data.card import BACKGROUND_NAME, Card, ClassInfo, Published
 from qaclims_path.data.protocol import load_protocol
 from qaclims_path.errors import UsageError
-from qaclims_path.report.evaluation import ClassRow, EvaluationReport, Interval
+from qaclims_path.report.evaluation import ClassRow, EvaluationReport
 from qaclims_path.report.run.charts import Chart, Mark, Point, Series, line_chart
 from qaclims_path.report.scores import notes_of
 
@@ -160,15 +160,3 @@ def _threshold(protocol: str) -> float | None:
     except UsageError:  # of another version
         return None
     return rules.map_threshold if rules.predict_background and rules.background_power is None else None
-
-
-def interval_text(interval: Interval | None) -> str:
-    """A 95 % interval in percent, empty where there is none.
-
-    Example:
-        >>> interval_text((0.381, 0.629))
-        '38.1-62.9'
-    """
-    if interval is None or math.isnan(interval[0]):
-        return ""
-    return f"{100 * interval[0]:.1f}-{100 * interval[1]:.1f}"

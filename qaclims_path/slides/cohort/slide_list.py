@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qaclims_path.errors import BadFile
+from qaclims_path.files.numbers import parse_number
 from qaclims_path.files.tables import read_csv
 from qaclims_path.registry import suggest
 
@@ -124,17 +125,14 @@ def _entry(path: Path, line: int, row: dict[str, str]) -> SlideEntry:
     name = row.get("name", "")
     if name != _safe(name):
         raise BadFile(f"{path}, line {line}: the name '{name}' is not valid for a file. Try '{_safe(name)}'.")
-    return SlideEntry(name, slide, row.get("patient", ""), _number(path, line, mpp), split, labels)
+    return SlideEntry(name, slide, row.get("patient", ""), _pixel_size(path, line, mpp), split, labels)
 
 
-def _number(path: Path, line: int, text: str) -> float | None:
+def _pixel_size(path: Path, line: int, text: str) -> float | None:
     if not text:
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 < value < 1000:
+    value = parse_number(text)
+    if value is None or not 0 < value < 1000:
         raise BadFile(f"{path}, line {line}: mpp is '{text}'; it should be micrometres per pixel, such as 0.25.")
     return value
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qaclims_path.errors import BadFile
+from qaclims_path.files.numbers import parse_number
 from qaclims_path.slides.geometry import LevelRegion, Pixels, on_background, read_padded, round_half_up
 from qaclims_path.slides.readers.pixel_size import PixelSize, believable, from_ome
 from qaclims_path.slides.readers.registry import SLIDE_READERS, UnsupportedFormat
@@ -79,7 +80,7 @@ def info_of(slide: Any, path: str, backend: str) -> SlideInfo:  # noqa: ANN401 -
     width, height = slide.dimensions
     levels = zip(slide.level_dimensions, slide.level_downsamples, strict=True)
     facts = {key.partition(".")[2]: value for key, value in slide.properties.items() if key.startswith(f"{backend}.")}
-    left, top, across, down = (_number(facts.get(f"bounds-{key}")) for key in ("x", "y", "width", "height"))
+    left, top, across, down = (parse_number(facts.get(f"bounds-{key}")) for key in ("x", "y", "width", "height"))
     background = facts.get("background-color")
     return SlideInfo(
         path=path,
@@ -87,7 +88,7 @@ def info_of(slide: Any, path: str, backend: str) -> SlideInfo:  # noqa: ANN401 -
         height=height,
         levels=tuple(Level(w, h, float(downsample)) for (w, h), downsample in levels),
         mpp=_pixel_size(facts),
-        power=_number(facts.get("objective-power")),
+        power=parse_number(facts.get("objective-power")),
         background=_colour(background) if background else WHITE,
         bounds=(int(left or 0), int(top or 0), int(across or width), int(down or height)),
         associated=tuple(slide.associated_images),
@@ -97,19 +98,12 @@ def info_of(slide: Any, path: str, backend: str) -> SlideInfo:  # noqa: ANN401 -
 
 
 def _pixel_size(facts: Mapping[str, Any]) -> PixelSize:
-    x, y = _number(facts.get("mpp-x")), _number(facts.get("mpp-y"))
+    x, y = parse_number(facts.get("mpp-x")), parse_number(facts.get("mpp-y"))
     if facts.get("vendor") in ("generic-tiff", None):
         # a plain TIFF: OME-XML says it best, and the resolution tags may be meant for a printer
         ome = from_ome(facts.get("comment") or "")
         return ome or (believable(x, y) if x and y else None)
     return (x, y) if x and y else None
-
-
-def _number(text: str | float | None) -> float | None:
-    try:
-        return float(text) if text is not None else None
-    except ValueError:
-        return None
 
 
 def _colour(text: str) -> tuple[int, int, int]:

@@ -3,6 +3,8 @@
 import math
 import re
 
+from qaclims_path.files.numbers import parse_number
+
 MICROMETRES_PER_UNIT = {2: 25_400.0, 3: 10_000.0}  # inch, centimetre
 COARSEST = 25.0  # um; beyond are the 72 to 600 dots per inch that picture programs fill in for a printer
 OME_UNITS = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "micrometer": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
@@ -42,7 +44,7 @@ def from_ome(description: str) -> PixelSize:
         size = re.search(rf'\bPhysicalSize{axis}="([^"]+)"', pixels[0])
         unit = re.search(rf'\bPhysicalSize{axis}Unit="([^"]+)"', pixels[0])
         scale = OME_UNITS.get(unit[1].replace("\u03bc", "\u00b5") if unit else "um")
-        number = _number(size[1]) if size else None
+        number = parse_number(size[1]) if size else None
         if number is None or scale is None:
             return None
         sizes.append(number * scale)
@@ -58,13 +60,5 @@ def from_aperio(description: str) -> tuple[PixelSize, float | None]:
     """
     pairs = (part.partition("=") for part in description.split("|")[1:])
     facts = {key.strip(): value.strip() for key, _, value in pairs}
-    mpp, power = _number(facts.get("MPP", "")), _number(facts.get("AppMag", ""))
-    return (believable(mpp, mpp) if mpp else None), power
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number > 0 else None
+    mpp, power = parse_number(facts.get("MPP")), parse_number(facts.get("AppMag"))
+    return (believable(mpp, mpp) if mpp else None), power if power and power > 0 else None

@@ -13,7 +13,8 @@ from PIL import Image
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.errors import DatasetProblem
-from qaclims_path.pipeline.datasets.check import check, spaced
+from qaclims_path.pipeline.datasets.check import check
+from qaclims_path.report.numbers import spaced
 
 CARDS = Path(__file__).resolve().parents[2] / "cards"
 OFFLINE = Path(__file__).resolve().parents[3] / "scripts" / "reproduce" / "cards"

@@ -74,7 +74,7 @@ def test_a_list_is_relative_to_itself(tmp_path):
         ("slide,patients\na.svs,1\n", r"'patients'. Did you mean 'patient'"),
         ("slide\na.svs\n./a.svs\n", "a.svs twice"),
         ("slide,name\na.svs,n\nb.svs,n\n", "name n twice"),
-        ("slide,name\na.svs,../n\n", "not fit for a file"),
+        ("slide,name\na.svs,../n\n", "not valid for a file"),
         ("slide,mpp\na.svs,abc\n", "line 2: mpp is 'abc'"),
         ("slide,mpp\na.svs,-1\n", "mpp is '-1'"),
         ("slide,split\na.svs,valid\n", "no split 'valid'. Did you mean 'val'"),
