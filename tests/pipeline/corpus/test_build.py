@@ -129,11 +129,14 @@ def test_what_another_shard_joined_meanwhile_is_not_asked_again(root, undisturbe
     out = tmp_path / "corpus.jsonl"
     build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(1, 2)), answerer=Toy())
 
-    def held(*_):
+    hold = Shard.hold
+
+    def late_hold(shard, lock):
         monkeypatch.undo()
         assert build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(2, 2)), answerer=Toy()).complete
+        return hold(shard, lock)
 
-    monkeypatch.setattr(corpus_build, "_hold", held)
+    monkeypatch.setattr(Shard, "hold", late_hold)
     late = build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(1, 2)), answerer=Toy())
     assert (late.asked, late.complete) == (0, True)
     assert out.read_bytes() == undisturbed
@@ -199,7 +202,7 @@ def test_other_options_or_another_answerer_are_refused(root, tmp_path):
 def test_a_corpus_that_was_not_built_here_is_left_alone(root, tmp_path):
     out = tmp_path / "corpus.jsonl"
     out.write_text("precious\n")
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="exists, but"):
         build_corpus(OPTIONS, root, out, answerer=Toy())
     with pytest.raises(UsageError, match=r"end in \.jsonl"):
         build_corpus(OPTIONS, root, tmp_path / "corpus.json", answerer=Toy())
