@@ -26,7 +26,7 @@ def test_only_a_few_are_read_ahead():
     assert threading.active_count() <= before
 
 
-def test_an_error_comes_at_its_place():
+def test_an_error_is_raised_in_the_order_of_the_items():
     def work(i):
         if i == 3:
             raise KeyError(i)
@@ -38,5 +38,5 @@ def test_an_error_comes_at_its_place():
         next(results)
 
 
-def test_nothing_to_do():
+def test_a_finished_folder_needs_no_work():
     assert list(ahead(str, [])) == []

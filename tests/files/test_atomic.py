@@ -20,7 +20,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_appears_under_its_name_and_nothing_else(tmp_path: Path) -> None:
+def test_a_written_file_leaves_no_other_file(tmp_path: Path) -> None:
     write_text(tmp_path / "deep" / "er" / "labels.csv", "image,tumor\nä,1\n")
     assert (tmp_path / "deep" / "er" / "labels.csv").read_text(encoding="utf-8") == "image,tumor\nä,1\n"
     assert names(tmp_path / "deep" / "er") == ["labels.csv"]
@@ -34,7 +34,7 @@ def test_the_temporary_name_keeps_the_suffix_and_is_hidden(tmp_path: Path) -> No
     assert list_files(tmp_path) == ["mask.png"]
 
 
-def test_a_failing_block_leaves_the_old_file_alone(tmp_path: Path) -> None:
+def test_a_failing_block_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")
     with pytest.raises(ZeroDivisionError), atomic_path(path) as temporary:
@@ -44,7 +44,7 @@ def test_a_failing_block_leaves_the_old_file_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_a_killed_process_leaves_no_file_and_does_not_hinder_the_next(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_no_file_and_does_not_block_the_next(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path; from qaclims_path.files.atomic import atomic_path\n"
         "with atomic_path(Path(sys.argv[1])) as t: t.mkdir(); (t / 'half').write_text('x'); os._exit(9)"
@@ -70,7 +70,7 @@ def test_text_grows_and_a_full_disk_is_a_sentence(tmp_path: Path, files_up_to: C
         append_text(tmp_path / "no" / "log.csv", "more")
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_an_unfinished_folder_does_not_appear(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="stop"), atomic_path(tmp_path / "set") as temporary:
         temporary.mkdir()
         (temporary / "a").write_text("x")
@@ -78,7 +78,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+def test_unwritable_paths_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(
         QaclimsError, match=r"file/out\.txt cannot be written: .*/file: File exists\. Choose another folder\."
@@ -104,13 +104,13 @@ def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-def test_what_the_block_failed_to_read_is_not_blamed_on_the_output(tmp_path: Path) -> None:
+def test_a_read_error_in_the_block_is_not_a_writing_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "out.txt") as temporary:
         temporary.write_text((tmp_path / "none.txt").read_text())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_problem_inside_a_folder_being_written_is_one_of_writing(tmp_path: Path) -> None:
+def test_an_error_inside_a_folder_that_is_written_is_a_writing_error(tmp_path: Path) -> None:
     with pytest.raises(QaclimsError, match=r"set cannot be written: "), atomic_path(tmp_path / "set") as temporary:
         temporary.mkdir()
         (temporary / "missing" / "a.png").write_bytes(b"")
@@ -131,7 +131,7 @@ def test_bytes_are_kept_as_they_are(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == b"\r\n\x00\xff"
 
 
-def test_sweeping_removes_what_was_left_of_this_file_only(tmp_path: Path) -> None:
+def test_sweeping_only_removes_temporary_copies_of_this_file(tmp_path: Path) -> None:
     for name in (".a.12.part.csv", ".a.7.12.part.csv", ".a.12.part.json", ".a.x.part.csv", "a.csv"):
         (tmp_path / name).touch()
     (tmp_path / ".b.3.part").mkdir()
@@ -143,7 +143,7 @@ def test_sweeping_removes_what_was_left_of_this_file_only(tmp_path: Path) -> Non
     assert left == {".a.7.12.part.csv", ".a.12.part.json", ".a.x.part.csv", "a.csv"}
 
 
-def test_writers_of_one_number_do_not_meet(tmp_path: Path) -> None:
+def test_writers_with_the_same_process_number_do_not_collide(tmp_path: Path) -> None:
     """In every container, the first process has the same number."""
     path = tmp_path / "a.txt"
     with atomic_path(path) as one, atomic_path(path) as other:

@@ -63,12 +63,12 @@ def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-def test_a_link_to_itself_among_the_images_is_listed_like_any_name(tmp_path: Path) -> None:
+def test_a_link_to_itself_is_listed_like_any_file(tmp_path: Path) -> None:
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     assert list_files(tmp_path) == ["loop.png"]  # reading it says what is wrong
 
 
-def test_the_first_spelling_that_exists(tmp_path: Path) -> None:
+def test_the_first_spelling_that_exists_is_taken(tmp_path: Path) -> None:
     (tmp_path / "valid" / "img").mkdir(parents=True)
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert first_existing(tmp_path, ["val/img", "loop", "valid/img"]) == tmp_path / "valid" / "img"
@@ -86,7 +86,7 @@ def test_names_must_stay_inside(name: str) -> None:
 
 
 @given(name=st.text(min_size=1, max_size=20))
-def test_whatever_is_joined_stays_inside_or_is_refused(name: str) -> None:
+def test_joined_names_stay_inside_or_are_refused(name: str) -> None:
     root = Path("/data/root")
     try:
         path = inside(root, name, "list.txt")

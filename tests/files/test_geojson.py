@@ -119,7 +119,7 @@ def test_classes_keep_their_order_and_first_colour(tmp_path):
         (json.dumps(feature({"name": "x", "color": "red"})), "colour"),
     ],
 )
-def test_what_is_wrong_is_one_sentence_with_the_file(tmp_path, text, said):
+def test_every_error_is_one_sentence_with_the_file(tmp_path, text, said):
     path = tmp_path / "a.geojson"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(BadFile, match=said) as caught:
@@ -128,7 +128,7 @@ def test_what_is_wrong_is_one_sentence_with_the_file(tmp_path, text, said):
     assert "\n" not in str(caught.value)
 
 
-def test_missing_damaged_and_huge_files(tmp_path, monkeypatch):
+def test_missing_damaged_and_huge_files_are_sentences(tmp_path, monkeypatch):
     with pytest.raises(BadFile, match="cannot be read: No such file"):
         read_geojson(tmp_path / "none.geojson")
     (tmp_path / "a.json.gz").write_bytes(gzip.compress(b"[]" * 500)[:-12])

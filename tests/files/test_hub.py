@@ -118,7 +118,7 @@ def test_an_unknown_revision_is_named(hub):
         resolve("owner/model", revision="nowhere")
 
 
-def test_a_model_that_is_not_there_may_be_private(hub):
+def test_a_missing_model_may_be_private(hub):
     with pytest.raises(UsageError, match=r"no model gone/model on the hub, or it is private\. .* HF_TOKEN"):
         resolve("gone/model")
 
@@ -145,7 +145,7 @@ def test_an_unreachable_hub_says_so(hub, monkeypatch):
         resolve("owner/model")
 
 
-def test_half_a_copy_is_not_taken_for_a_whole_one(hub, monkeypatch):
+def test_an_incomplete_copy_is_refused(hub, monkeypatch):
     (resolve("owner/model") / "model.safetensors").unlink()
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
     with pytest.raises(QaclimsError, match="only partly in the cache"):
@@ -153,7 +153,7 @@ def test_half_a_copy_is_not_taken_for_a_whole_one(hub, monkeypatch):
 
 
 @pytest.mark.parametrize("model", ["a/b/c", "name", "hf-hub:name", "owner/na me", "../x", ""])
-def test_what_is_neither_a_folder_nor_an_id_is_refused(model, tmp_path, monkeypatch):
+def test_a_name_that_is_neither_a_folder_nor_an_id_is_refused(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(QaclimsError, match=r"neither a folder nor an id|does not exist"):
         resolve(model)
@@ -178,7 +178,7 @@ def test_a_folder_of_pickles_is_refused(tmp_path):
         resolve(str(folder_of(tmp_path / "empty", "config.json")))
 
 
-def test_the_hash_of_a_folder_follows_its_content_not_its_place(tmp_path):
+def test_the_hash_of_a_folder_depends_on_its_content_and_not_on_its_path(tmp_path):
     first, second = (folder_of(tmp_path / name, "model.safetensors", "vocab.txt") for name in ("one", "two"))
     assert revision_of(first) == revision_of(second)
     (second / "vocab.txt").write_bytes(b"y")
@@ -193,7 +193,7 @@ def test_a_model_without_a_tokenizer_is_refused(tmp_path):
     require_tokenizer("here", folder)
 
 
-def test_whatever_a_library_raises_becomes_a_sentence():
+def test_every_error_of_a_library_becomes_a_sentence():
     with pytest.raises(BadFile, match=r"^m cannot be loaded as a judge: first line. Check that"), loading("m", "judge"):
         raise RuntimeError("first line.\nsecond")
     with pytest.raises(UsageError, match=r"^ours$"), loading("m", "judge"):

@@ -143,12 +143,12 @@ def refused(path: Path, sentence: str, *, mask: bool = False) -> None:
         ("magic.tif", b"II*\0\xff\xff\xff\x7f"),
     ],
 )
-def test_files_that_are_no_pictures(tmp_path: Path, name: str, content: bytes, mask: bool) -> None:
+def test_files_that_are_not_pictures_are_refused(tmp_path: Path, name: str, content: bytes, mask: bool) -> None:
     refused(put(tmp_path, name, content), r"is not a (picture that can be read|readable TIFF mask)", mask=mask)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
-def test_truncated_files(tmp_path: Path, kind: str) -> None:
+def test_truncated_files_are_refused(tmp_path: Path, kind: str) -> None:
     content = encoded(Image.fromarray(PICTURE), kind)
     for share in (0.2, 0.5, 0.9):
         path = put(tmp_path, f"half.{kind.lower()}", content[: int(len(content) * share)])
@@ -210,7 +210,7 @@ def test_a_text_chunk_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
         assert str(path) in str(error)  # noqa: PT017 - either way is fine, a traceback or 100 MB of text is not
 
 
-def test_places_that_are_no_files(tmp_path: Path) -> None:
+def test_paths_that_are_not_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     for suffix in ("png", "tif"):
         loop = tmp_path / f"loop.{suffix}"

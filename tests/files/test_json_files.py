@@ -8,7 +8,7 @@ from qaclims_path.errors import BadFile
 from qaclims_path.files.json_files import read_object, read_objects
 
 
-def test_what_was_written_is_read(tmp_path):
+def test_a_written_list_is_read(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"ä": [1, None]}), encoding="utf-8")
     assert read_object(path, "Remove it.") == {"ä": [1, None]}
@@ -27,7 +27,7 @@ def test_what_was_written_is_read(tmp_path):
         (b"null", "should hold"),
     ],
 )
-def test_anything_else_is_one_sentence(tmp_path, content, reason):
+def test_other_files_are_one_sentence(tmp_path, content, reason):
     path = tmp_path / "a.json"
     path.write_bytes(content)
     for read in (read_object, read_objects):
@@ -35,6 +35,6 @@ def test_anything_else_is_one_sentence(tmp_path, content, reason):
             read(path, "Remove it.")
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_missing_file_is_a_sentence(tmp_path):
     with pytest.raises(BadFile, match=r"a\.json cannot be read: No such file or directory\. Remove it\.$"):
         read_object(tmp_path / "a.json", "Remove it.")

@@ -28,7 +28,7 @@ def test_the_second_process_is_refused_by_name(tmp_path, holder):
         pass
 
 
-def test_what_a_killed_process_held_is_taken_over(tmp_path, holder):
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path, holder):
     holder.kill()
     holder.wait()
     assert str(holder.pid) in (tmp_path / "run.lock").read_text()
@@ -80,7 +80,7 @@ def test_a_full_disk_is_a_sentence(tmp_path):
     assert f"errors.QaclimsError: {tmp_path / 'run.lock'} cannot be written: File too large." in done.stderr
 
 
-def test_what_a_killed_process_has_forked_holds_nothing(tmp_path):
+def test_a_process_that_a_killed_one_has_forked_holds_no_lock(tmp_path):
     """Workers that load data are forked, and may outlive the process that was killed."""
     fork = "import os, sys, time; from pathlib import Path; from qaclims_path.files.lock import locked\n"
     fork += "with locked(Path(sys.argv[1])):\n child = os.fork()\n if not child: time.sleep(60)\n"

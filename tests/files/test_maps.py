@@ -42,7 +42,7 @@ def test_every_image_comes_back_in_any_order(folder):
         assert "broken" not in reader
 
 
-def test_a_reader_travels_to_other_processes(folder):
+def test_a_reader_can_be_sent_to_other_processes(folder):
     reader = MapReader(folder)
     assert reader["b"].maps.shape == (0, 5, 8)
     again = pickle.loads(pickle.dumps(reader))
@@ -91,14 +91,14 @@ def test_failed_images_are_tried_again(folder):
     assert writer.retry_failed() == []
 
 
-def test_a_shard_may_hold_nothing(tmp_path):
+def test_a_shard_may_be_empty(tmp_path):
     writer = MapWriter(tmp_path, CLASSES, {})
     writer.write(0, [], {"a": "it is broken."})
     assert writer.finish(1) == {"a": "it is broken."}
     assert len(MapReader(tmp_path)) == 0
 
 
-def test_what_is_not_there_is_said(folder):
+def test_missing_data_are_sentences(folder):
     reader = MapReader(folder)
     with pytest.raises(BadFile, match="no maps of 'broken': it is no picture"):
         reader["broken"]
@@ -136,7 +136,7 @@ def test_a_set_is_much_smaller_than_the_published_pickles(tmp_path):
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) * 20 < 8 * published
 
 
-def test_what_a_killed_writer_left_goes(folder):
+def test_temporary_files_of_a_killed_writer_are_removed(folder):
     torn = folder / ".maps-00002.123.part.safetensors"
     torn.write_bytes(b"half")
     MapWriter(folder, CLASSES, SETTINGS)

@@ -32,7 +32,7 @@ print(*wait_for([sys.executable, "-c", {child!r}, sys.argv[1]]))
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("to", [("process",), ("group",), ("process", "group")])  # the last is what `timeout` does
-def test_a_training_that_is_stopped_is_waited_for(number: signal.Signals, to: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_stopped_training_may_save_first(number: signal.Signals, to: tuple[str, ...], tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     command = [sys.executable, "-c", PARENT.format(child=CHILD), str(saved)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -62,7 +62,7 @@ subprocess.Popen = Sudden
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
-def test_a_signal_as_the_training_begins_reaches_it(number: str, tmp_path: Path) -> None:
+def test_a_signal_before_the_child_exists_reaches_it(number: str, tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     child = CHILD.replace("while not asked", "Path(sys.argv[1] + '-begun').touch()\nwhile not asked")
     script = SUDDEN.format(number=number) + PARENT.format(child=child)
@@ -71,7 +71,7 @@ def test_a_signal_as_the_training_begins_reaches_it(number: str, tmp_path: Path)
     assert saved.exists()
 
 
-def test_who_asks_twice_does_not_wait(tmp_path: Path) -> None:
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     slow = CHILD.replace("time.sleep(1)", "print('saving', file=sys.stderr, flush=True); time.sleep(600)")
     command = [sys.executable, "-c", PARENT.format(child=slow), str(tmp_path / "saved")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:

@@ -42,7 +42,7 @@ def header_only(shape, dtype="<f4"):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_what_is_written_is_read(tmp_path, dtype):
+def test_written_scores_are_read(tmp_path, dtype):
     path = tmp_path / "é [1, 0].npz"
     write_scores(path, SCORES.astype(dtype), NAMES)
     found = read_scores(path)
@@ -127,7 +127,7 @@ def test_negative_and_short_arrays(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip file", b"PK\x03\x04 nearly"])
-def test_other_files(tmp_path, content):
+def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(BadFile, match=r"not a readable \.npz"):
         read_scores(tmp_path / "a.npz")
@@ -151,7 +151,7 @@ def test_damage_anywhere_is_one_sentence(tmp_path):
     assert refused > len(damaged) // 2
 
 
-def test_places_that_cannot_be_read(tmp_path):
+def test_unreadable_paths_are_named(tmp_path):
     with pytest.raises(BadFile, match="does not exist"):
         read_scores(tmp_path / "none.npz")
     (tmp_path / "loop.npz").symlink_to(tmp_path / "loop.npz")

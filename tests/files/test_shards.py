@@ -18,7 +18,7 @@ def test_a_part_is_read_from_the_command_line() -> None:
             Shard.parse(text)
 
 
-def test_a_part_that_there_is_not_is_refused() -> None:
+def test_an_impossible_part_is_refused() -> None:
     for number, of in ((3, 2), (0, 2), (0, 0)):
         with pytest.raises(UsageError, match=f"no part {number} of {of}; write --shard 1/4 to"):
             Shard(number, of)
@@ -31,7 +31,7 @@ def test_parts_that_are_divided_differently_share_all_and_nothing_twice(pieces: 
     assert ALL.take(range(5)) == range(5)
 
 
-def test_one_alone_keeps_all_others_out(tmp_path: Path) -> None:
+def test_a_single_part_keeps_all_others_out(tmp_path: Path) -> None:
     lock = tmp_path / "state" / "run.lock"
     with ALL.hold(lock):
         for other in (ALL, Shard(1, 2)):
@@ -39,7 +39,7 @@ def test_one_alone_keeps_all_others_out(tmp_path: Path) -> None:
                 pass
 
 
-def test_parts_keep_out_the_same_part_and_one_alone(tmp_path: Path) -> None:
+def test_parts_keep_out_the_same_part_and_a_single_one(tmp_path: Path) -> None:
     lock = tmp_path / "state" / "run.lock"
     with Shard(1, 2).hold(lock), Shard(2, 2).hold(lock), locked(lock, shared=True):
         for other in (ALL, Shard(1, 2), Shard(2, 2)):

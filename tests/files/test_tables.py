@@ -33,7 +33,7 @@ def test_the_same_table_in_several_spellings(tmp_path: Path, content: bytes) -> 
     assert list(read_csv(table(tmp_path, content), ["file"])) == [{"file": "a.png", "tumor": "1"}]
 
 
-def test_other_scripts_commas_and_line_breaks_in_cells(tmp_path: Path) -> None:
+def test_cells_may_hold_other_scripts_commas_and_line_breaks(tmp_path: Path) -> None:
     path = table(tmp_path, 'file,note\nö.png,"a, b\nc"\n'.encode())
     assert list(read_csv(path)) == [{"file": "ö.png", "note": "a, b\nc"}]
 
@@ -65,14 +65,14 @@ def test_other_scripts_commas_and_line_breaks_in_cells(tmp_path: Path) -> None:
         "semicolons",
     ],
 )
-def test_a_table_that_cannot_be_used_says_why(tmp_path: Path, content: bytes, sentence: str) -> None:
+def test_an_unusable_table_says_why(tmp_path: Path, content: bytes, sentence: str) -> None:
     with pytest.raises(BadFile, match=sentence) as caught:
         list(read_csv(table(tmp_path, content), ["file"]))
     assert "labels.csv" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
     for path, reason in (
         (tmp_path / "none.csv", "No such file"),
@@ -104,7 +104,7 @@ def test_any_bytes_give_rows_or_a_sentence(content: bytes, tmp_path_factory: pyt
 
 
 @given(rows=st.lists(st.tuples(st.text('abä,"; \n', max_size=6), st.integers() | st.none()), max_size=5))
-def test_what_is_written_is_read_back(
+def test_written_files_are_read_back(
     rows: list[tuple[str, int | None]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "back.csv"

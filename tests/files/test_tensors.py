@@ -15,7 +15,7 @@ from qaclims_path.errors import QaclimsError
 from qaclims_path.files.tensors import save_tensors
 
 
-def test_tensors_come_back_with_what_was_said_about_them(tmp_path: Path) -> None:
+def test_tensors_come_back_with_their_texts(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "a.safetensors"
     weight = torch.nn.Parameter(torch.arange(6.0).view(2, 3))
     save_tensors(path, {"a": weight, "b": weight.detach().clone().T}, {"format": "pt"})
@@ -42,7 +42,7 @@ def test_other_errors_stay_as_they_are(tmp_path: Path) -> None:
         save_tensors(tmp_path / "a.safetensors", {"a": one, "b": one})
 
 
-def test_nobody_else_in_the_package_writes_tensors() -> None:
+def test_tensors_are_written_in_one_place() -> None:
     package = Path(qaclims_path.__file__).parent
     users = {
         path.relative_to(package).as_posix()

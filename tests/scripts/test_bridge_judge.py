@@ -67,7 +67,7 @@ def test_without_the_data_one_sentence_says_what_to_do(bridge, monkeypatch, tmp_
         load_judge(LANGUAGE)
 
 
-def test_the_table_is_what_its_script_makes(data, checkout, tmp_path):
+def test_the_stored_table_is_the_one_that_its_script_makes(data, checkout, tmp_path):
     script = checkout / "scripts" / "bridge_judge" / "make_table.py"
     subprocess.run([sys.executable, script, "--data", data, "--out", tmp_path / "table.csv"], check=True, cwd=tmp_path)
     committed = script.parent / "qaclims_bridge" / "imagenet_names.csv"
@@ -75,7 +75,7 @@ def test_the_table_is_what_its_script_makes(data, checkout, tmp_path):
 
 
 @pytest.mark.parametrize("name", [LANGUAGE, CONTROL])
-def test_animals_are_nearer_to_their_names_than_what_is_around_them(data, checkout, name):
+def test_animals_are_closer_to_their_names_than_their_surroundings(data, checkout, name):
     from qaclims_path.data.cards import load_card
     from qaclims_path.data.dataset import to_tensor
     from qaclims_path.data.listing import list_records

@@ -64,8 +64,8 @@ def plan_corpus(options: CorpusOptions, root: Path) -> CorpusPlan:
         raise UsageError(f"The split '{options.split}' of '{card.name}' holds no image in {root}.")
     if any(record.present is None for record in records):
         raise UsageError(
-            f"The split '{options.split}' of '{card.name}' takes its labels from masks, which nothing looks at before "
-            "they are scored. Choose a split with image-level labels."
+            f"The split '{options.split}' of '{card.name}' takes its labels from masks, which are only read for "
+            "scoring. Choose a split with image-level labels."
         )
     labelled = [record for record in records if record.present]
     groups = tuple(_groups(labelled[: options.limit], options.together))

@@ -93,7 +93,7 @@ def test_the_same_again_asks_nothing_and_changes_nothing(root, undisturbed, tmp_
     assert 0 < again.kept < again.answers
 
 
-def test_killed_and_run_again(root, undisturbed, tmp_path, killed_after):
+def test_a_killed_run_is_resumed(root, undisturbed, tmp_path, killed_after):
     out, part = tmp_path / "corpus.jsonl", tmp_path / "corpus.jsonl.part"
     killed_after("qaclims_path.language.corpus.CorpusWriter.write", 1, RUN, __file__, root, out)
     assert not out.exists()
@@ -125,7 +125,7 @@ def test_more_shards_than_groups(root, undisturbed, tmp_path):
     assert out.read_bytes() == undisturbed
 
 
-def test_what_another_shard_joined_meanwhile_is_not_asked_again(root, undisturbed, tmp_path, monkeypatch):
+def test_images_that_another_shard_joined_meanwhile_are_not_asked_again(root, undisturbed, tmp_path, monkeypatch):
     out = tmp_path / "corpus.jsonl"
     build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(1, 2)), answerer=Toy())
 
@@ -142,7 +142,7 @@ def test_what_another_shard_joined_meanwhile_is_not_asked_again(root, undisturbe
     assert out.read_bytes() == undisturbed
 
 
-def test_a_shard_that_ends_while_another_joins_says_that_all_is_done(root, undisturbed, tmp_path, monkeypatch):
+def test_a_shard_that_ends_while_another_joins_is_complete(root, undisturbed, tmp_path, monkeypatch):
     out = tmp_path / "corpus.jsonl"
     build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(1, 2)), answerer=Toy())
     join = corpus_build._join
@@ -199,7 +199,7 @@ def test_other_options_or_another_answerer_are_refused(root, tmp_path):
         build_corpus(OPTIONS, root, out, BuildOptions(shard=Shard(2, 2)), answerer=other)
 
 
-def test_a_corpus_that_was_not_built_here_is_left_alone(root, tmp_path):
+def test_a_corpus_without_its_options_is_refused(root, tmp_path):
     out = tmp_path / "corpus.jsonl"
     out.write_text("precious\n")
     with pytest.raises(UsageError, match="exists, but"):
@@ -229,7 +229,7 @@ def test_unreadable_images_are_recorded(root, undisturbed, tmp_path):
     assert out.read_bytes() == before
 
 
-def test_images_that_were_mended_are_asked_about(root, undisturbed, tmp_path):
+def test_repaired_images_are_asked_about(root, undisturbed, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(root, data)
     first, last = (plan_corpus(OPTIONS, data).groups[place][0] for place in (0, -1))
@@ -277,7 +277,7 @@ def test_images_without_answers_get_the_terms_of_their_class(root, tmp_path):
     assert any(not entry.texts("foreground") for entry in built("bare.jsonl", fallback=0, card="none"))
 
 
-def test_an_answerer_that_cannot_count(root, tmp_path):
+def test_an_answerer_with_too_few_answers_is_refused(root, tmp_path):
     class Short(Toy):
         def answer(self, asks):
             return super().answer(asks)[1:]
@@ -286,7 +286,7 @@ def test_an_answerer_that_cannot_count(root, tmp_path):
         build_corpus(OPTIONS, root, tmp_path / "corpus.jsonl", answerer=Short())
 
 
-def test_what_is_missing_is_said(root, tmp_path):
+def test_missing_inputs_are_sentences(root, tmp_path):
     with pytest.raises(UsageError, match="needs a judge"):
         build_corpus(OPTIONS, root, tmp_path / "a.jsonl")
     changed = OPTIONS.model_copy(update={"together": 2})  # nothing was asked yet, so nothing is in the way
@@ -324,12 +324,12 @@ def test_every_configuration_plans_its_questions(path, tmp_path):
         load_corpus_options(path.stem, ["dataset=wsss4luad", "limitt=2"])
 
 
-def test_a_configuration_that_is_not_there():
+def test_a_missing_configuration_is_a_sentence():
     with pytest.raises(UsageError, match=r"no corpus configuration 'phantm'\. Did you mean 'phantom'"):
         load_corpus_options("phantm")
 
 
-def test_where_the_models_lie_is_not_written(root, tmp_path):
+def test_paths_of_models_are_not_written(root, tmp_path):
     options = OPTIONS.model_copy(
         update={"answerer": OPTIONS.answerer.model_copy(update={"model": str(root), "kind": "file"})}
     )

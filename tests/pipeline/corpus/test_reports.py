@@ -38,7 +38,7 @@ def corpus(tmp_path):
     return write(tmp_path / "corpus.jsonl", ENTRIES)
 
 
-def test_stats(corpus):
+def test_answers_are_counted(corpus):
     found = corpus_stats(corpus)
     assert (found.lines, found.images, found.failed, found.answerers) == (5, 4, 1, {"answerer toy": 5})
     tumor, stroma = found.classes
@@ -58,14 +58,14 @@ def test_stats(corpus):
     ]
 
 
-def test_classes_that_are_described_alike_are_found(tmp_path):
+def test_classes_with_similar_descriptions_are_found(tmp_path):
     alike = [Entry(f"{n}", label, said("purple flower")) for n in range(3) for label in ("tumor", "stroma")]
     for one in corpus_stats(write(tmp_path / "c.jsonl", alike)).classes:
         assert one.foreground.overlap == 1
         assert one.background.overlap is None
 
 
-def test_show(corpus):
+def test_terms_and_examples_are_shown(corpus):
     report = show_corpus(corpus, terms=1)
     tumor, stroma = report.classes
     assert (tumor.foreground, tumor.background) == ((("gland", 2),), (("stroma", 1),))
@@ -76,7 +76,7 @@ def test_show(corpus):
         show_corpus(corpus, image="z")
 
 
-def test_examples_are_drawn_from_everywhere(tmp_path):
+def test_examples_are_drawn_from_all_lines(tmp_path):
     path = write(tmp_path / "c.jsonl", [Entry(f"i{n:04d}", "tumor", said("x")) for n in range(1000)])
     drawn = [entry.image for entry in show_corpus(path, examples=50).classes[0].examples]
     assert drawn == sorted(drawn)
@@ -86,7 +86,7 @@ def test_examples_are_drawn_from_everywhere(tmp_path):
     assert drawn[10] < "i0500" < drawn[-10]
 
 
-def test_diff(corpus, tmp_path):
+def test_two_corpora_are_compared(corpus, tmp_path):
     other = [ENTRIES[1], ENTRIES[0], Entry("b", "tumor", said("nest")), Entry("e", "tumor", said("gland"))]
     found = corpus_diff(corpus, write(tmp_path / "other.jsonl", other))
     assert (found.same, found.changed, found.only_before, found.only_after) == (2, 1, 2, 1)
@@ -100,7 +100,7 @@ def test_diff(corpus, tmp_path):
     assert (empty.same, empty.only_after) == (0, 5)
 
 
-def test_diff_of_many_lines(tmp_path):
+def test_many_lines_are_compared(tmp_path):
     before = [Entry(f"i{n}", "tumor", said(f"t{n % 7}")) for n in range(3000)]
     after = [Entry(f"i{n}", "tumor", said(f"t{n % 7}" if n % 100 else "new")) for n in reversed(range(3000))]
     found = corpus_diff(write(tmp_path / "a.jsonl", before), write(tmp_path / "b.jsonl", after))
@@ -119,7 +119,7 @@ def published(path, answers):
     return path
 
 
-def test_import(tmp_path):
+def test_published_answers_are_imported(tmp_path):
     about = published(
         tmp_path / "fg.npy", {("2007_000032", "tv monitor"): ("screen", "monitor"), ("b", "spaceship"): ("ufo",)}
     )
@@ -143,7 +143,7 @@ def test_import(tmp_path):
     assert not (tmp_path / "d.jsonl").exists()
 
 
-def test_a_page_with_pictures(tmp_path):
+def test_a_page_shows_pictures(tmp_path):
     card = load_card("wsss4luad")
     write_fake(card, tmp_path / "data", seed=0, images=3)
     records = list_records(card, tmp_path / "data", "train")

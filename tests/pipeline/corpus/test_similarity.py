@@ -44,7 +44,7 @@ def test_cosines_of_every_image_and_text():
     assert [in_other_company[0][0], *in_other_company[1][1:]] == [found[0][0], *found[1]]
 
 
-def test_what_is_too_unlike_is_dropped_and_counted(tmp_path):
+def test_texts_that_are_too_unlike_are_dropped_and_counted(tmp_path):
     write_fake(load_card("wsss4luad"), tmp_path / "data", seed=0, images=9)
     options = CorpusOptions(dataset="wsss4luad", together=2, judge=JudgeOptions(id="embedded"))
     threshold = 0.3

@@ -85,7 +85,7 @@ def test_pictures_of_16_bits_are_refused(model):
 @pytest.mark.parametrize(
     ("mpp", "message"), [(0.0, "above 0"), (-1.0, "above 0"), (float("nan"), "above 0"), (4.0, "too coarse")]
 )
-def test_pixel_sizes_that_cannot_be_are_refused(model, pixels, mpp, message):
+def test_impossible_pixel_sizes_are_refused(model, pixels, mpp, message):
     with pytest.raises(UsageError, match=message):
         load_segmenter(model, device="cpu")(pixels, mpp)
 

@@ -49,7 +49,7 @@ def done(model, folder, tmp_path_factory):
     return out, segment(model, SegmentInputs((str(folder),)), out, OPTIONS)
 
 
-def test_labels_are_what_the_model_says(done, painted, model):
+def test_labels_are_those_of_the_model(done, painted, model):
     out, report = done
     predict = Predictor(for_inference(Segmenter.from_pretrained(model), torch.device("cpu")))
     assert (report.worked, report.failed) == (4, 0)
@@ -66,7 +66,7 @@ def test_labels_are_what_the_model_says(done, painted, model):
     assert colors[[0, 7, 3]].tolist() == [[255, 0, 0], [0, 200, 0], [0, 0, 255]]
 
 
-def test_the_table_and_what_is_said_of_pixel_sizes(done):
+def test_the_table_states_areas_and_warns_about_pixel_sizes(done):
     out, report = done
     rows = {row["name"]: row for row in read_csv(out / "cohort.csv")}
     assert rows.keys() == {"t0", "t1", "t2", "t3"}
@@ -90,7 +90,7 @@ def test_images_at_another_pixel_size_are_scaled_for_the_model(model, folder, pa
     assert report.notes == ()
 
 
-def test_memory_that_is_out_says_what_to_lower(model, folder, tmp_path, monkeypatch, out_of_memory):
+def test_lack_of_memory_says_what_to_lower(model, folder, tmp_path, monkeypatch, out_of_memory):
     monkeypatch.setattr(Predictor, "__call__", out_of_memory)
     with pytest.raises(OutOfMemory, match=r"not enough memory for these images\. Lower --batch or --size"):
         segment(model, SegmentInputs((str(folder),)), tmp_path / "out", OPTIONS)
@@ -102,7 +102,7 @@ def test_images_that_are_far_too_coarse_are_refused(model, folder, tmp_path):
     assert all("too coarse" in row.error for row in report.rows)
 
 
-def test_images_larger_than_a_tile_are_looked_at_in_squares(model, tmp_path):
+def test_images_larger_than_a_tile_are_predicted_in_squares(model, tmp_path):
     pixels = paint_slide(9, (300, 260))[0]
     Image.fromarray(pixels).save(tmp_path / "large.jpg", quality=95)
     report = segment(model, SegmentInputs((str(tmp_path / "large.jpg"),)), tmp_path / "out", OPTIONS)
@@ -130,7 +130,7 @@ def test_only_what_is_new_or_changed_is_done_again(model, folder, tmp_path):
     assert np.array_equal(first, second)
 
 
-def test_a_pixel_size_given_later_counts(model, folder, tmp_path):
+def test_a_pixel_size_that_is_given_later_is_used(model, folder, tmp_path):
     given = SegmentInputs((str(folder / "t1.png"),))
     assert segment(model, given, tmp_path / "out", OPTIONS).rows[0].mpp is None
     label, times = tmp_path / "out" / "labels" / "t1.png", set()
@@ -152,7 +152,7 @@ def test_slides_and_images_together(model, folder, slides, tmp_path):
     assert json.loads((tmp_path / "out" / "segmentation.json").read_text())["options"]["kind"] == "auto"
 
 
-def test_which_files_are_images(slides, tmp_path, tissue_tiff):
+def test_images_are_recognised_by_their_files(slides, tmp_path, tissue_tiff):
     assert not is_picture(str(slides / "s0.tiff"))
     assert is_picture(str(tissue_tiff))
     assert not is_picture(str(tmp_path / "none.png"))

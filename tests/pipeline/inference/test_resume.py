@@ -56,7 +56,7 @@ def begun(model, slides, out):
     return looks, task
 
 
-def test_it_goes_on_inside_a_slide(model, slides, undisturbed, tmp_path):
+def test_a_killed_run_continues_inside_the_slide(model, slides, undisturbed, tmp_path):
     looks, task = begun(model, slides, tmp_path)
     assert process(replace(task, out=tmp_path / "whole"), looks, 4).status == "done"
     whole, looks.batches, looks.most = looks.batches, 0, round(0.9 * looks.batches)
@@ -124,7 +124,7 @@ segment(model, SegmentInputs((slide,)), Path(out), SegmentOptions.model_validate
 
 
 @pytest.mark.slow
-def test_killed_behind_a_band_and_run_again(model, slides, undisturbed, tmp_path, killed_after):
+def test_a_run_that_is_killed_after_a_band_is_resumed(model, slides, undisturbed, tmp_path, killed_after):
     slide, out = slides / "s1.tiff", tmp_path / "maps"
     killed_after("qaclims_path.slides.maps.parts.BandParts.add", 1, RUN, model, slide, out, OPTIONS.model_dump_json())
     assert [path.name for path in out.glob("slides/.s1.part/band-*")] == ["band-00000.npz"]

@@ -60,7 +60,7 @@ def test_every_slide_has_its_files(done, slides):
         assert picture.height > 704  # the legend
 
 
-def test_the_map_has_names_and_colours_and_leaves_out_what_is_no_tissue(done, slides):
+def test_the_map_has_names_and_colours_and_leaves_out_glass(done, slides):
     out, _ = done
     with tifffile.TiffFile(out / "slides" / "s1_classes.ome.tiff") as tiff:
         codes = tiff.asarray()
@@ -99,7 +99,7 @@ def test_the_table_counts_every_pixel(done):
         assert (row["status"], row["mpp_um"], row["map_mpp_um"]) == ("done", "0.5", "0.5")
 
 
-def test_a_slide_of_one_tile_is_what_the_model_says(model, slides, tmp_path):
+def test_a_slide_of_one_tile_has_the_labels_of_the_model(model, slides, tmp_path):
     """The whole way compared with the bare model."""
     options = SegmentOptions(size=768, overlap=0, tissue="none", precision="fp32")
     segment(model, inputs(slides / "s1.tiff", tissue="none"), tmp_path / "out", options)
@@ -115,7 +115,7 @@ def test_a_slide_of_one_tile_is_what_the_model_says(model, slides, tmp_path):
 @pytest.mark.parametrize(
     ("mpp", "size", "note"), [(1.0, (384, 352), ""), (0.51, (753, 690), ""), (0.25, (768, 704), "enlarged 2 times")]
 )
-def test_model_and_slide_with_other_pixel_sizes(make_model, slides, tmp_path, mpp, size, note):
+def test_slides_are_read_at_the_pixel_size_of_the_model(make_model, slides, tmp_path, mpp, size, note):
     report = segment(make_model(mpp=mpp), inputs(slides / "s1.tiff"), tmp_path / "out", OPTIONS)
     codes = tifffile.imread(tmp_path / "out" / "slides" / "s1_classes.ome.tiff")
     assert codes.shape == size[::-1]
@@ -134,14 +134,14 @@ def test_a_slide_that_is_far_too_coarse_is_refused(model, slides, tmp_path):
     assert "too coarse for the model, which was trained at 0.5: enlarged 58 times" in report.rows[0].error
 
 
-def test_a_model_that_knows_background_decides_itself(make_model, slides, tmp_path):
+def test_a_model_with_background_labels_glass_itself(make_model, slides, tmp_path):
     report = segment(make_model(background=True), inputs(slides / "s0.tiff"), tmp_path / "out", OPTIONS)
     assert report.classes == (*NAMES, "background")
     features = json.loads((tmp_path / "out" / "slides" / "s0.geojson").read_text())["features"]
     assert "background" not in {f["properties"]["classification"]["name"] for f in features}
 
 
-def test_a_model_without_pixel_size(make_model, slides, tmp_path):
+def test_a_model_without_pixel_size_refuses_slides(make_model, slides, tmp_path):
     model = make_model(mpp=None)
     with pytest.raises(UsageError, match=r"trained. Give it with --mpp"):
         segment(model, inputs(slides), tmp_path / "out", OPTIONS)
@@ -170,7 +170,7 @@ def test_bad_slides_do_not_stop_the_others(model, slides, tmp_path):
     assert {row.name: row.mpp for row in again.rows}["nosize"] == 0.5
 
 
-def test_memory_that_is_out_says_what_to_lower(model, slides, tmp_path, monkeypatch, out_of_memory):
+def test_lack_of_memory_says_what_to_lower(model, slides, tmp_path, monkeypatch, out_of_memory):
     monkeypatch.setattr(Predictor, "__call__", out_of_memory)
     report = segment(model, inputs(slides / "s0.tiff"), tmp_path / "maps", OPTIONS)
     (row,) = report.rows
@@ -196,7 +196,7 @@ def test_shards_join_to_the_same_bytes(done, model, slides, tmp_path):
     assert contents(out) == contents(done[0])
 
 
-def test_the_table_knows_of_a_shard_that_ended_while_it_was_written(done, model, slides, tmp_path, monkeypatch):
+def test_the_table_includes_a_shard_that_ended_while_it_was_written(done, model, slides, tmp_path, monkeypatch):
     out = tmp_path / "maps"
 
     def late(*given):
@@ -225,7 +225,7 @@ def test_two_at_once_are_refused_but_shards_share(model, slides, tmp_path):
         assert segment(model, given, out, OPTIONS, ComputeOptions(shard=Shard(2, 2))).worked == 0
 
 
-def test_a_folder_of_something_else_is_refused(model, make_model, slides, done, tmp_path):
+def test_a_folder_of_other_files_is_refused(model, make_model, slides, done, tmp_path):
     out = done[0]
     with pytest.raises(UsageError, match=r"options.size was 128, now 256.*Choose another --out"):
         segment(model, inputs(slides), out, OPTIONS.model_copy(update={"size": 256}))
@@ -236,7 +236,7 @@ def test_a_folder_of_something_else_is_refused(model, make_model, slides, done, 
         segment(model, inputs(slides), tmp_path, OPTIONS)
 
 
-def test_what_it_wrote_is_no_input(model, slides, done, tmp_path):
+def test_its_own_results_are_not_inputs(model, slides, done, tmp_path):
     report = segment(model, inputs(done[0], slides / "s0.tiff"), tmp_path / "out", OPTIONS)
     assert [row.name for row in report.rows] == ["s0"]
     assert "written by `qaclims segment`" in report.skipped.values()
@@ -244,7 +244,7 @@ def test_what_it_wrote_is_no_input(model, slides, done, tmp_path):
         segment(model, inputs(done[0]), tmp_path / "again", OPTIONS)
 
 
-def test_places_that_cannot_be_written(model, slides, tmp_path):
+def test_unwritable_paths_are_a_sentence(model, slides, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(QaclimsError, match=r"cannot be written: .*Choose another folder"):
         segment(model, inputs(slides), tmp_path / "file" / "out", OPTIONS)

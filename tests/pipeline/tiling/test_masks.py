@@ -172,7 +172,7 @@ def test_perfect_predictions_score_one(tiled, tmp_path):
     assert report.images == tiled.tiles["test"]
 
 
-def test_a_made_up_set_for_such_a_card(tiled, tmp_path):
+def test_a_fake_data_set_fits_the_card(tiled, tmp_path):
     card = load_card(tiled.card)
     make_fake(card, tmp_path / "fake", images=4)
     assert check(card, tmp_path / "fake").passed
@@ -211,7 +211,7 @@ def test_a_slide_that_moves_to_training_leaves_no_masks(slides, tmp_path):
     assert check(load_card(report.card), out, complete=True).passed
 
 
-def test_a_killed_run_is_finished_by_the_next(slides, tmp_path, killed_after):
+def test_the_next_run_finishes_a_killed_one(slides, tmp_path, killed_after):
     table, masks = listed(tmp_path, slides), tmp_path / "tiles" / "masks"
     arguments = table, slides, tmp_path / "tiles", OPTIONS.model_dump_json()
     killed_after("qaclims_path.pipeline.tiling.write.write_mask", 5, RUN, *arguments)
@@ -273,7 +273,7 @@ def test_slides_of_named_classes_may_be_trained_on_only(slides, tmp_path):
     assert check(load_card(report.card), tmp_path / "out").passed
 
 
-def test_folders_of_before_are_still_theirs(slides, tmp_path):
+def test_folders_of_older_versions_are_recognised(slides, tmp_path):
     """Their `tiling.json` knows nothing of masks."""
     plain = OPTIONS.model_copy(update={"masks": False})
     given, out = TileInputs((str(slides),), labels=slides), tmp_path / "out"
@@ -291,7 +291,7 @@ def test_folders_of_before_are_still_theirs(slides, tmp_path):
         tile(given, out, plain)
 
 
-def test_what_older_versions_finished_is_recognised():
+def test_results_of_older_versions_are_recognised():
     """Without masks, the options are hashed as they were before there were any."""
     entry = SlideEntry("a", "/x/a.svs", "P1", 0.25, "val")
     options = TileOptions(mpp=0.5, size=224, stride=112)

@@ -78,7 +78,7 @@ def same(found, expected):
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_killed_and_run_again(slides, undisturbed, tmp_path, workers):
+def test_a_killed_run_is_resumed(slides, undisturbed, tmp_path, workers):
     """The second slide is in the middle of its tiles; the pipe ends when the workers have followed their parent."""
     out, script = tmp_path / "tiles", tmp_path / "run.py"
     script.write_text(KILLED + RUN)  # a file, which workers read, too

@@ -263,7 +263,7 @@ def test_a_blank_slide_has_no_tiles_and_says_so(tmp_path, slides):
     assert "No tissue found on blank.tiff" in report.slides[0].notes[0]
 
 
-def test_dry_run_foretells_and_writes_nothing(tiled, slides, tmp_path):
+def test_a_dry_run_plans_and_writes_nothing(tiled, slides, tmp_path):
     options = OPTIONS.model_copy(update={"write": "jpeg"})
     (tmp_path / "bad.svs").write_text("no")
     plans = plan(TileInputs((str(slides), str(tmp_path / "bad.svs"))), tmp_path / "o", options)
@@ -277,7 +277,7 @@ def test_dry_run_foretells_and_writes_nothing(tiled, slides, tmp_path):
     assert plan(inputs(slides, labels=None), tmp_path / "o", options) == []
 
 
-def test_a_misspelt_file_ties_no_folder_to_it(slides, tmp_path):
+def test_a_misspelt_file_does_not_mark_the_folder(slides, tmp_path):
     out, given = tmp_path / "out", TileInputs((str(slides),))
     for wrong, sentence in (
         (replace(given, tissue="otzu"), "There is no tissue mask otzu"),
@@ -289,7 +289,7 @@ def test_a_misspelt_file_ties_no_folder_to_it(slides, tmp_path):
     assert tile(given, out, OPTIONS.model_copy(update={"mpp": 1.0})).complete
 
 
-def test_annotations_that_are_damaged_are_called_so(slides, tmp_path):
+def test_damaged_annotations_are_a_sentence(slides, tmp_path):
     labels = tmp_path / "labels"
     labels.mkdir()
     for path in slides.glob("*.geojson"):
@@ -298,7 +298,7 @@ def test_annotations_that_are_damaged_are_called_so(slides, tmp_path):
         tile(TileInputs((str(slides),), labels=labels), tmp_path / "out", OPTIONS)
 
 
-def test_impossible_requests(slides, tmp_path):
+def test_impossible_requests_are_refused(slides, tmp_path):
     table = put_list(tmp_path, f"slide,labels\n{slides}/s0.tiff,tumor\n")
     with pytest.raises(UsageError, match="given twice"):
         tile(TileInputs((str(table),), labels=slides), tmp_path / "o", OPTIONS)

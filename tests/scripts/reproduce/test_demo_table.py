@@ -41,7 +41,7 @@ def test_means_and_gains_over_seeds(demo, table):
     assert out.splitlines()[-1] == "| clims |  |  |  |  | 55.0 ± 7.1 | +10.0 (+10.0, +10.0) |"
 
 
-def test_what_does_not_belong_together_is_refused_in_a_sentence(demo, table, tmp_path):
+def test_demos_that_cannot_be_averaged_are_refused_in_a_sentence(demo, table, tmp_path):
     first = demo(0)
     unfinished = demo(2)
     (unfinished / "scores.csv").unlink()

@@ -19,7 +19,7 @@ def test_every_recipe_loads_and_differs_only_where_it_should(scripts, tmp_path, 
         assert [row for row, each in found.items() if each.seg.truth] == ["supervised"]
 
 
-def test_what_has_no_words_is_the_method_but_for_its_contrasts(scripts, tmp_path, monkeypatch):
+def test_the_row_without_words_is_the_method_without_its_contrasts(scripts, tmp_path, monkeypatch):
     from reproduce.plan import SETS, Job, Plan
 
     monkeypatch.chdir(scripts.parent)
@@ -76,7 +76,7 @@ def test_settings_about_words_are_for_rows_with_words(scripts, tmp_path, monkeyp
         assert changed == (row not in ("start", "cam", "supervised")), row
 
 
-def test_folders_may_be_called_anything(scripts, tmp_path, monkeypatch):
+def test_folders_may_have_any_name(scripts, tmp_path, monkeypatch):
     from reproduce.plan import SETS, Job, Plan
 
     monkeypatch.chdir(scripts.parent)

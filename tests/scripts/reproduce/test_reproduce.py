@@ -62,7 +62,7 @@ def test_rows_are_trained_scored_and_drawn(done, runs_in):
 
 
 @pytest.mark.slow
-def test_what_is_done_is_not_done_again(done, reproduce):
+def test_finished_runs_are_not_repeated(done, reproduce):
     counts = done / "wsss4luad" / "supervised" / "seed0" / "counts.npz"
     before = counts.stat().st_mtime_ns
     again = reproduce("--rows", "supervised")

@@ -59,7 +59,7 @@ def test_tables_are_written(results, runs_in, tmp_path):
     assert runs[0]["masks"] == ""
 
 
-def test_a_gain_has_to_survive_the_controls(results, tmp_path):
+def test_a_gain_is_compared_with_the_controls(results, tmp_path):
     from reproduce.plan import Plan
     from reproduce.table import write_tables
 

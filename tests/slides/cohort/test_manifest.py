@@ -52,7 +52,7 @@ def test_no_part_is_an_empty_table(tmp_path):
     assert list(read_tiles(tmp_path / "manifest.csv", CLASSES)) == []
 
 
-def test_damaged_manifests(tmp_path):
+def test_damaged_manifests_are_refused(tmp_path):
     write_slide_manifest(tmp_path / "s.csv", SlideEntry("s", "x", "p", split="val"), grid(2), labels(2))
     text = (tmp_path / "s.csv").read_text()
     (tmp_path / "t.csv").write_text(text.replace(",224,", ",x,", 1))

@@ -16,7 +16,7 @@ def dicom(series):
     return b"\0" * 128 + b"DICM" + b"\x20\x00\x0e\x00UI" + b"\x04\x00" + series
 
 
-def test_a_folder_gives_its_slides_and_says_what_it_passed_over(tmp_path):
+def test_a_folder_gives_its_slides_and_the_reason_for_each_skipped_file(tmp_path):
     for name in ("b.svs", "a.NDPI", "deep/er/c.tiff", "notes.txt", ".hidden.svs", ".git/d.svs", "e.vsi", "noext"):
         put(tmp_path / name)
     codes = np.zeros((32, 32), np.uint8)
@@ -82,12 +82,12 @@ def test_a_list_is_relative_to_itself(tmp_path):
         ("slide\n", "lists no slide"),
     ],
 )
-def test_bad_lists(tmp_path, text, says):
+def test_bad_lists_are_refused(tmp_path, text, says):
     with pytest.raises(BadFile, match=says):
         read_slide_list(put(tmp_path / "s.csv", text.encode()))
 
 
-def test_nothing_to_work_on(tmp_path):
+def test_missing_slides_are_a_sentence(tmp_path):
     with pytest.raises(BadFile, match="does not exist"):
         collect_slides([str(tmp_path / "gone.svs")])
     put(tmp_path / "a.txt")

@@ -46,7 +46,7 @@ def test_slides_of_a_patient_stay_together():
     assert len(set(dealt([(f"s{i}", "p", "") for i in range(9)], by="slide").values())) == 3
 
 
-def test_the_list_goes_before_an_earlier_run():
+def test_the_list_wins_over_an_earlier_run():
     splits = dealt([("a", "p", ""), ("b", "p", "test"), ("c", "q", "")], earlier={"a": "val", "c": "val"})
     assert splits == {"a": "test", "b": "test", "c": "val"}
 

@@ -75,7 +75,7 @@ def test_a_killed_attempt_is_continued(tmp_path: Path) -> None:
     assert other.exists()
 
 
-def test_what_other_processes_write_stays_after_an_attempt_that_ended(tmp_path: Path) -> None:
+def test_files_of_other_processes_stay_after_an_attempt_that_ended(tmp_path: Path) -> None:
     attempt(tmp_path, "a", "f", lambda _: {})
     (tmp_path / ".a.12.part.csv").touch()
     attempt(tmp_path, "a", "f", lambda _: {}, writes=[tmp_path / "a.csv"])
