@@ -1,4 +1,4 @@
-"""Working ahead: in order, bounded, errors where they belong."""
+"""Working ahead: in order, bounded, with errors in the order of the items."""
 
 import threading
 import time

@@ -144,7 +144,7 @@ def test_sweeping_only_removes_temporary_copies_of_this_file(tmp_path: Path) -> 
 
 
 def test_writers_with_the_same_process_number_do_not_collide(tmp_path: Path) -> None:
-    """In every container, the first process has the same number."""
+    """Process numbers repeat across containers."""
     path = tmp_path / "a.txt"
     with atomic_path(path) as one, atomic_path(path) as other:
         one.write_text("one")

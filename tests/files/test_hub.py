@@ -22,7 +22,7 @@ FILES = {
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Speaks as much of the hub's language as fetching one model takes."""
+    """Answers the requests of the hub that fetching one model needs."""
 
     asked: ClassVar[list[str]] = []
 
@@ -79,7 +79,7 @@ def served():
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """The client's settings, read from the environment when it is imported, turned to a hub of our own."""
+    """Settings of the client, which it reads from the environment at import, for a local hub."""
     from huggingface_hub import constants
 
     Hub.asked = []

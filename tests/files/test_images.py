@@ -25,7 +25,7 @@ GREY, INDEXED, RGB = 0, 3, 2
 
 
 def png(width: int, height: int, depth: int, color: int, rows: bytes = b"") -> bytes:
-    """A PNG made by hand, with whatever its header shall claim."""
+    """A PNG with any header."""
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))]
     if color == INDEXED:
         chunks.append((b"PLTE", bytes(PALETTE[: 3 << depth])))
@@ -37,7 +37,7 @@ def png(width: int, height: int, depth: int, color: int, rows: bytes = b"") -> b
 
 
 def packed(codes: np.ndarray, depth: int) -> bytes:
-    """PNG rows of a few bits per pixel, each behind its filter byte."""
+    """PNG rows of a few bits per pixel, each after its filter byte."""
     bits = np.unpackbits(codes[..., None], axis=2)[..., -depth:].reshape(len(codes), -1)
     return b"".join(b"\0" + np.packbits(row).tobytes() for row in bits)
 

@@ -1,4 +1,4 @@
-"""JSON files that come back damaged or changed: one sentence, with the way out."""
+"""Damaged or changed JSON files are one sentence, with the way out."""
 
 import json
 

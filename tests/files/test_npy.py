@@ -1,4 +1,4 @@
-"""The restricted reader: what the published files need, and nothing else."""
+"""The restricted reader reads the published files and refuses everything else."""
 
 import builtins
 import contextlib
@@ -38,7 +38,7 @@ def raw(path, content, header="{'descr': '|O', 'fortran_order': False, 'shape': 
 
 
 class Call:
-    """Pickles to a call."""
+    """Is pickled as a call."""
 
     def __init__(self, function, *arguments):
         self.call = (function, arguments)
@@ -151,7 +151,7 @@ def test_reconstruct_builds_arrays_only(tmp_path):
 
 
 def test_stand_ins_cannot_be_changed_by_a_pickle(tmp_path):
-    """BUILD with attributes on what a name is answered with."""
+    """BUILD that sets attributes of the stand-in for a name."""
     for name in (b"numpy\nndarray", b"numpy\ndtype", b"_codecs\nencode"):
         stream = b"c" + name + b"\n(}S'__call__'\nI1\nstb."
         with pytest.raises(BadFile):
@@ -236,7 +236,7 @@ def test_text_missing_and_nested_files(tmp_path):
 
 
 def test_threads_may_read_headers_side_by_side():
-    """Python 3.11's parser fails when a collection lets another thread in; NumPy's own reader fails here every time."""
+    """Python 3.11's parser fails when garbage collection switches threads; NumPy's own reader fails here every time."""
 
     class Busy:
         def __init__(self):

@@ -22,7 +22,7 @@ class Bomb:
 
 
 def zipped(path, **members):
-    """An archive of raw bytes, as an attacker would make it."""
+    """An archive of any bytes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(f"{name}.npy", content)

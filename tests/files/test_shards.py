@@ -1,4 +1,4 @@
-"""Parts of the work: what each takes, and who keeps whom out."""
+"""Shards: the items of each, and their locks."""
 
 from pathlib import Path
 

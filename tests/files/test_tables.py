@@ -1,4 +1,4 @@
-"""CSV in and out."""
+"""Reading and writing CSV."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tensors in a file: NumPy's and torch's, and a full disk in words."""
+"""Tensors of NumPy and torch in a file, and a full disk as a sentence."""
 
 import re
 from collections.abc import Callable

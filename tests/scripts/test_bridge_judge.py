@@ -1,4 +1,4 @@
-"""The bridge judge comes in by the open door, compares photographs with names, and refuses words it does not know."""
+"""The bridge judge is an entry point, compares photographs with names, and refuses unknown words."""
 
 import os
 import subprocess

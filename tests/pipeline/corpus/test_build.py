@@ -1,4 +1,4 @@
-"""Building a corpus: killed, shared out, short of images, of models and of labels; always the same bytes."""
+"""Building a corpus: killed, sharded, with missing images, models and labels; always the same bytes."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ OPTIONS = CorpusOptions(dataset="wsss4luad", together=3)
 
 
 class Toy:
-    """Looks at the pixels, draws random numbers, and notices in whose company a question is asked."""
+    """Its answers depend on the pixels, on random numbers, and on the other questions of the call."""
 
     def __init__(self, revision="1"):
         self.provenance = {"answerer": "toy", "revision": revision}

@@ -1,4 +1,4 @@
-"""What the judge thinks of answers, and what is dropped for it."""
+"""Similarities of answers, and the answers that they drop."""
 
 import numpy as np
 import pytest

@@ -37,7 +37,7 @@ def save_model(folder: Path, *, mpp: float | None = 0.5, background: bool = Fals
 
 @pytest.fixture(scope="session")
 def make_model(tmp_path_factory) -> Callable[..., Path]:
-    """A folder with a segmenter: mpp, background, seed."""
+    """Make the folder of a segmenter, given mpp, background and seed."""
     return lambda **given: save_model(tmp_path_factory.mktemp("models") / "tiny", **given)
 
 

@@ -169,7 +169,7 @@ def tissue_tiff(tmp_path):
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0, 8, 18]))
 @settings(max_examples=25)
 def test_glass_is_where_the_share_of_tissue_is_zero(seed, spread):
-    """The fast way and the one of the maps' training, on colours around the limits."""
+    """The fast function and that of the maps' training agree on colours around the limits."""
     chance = np.random.default_rng(seed)
     grey = np.repeat(chance.integers(150, 256, (5, 5)), 8, axis=0).repeat(8, axis=1)[..., None]
     pixels = np.clip(grey + chance.integers(-spread, spread + 1, (40, 40, 3)), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Slides whose work was interrupted: it goes on where it stopped, to the same bytes."""
+"""Interrupted slides are continued and give the same bytes."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ OPTIONS = SegmentOptions(size=64, precision="fp32")
 
 
 class Counting(SegmentModel):
-    """Counts batches, and gives up after some."""
+    """Counts batches, and fails after some."""
 
     batches, most = 0, 10**9
 
@@ -74,7 +74,7 @@ def test_a_killed_run_continues_inside_the_slide(model, slides, undisturbed, tmp
 
 
 def test_a_finished_map_is_not_made_again(model, slides, undisturbed, tmp_path):
-    """Killed between the map and its outlines; the place of the overlay is taken, so that it cannot be written."""
+    """Killed between the map and its outlines: a folder has the name of the overlay, so writing it fails."""
     looks, task = begun(model, slides, tmp_path)
     taken = tmp_path / "slides" / "s1_overlay.jpg"
     taken.mkdir(parents=True)

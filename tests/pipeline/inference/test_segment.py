@@ -35,7 +35,7 @@ def inputs(*paths, **known):
 
 
 def contents(out):
-    """Every file but the books that are kept of attempts."""
+    """Every file except the states of slides."""
     files = {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
     return {name: content for name, content in files.items() if not name.startswith("state/")}
 
@@ -100,7 +100,7 @@ def test_the_table_counts_every_pixel(done):
 
 
 def test_a_slide_of_one_tile_has_the_labels_of_the_model(model, slides, tmp_path):
-    """The whole way compared with the bare model."""
+    """Compared with the model without the pipeline."""
     options = SegmentOptions(size=768, overlap=0, tissue="none", precision="fp32")
     segment(model, inputs(slides / "s1.tiff", tissue="none"), tmp_path / "out", options)
     predict = Predictor(for_inference(Segmenter.from_pretrained(model), torch.device("cpu")))
@@ -251,7 +251,7 @@ def test_unwritable_paths_are_a_sentence(model, slides, tmp_path):
 
 
 def test_a_full_disk_ends_the_run_with_one_sentence(done, model, slides, tmp_path):
-    """A limit on the size of files stands in for the disk; the message of the system differs, the way does not."""
+    """A limit on the size of files replaces a full disk; only the message of the system differs."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:

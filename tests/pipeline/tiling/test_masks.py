@@ -274,7 +274,7 @@ def test_slides_of_named_classes_may_be_trained_on_only(slides, tmp_path):
 
 
 def test_folders_of_older_versions_are_recognised(slides, tmp_path):
-    """Their `tiling.json` knows nothing of masks."""
+    """Their `tiling.json` has no option for masks."""
     plain = OPTIONS.model_copy(update={"masks": False})
     given, out = TileInputs((str(slides),), labels=slides), tmp_path / "out"
     tile(given, out, plain)
@@ -292,7 +292,7 @@ def test_folders_of_older_versions_are_recognised(slides, tmp_path):
 
 
 def test_results_of_older_versions_are_recognised():
-    """Without masks, the options are hashed as they were before there were any."""
+    """Without masks, the options have the hash that they had before masks existed."""
     entry = SlideEntry("a", "/x/a.svs", "P1", 0.25, "val")
     options = TileOptions(mpp=0.5, size=224, stride=112)
     task = SlideTask(entry, Path("out"), options, "", ("tumor",), ((1, 2, 3),), present=(0,))

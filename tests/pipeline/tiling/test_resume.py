@@ -1,4 +1,4 @@
-"""Tiling that is killed, shared out, short of disk, or on a Ray cluster: always the same bytes."""
+"""Tiling that is killed, sharded, short of disk, or on a Ray cluster gives the same bytes."""
 
 import json
 import shutil
@@ -66,20 +66,20 @@ def undisturbed(slides, tmp_path_factory):
 
 
 def contents(out):
-    """Every file but the books that are kept of attempts."""
+    """Every file except the states of slides."""
     files = {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
     return {name: content for name, content in files.items() if not name.startswith("state/")}
 
 
 def same(found, expected):
-    """Names first: pytest prints all bytes otherwise."""
+    """Compare names first, because pytest prints all bytes otherwise."""
     assert sorted(found) == sorted(expected)
     assert [name for name in found if found[name] != expected[name]] == []
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_killed_run_is_resumed(slides, undisturbed, tmp_path, workers):
-    """The second slide is in the middle of its tiles; the pipe ends when the workers have followed their parent."""
+    """The second slide is half tiled; the pipe ends when the workers have ended with their parent."""
     out, script = tmp_path / "tiles", tmp_path / "run.py"
     script.write_text(KILLED + RUN)  # a file, which workers read, too
     command = [sys.executable, script, slides, out, OPTIONS.model_dump_json(), str(workers)]
@@ -120,7 +120,7 @@ def test_two_at_once_are_refused_but_shards_share(slides, tmp_path):
 
 
 def test_a_full_disk_ends_the_run_with_one_sentence(slides, tmp_path):
-    """A limit on the size of files stands in for the disk; the message of the system differs, the way does not."""
+    """A limit on the size of files replaces a full disk; only the message of the system differs."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     out = tmp_path / "tiles"
@@ -136,7 +136,7 @@ def test_a_full_disk_ends_the_run_with_one_sentence(slides, tmp_path):
 
 
 def test_a_slide_that_disappears_is_recorded(slides, tmp_path, monkeypatch):
-    """The list was made, and the slide is gone when its turn comes."""
+    """A slide that is removed after the list was made."""
     folder = tmp_path / "slides"
     shutil.copytree(slides, folder)
     table = tmp_path / "slides.csv"

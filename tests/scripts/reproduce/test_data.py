@@ -1,4 +1,4 @@
-"""Data that the script makes: painted tiles, and what the judge of glands learns from."""
+"""Data that the script makes: painted tiles, and training data of the judge of glands."""
 
 import shutil
 

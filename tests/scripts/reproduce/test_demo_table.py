@@ -24,7 +24,7 @@ def demo(tmp_path):
 
 @pytest.fixture
 def table(checkout):
-    """What the script prints of folders, and what it complains about."""
+    """Standard output and errors of the script for some folders."""
 
     def run(*folders):
         command = [sys.executable, checkout / "scripts" / "reproduce" / "demo_table.py", *folders]

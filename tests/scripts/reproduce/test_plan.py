@@ -1,4 +1,4 @@
-"""What the offline rows are: recipes that differ where they should, and what the command line makes of them."""
+"""The recipes of the offline rows, and how the command line changes them."""
 
 
 def test_every_recipe_loads_and_differs_only_where_it_should(scripts, tmp_path, monkeypatch):

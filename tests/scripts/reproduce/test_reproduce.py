@@ -32,7 +32,7 @@ def made_up(checkout, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reproduce(checkout, made_up):
-    """What the script says of the made-up data."""
+    """Run the script on the made-up data."""
 
     def run(*more, out="out", data="data"):
         command = [sys.executable, checkout / "scripts" / "reproduce", "--data", data, "--out", out]
@@ -44,7 +44,7 @@ def reproduce(checkout, made_up):
 
 @pytest.fixture(scope="module")
 def done(reproduce, made_up):
-    """The folder of all that the script makes of three rows."""
+    """Results of the script for three rows."""
     found = reproduce(*ROWS)
     assert found.returncode == 0, found.stdout + found.stderr
     return made_up / "out"

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def results(scripts, tmp_path):
-    """Two rows with three seeds over 40 images of tumor, stroma and normal; one gets more of tumor right."""
+    """Two rows with three seeds over 40 images of tumor, stroma and normal; one is better on tumor."""
     from reproduce.plan import SETS, Job, Plan
     from reproduce.table import Result
 
