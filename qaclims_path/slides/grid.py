@@ -16,9 +16,7 @@ from qaclims_path.slides.tissue import TissueMask
 from qaclims_path.types import SlideInfo, TileGrid
 
 MPP_OF_1X = 10.0  # a 40x scan has 0.25 um per pixel
-MIN_RELATIVE_MPP = (
-    0.95  # times the slide's pixel size: a difference of 5 % is rounding, smaller pixels would invent detail
-)
+MIN_RELATIVE_MPP = 0.95  # of tiles to the slide: 5 % less is rounding, even less would invent detail
 MIN_ROI = 0.5  # share of a tile that must lie in the regions of interest
 MAX_TILES = 20_000_000
 
@@ -31,7 +29,7 @@ def mpp_of(mpp: float | None, magnification: float | None) -> float:
         0.5
     """
     if (mpp is None) == (magnification is None):
-        raise UsageError("Give --mpp (micrometres per pixel) or --magnification, and only one of them.")
+        raise UsageError("Give either --mpp (micrometres per pixel) or --magnification.")
     value = MPP_OF_1X / magnification if magnification else mpp
     if value is None or not 0 < value < math.inf:
         raise UsageError("The pixel size or magnification of the tiles must be greater than 0.")
@@ -48,7 +46,7 @@ def stride_of(size: int, stride: float | None, overlap: float | None) -> float:
     if size < 1:
         raise UsageError(f"Tiles of {size} pixels cannot be cut; --size must be at least 1.")
     if stride is not None and overlap is not None:
-        raise UsageError("Give --stride or --overlap, not both.")
+        raise UsageError("Give either --stride or --overlap, not both.")
     if overlap is not None and not 0 <= overlap < 1:
         raise UsageError(f"An overlap of {overlap:g} is not possible; it is a share from 0 to below 1.")
     if stride is not None and not 1 <= stride < math.inf:

@@ -1,4 +1,4 @@
-"""Where a slide holds tissue: from its own pixels, from a file, or everywhere."""
+"""Tissue masks of slides: from the slide's colours, from a file, or everywhere."""
 
 import math
 from collections.abc import Iterator
@@ -13,25 +13,25 @@ from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.slides.geometry import best_level
 from qaclims_path.slides.reader import Slide
 
-PER_TILE = 3  # pixels of the mask along a tile, at least
-LARGEST = 8192  # side in pixels up to which a level is looked at as it is
-SHRUNK = 4096  # longer side of what a larger level is shrunk to, where tiles allow
-BAND = 16_000_000  # pixels read at a time
-BLUR_MPP = 2.0  # coarser pixels look sharp whatever the focus was
+MIN_PIXELS_PER_TILE = 3  # side of a tile in mask pixels
+MAX_LEVEL_SIDE = 8192  # pixels; a larger level is shrunk
+SHRUNK_SIDE = 4096  # longer side of a shrunk level in pixels, if MIN_PIXELS_PER_TILE allows
+BAND_PIXELS = 16_000_000  # read at a time
+BLUR_MPP = 2.0  # coarser pixels look sharp even if the slide is out of focus
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 REGION_SUFFIXES = (".geojson", ".json", ".gz")
 
 
 @dataclass(frozen=True)
 class TissueOptions:
-    """How tissue is told from glass.
+    """How tissue is separated from glass.
 
     Attributes:
-        threshold: Chroma (largest minus smallest of red, green, blue) above which a pixel is tissue; None finds it.
-        specks: Tissue of less area than this is dropped, um2.
-        holes: Gaps of less area than this are filled, um2.
-        pens: Whether to leave out marks of blue, green and black pens.
-        blur: Whether to leave out tissue that is out of focus.
+        threshold: Chroma (largest minus smallest of red, green, blue) above which a pixel is tissue; None means Otsu's.
+        specks: Smallest area of tissue that is kept, um2.
+        holes: Smallest area of a hole that is not filled, um2.
+        pens: Whether to exclude marks of blue, green and black pens.
+        blur: Whether to exclude tissue that is out of focus.
     """
 
     threshold: int | None = None
@@ -47,12 +47,12 @@ class TissueOptions:
 
 @dataclass(frozen=True)
 class TissueMask:
-    """Tissue of a slide, from its upper left corner.
+    """The tissue of a whole slide.
 
     Attributes:
-        mask: H W, bool.
+        mask: H W, bool; its upper left corner is that of the slide.
         scale: Level 0 pixels per pixel of the mask (x, y).
-        note: A sentence for the summary where something is odd, else empty.
+        note: A sentence for the summary if something is odd, else empty.
     """
 
     mask: NDArray[np.bool_]
@@ -61,21 +61,27 @@ class TissueMask:
 
     @property
     def empty(self) -> bool:
-        """Whether there is no tissue at all."""
+        """Whether there is no tissue."""
         return not self.mask.any()
 
     def shares(self, xs: NDArray[np.int64], ys: NDArray[np.int64], width0: int, height0: int) -> NDArray[np.float64]:
-        """Share of tissue in the tiles (len(ys) len(xs)) of a lattice of left and top edges in level 0 pixels.
+        """Measure the share of tissue in every tile of a lattice (len(ys) len(xs)), 0..1.
 
-        Of tiles that stick out of the slide, the part inside counts.
+        Of a tile that extends beyond the slide, only the part inside counts.
+
+        Args:
+            xs: Left edges in level 0 pixels.
+            ys: Top edges in level 0 pixels.
+            width0: Width of a tile in level 0 pixels.
+            height0: Height of a tile in level 0 pixels.
         """
-        table = np.zeros((self.mask.shape[0] + 1, self.mask.shape[1] + 1), np.int32)
-        inner = table[1:, 1:]
+        integral = np.zeros((self.mask.shape[0] + 1, self.mask.shape[1] + 1), np.int32)
+        inner = integral[1:, 1:]
         np.cumsum(np.cumsum(self.mask, axis=0, out=inner), axis=1, out=inner)
         left, right = (np.clip(edge / self.scale[0], 0, self.mask.shape[1]) for edge in (xs, xs + width0))
         top, bottom = (np.clip(edge / self.scale[1], 0, self.mask.shape[0]) for edge in (ys, ys + height0))
-        rows = (_at(table, bottom) - _at(table, top)).T
-        tissue = (_at(rows, right) - _at(rows, left)).T
+        rows = (_interpolated_rows(integral, bottom) - _interpolated_rows(integral, top)).T
+        tissue = (_interpolated_rows(rows, right) - _interpolated_rows(rows, left)).T
         area = (bottom - top)[:, None] * (right - left)
         shares: NDArray[np.float64] = np.divide(tissue, area, out=np.zeros_like(tissue), where=area > 0)
         return shares
@@ -87,46 +93,46 @@ def tissue_mask(
     """Find the tissue of a slide.
 
     Args:
-        slide: With a known pixel size.
-        mode: `otsu` looks at the colours; `none` takes everything; else a mask (PNG or TIFF, tissue above 0, the whole
-            slide at any size), a GeoJSON, or a folder where one of these is named like the slide.
-        tile_um: Side of the tiles to be cut, in um: the mask is at least `PER_TILE` times finer.
-        options: For `otsu`.
+        slide: An open slide with a known pixel size.
+        mode: `otsu` thresholds the colours; `none` takes everything; else the path of a mask (PNG or TIFF of the whole
+            slide at any size, tissue above 0), of a GeoJSON, or of a folder with one of these named like the slide.
+        tile_um: Side of the tiles in um; a tile is at least `MIN_PIXELS_PER_TILE` mask pixels wide.
+        options: Options of `otsu`.
 
     Example:
         >>> tissue_mask(slide, tile_um=0.5 * 224).mask.mean()  # doctest: +SKIP
         np.float64(0.41)
     """
     info = slide.info
-    finest = max(1.0, min(tile_um / mpp for mpp in slide.mpp) / PER_TILE)
+    max_step = max(1.0, min(tile_um / mpp for mpp in slide.mpp) / MIN_PIXELS_PER_TILE)
     if mode == "none":
         return TissueMask(np.ones((1, 1), np.bool_), (info.width, info.height))
     if mode == "otsu":
-        return _by_colour(slide, finest, options or TissueOptions())
-    path = _file_for(Path(mode), Path(info.path))
-    found = _from_regions(path, slide, finest) if path.suffix in REGION_SUFFIXES else _from_picture(path, slide)
-    return _noted(found, f"{path.name} marks no tissue on {Path(info.path).name}.")
+        return _from_colours(slide, max_step, options or TissueOptions())
+    path = _mask_file(Path(mode), Path(info.path))
+    mask = _from_regions(path, slide, max_step) if path.suffix in REGION_SUFFIXES else _from_picture(path, slide)
+    return _noted_if_empty(mask, f"{path.name} marks no tissue on {Path(info.path).name}.")
 
 
-def overview(slide: Slide, finest: float) -> tuple[NDArray[np.uint8], float]:
-    """The whole slide (H W 3), and the level 0 pixels per pixel of it, at most `finest` of them.
+def overview(slide: Slide, max_step: float) -> tuple[NDArray[np.uint8], float]:
+    """Read the whole slide (H W 3) at no more than `max_step` level 0 pixels per pixel, and return that number too.
 
-    The coarsest level that is fine enough is taken as it is, unless it is larger than anybody needs.
+    Takes the coarsest level that is fine enough without resampling, unless it is larger than `MAX_LEVEL_SIDE`.
     """
-    level = slide.info.levels[best_level(slide.info.levels, (finest, finest))]
-    as_it_is = max(level.width, level.height) <= LARGEST
-    step = level.downsample if as_it_is else min(finest, max(slide.info.width, slide.info.height) / SHRUNK)
+    level = slide.info.levels[best_level(slide.info.levels, (max_step, max_step))]
+    unchanged = max(level.width, level.height) <= MAX_LEVEL_SIDE
+    step = level.downsample if unchanged else min(max_step, max(slide.info.width, slide.info.height) / SHRUNK_SIDE)
     width, height = (max(1, math.ceil(side / step - 0.5)) for side in (slide.info.width, slide.info.height))
     picture = np.empty((height, width, 3), np.uint8)
-    for top, bottom in _bands(height, round(BAND * (level.downsample / step) ** 2 / width)):
+    for top, bottom in _bands(height, round(BAND_PIXELS * (level.downsample / step) ** 2 / width)):
         picture[top:bottom] = slide.read_by_step(0, top * step, (width, bottom - top), (step, step))
     return picture, step
 
 
-def _by_colour(slide: Slide, finest: float, options: TissueOptions) -> TissueMask:
+def _from_colours(slide: Slide, max_step: float, options: TissueOptions) -> TissueMask:
     from qaclims_path.compute.tissue import ink_mask, tissue_mask_of
 
-    picture, step = overview(slide, finest)
+    picture, step = overview(slide, max_step)
     pixel = step * math.sqrt(slide.mpp[0] * slide.mpp[1])  # um
     specks, holes = options.specks / pixel**2, options.holes / pixel**2
     mask = tissue_mask_of(picture, threshold=options.threshold, specks=specks, holes=holes)
@@ -135,18 +141,18 @@ def _by_colour(slide: Slide, finest: float, options: TissueOptions) -> TissueMas
     if options.blur:
         mask &= ~_blurred(slide, mask, step)
     hint = "Look at the slide; --tissue none takes all of it, and --tissue FILE a mask of your own"
-    return _noted(TissueMask(mask, (step, step)), f"No tissue found on {Path(slide.info.path).name}. {hint}.")
+    return _noted_if_empty(TissueMask(mask, (step, step)), f"No tissue found on {Path(slide.info.path).name}. {hint}.")
 
 
 def _blurred(slide: Slide, mask: NDArray[np.bool_], step: float) -> NDArray[np.bool_]:
-    """Where tissue is out of focus, on the pixels of the mask; looked at in bands of finer pixels."""
+    """Find out-of-focus tissue at the size of the mask (H W), reading finer pixels band by band."""
     from qaclims_path.compute.tissue import BLUR_WINDOW, blur_mask
 
     fine = max(1.0, BLUR_MPP / max(slide.mpp))
     width = max(1, round(slide.info.width / fine))
     columns = np.minimum(((np.arange(mask.shape[1]) + 0.5) * step / fine).astype(int), width - 1)
     blurred = np.zeros_like(mask)
-    for top, bottom in _bands(mask.shape[0], round(BAND / 4 * fine / step / width)):
+    for top, bottom in _bands(mask.shape[0], round(BAND_PIXELS / 4 * fine / step / width)):
         if not mask[top:bottom].any():
             continue
         first = math.floor(top * step / fine) - BLUR_WINDOW
@@ -163,27 +169,27 @@ def _bands(height: int, rows: int) -> Iterator[tuple[int, int]]:
 
 
 def check_tissue(tissue: str) -> None:
-    """Refuse a tissue mask that is not there, before anything is begun."""
+    """Refuse a tissue mask that does not exist, before any work starts."""
     if tissue not in ("otsu", "none") and not Path(tissue).exists():
-        raise BadFile(f"There is no tissue mask {tissue}. Say otsu, none, or a mask (PNG, TIFF, GeoJSON) that exists.")
+        raise BadFile(f"There is no tissue mask {tissue}. Give otsu, none, or a mask (PNG, TIFF, GeoJSON) that exists.")
 
 
-def _file_for(place: Path, slide: Path) -> Path:
-    """The file itself, or the one in a folder that is named like the slide."""
-    if place.is_dir():
-        names = [
-            place / f"{stem}{suffix}"
+def _mask_file(path: Path, slide: Path) -> Path:
+    """The file itself, or the file in the folder that is named like the slide."""
+    if path.is_dir():
+        candidates = [
+            path / f"{stem}{suffix}"
             for suffix in (*REGION_SUFFIXES[:2], ".geojson.gz", *MASK_SUFFIXES)
             for stem in (slide.stem, slide.name)
         ]
-        found = next((name for name in names if name.is_file()), None)
-        if found is None:
-            raise BadFile(f"{place} holds no mask or GeoJSON named {slide.stem}.")
-        return found
-    check_tissue(str(place))
-    if place.suffix.lower() not in (*MASK_SUFFIXES, *REGION_SUFFIXES):
-        raise BadFile(f"{place} is no mask that can be read; it should be PNG, TIFF or GeoJSON.")
-    return place
+        file = next((candidate for candidate in candidates if candidate.is_file()), None)
+        if file is None:
+            raise BadFile(f"{path} holds no mask or GeoJSON named {slide.stem}.")
+        return file
+    check_tissue(str(path))
+    if path.suffix.lower() not in (*MASK_SUFFIXES, *REGION_SUFFIXES):
+        raise BadFile(f"{path} is not a tissue mask; it must be PNG, TIFF or GeoJSON.")
+    return path
 
 
 def _from_picture(path: Path, slide: Slide) -> TissueMask:
@@ -191,34 +197,34 @@ def _from_picture(path: Path, slide: Slide) -> TissueMask:
 
     mask, info = read_mask(path) > 0, slide.info
     scale = info.width / mask.shape[1], info.height / mask.shape[0]
-    apart = abs(scale[0] / scale[1] - 1) * min(mask.shape)
-    if apart > 2:
+    distortion = abs(scale[0] / scale[1] - 1) * min(mask.shape)  # pixels of the mask
+    if distortion > 2:
         raise BadFile(
-            f"{path} has {mask.shape[1]} x {mask.shape[0]} pixels, which is not the shape of {Path(info.path).name} "
-            f"({info.width} x {info.height}). A mask shows the whole slide at any size."
+            f"{path} has {mask.shape[1]} x {mask.shape[0]} pixels, which is not the aspect ratio of "
+            f"{Path(info.path).name} ({info.width} x {info.height}). A mask must show the whole slide, at any size."
         )
     return TissueMask(mask, scale)
 
 
-def _from_regions(path: Path, slide: Slide, finest: float) -> TissueMask:
+def _from_regions(path: Path, slide: Slide, max_step: float) -> TissueMask:
     from qaclims_path.compute.coverage import covered_area
     from qaclims_path.slides.annotations.regions import read_roi, rings
 
-    step = max(finest / 2, max(slide.info.width, slide.info.height) / LARGEST)
+    step = max(max_step / 2, max(slide.info.width, slide.info.height) / MAX_LEVEL_SIDE)
     regions = read_roi(path, slide.info)
     xs, ys = (np.arange(0.0, math.ceil(s / step) + 1) * step for s in (slide.info.width, slide.info.height))
     area = covered_area(rings(regions.shapes[0]), xs, ys)
     return TissueMask(area >= 0.5 * step * step, (step, step), " ".join(regions.notes))
 
 
-def _noted(found: TissueMask, sentence: str) -> TissueMask:
-    """Say so where nothing was found."""
-    return TissueMask(found.mask, found.scale, f"{found.note} {sentence}".strip()) if found.empty else found
+def _noted_if_empty(mask: TissueMask, sentence: str) -> TissueMask:
+    """Add a sentence to the note of an empty mask."""
+    return TissueMask(mask.mask, mask.scale, f"{mask.note} {sentence}".strip()) if mask.empty else mask
 
 
-def _at(table: NDArray[Any], place: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows of a table at fractional places, between the two nearest."""
-    row = np.minimum(place.astype(np.intp), len(table) - 2)
-    share = (place - row)[:, None]
-    rows: NDArray[np.float64] = table[row] * (1 - share) + table[row + 1] * share
+def _interpolated_rows(table: NDArray[Any], positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of a table at fractional positions, by linear interpolation."""
+    row = np.minimum(positions.astype(np.intp), len(table) - 2)
+    fraction = (positions - row)[:, None]
+    rows: NDArray[np.float64] = table[row] * (1 - fraction) + table[row + 1] * fraction
     return rows

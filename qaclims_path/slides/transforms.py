@@ -1,4 +1,4 @@
-"""Tiling as MONAI dictionary transforms: each calls one function of this room, and any `Compose` can hold them.
+"""Tiling as MONAI dictionary transforms, for any `Compose`; each transform calls one function of this package.
 
 Example:
     >>> tile = Compose([  # doctest: +SKIP
@@ -11,7 +11,7 @@ Example:
     ... ])
     >>> for image in tile({"slide": "a.svs", "regions": "a.geojson"})["tiles"]: ...  # doctest: +SKIP
 
-The slide stays open as long as the item holds it; its tiles are read when they are asked for.
+The slide stays open while the item holds it; its tiles are read on demand.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -34,7 +34,7 @@ Item = Mapping[Hashable, Any]
 
 
 class LoadSlided(MapTransform):
-    """Open the slide whose path is at the key; an `mpp` in the item goes before that of the file."""
+    """Open the slide whose path is at the key; an `mpp` in the item overrides that of the file."""
 
     def __init__(self, keys: KeysCollection, *, backend: str = "auto", mpp_key: str = "mpp") -> None:
         super().__init__(keys)
@@ -78,7 +78,7 @@ class TissueMaskd(MapTransform):
 class TileGridd(MapTransform):
     """Lay tiles over an open slide; options are those of `make_grid`.
 
-    The tissue mask and the path of a GeoJSON with regions of interest are taken from the item where it has them.
+    Takes the tissue mask, and the path of a GeoJSON with regions of interest, from the item if it has them.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class TileGridd(MapTransform):
 
 
 class ReadTilesd(MapTransform):
-    """Attach the tiles of an open slide, not yet read: iterate over them, or give them to a `SlideTileDataset`."""
+    """Attach the tiles of an open slide without reading them: iterate over them, or pass them to `SlideTileDataset`."""
 
     def __init__(self, keys: KeysCollection, *, grid_key: str = "grid", tiles_key: str = "tiles") -> None:
         super().__init__(keys)
@@ -123,7 +123,7 @@ class ReadTilesd(MapTransform):
 
 
 class NormalizeStaind(MapTransform):
-    """Fit the stain of an open slide and let its tiles be normalised by it; see `fit_slide`."""
+    """Fit the stain of an open slide and normalise its tiles with it; see `fit_slide`."""
 
     def __init__(
         self, keys: KeysCollection, method: str = "macenko", *, seed: int = 0, tiles_key: str = "tiles"
@@ -134,7 +134,7 @@ class NormalizeStaind(MapTransform):
         self.tiles_key = tiles_key
 
     def __call__(self, data: Item) -> dict[Hashable, Any]:
-        """Give the tiles a stain fit."""
+        """Add the stain fit to the tiles."""
         item = dict(data)
         for key in self.key_iterator(item):
             tiles = item[self.tiles_key]
@@ -144,7 +144,7 @@ class NormalizeStaind(MapTransform):
 
 
 class RegionLabelsd(MapTransform):
-    """Label the tiles of an open slide by the annotated regions in a GeoJSON, whose path is in the item."""
+    """Label the tiles of an open slide from the annotated regions of a GeoJSON, whose path is in the item."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class RegionLabelsd(MapTransform):
         self.drawn_key = drawn_key
 
     def __call__(self, data: Item) -> dict[Hashable, Any]:
-        """Give the tiles their labels, and add the shares (N C), the regions, and what was odd about them."""
+        """Add labels to the tiles; and to the item the shares (N C), the regions, and notes on the regions."""
         item = dict(data)
         for key in self.key_iterator(item):
             tiles, path = item[self.tiles_key], Path(item[self.regions_key])

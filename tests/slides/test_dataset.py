@@ -92,7 +92,7 @@ def test_shards_are_a_partition(slides, parts):
 
 
 def test_a_shard_that_is_none_is_said(slides):
-    with pytest.raises(UsageError, match="no part 2 of 2"):
+    with pytest.raises(UsageError, match="no shard 2 of 2"):
         SlideTileStream(slides, shard=(2, 2))
 
 

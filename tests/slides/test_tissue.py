@@ -46,14 +46,14 @@ def test_phantom_tissue_is_found(slide, painted):
 
 
 def test_a_large_level_is_read_in_bands_and_shrunk(slide, monkeypatch):
-    monkeypatch.setattr(tissue, "LARGEST", 100)
-    monkeypatch.setattr(tissue, "SHRUNK", 50)
-    monkeypatch.setattr(tissue, "BAND", 5000)
+    monkeypatch.setattr(tissue, "MAX_LEVEL_SIDE", 100)
+    monkeypatch.setattr(tissue, "SHRUNK_SIDE", 50)
+    monkeypatch.setattr(tissue, "BAND_PIXELS", 5000)
     picture, step = overview(slide, 8.0)
     assert step == 8
     assert picture.shape == (100, 130, 3)
     assert (picture == slide.read_by_step(0, 0, (130, 100), (8.0, 8.0))).all()
-    monkeypatch.setattr(tissue, "SHRUNK", 208)
+    monkeypatch.setattr(tissue, "SHRUNK_SIDE", 208)
     assert overview(slide, 8.0)[1] == 5
 
 
@@ -87,7 +87,7 @@ def test_blurred_and_inked_tissue_is_left_out(painted, write_tiff):
 def test_blur_is_the_same_whatever_the_bands(slide, monkeypatch):
     options = TissueOptions(blur=True)
     whole = tissue_mask(slide, tile_um=12, options=options).mask
-    monkeypatch.setattr(tissue, "BAND", 200_000)
+    monkeypatch.setattr(tissue, "BAND_PIXELS", 200_000)
     assert (tissue_mask(slide, tile_um=12, options=options).mask == whole).mean() > 0.999
 
 
@@ -137,7 +137,7 @@ def test_an_empty_mask_is_said(slide, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("gone.png", "There is no tissue mask"), ("a.txt", "no mask that can be read"), ("wide.png", "not the shape"),
+    [("gone.png", "There is no tissue mask"), ("a.txt", "not a tissue mask"), ("wide.png", "not the aspect ratio"),
      (".", "holds no mask")],
 )  # fmt: skip
 def test_wrong_masks_are_sentences(slide, tmp_path, name, sentence):

@@ -108,5 +108,5 @@ def test_glass_cannot_be_fitted(write_tiff):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"method": "macenko"}', '{"method": "macenko", "stains": [[1]]}'])
 def test_a_damaged_fit_is_a_sentence(tmp_path, text):
     (tmp_path / "fit.json").write_text(text)
-    with pytest.raises(BadFile, match="no saved stain fit"):
+    with pytest.raises(BadFile, match="not a saved stain fit"):
         load_fit(tmp_path / "fit.json")

@@ -1,4 +1,4 @@
-"""Annotated regions: read GeoJSON, turn it into labels of tiles and into masks.
+"""Annotated regions of slides: read them from GeoJSON, and turn them into tile labels and tile masks.
 
-May import readers, compute and files.
+May import compute, files, registry, types and errors.
 """

@@ -1,4 +1,4 @@
-"""Labels of tiles: from the share that annotated regions cover, or one set per slide from a CSV."""
+"""Labels of tiles, from the share that annotated regions cover, and labels of whole slides, from a CSV."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ SEPARATORS = ";", "|"
 
 
 def present_in(shares: NDArray[np.float32], present_from: float) -> NDArray[np.bool_]:
-    """Which classes count as present (N C): those that cover at least this share of a tile, and any at all.
+    """Decide which classes are present (N C): those that cover more than 0 and at least `present_from` of a tile.
 
     Example:
         >>> present_in(np.array([[0.04, 0.05, 0]], np.float32), 0.05).tolist()
@@ -36,24 +36,24 @@ def read_slide_labels(path: Path, classes: Sequence[str], slides: Sequence[str])
         slides: File names of all slides that need labels.
 
     Returns:
-        For every name in `slides`, C, bool.
+        The labels (C, bool) of every name in `slides`.
     """
     names = {Path(name).name: name for name in slides} | {Path(name).stem: name for name in slides}
-    found: dict[str, NDArray[np.bool_]] = {}
+    labels: dict[str, NDArray[np.bool_]] = {}
     for row in read_csv(path, ["slide"]):
         name = names.get(row["slide"]) or names.get(Path(row["slide"]).name)
         if name is None:
             raise BadFile(
-                f"{path} names the slide '{row['slide']}', which is not here. {suggest(row['slide'], [*names])}"
+                f"{path} names the slide '{row['slide']}', which does not exist. {suggest(row['slide'], [*names])}"
             )
-        if name in found:
+        if name in labels:
             raise BadFile(f"{path} names the slide '{row['slide']}' twice. Keep one row per slide.")
-        found[name] = _present(path, row, classes)
-    missing = [name for name in slides if name not in found]
+        labels[name] = _present(path, row, classes)
+    missing = [name for name in slides if name not in labels]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise BadFile(f"{path} has no row for {', '.join(missing[:3])}{more}. Add them, or leave the slides out.")
-    return found
+        raise BadFile(f"{path} has no row for {', '.join(missing[:3])}{more}. Add them, or leave out the slides.")
+    return labels
 
 
 def _present(path: Path, row: dict[str, str], classes: Sequence[str]) -> NDArray[np.bool_]:

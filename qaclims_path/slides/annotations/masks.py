@@ -1,4 +1,4 @@
-"""Annotated regions drawn as class masks, tile by tile, on the very pixels that are read."""
+"""Rasterize annotated regions as class masks of tiles."""
 
 import numpy as np
 import shapely
@@ -7,25 +7,25 @@ from numpy.typing import NDArray
 from qaclims_path.compute.coverage import covered_area
 from qaclims_path.slides.annotations.regions import SlideRegions, rings
 
-EQUAL = 1e-6  # shares are sums of floats
-HALF = 0.5 - EQUAL
+EPSILON = 1e-6  # shares are sums of floats
+HALF = 0.5 - EPSILON
 Polygons = NDArray[np.object_]
 
 
 def draw_regions(
     regions: SlideRegions, x: float, y: float, width0: float, height0: float, size: int
 ) -> NDArray[np.uint8]:
-    """Codes of the regions in a tile (size, size): k + 1 for class k, 0 where nothing is drawn.
+    """Draw the regions in a tile (size size): code k + 1 for class k, 0 where less than half of a pixel is covered.
 
-    A pixel counts as drawn where regions cover at least half of it. It gets the class that covers most of it; where
-    classes cover equally much, because one is drawn upon the other, that with the least area on the slide.
+    A pixel gets the class that covers most of it. If several classes cover it equally, because one is drawn over the
+    other, it gets the class with the smallest area on the slide. Position and size are those of `geometry.extent`.
 
     Args:
-        regions: Of the slide.
-        x: Left edge of what the tile shows, in level 0 pixels; all four as `region.extent` gives them.
-        y: Top edge, in level 0 pixels.
-        width0: Width of what it shows, in level 0 pixels.
-        height0: Height of what it shows, in level 0 pixels.
+        regions: Regions of the slide.
+        x: Left edge of the tile in level 0 pixels.
+        y: Top edge of the tile in level 0 pixels.
+        width0: Width of the tile in level 0 pixels.
+        height0: Height of the tile in level 0 pixels.
         size: Width and height of the tile in its own pixels.
 
     Example:
@@ -36,26 +36,26 @@ def draw_regions(
     tile = shapely.box(x, y, x + width0, y + height0)
     xs, ys = np.linspace(x, x + width0, size + 1), np.linspace(y, y + height0, size + 1)
     polygons, classes, tree = regions.polygons
-    near = tree.query(tile, predicate="intersects")
+    touching = tree.query(tile, predicate="intersects")
     codes = np.zeros((size, size), np.uint8)
-    most, total = np.zeros((2, size, size))
-    pieces = []
-    for k in (k for k in regions.smallest_first if k in classes[near]):
-        pieces.append(_cut(polygons[near[classes[near] == k]], tile))
-        share = _shares(pieces[-1], xs, ys)
-        codes[share > most + EQUAL] = k + 1
-        np.maximum(most, share, out=most)
+    largest, total = np.zeros((2, size, size))
+    clipped = []
+    for k in (k for k in regions.smallest_first if k in classes[touching]):
+        clipped.append(_clip(polygons[touching[classes[touching] == k]], tile))
+        share = _shares(clipped[-1], xs, ys)
+        codes[share > largest + EPSILON] = k + 1
+        np.maximum(largest, share, out=largest)
         total += share
-    if ((total >= HALF) & (most < HALF)).any():  # several classes meet at the edge; where they overlap counts once
-        total = _shares(shapely.get_parts(shapely.union_all(np.concatenate(pieces))), xs, ys)
+    if ((total >= HALF) & (largest < HALF)).any():  # several classes share a pixel: count their overlap only once
+        total = _shares(shapely.get_parts(shapely.union_all(np.concatenate(clipped))), xs, ys)
     codes[total < HALF] = 0
     return codes
 
 
-def _cut(polygons: Polygons, tile: shapely.Polygon) -> Polygons:
-    """The polygons that are left inside a tile.
+def _clip(polygons: Polygons, tile: shapely.Polygon) -> Polygons:
+    """Clip polygons to a tile.
 
-    `clip_by_rect` would be quicker, but leaves out whole corners where those of an outline lie on the tile's edge.
+    `clip_by_rect` would be faster, but drops whole corners if vertices of the outline lie on the edge of the tile.
     """
     if shapely.covers(polygons, tile).any():
         return np.array([tile])
@@ -65,6 +65,6 @@ def _cut(polygons: Polygons, tile: shapely.Polygon) -> Polygons:
 
 
 def _shares(polygons: Polygons, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of every pixel that polygons, which do not overlap, cover."""
+    """Share of every pixel (rows, columns) that polygons cover; they must not overlap."""
     shares: NDArray[np.float64] = covered_area(rings(polygons), xs, ys) / ((xs[1] - xs[0]) * (ys[1] - ys[0]))
     return shares

@@ -1,6 +1,6 @@
-"""Annotated regions of a slide: read from QuPath's GeoJSON, checked, and measured tile by tile.
+"""Annotated regions of a slide: read them from QuPath's GeoJSON, check them, and measure the share of every tile.
 
-Coordinates are level 0 pixels. Regions of one class that overlap count once; regions of different classes both count.
+Coordinates are level 0 pixels. Overlapping regions of one class count once; those of different classes both count.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ from qaclims_path.files.geojson import Annotation, read_geojson
 from qaclims_path.registry import suggest
 from qaclims_path.types import SlideInfo, TileGrid
 
-STICKING_OUT = 0.01  # of a side: QuPath lets people draw a little beyond the slide
+OVERHANG = 0.01  # of the slide's side: QuPath lets users draw slightly beyond the slide
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class SlideRegions:
     """The annotated area of each class.
 
     Attributes:
-        classes: Names.
-        shapes: One valid polygon or multipolygon (maybe empty) per class.
-        notes: What was repaired, left out, or looks odd; sentences for the summary.
+        classes: Class names.
+        shapes: One valid polygon or multipolygon, possibly empty, per class.
+        notes: Sentences for the summary: repairs, omissions, odd coordinates.
     """
 
     classes: tuple[str, ...]
@@ -38,12 +38,12 @@ class SlideRegions:
 
     @cached_property
     def smallest_first(self) -> tuple[int, ...]:
-        """Indices of the classes, that with the least area first."""
+        """Class indices by ascending area."""
         return tuple(int(k) for k in np.argsort(shapely.area(self.shapes), kind="stable"))
 
     @cached_property
     def polygons(self) -> tuple[NDArray[np.object_], NDArray[np.int64], shapely.STRtree]:
-        """All polygons, ready to be asked about, the class of each, and a tree that finds them by place."""
+        """All polygons (prepared), the class index of each, and a spatial index of them."""
         polygons, classes = shapely.get_parts(self.shapes, return_index=True)
         shapely.prepare(polygons)
         return polygons, classes, shapely.STRtree(polygons)
@@ -54,8 +54,8 @@ def read_regions(path: Path, info: SlideInfo, classes: Sequence[str] | None = No
 
     Args:
         path: GeoJSON as QuPath exports it.
-        info: The slide it belongs to.
-        classes: Names to look for, in order; None takes those of the file as they appear.
+        info: Metadata of the slide.
+        classes: Class names in order; None takes those of the file in order of appearance.
 
     Example:
         >>> read_regions(Path("a.geojson"), slide.info, ["Tumor", "Stroma"]).notes  # doctest: +SKIP
@@ -64,32 +64,32 @@ def read_regions(path: Path, info: SlideInfo, classes: Sequence[str] | None = No
     annotations = read_geojson(path)
     names = tuple(dict.fromkeys(a.name for a in annotations if a.name is not None))
     if classes is not None and names and not set(names) & set(classes):
-        raise BadFile(f"{path} has no region of any class asked for. {suggest(names[0], list(classes))}")
-    wanted = names if classes is None else tuple(classes)
+        raise BadFile(f"{path} has no region of any requested class. {suggest(names[0], list(classes))}")
+    requested = names if classes is None else tuple(classes)
     areas, repaired = _areas(path, annotations)
     _check_inside(path, areas, info)
-    shapes = [shapely.union_all([a for a, b in zip(areas, annotations, strict=True) if b.name == n]) for n in wanted]
+    shapes = [shapely.union_all([a for a, b in zip(areas, annotations, strict=True) if b.name == n]) for n in requested]
     notes = [
         *_repair_note(path, repaired),
-        *_left_out(path, areas, annotations, wanted),
-        *_odd_frame(path, areas, info),
+        *_omission_notes(path, areas, annotations, requested),
+        *_scale_note(path, areas, info),
     ]
-    return SlideRegions(wanted, tuple(shapes), tuple(notes))
+    return SlideRegions(requested, tuple(shapes), tuple(notes))
 
 
 def read_roi(path: Path, info: SlideInfo) -> SlideRegions:
-    """Read all areas of a GeoJSON, whatever their class, as the single class 'roi'."""
+    """Read all regions of a GeoJSON as the single class 'roi', ignoring their classes."""
     annotations = read_geojson(path)
     areas, repaired = _areas(path, annotations)
     _check_inside(path, areas, info)
     union = shapely.union_all(areas)
     if union.is_empty:
-        raise BadFile(f"{path} encloses no area. Draw polygons, not points or lines, around what is wanted.")
-    return SlideRegions(("roi",), (union,), (*_repair_note(path, repaired), *_odd_frame(path, areas, info)))
+        raise BadFile(f"{path} encloses no area. Draw polygons, not points or lines, around the regions of interest.")
+    return SlideRegions(("roi",), (union,), (*_repair_note(path, repaired), *_scale_note(path, areas, info)))
 
 
 def region_shares(regions: SlideRegions, grid: TileGrid) -> NDArray[np.float32]:
-    """Share of every tile that each class covers (N C), 0..1, exactly."""
+    """Measure the share of every tile that each class covers (N C), 0..1, exactly."""
     columns, column = np.unique(grid.x, return_inverse=True)
     rows, row = np.unique(grid.y, return_inverse=True)
     shares = np.zeros((len(grid), len(regions.classes)), np.float32)
@@ -105,34 +105,42 @@ def lattice_shares(
     width0: int,
     height0: int,
 ) -> NDArray[np.float64]:
-    """Share covered by a shape of each tile (rows, columns) of a lattice of left and top edges; tiles may overlap."""
+    """Measure the share of every tile of a lattice (rows, columns) that a shape covers; tiles may overlap.
+
+    Args:
+        shape: Polygon or multipolygon in level 0 pixels.
+        columns: Left edges in level 0 pixels.
+        rows: Top edges in level 0 pixels.
+        width0: Width of a tile in level 0 pixels.
+        height0: Height of a tile in level 0 pixels.
+    """
     if shape.is_empty or not len(columns) or not len(rows):
         return np.zeros((len(rows), len(columns)))
     xs = np.unique([columns, columns + width0]).astype(np.float64)
     ys = np.unique([rows, rows + height0]).astype(np.float64)
-    total = np.zeros((len(ys), len(xs)))
-    total[1:, 1:] = covered_area(rings(shape), xs, ys).cumsum(axis=0).cumsum(axis=1)
+    integral = np.zeros((len(ys), len(xs)))
+    integral[1:, 1:] = covered_area(rings(shape), xs, ys).cumsum(axis=0).cumsum(axis=1)
     left, right = np.searchsorted(xs, columns), np.searchsorted(xs, columns + width0)
     top, bottom = np.searchsorted(ys, rows)[:, None], np.searchsorted(ys, rows + height0)[:, None]
-    area = total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
+    area = integral[bottom, right] - integral[top, right] - integral[bottom, left] + integral[top, left]
     shares: NDArray[np.float64] = np.clip(area / (width0 * height0), 0, 1)
     return shares
 
 
 def rings(shape: Any) -> Iterator[tuple[Ring, list[Ring]]]:  # noqa: ANN401 - a shapely geometry
-    """Outer ring and holes of every polygon of a shape, as points (P 2)."""
+    """Yield outer ring and holes of every polygon of a shape, each as points (P 2)."""
     for polygon in shapely.get_parts(shape):
         yield shapely.get_coordinates(polygon.exterior), [shapely.get_coordinates(hole) for hole in polygon.interiors]
 
 
 def _areas(path: Path, annotations: Iterable[Annotation]) -> tuple[list[Any], int]:
-    """The valid area of every annotation (empty for points and lines), and how many had to be repaired."""
+    """The valid area of every annotation (empty for points and lines), and the number of repaired ones."""
     areas, repaired = [], 0
     for number, annotation in enumerate(annotations, start=1):
         try:
             shape = shapely.force_2d(shapely.geometry.shape(annotation.geometry))
         except (ValueError, shapely.errors.ShapelyError) as error:
-            raise BadFile(f"{path}, region {number} is no polygon: {error}. Draw it again in QuPath.") from error
+            raise BadFile(f"{path}, region {number} is not a polygon: {error}. Draw it again in QuPath.") from error
         if shapely.get_dimensions(shape) == 2 and not shape.is_valid:
             repaired += 1
             shape = shapely.make_valid(shape)
@@ -146,28 +154,28 @@ def _check_inside(path: Path, areas: list[Any], info: SlideInfo) -> None:
         if area.is_empty:
             continue
         left, top, right, bottom = area.bounds
-        over_x, over_y = STICKING_OUT * info.width + 1, STICKING_OUT * info.height + 1
+        over_x, over_y = OVERHANG * info.width + 1, OVERHANG * info.height + 1
         if left < -over_x or top < -over_y or right > info.width + over_x or bottom > info.height + over_y:
             raise BadFile(
                 f"{path}, region {number} lies at x {left:.0f} to {right:.0f} and y {top:.0f} to {bottom:.0f}, but "
                 f"{Path(info.path).name} has {info.width} x {info.height} pixels. Coordinates must be pixels of its "
-                "full resolution, from the upper left corner; is it the file of another slide?"
+                "full resolution, from the upper left corner. The file may belong to another slide."
             )
 
 
-def _odd_frame(path: Path, areas: list[Any], info: SlideInfo) -> list[str]:
-    """A note where all coordinates just fill the slide as it measures in micrometres or on a coarser level."""
-    filled = [area.bounds for area in areas if not area.is_empty]
-    if not filled:
+def _scale_note(path: Path, areas: list[Any], info: SlideInfo) -> list[str]:
+    """A note if the coordinates seem to be micrometres or pixels of a coarser level: they just fill a smaller slide."""
+    bounds = [area.bounds for area in areas if not area.is_empty]
+    if not bounds:
         return []
-    right, bottom = max(b[2] for b in filled), max(b[3] for b in filled)
-    frames = {f"pixels of level {n}": (level.width, level.height) for n, level in enumerate(info.levels) if n}
+    right, bottom = max(b[2] for b in bounds), max(b[3] for b in bounds)
+    sizes = {f"pixels of level {n}": (level.width, level.height) for n, level in enumerate(info.levels) if n}
     if info.mpp is not None:
-        frames["micrometres"] = (info.width * info.mpp[0], info.height * info.mpp[1])  # type: ignore[assignment]
-    for what, (width, height) in frames.items():
+        sizes["micrometres"] = (info.width * info.mpp[0], info.height * info.mpp[1])  # type: ignore[assignment]
+    for unit, (width, height) in sizes.items():
         smaller = width < 0.6 * info.width and height < 0.6 * info.height
         if smaller and 0.8 * width < right <= 1.01 * width and 0.8 * height < bottom <= 1.01 * height:
-            return [f"{path.name}: all regions lie in the upper left part; they look like {what}, not full resolution."]
+            return [f"{path.name}: all regions lie in the upper left part; they look like {unit}, not full resolution."]
     return []
 
 
@@ -177,16 +185,18 @@ def _repair_note(path: Path, repaired: int) -> list[str]:
     return [f"{path.name}: {repaired} region{'s cross' if repaired > 1 else ' crosses'} itself and was repaired."]
 
 
-def _left_out(path: Path, areas: list[Any], annotations: list[Annotation], wanted: tuple[str, ...]) -> list[str]:
-    """What the labels do not count: points and lines, regions without a class, classes that nobody asked for."""
+def _omission_notes(
+    path: Path, areas: list[Any], annotations: list[Annotation], requested: tuple[str, ...]
+) -> list[str]:
+    """Notes on annotations that do not count: points and lines, regions without a class or of other classes."""
     flat = sum(area.is_empty for area in areas)
-    solid = [a.name for a, area in zip(annotations, areas, strict=True) if not area.is_empty]
-    unnamed, other = solid.count(None), sorted({n for n in solid if n is not None} - set(wanted))
+    names = [a.name for a, area in zip(annotations, areas, strict=True) if not area.is_empty]
+    unnamed, other = names.count(None), sorted({n for n in names if n is not None} - set(requested))
     notes = []
     if flat:
         notes.append(f"{path.name}: {flat} points or lines enclose no area and were left out.")
     if unnamed:
         notes.append(f"{path.name}: {unnamed} regions without a class were left out.")
     if other:
-        notes.append(f"{path.name}: regions of {', '.join(other)} were left out; these are not classes asked for.")
+        notes.append(f"{path.name}: regions of {', '.join(other)} were left out; these classes were not requested.")
     return notes

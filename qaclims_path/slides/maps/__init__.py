@@ -1,4 +1,4 @@
-"""Class maps of whole slides: stitched from tiles, written as OME-TIFF, GeoJSON, overlays and areas.
+"""Class maps of whole slides: stitch them from tiles, and write them as OME-TIFF, GeoJSON, overlay and area table.
 
-May import the files beside it, readers, compute and files.
+May import the modules of slides, compute, files, registry, types and errors.
 """

@@ -1,4 +1,4 @@
-"""How much of each class there is on a slide, counted in the full map."""
+"""The area of each class on a slide, counted in the full map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from qaclims_path.slides.maps.write import SlideMap
 
 @dataclass(frozen=True)
 class AreaRow:
-    """How much of one class there is on one slide.
+    """The area of one class on one slide.
 
     Attributes:
         slide: Name of the slide.
         class_name: Name of the class.
-        pixels: Pixels of the map.
-        area_mm2: Square millimetres.
-        share: Of all listed classes of the slide, 0..1; NaN where there are none.
+        pixels: Number of map pixels.
+        area_mm2: Area in square millimetres.
+        share: Share of the area of all listed classes on the slide, 0..1; NaN if that is zero.
     """
 
     slide: str
@@ -26,9 +26,9 @@ class AreaRow:
     share: float
 
 
-def areas(slide: str, made: SlideMap, labels: Sequence[Label]) -> list[AreaRow]:
-    """A row for every class, absent ones included."""
-    counts = {label.name: int(made.counts[label.code]) for label in labels}
+def areas(slide: str, slide_map: SlideMap, labels: Sequence[Label]) -> list[AreaRow]:
+    """Count the area of every class, including absent ones."""
+    counts = {label.name: int(slide_map.counts[label.code]) for label in labels}
     total = sum(counts.values())
-    unit = made.mpp**2 / 1e6
-    return [AreaRow(slide, name, n, n * unit, n / total if total else float("nan")) for name, n in counts.items()]
+    pixel_mm2 = slide_map.mpp**2 / 1e6
+    return [AreaRow(slide, name, n, n * pixel_mm2, n / total if total else float("nan")) for name, n in counts.items()]

@@ -1,4 +1,4 @@
-"""Areas as QuPath reads them (0.5 and 0.6): GeoJSON in level 0 pixels, class, colour and measurements per object."""
+"""Write GeoJSON for QuPath (0.5 and 0.6): objects in level 0 pixels with class, colour and measurements."""
 
 import json
 import uuid
@@ -12,19 +12,19 @@ from qaclims_path.slides.maps.label_tiff import Label, read_map
 from qaclims_path.slides.maps.outlines import outlines
 from qaclims_path.slides.maps.write import SlideMap
 
-SPACE = uuid.UUID("5d0c7c1e-6a0b-5d7e-9a59-2f3b8f1f8a10")  # ours alone, so that equal objects have equal names
-WORKING_PIXELS = 64_000_000  # outlines of larger maps are drawn from a coarser level
+UUID_NAMESPACE = uuid.UUID("5d0c7c1e-6a0b-5d7e-9a59-2f3b8f1f8a10")  # fixed, so that equal objects get equal UUIDs
+MAX_OUTLINED_PIXELS = 64_000_000  # larger maps are outlined at a coarser level
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One object.
+    """One object of a GeoJSON file.
 
     Attributes:
         geometry: A valid shapely geometry in level 0 pixels.
-        name: Its class, or None.
-        color: The colour of the class: red, green, blue.
-        measurements: Name with unit, and value.
+        name: Class name, or None.
+        color: Colour of the class: red, green, blue.
+        measurements: Values by name with unit.
     """
 
     geometry: Any
@@ -41,16 +41,16 @@ def write_geojson(
     locked: bool = False,
     seed: str = "",
 ) -> int:
-    """Write a FeatureCollection, one object per line, and say how many there are.
+    """Write a FeatureCollection, one object per line, and return the number of objects.
 
-    The same shapes give the same bytes: an object's UUID is made from `seed` and the object.
+    The same shapes give the same bytes: the UUID of an object is a hash of `seed` and the object.
 
     Args:
-        path: Ends in `.geojson`.
-        shapes: The objects, which may come one by one.
+        path: File, ending in `.geojson`.
+        shapes: The objects; may be a generator.
         kind: Annotations can be edited in QuPath; thousands of detections are drawn faster.
-        locked: Whether QuPath protects them from being moved.
-        seed: Tells equal objects of different slides apart, such as the slide's name.
+        locked: Whether QuPath protects the objects from being moved.
+        seed: Text that differs between slides, such as the slide's name, so that equal objects get different UUIDs.
 
     Example:
         >>> write_geojson(Path("one.geojson"), [Shape(shapely.box(0, 0, 9, 9), "Tumor", (200, 0, 0))])  # doctest: +SKIP
@@ -62,7 +62,7 @@ def write_geojson(
         for count, shape in enumerate(shapes, start=1):
             feature = _feature(shape, kind, locked)
             text = json.dumps(feature, ensure_ascii=False, allow_nan=False)
-            feature = {"type": "Feature", "id": str(uuid.uuid5(SPACE, f"{seed} {text}")), **feature}
+            feature = {"type": "Feature", "id": str(uuid.uuid5(UUID_NAMESPACE, f"{seed} {text}")), **feature}
             file.write(",\n" if count > 1 else "\n")
             json.dump(feature, file, ensure_ascii=False, allow_nan=False)
         file.write("\n]}\n")
@@ -71,41 +71,39 @@ def write_geojson(
 
 def write_regions(
     path: Path,
-    made: SlideMap,
+    slide_map: SlideMap,
     labels: Sequence[Label],
     *,
     tolerance_um: float = 1.0,
     min_area_um2: float = 100.0,
-    max_pixels: int = WORKING_PIXELS,
+    max_pixels: int = MAX_OUTLINED_PIXELS,
 ) -> int:
-    """Outline every class of a written map in one GeoJSON file, each area with its size, and say how many there are.
+    """Outline the connected areas of every class of a written map, and return the number of areas.
 
-    Maps above `max_pixels` are outlined at the first coarser level below it, to bound memory; the area table is
-    counted in the full map in any case.
+    To bound memory, a map with more than `max_pixels` is outlined at the finest level with fewer pixels. The area table
+    does not depend on that: it is counted in the full map.
 
     Args:
-        path: Ends in `.geojson`.
-        made: What `segment_slide` gave.
-        labels: The classes to outline, in this order.
-        tolerance_um: How far an outline may move when it is simplified.
-        min_area_um2: Areas and holes that enclose less are left out.
-        max_pixels: Largest map that is read at once.
+        path: GeoJSON file to write, ending in `.geojson`.
+        slide_map: The map that `segment_slide` wrote.
+        labels: Classes to outline, in this order.
+        tolerance_um: Largest distance that simplification may move an outline.
+        min_area_um2: Smaller areas are left out, and smaller holes filled.
+        max_pixels: Largest number of pixels to outline.
     """
-    codes, step = read_map(made.classes, max_pixels)
-    scale = made.scale[0] * step, made.scale[1] * step
-    names = {label.code: label for label in labels}
-    found = outlines(
-        codes, list(names), mpp=made.mpp * step, scale=scale, tolerance_um=tolerance_um, min_area_um2=min_area_um2
-    )
-    position = {code: i for i, code in enumerate(names)}
-    found.sort(key=lambda area: position[area.code])
+    codes, step = read_map(slide_map.classes, max_pixels)
+    mpp, scale = slide_map.mpp * step, (slide_map.scale[0] * step, slide_map.scale[1] * step)
+    by_code = {label.code: label for label in labels}
+    areas = outlines(codes, list(by_code), mpp=mpp, scale=scale, tolerance_um=tolerance_um, min_area_um2=min_area_um2)
+    position = {code: i for i, code in enumerate(by_code)}
+    areas.sort(key=lambda area: position[area.code])
 
     def shapes() -> Iterator[Shape]:
-        for area in found:
-            label = names[area.code]
+        for area in areas:
+            label = by_code[area.code]
             yield Shape(area.polygon, label.name, label.color, {"Area um^2": round(area.area_um2, 3)})
 
-    return write_geojson(path, shapes(), seed=made.classes.name)
+    return write_geojson(path, shapes(), seed=slide_map.classes.name)
 
 
 def _feature(shape: Shape, kind: str, locked: bool) -> dict[str, Any]:  # noqa: FBT001 - private
@@ -121,14 +119,14 @@ def _feature(shape: Shape, kind: str, locked: bool) -> dict[str, Any]:  # noqa: 
     oriented = shapely.orient_polygons(shape.geometry)
     geometry = shapely.geometry.mapping(oriented)
     return {
-        "geometry": {"type": geometry["type"], "coordinates": _plain(geometry["coordinates"])},
+        "geometry": {"type": geometry["type"], "coordinates": _rounded(geometry["coordinates"])},
         "properties": properties,
     }
 
 
-def _plain(coordinates: Any) -> Any:  # noqa: ANN401 - as deep as the geometry
-    """Hundredths of a pixel, and whole numbers without a fraction."""
+def _rounded(coordinates: Any) -> Any:  # noqa: ANN401 - nested as deep as the geometry
+    """Round to hundredths of a pixel, and write integers without a fraction."""
     if isinstance(coordinates, float | int):
         rounded = round(coordinates, 2)
         return int(rounded) if rounded == int(rounded) else rounded
-    return [_plain(part) for part in coordinates]
+    return [_rounded(part) for part in coordinates]

@@ -1,4 +1,7 @@
-"""Maps as tiled, pyramidal OME-TIFF: uint8, deflate, class colours as the palette; equal maps give equal bytes."""
+"""Write and read maps as tiled, pyramidal OME-TIFF: uint8, deflate, class colours as palette.
+
+Equal maps give equal bytes.
+"""
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,14 +15,14 @@ from numpy.typing import NDArray
 from qaclims_path.errors import BadFile
 
 TILE = 512
-BIG = 2**31  # pixels from which a classic TIFF might not do
-MAKER = "qaclims_path"
-Rows = Callable[[int], Iterable[NDArray[np.uint8]]]  # level -> pieces of TILE rows, from top to bottom
+MAX_CLASSIC_PIXELS = 2**31  # more may exceed the 4 GB of a classic TIFF
+SOFTWARE = "qaclims_path"
+Rows = Callable[[int], Iterable[NDArray[np.uint8]]]  # level -> arrays of TILE rows, from top to bottom
 
 
 @dataclass(frozen=True)
 class Label:
-    """One code of a class map: its number, its name and how it is drawn (red, green, blue)."""
+    """One code of a class map: number, class name and colour (red, green, blue)."""
 
     code: int
     name: str
@@ -27,7 +30,7 @@ class Label:
 
 
 def level_sizes(width: int, height: int) -> list[tuple[int, int]]:
-    """Width and height of every level: halved, rounded up, until one tile holds it.
+    """List width and height of every level: halved and rounded up until the level fits in one tile.
 
     Example:
         >>> level_sizes(1501, 700)
@@ -42,24 +45,24 @@ def level_sizes(width: int, height: int) -> list[tuple[int, int]]:
 def write_map(
     path: Path, size: tuple[int, int], mpp: float, rows: Rows, *, labels: Sequence[Label] = (), title: str = ""
 ) -> None:
-    """Write a map that is never in memory as a whole; `path` should end in `.ome.tiff`.
+    """Write a map without holding it in memory.
 
     Args:
-        path: Written in place: the caller renames.
+        path: Temporary file, ending in `.ome.tiff`; the caller renames it when it is complete.
         size: Width and height in pixels.
         mpp: Pixel size in micrometres.
-        rows: Gives the rows of a level (`level_sizes`), `TILE` at a time.
-        labels: Names and colours of the codes; without them the map is grey.
+        rows: Returns the rows of a level (`level_sizes`), `TILE` at a time.
+        labels: Names and colours of the codes; without labels the map is grey.
         title: Name of the image inside the file.
     """
     import tifffile
 
     options = _palette(labels) if labels else {"photometric": "minisblack"}
-    options |= {"tile": (TILE, TILE), "compression": "deflate", "dtype": np.uint8, "software": MAKER}
+    options |= {"tile": (TILE, TILE), "compression": "deflate", "dtype": np.uint8, "software": SOFTWARE}
     sizes = level_sizes(*size)
-    with tifffile.TiffWriter(path, bigtiff=size[0] * size[1] > BIG, ome=True) as tiff:
+    with tifffile.TiffWriter(path, bigtiff=size[0] * size[1] > MAX_CLASSIC_PIXELS, ome=True) as tiff:
         for level, (width, height) in enumerate(sizes):
-            first = {"metadata": _ome(title, size, mpp, labels), "subifds": len(sizes) - 1}
+            full_size = {"metadata": _ome(title, size, mpp, labels), "subifds": len(sizes) - 1}
             per_cm = 10_000 / (mpp * 2**level)
             tiff.write(
                 _tiles(rows(level)),
@@ -67,33 +70,33 @@ def write_map(
                 resolution=(per_cm, per_cm),
                 resolutionunit="CENTIMETER",
                 **options,
-                **({"subfiletype": 1} if level else first),
+                **({"subfiletype": 1} if level else full_size),
             )
 
 
 def read_map(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], int]:
-    """The finest level of a written map with no more than `max_pixels`, and its step (pixels of the map per pixel)."""
+    """Read the finest level with at most `max_pixels` (H W codes), and return its downsample factor too."""
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as tiff:
             levels = tiff.series[0].levels
-            number = next((i for i, level in enumerate(levels) if level.size <= max_pixels), len(levels) - 1)
-            codes: NDArray[np.uint8] = levels[number].asarray()
-            return codes, 2**number
+            index = next((i for i, level in enumerate(levels) if level.size <= max_pixels), len(levels) - 1)
+            codes: NDArray[np.uint8] = levels[index].asarray()
+            return codes, 2**index
     except FileNotFoundError as error:
         raise BadFile(f"{path} does not exist.") from error
-    except Exception as error:  # tifffile and its codecs raise anything on damaged files
+    except Exception as error:  # tifffile and its codecs raise errors of any type on damaged files
         raise BadFile(f"{path} is not a class map that can be read: {error}.") from error
 
 
 def _tiles(rows: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-    """Whole tiles in row order; those at the far edges are filled up by repeating the edge."""
-    for piece in rows:
-        missing = -piece.shape[0] % TILE, -piece.shape[1] % TILE
-        whole = np.pad(piece, ((0, missing[0]), (0, missing[1])), mode="edge")
-        for left in range(0, whole.shape[1], TILE):
-            yield np.ascontiguousarray(whole[:, left : left + TILE])
+    """Yield full tiles in row order; tiles at the right and lower edge are padded by repeating the edge."""
+    for row in rows:
+        missing = -row.shape[0] % TILE, -row.shape[1] % TILE
+        padded = np.pad(row, ((0, missing[0]), (0, missing[1])), mode="edge")
+        for left in range(0, padded.shape[1], TILE):
+            yield np.ascontiguousarray(padded[:, left : left + TILE])
 
 
 def _palette(labels: Sequence[Label]) -> dict[str, Any]:
@@ -104,16 +107,16 @@ def _palette(labels: Sequence[Label]) -> dict[str, Any]:
 
 
 def _ome(title: str, size: tuple[int, int], mpp: float, labels: Sequence[Label]) -> dict[str, Any]:
-    """What goes into the OME-XML; the identity is made from the content, not from the clock."""
+    """Metadata of the OME-XML; its UUID is a hash of the content, so that it does not depend on time."""
     names = {str(label.code): label.name for label in labels}
-    about = {
+    metadata = {
         "axes": "YX",
-        "UUID": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{MAKER} {title} {size} {mpp} {names}")),
-        "Creator": MAKER,
+        "UUID": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{SOFTWARE} {title} {size} {mpp} {names}")),
+        "Creator": SOFTWARE,
         "Name": title,
         "PhysicalSizeX": mpp,
         "PhysicalSizeXUnit": "µm",
         "PhysicalSizeY": mpp,
         "PhysicalSizeYUnit": "µm",
     }
-    return about | ({"MapAnnotation": names} if names else {})
+    return metadata | ({"MapAnnotation": names} if names else {})

@@ -1,4 +1,4 @@
-"""Areas of a class map as valid polygons in level 0 pixels, with their exact areas."""
+"""Outline the connected areas of a class map as valid polygons in level 0 pixels, with their exact areas."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Outline:
     """One connected area.
 
     Attributes:
-        code: Its class.
+        code: Class code.
         polygon: A valid shapely polygon in level 0 pixels; the outer ring has a positive area, holes a negative one.
-        area_um2: Square micrometres as counted in the map, before simplification.
+        area_um2: Area in square micrometres, counted in the map before simplification.
     """
 
     code: int
@@ -30,7 +30,7 @@ class Outline:
 
 def outlines(
     codes: NDArray[np.uint8],
-    wanted: Collection[int],
+    outlined: Collection[int],
     *,
     mpp: float,
     scale: tuple[float, float] = (1.0, 1.0),
@@ -39,47 +39,48 @@ def outlines(
 ) -> list[Outline]:
     """Outline the areas of some codes.
 
-    Pixels that share only a corner belong to different areas. No point of an outline moves by more than the tolerance
-    (and a hundredth of a level 0 pixel, to which coordinates are rounded); neighbours move together. Areas and holes
-    that enclose less than the minimum are left out and filled.
+    Pixels that share only a corner belong to different areas. Simplification moves no point of an outline by more than
+    the tolerance, and the common border of two areas moves together. Coordinates are rounded to hundredths of a level 0
+    pixel.
 
     Args:
         codes: H W class map.
-        wanted: Codes to outline, below 255.
+        outlined: Codes to outline, below 255.
         mpp: Pixel size of the map in micrometres.
         scale: Level 0 pixels per pixel of the map (x, y).
-        tolerance_um: How far an outline may move.
-        min_area_um2: Areas and holes below are dropped.
+        tolerance_um: Largest distance that simplification may move an outline.
+        min_area_um2: Smaller areas are left out, and smaller holes filled.
 
     Example:
-        >>> [found] = outlines(np.ones((3, 2), np.uint8), [1], mpp=0.5, scale=(4.0, 4.0), min_area_um2=0)
-        >>> found.polygon.wkt, found.area_um2
+        >>> [area] = outlines(np.ones((3, 2), np.uint8), [1], mpp=0.5, scale=(4.0, 4.0), min_area_um2=0)
+        >>> area.polygon.wkt, area.area_um2
         ('POLYGON ((8 0, 8 12, 0 12, 0 0, 8 0))', 1.5)
     """
     if not (tolerance_um >= 0 and min_area_um2 >= 0 and mpp > 0):
         raise UsageError(
-            f"Outlines cannot be drawn with a tolerance of {tolerance_um} um, a least area of {min_area_um2} um2 and "
-            f"pixels of {mpp} um: none of them may be negative, and the pixel size is above zero."
+            f"Outlines cannot be drawn with a tolerance of {tolerance_um} um, a smallest area of {min_area_um2} um2 "
+            f"and pixels of {mpp} um: none of them may be negative, and the pixel size must be above zero."
         )
-    rings = trace(codes, wanted)
+    rings = trace(codes, outlined)
     rings = rings.chosen(np.abs(rings.areas) * mpp**2 >= min_area_um2)
     if not len(rings.codes):
         return []
     order, members = _grouped(rings)
     while True:
         keep = corners_to_keep(rings, tolerance_um / mpp)
-        polygons, wrong = _polygons(rings.thinned(keep), order, members, scale)
-        if not wrong.any() or keep[wrong[members[rings.owner]]].all():
+        polygons, invalid = _polygons(rings.thinned(keep), order, members, scale)
+        if not invalid.any() or keep[invalid[members[rings.owner]]].all():
             break
-        lost = _left_out(rings, keep, members, wrong)
-        rings = fixed_too(rings, lost if lost.any() else wrong[members[rings.owner]])
+        # keep the corners whose removal made a polygon invalid, and try again
+        removed = _harmful_removals(rings, keep, members, invalid)
+        rings = fixed_too(rings, removed if removed.any() else invalid[members[rings.owner]])
     areas = np.bincount(members, weights=rings.areas) * mpp**2
     shells = rings.codes[order[np.flatnonzero(np.diff(members[order], prepend=-1))]]
     return [Outline(int(c), p, float(a)) for c, p, a in zip(shells, polygons, areas, strict=True)]
 
 
 def _grouped(rings: Rings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rings sorted by polygon, the outer one first; and the polygon that each ring belongs to."""
+    """Order of the rings by polygon, outer ring first; and the polygon index of each ring."""
     outer = rings.areas > 0
     members = np.full(len(outer), -1, np.int64)
     members[outer] = np.arange(outer.sum())
@@ -90,7 +91,7 @@ def _grouped(rings: Rings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _parents(rings: Rings, shells: NDArray[np.int64], holes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The outer ring of each hole: the smallest one around the hole's first pixel in reading order."""
+    """The outer ring of each hole: the smallest ring around the hole's first pixel in reading order."""
     import shapely
 
     corners = [rings.corners[rings.starts[i] : rings.starts[i + 1]] for i in holes]
@@ -99,7 +100,7 @@ def _parents(rings: Rings, shells: NDArray[np.int64], holes: NDArray[np.int64]) 
     by_size = shells[np.argsort(-rings.areas[shells], kind="stable")]
     around, hole = inside.query(shapely.polygons(_lines(rings, (1.0, 1.0))[by_size]), predicate="contains")
     parents = np.empty(len(holes), np.int64)
-    order = np.argsort(around, kind="stable")  # the smallest last, and the last one stays
+    order = np.argsort(around, kind="stable")  # largest first, so that the smallest ring overwrites the others
     parents[hole[order]] = by_size[around[order]]
     return parents
 
@@ -107,25 +108,25 @@ def _parents(rings: Rings, shells: NDArray[np.int64], holes: NDArray[np.int64]) 
 def _polygons(
     rings: Rings, order: NDArray[np.int64], members: NDArray[np.int64], scale: tuple[float, float]
 ) -> tuple[Geometries, NDArray[np.bool_]]:
-    """Polygons in level 0 pixels, and which of them are not valid."""
+    """Polygons in level 0 pixels, and which of them are invalid."""
     import shapely
 
     degenerate = np.diff(rings.starts) < 3
     polygons = shapely.polygons(_lines(rings, scale)[order], indices=members[order])
-    wrong = ~shapely.is_valid(polygons)
-    wrong[members[degenerate]] = True
-    return polygons, wrong
+    invalid = ~shapely.is_valid(polygons)
+    invalid[members[degenerate]] = True
+    return polygons, invalid
 
 
-def _left_out(
-    rings: Rings, keep: NDArray[np.bool_], members: NDArray[np.int64], wrong: NDArray[np.bool_]
+def _harmful_removals(
+    rings: Rings, keep: NDArray[np.bool_], members: NDArray[np.int64], invalid: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """The corners (of all, not only the kept) whose absence lets the sides of a wrong polygon cross or coincide."""
+    """Mark the removed corners on those sides of invalid polygons that cross or coincide with another side."""
     import shapely
 
     simple = rings.thinned(keep)
     owner = simple.owner
-    candidates = np.flatnonzero(wrong[members[owner]])
+    candidates = np.flatnonzero(invalid[members[owner]])
     ends = np.stack([simple.corners, simple.corners[simple.following]], axis=1)[candidates]
     sides = shapely.linestrings(ends.astype(float))
     one, other = shapely.STRtree(sides).query(sides, predicate="intersects")
@@ -140,23 +141,23 @@ def _left_out(
 
 
 def _side_of(rings: Rings, simple: Rings, keep: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """For every corner the side that it lay on or began: the last kept corner of its ring up to it, going around."""
+    """For every corner, the side that it lies on or starts: the last kept corner of its ring at or before it."""
     side = np.cumsum(keep) - 1
     owner = rings.owner
-    around = side < simple.starts[owner]
-    side[around] = simple.starts[owner[around] + 1] - 1
+    wrapped = side < simple.starts[owner]  # before the first kept corner of the ring: on its last side
+    side[wrapped] = simple.starts[owner[wrapped] + 1] - 1
     return side
 
 
 def _lines(rings: Rings, scale: tuple[float, float]) -> Geometries:
-    """Every ring as a closed line; one with fewer than three corners stands in as a point of no size."""
+    """Every ring as a closed line in level 0 pixels; a ring with fewer than three corners is padded with its first."""
     import shapely
 
     sizes = np.diff(rings.starts)
     closing = np.repeat(rings.starts[:-1], np.maximum(4 - sizes, 1))
-    numbers = np.concatenate([np.arange(len(rings.corners)), closing])
+    corners = np.concatenate([np.arange(len(rings.corners)), closing])
     owner = np.concatenate([rings.owner, np.repeat(np.arange(len(sizes)), np.maximum(4 - sizes, 1))])
-    in_order = np.argsort(owner, kind="stable")
-    points = np.round(rings.corners[numbers[in_order]] * np.array(scale), 2)
-    lines: Geometries = shapely.linearrings(points, indices=owner[in_order])
+    by_ring = np.argsort(owner, kind="stable")
+    points = np.round(rings.corners[corners[by_ring]] * np.array(scale), 2)
+    lines: Geometries = shapely.linearrings(points, indices=owner[by_ring])
     return lines

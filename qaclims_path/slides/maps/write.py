@@ -1,4 +1,4 @@
-"""A slide in, its class map out: tiles are read, predicted and blended as they come, and a killed run goes on."""
+"""Segment a whole slide: read, predict and blend its tiles, write the class map, and resume after a kill."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +12,7 @@ from qaclims_path.files.digest import FULL, digest_of
 from qaclims_path.files.progress import track
 from qaclims_path.slides.maps.label_tiff import Label, write_map
 from qaclims_path.slides.maps.parts import BandParts, Layer
-from qaclims_path.slides.maps.stitch import BAND, Blend, Canvas, Predict, canvas_of, predicted, stitch
+from qaclims_path.slides.maps.stitch import BAND, Blend, Canvas, Predict, canvas_of, predict_tiles, stitch
 from qaclims_path.slides.reader import Slide
 from qaclims_path.slides.streaming import iter_tiles
 from qaclims_path.types import TileGrid
@@ -24,12 +24,12 @@ class SlideMap:
 
     Attributes:
         classes: Pyramidal OME-TIFF of class codes.
-        confidence: The same geometry, share of the best class in 255ths; None where it was not asked for.
-        width: In pixels of the map.
-        height: In pixels of the map.
+        confidence: OME-TIFF of the same size with the probability of the best class times 255, or None.
+        width: Width of the map in pixels.
+        height: Height of the map in pixels.
         mpp: Pixel size of the map in micrometres.
         scale: Level 0 pixels per pixel of the map, (x, y).
-        counts: 256, pixels of each code.
+        counts: 256, number of pixels of each code.
     """
 
     classes: Path
@@ -52,20 +52,20 @@ def segment_slide(
     confidence: bool = False,
     identity: str = "",
 ) -> SlideMap:
-    """Write `<stem>_classes.ome.tiff` and, where asked for, `<stem>_confidence.ome.tiff`.
+    """Write `<stem>_classes.ome.tiff` and, on request, `<stem>_confidence.ome.tiff`.
 
-    Finished bands wait in the hidden folder `.<stem>.part` beside them; a run after a kill begins behind them and
-    writes the same bytes as an undisturbed one.
+    Finished bands are kept in the hidden folder `.<stem>.part` beside the results. A resumed run continues after them
+    and writes the same bytes as an uninterrupted one.
 
     Args:
         slide: An open slide.
         grid: Its tiles, in row order.
-        predict: Gives class probabilities (N C size size) of N tiles (N size size 3, uint8).
-        blend: How the tiles become a map.
-        stem: Folder and first part of the names of the results.
+        predict: Returns class probabilities (N C size size) of N tiles (N size size 3, uint8).
+        blend: How tiles are blended into a map.
+        stem: Folder and first part of the file names of the results.
         labels: Names and colours of the codes.
         confidence: Whether to write the confidence too.
-        identity: Whatever tells this predictor from others; bands of another one are thrown away.
+        identity: Identifies the predictor, such as a hash of its weights; bands of another predictor are deleted.
 
     Example:
         >>> with open_slide(path) as slide:  # doctest: +SKIP
@@ -75,43 +75,44 @@ def segment_slide(
     canvas = canvas_of(slide.info.width, slide.info.height, slide.mpp, grid)
     layers: tuple[Layer, ...] = ("codes", "confidence") if confidence else ("codes",)
     parts = BandParts(stem.with_name(f".{stem.name}.part"), _plan(canvas, blend, identity), layers)
-    rest = first_needed(canvas, parts.done * BAND, blend.batch)
-    later = replace(grid, x=grid.x[rest:], y=grid.y[rest:], tissue=grid.tissue[rest:])
-    numbered = ((rest + i, tile) for i, tile in iter_tiles(slide, later))
-    shown = track(numbered, f"segmenting {stem.name}", total=len(later))
-    for band in stitch(predicted(shown, predict, canvas, blend), canvas, blend, min(parts.done * BAND, canvas.height)):
+    start = first_tile_below(canvas, parts.done * BAND, blend.batch)
+    remaining = replace(grid, x=grid.x[start:], y=grid.y[start:], tissue=grid.tissue[start:])
+    tiles = ((start + i, tile) for i, tile in iter_tiles(slide, remaining))
+    tracked = track(tiles, f"segmenting {stem.name}", total=len(remaining))
+    probabilities = predict_tiles(tracked, predict, canvas, blend)
+    for band in stitch(probabilities, canvas, blend, min(parts.done * BAND, canvas.height)):
         parts.add(band)
-    paths = [_written(parts, layer, stem, canvas, labels) for layer in layers]
+    paths = [_write_layer(parts, layer, stem, canvas, labels) for layer in layers]
     counts = parts.counts()
     parts.remove()
     size = canvas.width, canvas.height
     return SlideMap(paths[0], paths[1] if confidence else None, *size, canvas.mpp, canvas.scale, counts)
 
 
-def first_needed(canvas: Canvas, row: int, batch: int) -> int:
-    """Number of the first tile to predict for the map from `row` on: where the batch that reaches it begins."""
+def first_tile_below(canvas: Canvas, row: int, batch: int) -> int:
+    """Index of the first tile to predict for the map from `row` on, rounded down to the start of its batch."""
     reaching = np.flatnonzero(canvas.top + canvas.size > row)
     return int(reaching[0]) // batch * batch if len(reaching) and row < canvas.height else len(canvas.top)
 
 
 def _plan(canvas: Canvas, blend: Blend, identity: str) -> dict[str, object]:
-    places = digest_of(canvas.left.tobytes(), canvas.top.tobytes(), digits=FULL)
+    positions = digest_of(canvas.left.tobytes(), canvas.top.tobytes(), digits=FULL)
     sizes = [canvas.width, canvas.height, canvas.size, canvas.mpp, *canvas.scale]
-    return {"identity": identity, "tiles": places, "canvas": sizes, "blend": asdict(blend), "band": BAND}
+    return {"identity": identity, "tiles": positions, "canvas": sizes, "blend": asdict(blend), "band": BAND}
 
 
-def _written(parts: BandParts, layer: Layer, stem: Path, canvas: Canvas, labels: Sequence[Label]) -> Path:
-    """One TIFF of a layer, made among the parts, so that a kill leaves nothing elsewhere."""
+def _write_layer(parts: BandParts, layer: Layer, stem: Path, canvas: Canvas, labels: Sequence[Label]) -> Path:
+    """Write a layer as TIFF among the parts, then move it to its folder, so that a kill leaves no unfinished file."""
     path = stem.with_name(f"{stem.name}_{'classes' if layer == 'codes' else layer}.ome.tiff")
     unfinished = parts.folder / path.name
     size = canvas.width, canvas.height
-    drawn = labels if layer == "codes" else ()
+    palette = labels if layer == "codes" else ()
     try:
-        write_map(unfinished, size, canvas.mpp, lambda k: parts.rows(layer, k), labels=drawn, title=stem.name)
+        write_map(unfinished, size, canvas.mpp, lambda k: parts.rows(layer, k), labels=palette, title=stem.name)
         unfinished.replace(path)
     except OSError as error:
         raise QaclimsError(
-            f"{path} cannot be written: {error.strerror or error}. Make room or choose another place, and run again; "
-            f"what is done is kept in {parts.folder}."
+            f"{path} cannot be written: {error.strerror or error}. Free disk space or choose another folder, and run "
+            f"again; finished bands are kept in {parts.folder}."
         ) from error
     return path

@@ -1,4 +1,7 @@
-"""One file per slide library, registered by name; third parties add theirs under `qaclims_path.slide_readers`."""
+"""Slide readers, one file per library, registered by name. Plug-ins use the entry point `qaclims_path.slide_readers`.
+
+May import `slides.geometry`, files, registry, types and errors.
+"""
 
 from qaclims_path.slides.readers import dicom, image, openslide, tiff, tiffslide
 from qaclims_path.slides.readers.registry import SLIDE_READERS, UnsupportedFormat

@@ -1,4 +1,4 @@
-"""DICOM whole slides that OpenSlide refuses, read by wsidicom (extra `dicom`); and finding a slide in a folder."""
+"""Read DICOM slides that OpenSlide refuses, with wsidicom (extra `dicom`); find the files of a slide in a folder."""
 
 import re
 from functools import partial
@@ -14,43 +14,41 @@ from qaclims_path.slides.readers.registry import SLIDE_READERS, UnsupportedForma
 from qaclims_path.types import Level, SlideInfo
 
 WHITE = (255, 255, 255)
-HEADER = 65_536  # bytes of a file in which its series is named
-SERIES = re.compile(rb"\x20\x00\x0e\x00UI(..)([0-9.]+)", re.DOTALL)
+HEADER_BYTES = 65_536  # the part of a file that names its series
+SERIES_UID = re.compile(rb"\x20\x00\x0e\x00UI(..)([0-9.]+)", re.DOTALL)
 
 
 def instances_in(folder: Path) -> dict[str, list[Path]]:
-    """The DICOM files of a folder by series."""
+    """Group the DICOM files of a folder by series; files without a series are under the empty name."""
     series: dict[str, list[Path]] = {}
-    for file in sorted(folder.iterdir()):
-        if not file.is_file():
+    for path in sorted(folder.iterdir()):
+        if not path.is_file():
             continue
-        with file.open("rb") as opened:
-            start = opened.read(HEADER)
-        if start[128:132] == b"DICM":
-            named = SERIES.search(start)
-            series.setdefault(named[2].decode() if named else "", []).append(file)
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+        if header[128:132] == b"DICM":
+            uid = SERIES_UID.search(header)
+            series.setdefault(uid[2].decode() if uid else "", []).append(path)
     return series
 
 
 def slide_in(folder: Path) -> list[Path]:
-    """The files of the one slide in a folder.
+    """Return the files of the only slide in a folder.
 
     Raises:
-        BadFile: The folder holds no DICOM file, those of several slides, or one that does not say what it is of.
+        BadFile: The folder holds no DICOM file, several series, or a file without a series.
     """
     series = instances_in(folder)
     if not series:
-        raise BadFile(f"{folder} holds no DICOM files, so it is no slide. Name the slides in it one by one.")
+        raise BadFile(f"{folder} holds no DICOM files, so it is not a slide. Name the slides in it one by one.")
     if len(series) > 1 and "" in series:
         raise BadFile(
-            f"{series[''][0]} does not say which slide it is of, as when a copy was cut off. Copy it again, or take it "
-            "out of the folder."
+            f"{series[''][0]} does not say which slide it belongs to; it may be cut off. Copy it again, or remove it "
+            "from the folder."
         )
     if len(series) > 1:
         examples = ", ".join(files[0].name for files in list(series.values())[:3])
-        raise BadFile(
-            f"{folder} holds {len(series)} DICOM series; name a file of the one you mean, such as {examples}."
-        )
+        raise BadFile(f"{folder} holds {len(series)} DICOM series. Name one file of the slide, such as {examples}.")
     return next(iter(series.values()))
 
 
@@ -74,30 +72,30 @@ class DicomBackend:
             power=None,
             background=WHITE,
             bounds=(0, 0, width, height),
-            associated=tuple(name for name, found in (("label", slide.labels), ("macro", slide.overviews)) if found),
+            associated=tuple(name for name, images in (("label", slide.labels), ("macro", slide.overviews)) if images),
             backend="dicom",
             vendor="dicom",
         )
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
-        """H W 3 pixels of a level."""
+        """Read a region of a level (H W 3)."""
         region = LevelRegion(level, x, y, width, height)
         return read_padded(partial(self._read, level), self.info.levels[level], region, self.info.background)
 
     def associated(self, name: str) -> Pixels:
-        """A label or macro picture."""
+        """Read the label or macro picture."""
         read = self._slide.read_label if name == "label" else self._slide.read_overview
         return np.array(read(0).convert("RGB"))
 
     def close(self) -> None:
-        """Release the files."""
+        """Close the files."""
         self._slide.close()
 
     def _read(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         try:
-            # wsidicom counts positions in pixels of the level, and names levels by their power of two
+            # wsidicom takes positions in pixels of the level, and names a level by its power of two
             region = self._slide.read_region((x, y), self._exponents[level], (width, height))
-        except Exception as error:  # its codecs raise anything
+        except Exception as error:  # codecs raise errors of any type
             raise BadFile(
                 f"{self.info.path} is damaged near pixel {x}, {y} of level {level}: {error}. Copy it again."
             ) from error
@@ -106,11 +104,11 @@ class DicomBackend:
 
 @SLIDE_READERS.add("dicom")
 def open_with_wsidicom(path: str) -> DicomBackend:
-    """Open a folder of DICOM instances of one slide, or one instance and those beside it of the same series."""
+    """Open a folder with the DICOM instances of one slide, or one instance with the others of its series beside it."""
     try:
-        wsidicom = import_module("wsidicom")  # an extra: absent from most installations, and from type checks
+        wsidicom = import_module("wsidicom")  # an extra, which most installations and the type checker lack
     except ImportError as error:
-        raise MissingExtra('it needs wsidicom. Install it: pip install "qaclims_path[dicom]"') from error
+        raise MissingExtra('wsidicom is missing. Install it: pip install "qaclims_path[dicom]"') from error
     file = Path(path)
     if file.is_dir():
         files = slide_in(file)
@@ -118,7 +116,7 @@ def open_with_wsidicom(path: str) -> DicomBackend:
         files = next((files for files in instances_in(file.parent).values() if file in files), [file])
     try:
         return DicomBackend(wsidicom.WsiDicom.open(files), path)
-    except Exception as error:  # pydicom and wsidicom raise anything on damaged files
+    except Exception as error:  # pydicom and wsidicom raise errors of any type on damaged files
         raise UnsupportedFormat(f"wsidicom says '{error}'") from error
 
 

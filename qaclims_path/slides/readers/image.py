@@ -1,4 +1,4 @@
-"""Plain pictures: PNG, JPEG or a TIFF photograph, held in memory as one level."""
+"""Read plain pictures (PNG, JPEG, TIFF photographs) as slides with one level, held in memory."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from qaclims_path.types import Level, SlideInfo
 
 
 class ImageBackend:
-    """A picture in memory. Its file says nothing that could be believed of its pixel size."""
+    """A picture in memory. Its pixel size is unknown, because such files do not state it reliably."""
 
     def __init__(self, pixels: Pixels, path: str) -> None:
         self._pixels = pixels
@@ -30,17 +30,17 @@ class ImageBackend:
         )
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
-        """H W 3 pixels."""
+        """Read a region (H W 3)."""
         return read_padded(
             self._cut, self.info.levels[level], LevelRegion(level, x, y, width, height), self.info.background
         )
 
     def associated(self, name: str) -> Pixels:
-        """Pictures have no further pictures."""
+        """Raise KeyError: a plain picture has no associated pictures."""
         raise KeyError(name)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because no file is open."""
 
     def _cut(self, x: int, y: int, width: int, height: int) -> Pixels:
         return self._pixels[y : y + height, x : x + width].copy()
@@ -48,7 +48,7 @@ class ImageBackend:
 
 @SLIDE_READERS.add("image")
 def open_picture(path: str) -> ImageBackend:
-    """Read a picture whole."""
+    """Read a whole picture into memory."""
     try:
         return ImageBackend(read_image(Path(path)), path)
     except BadFile as error:

@@ -1,4 +1,4 @@
-"""OpenSlide: the reader of record for the formats of every vendor, DICOM included."""
+"""Read slides with OpenSlide, the reference reader for vendor formats, including DICOM."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qaclims_path.errors import BadFile
 from qaclims_path.files.numbers import parse_number
 from qaclims_path.slides.geometry import LevelRegion, Pixels, on_background, read_padded, round_half_up
-from qaclims_path.slides.readers.pixel_size import PixelSize, believable, from_ome
+from qaclims_path.slides.readers.pixel_size import PixelSize, from_ome, plausible
 from qaclims_path.slides.readers.registry import SLIDE_READERS, UnsupportedFormat
 from qaclims_path.types import Level, SlideInfo
 
@@ -21,8 +21,8 @@ WHITE = (255, 255, 255)
 class OpenSlideBackend:
     """A slide read by OpenSlide.
 
-    Where a level's downsample is no whole number, OpenSlide regions regions between its pixels and interpolates; the
-    region that starts nearest to the pixel asked for is read.
+    OpenSlide takes positions in level 0 pixels. If the downsample of a level is not an integer, it interpolates between
+    pixels of the level; we ask for the level 0 pixel nearest to the requested one.
     """
 
     def __init__(self, slide: "openslide.OpenSlide", path: str) -> None:
@@ -30,16 +30,16 @@ class OpenSlideBackend:
         self.info = info_of(slide, path, "openslide")
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
-        """H W 3 pixels of a level."""
+        """Read a region of a level (H W 3)."""
         region = LevelRegion(level, x, y, width, height)
         return read_padded(partial(self._read, level), self.info.levels[level], region, self.info.background)
 
     def associated(self, name: str) -> Pixels:
-        """A label, macro or thumbnail picture."""
+        """Read the label, macro or thumbnail picture."""
         return on_background(self._slide.associated_images[name].convert("RGBA"), self.info.background)
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         self._slide.close()
 
     def _read(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
@@ -59,50 +59,53 @@ class OpenSlideBackend:
 
 @SLIDE_READERS.add("openslide")
 def open_with_openslide(path: str) -> OpenSlideBackend:
-    """Open a file, or a folder of DICOM instances of one slide."""
+    """Open a file, or a folder with the DICOM instances of one slide."""
     import openslide
 
     from qaclims_path.slides.readers.dicom import slide_in
 
     refusals = []
-    for file in slide_in(Path(path)) if Path(path).is_dir() else [path]:  # of a damaged one, others may know the rest
+    # any instance of a DICOM slide opens the whole slide, so try the next one if the first is damaged
+    for file in slide_in(Path(path)) if Path(path).is_dir() else [path]:
         try:
             return OpenSlideBackend(openslide.OpenSlide(file), path)
         except openslide.OpenSlideUnsupportedFormatError as error:
-            raise UnsupportedFormat("OpenSlide knows no such format") from error
+            raise UnsupportedFormat("OpenSlide does not support the format") from error
         except openslide.OpenSlideError as error:
             refusals.append(_brief(error, str(file)))
     raise UnsupportedFormat(f"OpenSlide says {refusals[0]}")
 
 
-def info_of(slide: Any, path: str, backend: str) -> SlideInfo:  # noqa: ANN401 - an OpenSlide, or what looks like one
-    """What a slide object with OpenSlide's interface says of itself; its properties begin with the backend's name."""
+def info_of(slide: Any, path: str, backend: str) -> SlideInfo:  # noqa: ANN401 - any object with OpenSlide's interface
+    """Collect the metadata of an object with OpenSlide's interface, whose properties begin with the backend's name."""
     width, height = slide.dimensions
     levels = zip(slide.level_dimensions, slide.level_downsamples, strict=True)
-    facts = {key.partition(".")[2]: value for key, value in slide.properties.items() if key.startswith(f"{backend}.")}
-    left, top, across, down = (parse_number(facts.get(f"bounds-{key}")) for key in ("x", "y", "width", "height"))
-    background = facts.get("background-color")
+    prefix = f"{backend}."
+    properties = {key.partition(".")[2]: value for key, value in slide.properties.items() if key.startswith(prefix)}
+    bounds = (parse_number(properties.get(f"bounds-{key}")) for key in ("x", "y", "width", "height"))
+    left, top, scanned_width, scanned_height = bounds
+    background = properties.get("background-color")
     return SlideInfo(
         path=path,
         width=width,
         height=height,
         levels=tuple(Level(w, h, float(downsample)) for (w, h), downsample in levels),
-        mpp=_pixel_size(facts),
-        power=parse_number(facts.get("objective-power")),
+        mpp=_pixel_size(properties),
+        power=parse_number(properties.get("objective-power")),
         background=_colour(background) if background else WHITE,
-        bounds=(int(left or 0), int(top or 0), int(across or width), int(down or height)),
+        bounds=(int(left or 0), int(top or 0), int(scanned_width or width), int(scanned_height or height)),
         associated=tuple(slide.associated_images),
         backend=backend,
-        vendor=facts.get("vendor") or "unknown",
+        vendor=properties.get("vendor") or "unknown",
     )
 
 
-def _pixel_size(facts: Mapping[str, Any]) -> PixelSize:
-    x, y = parse_number(facts.get("mpp-x")), parse_number(facts.get("mpp-y"))
-    if facts.get("vendor") in ("generic-tiff", None):
-        # a plain TIFF: OME-XML says it best, and the resolution tags may be meant for a printer
-        ome = from_ome(facts.get("comment") or "")
-        return ome or (believable(x, y) if x and y else None)
+def _pixel_size(properties: Mapping[str, Any]) -> PixelSize:
+    x, y = parse_number(properties.get("mpp-x")), parse_number(properties.get("mpp-y"))
+    if properties.get("vendor") in ("generic-tiff", None):
+        # in a plain TIFF, OME-XML is more reliable than the resolution tags, which may be meant for a printer
+        ome = from_ome(properties.get("comment") or "")
+        return ome or (plausible(x, y) if x and y else None)
     return (x, y) if x and y else None
 
 

@@ -1,4 +1,4 @@
-"""Where slide readers are listed, and how they say that a file is none of theirs."""
+"""The registry of slide readers, and the error for files that a reader does not support."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ from qaclims_path.registry import Registry
 from qaclims_path.types import Backend
 
 SLIDE_READERS: Registry[Callable[[str], Backend]] = Registry("slide reader", "qaclims_path.slide_readers")
-"""Name -> function that opens a path; the `info.backend` of what it returns is that name.
+"""Name -> function that opens a path and returns a backend whose `info.backend` is that name.
 
-It raises `UnsupportedFormat` for what other readers may open, and `BadFile` for what nobody can: a damaged file.
+The function raises `UnsupportedFormat` if another reader may open the file, and `BadFile` if the file is damaged.
 """
 
 
 class UnsupportedFormat(BadFile):
-    """A file that this reader does not read; another one may."""
+    """This reader does not support the file; another one may."""

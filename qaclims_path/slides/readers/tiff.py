@@ -1,7 +1,7 @@
-"""Tiled TIFF, SVS and OME-TIFF read directly: every compressed tile is found by its offset and decoded by us.
+"""Read tiled TIFF, SVS and OME-TIFF directly: find every compressed tile by its offset and decode it.
 
-Bit-identical to OpenSlide for JPEG, deflate, LZW and raw tiles; where OpenSlide would interpolate because a level's
-downsample is no whole number, the stored pixels are returned.
+Pixels equal those of OpenSlide for JPEG, deflate, LZW and raw tiles. If the downsample of a level is not an integer,
+OpenSlide interpolates; this reader returns the stored pixels.
 """
 
 import threading
@@ -21,36 +21,36 @@ from qaclims_path.slides.readers.tiff_store import RECENT_BYTES, Key, TileStore
 
 
 class TiffBackend:
-    """A tiled TIFF, held open; the tiles decoded last are kept for regions that overlap."""
+    """An open tiled TIFF; recently decoded tiles are cached for overlapping regions."""
 
     def __init__(self, contents: TiffContents) -> None:
         self.info = contents.info
         self._levels = contents.levels
         self._pictures = contents.pictures
         self._file = Path(self.info.path).open("rb", buffering=0)  # noqa: SIM115 - close() closes it
-        weakref.finalize(self, self._file.close)  # as OpenSlide, whoever forgets close() loses nothing
+        weakref.finalize(self, self._file.close)  # closes the file even without close(), as OpenSlide does
         self._lock = threading.Lock()
         self._recent = TileStore(limit=RECENT_BYTES)
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
-        """H W 3 pixels of a level."""
+        """Read a region of a level (H W 3)."""
         return self._read(LevelRegion(level, x, y, width, height), self._recent)
 
     def stream(self, regions: Sequence[LevelRegion]) -> Iterator[Pixels]:
-        """Read regions in their order, every compressed tile once; tiles that no region touches are not decoded."""
-        store = TileStore(Counter(key for region in regions for key in self._touched(region)))
+        """Yield regions in order and decode every compressed tile once; tiles outside all regions are not decoded."""
+        store = TileStore(Counter(key for region in regions for key in self._tiles_of(region)))
         for region in regions:
             yield self._read(region, store)
 
     def associated(self, name: str) -> Pixels:
-        """A label, macro or thumbnail picture."""
+        """Read the label, macro or thumbnail picture."""
         return picture_of(self.info.path, self._pictures[name])
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         self._file.close()
 
-    def _touched(self, region: LevelRegion) -> list[Key]:
+    def _tiles_of(self, region: LevelRegion) -> list[Key]:
         part = clip(self.info.levels[region.level], region.x, region.y, region.width, region.height)
         if not (part[2] and part[3]):
             return []
@@ -62,16 +62,16 @@ class TiffBackend:
 
     def _cut(self, store: TileStore, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         tiled = self._levels[level]
-        touched = list(tiled.pieces(x, y, width, height))
-        if len(touched) == 1 and (width, height) == tiled.tile:
-            pixels, mine = store.take((level, touched[0][0]), self._decode)
-            return pixels if mine else pixels.copy()
+        pieces = list(tiled.pieces(x, y, width, height))
+        if len(pieces) == 1 and (width, height) == tiled.tile:
+            pixels, last_use = store.take((level, pieces[0][0]), self._decode)
+            return pixels if last_use else pixels.copy()
         out = np.empty((height, width, 3), np.uint8)
-        for tile, inner, outer in touched:
-            pixels, mine = store.take((level, tile), self._decode)
-            out[outer] = pixels[inner]
-            if mine:
-                store.reuse(pixels)
+        for tile, tile_window, region_window in pieces:
+            pixels, last_use = store.take((level, tile), self._decode)
+            out[region_window] = pixels[tile_window]
+            if last_use:
+                store.recycle(pixels)
         return out
 
     def _decode(self, key: Key, spare: Pixels | None) -> Pixels:
@@ -88,7 +88,7 @@ class TiffBackend:
                 self._file.seek(int(tiled.offsets[tile]))
                 data = self._file.read(count)
             if len(data) < count:
-                raise BadFile(f"{self.info.path} ends before its tiles do: it was cut off while being read.")
+                raise BadFile(f"{self.info.path} is cut off: a tile ends after the end of the file. Copy it again.")
             tiled.decode(data, pixels)
         except OSError as error:
             raise BadFile(f"{self.info.path} cannot be read any more: {error.strerror or error}.") from error

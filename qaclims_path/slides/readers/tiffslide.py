@@ -1,4 +1,4 @@
-"""tiffslide: OpenSlide's interface in pure Python, remote files through fsspec included."""
+"""Read slides with tiffslide, which has OpenSlide's interface and reads remote files through fsspec."""
 
 import math
 from functools import partial
@@ -23,25 +23,25 @@ class TiffSlideBackend:
         self.info = info_of(slide, path, "tiffslide")
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
-        """H W 3 pixels of a level."""
+        """Read a region of a level (H W 3)."""
         region = LevelRegion(level, x, y, width, height)
         return read_padded(partial(self._read, level), self.info.levels[level], region, self.info.background)
 
     def associated(self, name: str) -> Pixels:
-        """A label, macro or thumbnail picture."""
+        """Read the label, macro or thumbnail picture."""
         return np.array(self._slide.associated_images[name].convert("RGB"))
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         self._slide.close()
 
     def _read(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         downsample = self.info.levels[level].downsample
-        # tiffslide divides by the downsample and rounds down; rounding up before gives back the pixel asked for
+        # tiffslide divides by the downsample and rounds down, so rounding up here gives exactly pixel x, y
         location = math.ceil(x * downsample), math.ceil(y * downsample)
         try:
             pixels = self._slide.read_region(location, level, (width, height), as_array=True)
-        except Exception as error:  # its codecs and file systems raise anything
+        except Exception as error:  # codecs and file systems raise errors of any type
             raise BadFile(
                 f"{self.info.path} is damaged near pixel {x}, {y} of level {level}: {error}. Copy it again."
             ) from error
@@ -50,13 +50,13 @@ class TiffSlideBackend:
 
 @SLIDE_READERS.add("tiffslide")
 def open_with_tiffslide(path: str) -> TiffSlideBackend:
-    """Open a file, or an address such as s3://bucket/slide.svs."""
+    """Open a file, or a URL such as s3://bucket/slide.svs."""
     from tiffslide import TiffSlide
 
     try:
         slide = TiffSlide(path)
         page = slide.ts_tifffile.series[slide.properties["tiffslide.series-index"]].levels[0].keyframe
-    except Exception as error:  # tifffile and fsspec raise anything
+    except Exception as error:  # tifffile and fsspec raise errors of any type
         raise UnsupportedFormat(f"tiffslide says '{error}'") from error
     if not page.is_tiled or page.dtype != np.uint8 or page.shape[2:] != (3,):
         slide.close()

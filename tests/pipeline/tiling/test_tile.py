@@ -205,7 +205,7 @@ def test_labels_from_a_table_of_slides(slides, tmp_path):
     assert [line.present["tumor"] > 0 for line in report.slides] == [True, True, False]
     assert next(read_csv(tmp_path / "out" / "manifest.csv"))["share_tumor"] == ""
     table.write_text("slide,labels\ns0,tumor\ns9,tumor\n")
-    with pytest.raises(BadFile, match="names the slide 's9', which is not here"):
+    with pytest.raises(BadFile, match="names the slide 's9', which does not exist"):
         tile(inputs(slides, labels=table), tmp_path / "other", OPTIONS)
 
 

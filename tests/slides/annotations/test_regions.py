@@ -111,7 +111,7 @@ def test_coordinates_of_another_scale_are_pointed_out(written, factor, what):
 
 
 def test_a_polygon_of_two_points_is_an_error(written):
-    with pytest.raises(BadFile, match="region 1 is no polygon"):
+    with pytest.raises(BadFile, match="region 1 is not a polygon"):
         read_regions(written(feature("A", [[[1, 1], [2, 2]]])), INFO)
 
 
@@ -139,7 +139,7 @@ def test_slide_labels_in_both_shapes(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("slide,labels\na.svs,Tumor\nc.svs,Tumor\n", "'c.svs', which is not here. Did you mean"),
+        ("slide,labels\na.svs,Tumor\nc.svs,Tumor\n", "'c.svs', which does not exist. Did you mean"),
         ("slide,labels\na.svs,Tumor\n", "no row for b.svs"),
         ("slide,labels\na.svs,Tumor\na,Tumor\n", "twice"),
         ("slide,labels\na.svs,tumor\n", "no class 'tumor'. Did you mean 'Tumor'"),

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qaclims_path.errors import PredictionProblem, UsageError
-from qaclims_path.slides.maps.stitch import BAND, Blend, canvas_of, predicted, stitch
+from qaclims_path.slides.maps.stitch import BAND, Blend, canvas_of, predict_tiles, stitch
 from qaclims_path.types import TileGrid
 
 
@@ -116,7 +116,7 @@ def test_batches_end_at_the_same_tiles_wherever_the_work_begins():
 
     for start in (0, 4, 8):
         tiles = ((n, np.full((50, 50, 3), n, np.uint8)) for n in range(start, 14))
-        list(predicted(tiles, predict, canvas, Blend(1, batch=4)))
+        list(predict_tiles(tiles, predict, canvas, Blend(1, batch=4)))
     whole_run = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13]]
     assert seen == whole_run + whole_run[1:] + whole_run[2:]
 
@@ -127,7 +127,7 @@ def test_tensors_are_taken_too():
     canvas = canvas_for(8, 8, 8, 8)
     tiles = iter([(0, np.zeros((8, 8, 3), np.uint8))])
     scores = torch.full((1, 2, 8, 8), 0.5, dtype=torch.bfloat16, requires_grad=True)
-    [(number, array)] = predicted(tiles, lambda _: scores, canvas, Blend(2))
+    [(number, array)] = predict_tiles(tiles, lambda _: scores, canvas, Blend(2))
     assert number == 0
     assert array.dtype == np.float32
     assert (array == 0.5).all()
@@ -138,7 +138,7 @@ def test_a_predictor_with_the_wrong_shape_is_told_the_right_one(shape):
     canvas = canvas_for(8, 8, 8, 8)
     tiles = iter([(0, np.zeros((8, 8, 3), np.uint8))])
     with pytest.raises(PredictionProblem, match=r"has to be \(1, 2, 8, 8\)"):
-        list(predicted(tiles, lambda _: np.ones(shape), canvas, Blend(2)))
+        list(predict_tiles(tiles, lambda _: np.ones(shape), canvas, Blend(2)))
 
 
 @pytest.mark.parametrize("values", [[np.nan, 1.0], [3.0, -2.0], [0.2, 0.2]])

@@ -98,7 +98,7 @@ def test_a_file_cut_off_in_its_header_is_as_good_as_missing(folder, levels, back
 @pytest.mark.parametrize("broken", NAMES)
 def test_a_file_cut_off_before_it_says_what_it_is_of_is_named(folder, backend, broken):
     cut(folder / broken, 200)
-    with pytest.raises(BadFile, match=rf"{broken} does not say which slide it is of.* Copy it again") as caught:
+    with pytest.raises(BadFile, match=rf"{broken} does not say which slide it belongs to.* Copy it again") as caught:
         open_slide(folder, backend=backend)
     assert "\n" not in str(caught.value)
 
