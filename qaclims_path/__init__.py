@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from qaclims_path.pipeline.inference.arrays import load_segmenter as load_segmenter
     from qaclims_path.pipeline.inference.segment import segment as segment
     from qaclims_path.pipeline.masks.make import make_masks as make_masks
+    from qaclims_path.pipeline.segmenter.predict import predict as predict
     from qaclims_path.pipeline.segmenter.train import train_seg as train_seg
     from qaclims_path.slides.reader import open_slide as open_slide
 
@@ -37,6 +38,7 @@ _PUBLIC = {
     "make_cams": "qaclims_path.pipeline.cam.maps",
     "make_masks": "qaclims_path.pipeline.masks.make",
     "train_seg": "qaclims_path.pipeline.segmenter.train",
+    "predict": "qaclims_path.pipeline.segmenter.predict",
     "segment": "qaclims_path.pipeline.inference.segment",
     "evaluate": "qaclims_path.pipeline.evaluation.evaluate",
 }
@@ -51,6 +53,7 @@ __all__ = [
     "open_dataset",
     "open_slide",
     "open_split",
+    "predict",
     "segment",
     "train_cam",
     "train_seg",

@@ -99,7 +99,7 @@ def open_dataset(
         transform: MONAI-style transform of dictionaries.
         masks: True demands masks, False leaves them out, None gives them where the split has them.
 
-    Example:
+    Examples:
         >>> dataset = open_dataset("bcss-wsss", "BCSS-WSSS", "val")  # doctest: +SKIP
         >>> dataset[0].present  # doctest: +SKIP
         tensor([ True,  True, False, False])

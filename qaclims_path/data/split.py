@@ -60,7 +60,7 @@ def open_split(dataset: str | Path | Card, root: str | Path, name: str, protocol
         name: Name of the split.
         protocol: One of the card's protocols; its first when None.
 
-    Example:
+    Examples:
         >>> open_split("bcss-wsss", "BCSS-WSSS", "train").rules.name  # doctest: +SKIP
         'mlps'
     """

@@ -25,7 +25,7 @@ class Slide:
 
     It can be pickled and survives a fork: the other process opens the file again, with the same reader and pixel size.
 
-    Example:
+    Examples:
         >>> with open_slide("case-1.svs") as slide:  # doctest: +SKIP
         ...     tile = slide.read(10_000, 12_000, 224, 224, mpp=0.5)
     """

@@ -89,7 +89,7 @@ def load_judge(
         fill: What is shown where a region is not.
         published_pixels: Whether it gets the backbone's normalised pixels, as the original code does.
 
-    Example:
+    Examples:
         >>> judge = load_judge("vinid/plip")  # doctest: +SKIP
         >>> judge.encode_texts(["an H&E image of tumor"]).shape  # doctest: +SKIP
         torch.Size([1, 512])

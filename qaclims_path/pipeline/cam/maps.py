@@ -99,7 +99,7 @@ def make_cams(
         options: How maps are made.
         out: Where to write; `cams/<split>` in the run when None.
 
-    Example:
+    Examples:
         >>> make_cams(Path("run"), open_split("bcss-wsss", "BCSS-WSSS", "train")).megabytes  # doctest: +SKIP
         312.4
     """

@@ -102,7 +102,7 @@ def train_cam(
         corpus: Answers, for methods that learn from them.
         running: Devices, precision, workers.
 
-    Example:
+    Examples:
         >>> train_cam(load_options("bcss-wsss/cam"), Path("BCSS-WSSS"), Path("run"))  # doctest: +SKIP
     """
     processes = launch(running)

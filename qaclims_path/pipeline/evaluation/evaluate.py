@@ -65,7 +65,7 @@ def evaluate(
         seed: Seed of the bootstrap.
         sweep: Score every threshold from 0.01 to 0.99 too (class scores without a background channel).
 
-    Example:
+    Examples:
         >>> evaluate("masks", "bcss-wsss", "BCSS-WSSS", "test", protocol="mlps").scores.miou  # doctest: +SKIP
         0.7012
     """

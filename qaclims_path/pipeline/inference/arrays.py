@@ -68,7 +68,7 @@ def load_segmenter(model: str | Path, *, device: str = "auto", options: SegmentO
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
         options: Precision, mirror images, glass and pixel size, as for `segment`; the defaults when None.
 
-    Example:
+    Examples:
         >>> segmenter = load_segmenter("demo/runs/qa-clims-path")  # doctest: +SKIP
         >>> labels, confidence = segmenter(Image.open("tile.png"))  # doctest: +SKIP
         >>> segmenter.classes[labels[0, 0]]  # doctest: +SKIP

@@ -63,7 +63,7 @@ def segment(
         options: Everything else that affects the maps; the defaults when None.
         work: Device, batch and shard; everything on the first GPU, or the CPU, when None.
 
-    Example:
+    Examples:
         >>> segment("runs/cam", SegmentInputs(("slides",)), Path("maps")).rows[0].percent("tumor")  # doctest: +SKIP
         31.4
     """

@@ -112,7 +112,7 @@ def make_masks(
         device: `auto`, `cpu`, `cuda`, ...; the dense CRF always works on the CPU.
         threads: Images that the dense CRF works on at once.
 
-    Example:
+    Examples:
         >>> make_masks(Path("run"), open_split("bcss-wsss", "BCSS-WSSS", "train")).kept  # doctest: +SKIP
         0
     """

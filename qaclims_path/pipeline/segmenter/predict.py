@@ -128,7 +128,7 @@ def predict(
         options: How they are labelled.
         out: Where to write; `seg/predictions/<split>` in the run when None.
 
-    Example:
+    Examples:
         >>> predict(Path("run"), open_split("bcss-wsss", "BCSS-WSSS", "test")).images  # doctest: +SKIP
         4986
     """

@@ -100,7 +100,7 @@ def train_seg(
         masks: Folder of pseudo masks; `masks/<split>` in the run when None.
         running: Devices, precision, workers.
 
-    Example:
+    Examples:
         >>> train_seg(load_seg_options("bcss-wsss/cam"), Path("BCSS-WSSS"), Path("run")).best  # doctest: +SKIP
     """
     processes = launch(running)
@@ -125,7 +125,7 @@ def train_seg(
 def channels_of(card: Card, rules: Protocol) -> tuple[Channel, ...]:
     """What a segmenter tells apart under a protocol: the classes, and background where it may be predicted.
 
-    Example:
+    Examples:
         >>> [each.name for each in channels_of(load_card("wsss4luad"), load_protocol("wsss4luad"))]
         ['tumor', 'stroma', 'normal']
     """
