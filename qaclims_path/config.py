@@ -99,8 +99,14 @@ def merge(base: Tree, over: Tree) -> Tree:
     return out
 
 
-def load_tree(path: Path, find: Callable[[str, Path], Path]) -> Tree:
-    """Read a YAML file and everything it extends. `find(reference, path of the file)` says where a base lies."""
+def load_tree(path: Path, find: Callable[[str, Path], Path], read: Callable[[Path], Tree] = read_yaml) -> Tree:
+    """Read a YAML file and everything it extends.
+
+    Args:
+        path: The file.
+        find: Finds a base, given the reference and the file that extends it.
+        read: Reads one file.
+    """
     trees: list[Tree] = []
     chain: list[str] = []
     following: Path | None = path
@@ -112,7 +118,7 @@ def load_tree(path: Path, find: Callable[[str, Path], Path]) -> Tree:
         if len(chain) >= MAX_EXTENDS:
             raise BadConfig(f"{path} builds on more than {MAX_EXTENDS} files. Put some of them together.")
         chain.append(place)
-        tree = read_yaml(following)
+        tree = read(following)
         reference = tree.pop("extends", None)
         trees.append(tree)
         following = find(str(reference), following) if reference is not None else None
@@ -126,13 +132,13 @@ def override(tree: Tree, settings: Iterable[str]) -> Tree:
     """Apply `a.b=value` settings; values are read as YAML.
 
     Example:
-        >>> override({"train": {"lr": 0.1}}, ["train.lr=0.01", "seed=3"])
-        {'train': {'lr': 0.01}, 'seed': 3}
+        >>> override({"cam": {"lr": 0.1}}, ["cam.lr=0.01", "seed=3"])
+        {'cam': {'lr': 0.01}, 'seed': 3}
     """
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not all(path.split(".")):
-            raise BadConfig(f"--set {setting!r} should look like --set train.lr=0.001.")
+            raise BadConfig(f"--set {setting!r} should look like --set cam.train.lr=0.001.")
         try:
             value = _load(text)
         except yaml.YAMLError as error:
@@ -160,8 +166,8 @@ def settings_of(values: Mapping[str, Any]) -> list[str]:
     """Values by dotted key as `override` reads them.
 
     Example:
-        >>> settings_of({"judge.id": "/models/ä", "train.epochs": 2})
-        ['judge.id="/models/ä"', 'train.epochs=2']
+        >>> settings_of({"judge.id": "/models/ä", "cam.train.epochs": 2})
+        ['judge.id="/models/ä"', 'cam.train.epochs=2']
     """
     # in ASCII, JSON writes an emoji as two halves, which YAML does not put together
     return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]

@@ -34,7 +34,7 @@ fi
 method=${methods[task / ${#seeds[@]}]}
 seed=${seeds[task % ${#seeds[@]}]}
 
-settings=(--set "train.seed=$seed")
+settings=(--set "seed=$seed")
 for setting in "$@"; do
   settings+=(--set "$setting")
 done

@@ -21,7 +21,7 @@ LAYERS = [
     {"config"},
     {"assets", "registry"},
     {"types"},
-    {"errors", "version"},
+    {"errors", "version", "recipes"},  # `recipes` only says where the former package went
 ]
 PIPELINE = [
     {"demo"},

@@ -44,7 +44,7 @@ def test_every_task_has_a_method_and_a_seed(start):
     for method in ("cam+", "clims"):
         for seed in (0, 7):
             where = f"run bcss-wsss/{method} --root data folder --out runs/bcss-wsss/{method}-{seed} "
-            assert any(out.startswith(where) and f"--set train.seed={seed} " in out for out in said)
+            assert any(out.startswith(where) and f"--set seed={seed} " in out for out in said)
 
 
 def test_there_is_no_task_too_many(start):

@@ -38,7 +38,8 @@ def run(
     compiled: Compile = False,
     threads: Annotated[int, typer.Option(min=1, help="Images that the dense CRF works on at once.")] = 1,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Override: train.epochs=5, masks.refiner=par, judge.id=FOLDER.")
+        list[str] | None,
+        typer.Option("--set", help="Override: cam.train.epochs=5, masks.refiner=par, judge.id=ID."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:

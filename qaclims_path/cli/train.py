@@ -40,12 +40,12 @@ def cam(
     keep_every: KeepEvery = 0,
     logger: Loggers = None,
     compiled: Compile = False,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Override: train.epochs=5.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Override: cam.train.epochs=5.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a network whose maps show where the classes are, from image-level labels and, on request, language.
 
-    Example: `qaclims train cam bcss-wsss/cam --root BCSS-WSSS --out runs/cam --set train.epochs=5`
+    Example: `qaclims train cam bcss-wsss/cam --root BCSS-WSSS --out runs/cam --set cam.train.epochs=5`
     """
     from qaclims_path.cli.views.console import print_json, print_parts
     from qaclims_path.cli.views.training import training_table
@@ -78,7 +78,8 @@ def boundary(
     dataset: Annotated[str | None, typer.Option(help="Name or card; that of the run if not given.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Says whether there is background; the card's first.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Override: band=[0.1,0.35], backbone=resnet50, train.epochs=5.")
+        list[str] | None,
+        typer.Option("--set", help="Override: masks.boundary.train.epochs=5, masks.boundary.radius=8."),
     ] = None,
     devices: Devices = None,
     precision: TrainPrecision = Precision.auto,
@@ -99,11 +100,10 @@ def boundary(
     """
     from qaclims_path.cli.views.console import console, print_json
     from qaclims_path.cli.views.training import boundary_table
-    from qaclims_path.config import override, parse
-    from qaclims_path.pipeline.masks.boundary import BoundaryOptions, train_boundary
+    from qaclims_path.pipeline.masks.boundary import load_boundary_options, train_boundary
     from qaclims_path.pipeline.masks.make import split_of_maps
 
-    options = parse(BoundaryOptions, override({"split": split}, settings or ()), "options")
+    options = load_boundary_options(settings or (), split)
     running = run_settings(
         quiet=as_json,
         devices=devices,

@@ -1,16 +1,132 @@
-"""Find, extend and merge recipes and lists of prompts."""
+"""Recipes and lists of prompts: find them, merge them, and read the keys that several stages share.
 
-from collections.abc import Sequence
+A stage reads its own section of a recipe, see `Recipe`.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from qaclims_path.assets import asset_dir
-from qaclims_path.config import Options, Tree, load_tree, merge, override, parse
+from qaclims_path.config import Options, Tree, load_tree, merge, override, parse, read_yaml
 from qaclims_path.errors import BadConfig, NotRegistered, UsageError
 from qaclims_path.registry import suggest
 
-SECTIONS = ("corpus", "cams", "boundary", "masks", "seg", "evaluate")  # of a recipe, for the other stages of a run
+CONFIG = "config.yaml"  # the resolved recipe, in the folder of a run
+MOVED = {  # keys of earlier versions
+    "train.seed": "seed",
+    **{key: f"cam.{key}" for key in ("network", "augment", "train", "losses", "init")},
+    "boundary": "masks.boundary",
+}
+
+
+class JudgeOptions(Options):
+    """The judge that compares regions with texts, and how regions are shown to it.
+
+    Attributes:
+        id: A hub id, a folder, or as its family names it; methods with language need one.
+        revision: Revision on the hub.
+        mode: How the map cuts the region out of the image.
+        fill: What replaces the pixels outside the region.
+        dtype: Precision of the judge.
+        published_pixels: Give the judge the backbone's normalised pixels, as the original code does.
+        glass: `hide` leaves white glass out of regions, areas and pooling.
+        scale: `fit` shows whole images; `own` shows a window at the pixel size that the judge was trained at; `auto`
+            does so where both pixel sizes are known.
+        turned: Turn the regions of every step to another of eight orientations, because tissue has no up and down;
+            otherwise maps follow a judge that prefers one half of an image.
+        centred: Subtract the mean text embedding and the mean image embedding before cosines.
+        chunk: Pairs per forward pass; fewer need less memory, and gradients stay exact.
+    """
+
+    id: str | None = None
+    revision: str | None = None
+    mode: Literal["soft", "hard", "published", "mask-prompt", "crop"] = "soft"
+    fill: Literal["zero", "mean", "white", "blur"] = "zero"
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    published_pixels: bool = False
+    glass: Literal["show", "hide"] = "show"
+    scale: Literal["fit", "own", "auto"] = "fit"
+    turned: bool = False
+    centred: bool = False
+    chunk: Annotated[int, Field(ge=1)] = 64
+
+
+class WordsOptions(Options):
+    """Where the texts come from.
+
+    Attributes:
+        bank: Question bank whose templates are used.
+        source: `answers` of the corpus; `knowledge`, the phrases on the card; `names` of the classes alone; `shuffled`,
+            the answers about another image of the same class.
+        prompts: A list of `configs/prompts` (or a YAML file): other names of classes, and words for what is never the
+            object.
+        shared: Number of a class's most frequent answers that serve images without answers, and as texts against other
+            classes.
+    """
+
+    bank: str = "histology"
+    source: Literal["answers", "knowledge", "names", "shuffled"] = "names"
+    prompts: str | None = None
+    shared: Annotated[int, Field(ge=0)] = 10
+
+
+class SharedOptions(Options):
+    """The top keys of a recipe, which several stages read.
+
+    Attributes:
+        dataset: Name of a data set, or the path of a card.
+        split: Split to train on.
+        method: Name in tables; a file of `configs/methods`, or a registered method.
+        published: Follow the released code with its quirks, see `configs/published`.
+        seed: Seed of every training whose section names no other.
+        judge: The judge.
+        words: The texts.
+    """
+
+    dataset: str
+    split: str = "train"
+    method: str = "cam"
+    published: bool = False
+    seed: Annotated[int, Field(ge=0)] = 0
+    judge: JudgeOptions = JudgeOptions()
+    words: WordsOptions = WordsOptions()
+
+
+def _lines(value: object) -> Tree:
+    if value is not None and not isinstance(value, dict):
+        raise ValueError("should hold `key: value` lines")
+    return value or {}
+
+
+Section = Annotated[Tree, BeforeValidator(_lines), Field(default_factory=dict)]
+
+
+class Recipe(SharedOptions):
+    """A whole recipe: the shared keys, and a section per stage that the stage itself checks.
+
+    Attributes:
+        corpus: Questions and answers.
+        cam: Training of the maps' network.
+        cams: Making of maps.
+        masks: Making of pseudo masks, with the training of the boundary network under `boundary`.
+        seg: Training of the segmenter.
+        evaluate: Predictions and scores.
+    """
+
+    corpus: Section
+    cam: Section
+    cams: Section
+    masks: Section
+    seg: Section
+    evaluate: Section
+
+    @property
+    def shared(self) -> SharedOptions:
+        """The top keys alone."""
+        return SharedOptions(**{name: getattr(self, name) for name in SharedOptions.model_fields})
 
 
 class PromptList(Options):
@@ -18,8 +134,8 @@ class PromptList(Options):
 
     Attributes:
         source: Where the words are from.
-        rename: What classes are called instead of their names on the card.
-        words: For what is never the object.
+        rename: Names of classes that replace those on the card.
+        words: Words for what is never the object.
     """
 
     source: str
@@ -28,28 +144,75 @@ class PromptList(Options):
 
 
 def recipe_names() -> list[str]:
-    """Recipes that ship with the package, as `dataset/method`."""
+    """List the recipes that ship with the package, as `dataset/method`."""
     folder = asset_dir("configs") / "recipes"
     return sorted(f"{path.parent.name}/{path.stem}" for path in folder.glob("*/*.yaml") if path.stem != "base")
 
 
-def read_recipe(recipe: str | Path, settings: Sequence[str] = ()) -> tuple[Path, Tree]:
-    """The file of a recipe, and all it says: its method's file lies below it, overrides above it.
+def read_recipe(recipe: str | Path, settings: Sequence[str] = ()) -> tuple[Path, Recipe]:
+    """Read a recipe and its file: the method's file lies below it, overrides lie above it.
 
-    Above both lies, where asked for, what was published: `configs/published/<method>.yaml`, and what the recipe itself
-    has under `as_published`.
+    `published: true` lays the published settings over both: `configs/published/<method>.yaml`, and what the recipe has
+    under `as_published`.
     """
     path = find_recipe(str(recipe))
-    tree = override(load_tree(path, recipe_beside), settings)
+    for setting in settings:
+        refuse_old_keys(override({}, [setting]), f"--set {setting}")
+    tree = override(_load(path), settings)
     name = str(tree.get("method", "cam"))
     below = asset_dir("configs") / "methods" / f"{name}.yaml"
     if below.is_file():
-        tree = merge(load_tree(below, recipe_beside), tree)
+        tree = merge(_load(below), tree)
     own = tree.pop("as_published", {})
+    if not isinstance(own, dict):
+        raise BadConfig(f"{path}: 'as_published' should hold `key: value` lines, not {own!r}.")
     if tree.get("published"):
         tree = override(merge(merge(tree, _published(tree, name)), own), settings)
-    _check_losses(tree, name, path)
-    return path, tree
+    return path, parse(Recipe, tree, path)
+
+
+def with_seed(section: Tree, seed: int) -> Tree:
+    """Give the training of a section the recipe's seed, unless it names its own."""
+    return merge({"train": {"seed": seed}}, section)
+
+
+def without_seed(section: Tree, seed: int) -> Tree:
+    """Drop the seed of a section's training where it is the recipe's, so that `seed` alone can change both."""
+    if section["train"]["seed"] != seed:
+        return section
+    return {**section, "train": {key: value for key, value in section["train"].items() if key != "seed"}}
+
+
+def refuse_old_keys(tree: Mapping[str, Any], where: object) -> None:
+    """Refuse keys of recipes of earlier versions, and name the new ones."""
+    train = tree.get("train")
+    keys = {*tree}
+    if isinstance(train, dict) and "seed" in train:
+        keys = keys - {"train"} if len(train) == 1 else keys
+        keys.add("train.seed")
+    if old := [key for key in MOVED if key in keys]:
+        renamed = ", ".join(f"'{key}' is now '{MOVED[key]}'" for key in old)
+        raise BadConfig(f"{where}: {renamed}.")
+
+
+def read_run_config(path: Path) -> Tree:
+    """Read the resolved recipe of a run; old keys, of runs of earlier versions, get their new names."""
+    tree = read_yaml(path)
+    out = {key: value for key, value in tree.items() if key not in MOVED}
+    for key in (key for key in MOVED if key in tree):
+        section, _, name = MOVED[key].partition(".")
+        out = merge(out, {section: {name: tree[key]}})
+    return out
+
+
+def refuse_earlier_run(run: Path) -> None:
+    """Refuse to go on with a run that an earlier version began."""
+    path = run / CONFIG
+    if path.is_file() and any(key in MOVED for key in read_yaml(path)):
+        raise UsageError(
+            f"{run} was begun by an earlier version, whose recipes and stages had other names. Choose another --out; "
+            "`qaclims report` and `qaclims compare` still read the old folder."
+        )
 
 
 def load_prompts(name: str) -> PromptList:
@@ -59,37 +222,11 @@ def load_prompts(name: str) -> PromptList:
     if not path.is_file():
         known = [found.stem for found in folder.glob("*.yaml")]
         raise NotRegistered(f"There is no list of prompts '{name}'. {suggest(name, known)}")
-    return parse(PromptList, load_tree(path, recipe_beside), path)
-
-
-def _check_losses(tree: Tree, name: str, path: Path) -> None:
-    from qaclims_path.models.methods import build_method, known_methods
-
-    losses = tree.get("losses", {})
-    if not isinstance(losses, dict):
-        raise BadConfig(f"{path}: 'losses' should hold settings of the method, not {losses!r}.")
-    settings = {key: value for key, value in losses.items() if key != "method"}
-    kind = str(losses.get("method", name))
-    files = [found.stem for found in (asset_dir("configs") / "methods").glob("*.yaml")]
-    if kind not in known_methods():
-        raise NotRegistered(f"{path}: there is no method '{kind}'. {suggest(kind, [*files, *known_methods()])}")
-    build_method(kind, settings, f"{path}, losses")
-    tree["losses"] = {"method": kind, **settings}
-
-
-def _published(tree: Tree, name: str) -> Tree:
-    folder = asset_dir("configs") / "published"
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml")))
-        raise UsageError(f"The method '{name}' was never published; that can be asked of {known}. Leave it out.")
-    over = load_tree(path, recipe_beside)
-    mask_prompt = tree.get("judge", {}).get("mode") == "mask-prompt"  # OVSeg's way is as published as the other
-    return merge(over, {"judge": {"mode": "mask-prompt"}}) if mask_prompt else over
+    return parse(PromptList, load_tree(path, _beside), path)
 
 
 def find_recipe(name: str) -> Path:
-    """The file of a recipe: a path, or a name such as `voc2012/cam`."""
+    """Find the file of a recipe: a path, or a name such as `voc2012/cam`."""
     path = Path(name)
     if path.is_file():
         return path
@@ -103,6 +240,31 @@ def find_recipe(name: str) -> Path:
     )
 
 
-def recipe_beside(reference: str, path: Path) -> Path:
+def _load(path: Path) -> Tree:
+    """Read a file of a recipe and all that it extends."""
+
+    def read(file: Path) -> Tree:
+        tree = read_yaml(file)
+        refuse_old_keys(tree, file)
+        if isinstance(tree.get("as_published"), dict):
+            refuse_old_keys(tree["as_published"], f"{file}, as_published")
+        return tree
+
+    return load_tree(path, _beside, read)
+
+
+def _beside(reference: str, path: Path) -> Path:
     """What a file extends lies beside it."""
     return path.parent / reference
+
+
+def _published(tree: Tree, name: str) -> Tree:
+    folder = asset_dir("configs") / "published"
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml")))
+        raise UsageError(f"The method '{name}' was never published; that can be asked of {known}. Leave it out.")
+    over = _load(path)
+    judge = tree.get("judge")
+    mask_prompt = isinstance(judge, dict) and judge.get("mode") == "mask-prompt"  # OVSeg's mode is published, too
+    return merge(over, {"judge": {"mode": "mask-prompt"}}) if mask_prompt else over

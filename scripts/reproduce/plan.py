@@ -28,13 +28,13 @@ ABLATED = "qa-clims-path"
 ABLATION: dict[str, str] = read_yaml(HERE / "ablation.yaml")  # setting by row: each changes one part of the method
 WORDLESS = START, "cam", BASE, "silent", "supervised"  # rows that ask no judge
 PLAIN = START, "cam", "supervised"  # rows of the method cam, which has no settings about words
-OF_WORDS = "losses.", "words.", "judge.", "corpus."
+OF_WORDS = "cam.losses.", "words.", "judge.", "corpus."
 RETRIEVAL = "retrieval"
 MODELS = {"blip": "Salesforce/blip-vqa-base"}  # default models of answerers
 WEIGHTS = "weights/mobilenetv2_100.imagenet.safetensors"
 QUICK = (
-    "train.epochs=1", "seg.train.epochs=1", "cams.scales=[1.0]", "masks.rounds=1", "augment.size=64",
-    "augment.long=[64,96]", "seg.augment.size=64", "train.batch=4", "seg.train.batch=4",
+    "cam.train.epochs=1", "seg.train.epochs=1", "cams.scales=[1.0]", "masks.rounds=1", "cam.augment.size=64",
+    "cam.augment.long=[64,96]", "seg.augment.size=64", "cam.train.batch=4", "seg.train.batch=4",
 )  # fmt: skip
 
 
@@ -154,10 +154,10 @@ class Job:
 
     def _settings(self) -> list[str]:
         plan = self.plan
-        found: dict[str, object] = {"train.seed": self.seed, "seg.train.seed": self.seed}
-        found["network.weights"] = str(plan.data / WEIGHTS)
+        found: dict[str, object] = {"seed": self.seed}
+        found["cam.network.weights"] = str(plan.data / WEIGHTS)
         if self.row not in (START, "supervised"):
-            found["init.start"] = str(self.start)
+            found["cam.init.start"] = str(self.start)
         judge = plan.judge or (str(self.judge_folder) if self.of.judge == "trained" else None)
         if judge and self.row not in (*WORDLESS, "control"):  # other rows do not wait for it
             found["judge.id"] = judge
@@ -233,7 +233,7 @@ def estimate(job: Job, one_pass: float) -> float:
 
 
 def _split(options: RunOptions) -> str:
-    return options.seg.split if options.seg.truth else options.cam.split
+    return options.seg.split if options.seg.truth else options.shared.split
 
 
 def _images(job: Job, split: str) -> tuple[int, float]:

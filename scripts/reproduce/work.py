@@ -70,7 +70,7 @@ def do_judge(job: Job, threads: int) -> None:
         train_judge(
             lesson, root, job.judge_folder, options=options, split="train", image_weights=start, running=running
         )
-    judge = load_judge(str(job.options().cam.judge.id))
+    judge = load_judge(str(job.options().shared.judge.id))
     found = probe_judge(judge, card, job.root, split=SPLIT)
     regions = found.regions
     write_json(

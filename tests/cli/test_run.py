@@ -19,7 +19,13 @@ from qaclims_path.pipeline.run.steps import _hardware
 app = typer.Typer()
 app.command()(run)
 app.command()(compare)
-TINY = ["network.backbone=test_resnet", "network.weights=none", "augment.size=32", "train.epochs=1", "train.batch=2"]
+TINY = [
+    "cam.network.backbone=test_resnet",
+    "cam.network.weights=none",
+    "cam.augment.size=32",
+    "cam.train.epochs=1",
+    "cam.train.batch=2",
+]
 SETTINGS = [word for setting in [*TINY, "evaluate.what=[cams]"] for word in ("--set", setting)]
 
 
@@ -60,15 +66,15 @@ def test_plan_run_and_compare(root, tmp_path):
     code, said, told = started(root, tmp_path / "run", "--json")
     report = json.loads(said)
     assert (code, report["done"], told) == (0, [], "")
-    started(root, tmp_path / "other", "--set", "augment.stain=0.1")
+    started(root, tmp_path / "other", "--set", "cam.augment.stain=0.1")
 
     both = (tmp_path / "run", tmp_path / "other")
     code, said, _ = qaclims("compare", *both, "--out", tmp_path / "table.csv", "--bootstrap", "50")
     assert code == 0
     assert "Activation maps of phantom, split val, protocol tissue, gate none" in said
-    assert "cam (augment.stain=0.0)" in " ".join(said.split())
+    assert "cam (cam.augment.stain=0.0)" in " ".join(said.split())
     assert (tmp_path / "table.csv").is_file()
-    _, said, _ = qaclims("compare", *both, "--json", "--against", "cam (augment.stain=0.1)")
+    _, said, _ = qaclims("compare", *both, "--json", "--against", "cam (cam.augment.stain=0.1)")
     (table,) = json.loads(said)
     assert table["rows"][0]["miou"]["mean"] == report["metrics"][0]["scores"]["miou"]
     assert table["rows"][1]["difference"] is None

@@ -69,8 +69,11 @@ def write_run(place: Path, images: int = 9) -> tuple[Path, Path]:
     records = list_records(card, root, SPLIT)
     config = {"dataset": str(card_file), "method": "qa-clims-path", "judge": {"id": "tiny-judge"}}
     config |= {
-        "network": {"backbone": "resnet50"},
-        "train": {"epochs": 8, "seed": 0, "lr": 3e-4, "betas": [0.9, 0.999]},
+        "seed": 0,
+        "cam": {
+            "network": {"backbone": "resnet50"},
+            "train": {"epochs": 8, "lr": 3e-4, "betas": [0.9, 0.999]},
+        },
     }
     run.mkdir()
 

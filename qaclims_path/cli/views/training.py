@@ -28,8 +28,8 @@ def training_table(report: "TrainCamReport") -> "list[RenderableType]":
     if report.lost:
         remarks.append(
             f"Lost: {', '.join(report.lost)} covered hardly anything in the last epoch where they are present. Raise "
-            "losses.classification or losses.floor, lower the weights of language, or, where the training began with "
-            "other maps, end halfway back to them (init.keep=0.5)."
+            "cam.losses.classification or cam.losses.floor, lower the weights of language, or, where the training "
+            "began with other maps, end halfway back to them (cam.init.keep=0.5)."
         )
     return [table, *map(Text, remarks)]
 

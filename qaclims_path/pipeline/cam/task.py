@@ -36,7 +36,7 @@ class CamTask:
         self.network: nn.Module = network  # as the engine's protocol has it
         self.maps, self.glass = network, glass
         self._method, self._teacher = method, teacher
-        self.memory_advice = f"Lower judge.chunk (now {teacher.chunk}) or augment.size." if teacher else ""
+        self.memory_advice = f"Lower judge.chunk (now {teacher.chunk}) or cam.augment.size." if teacher else ""
         self._head_factor, self._published_pixels = head_factor, published_pixels
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:

@@ -28,14 +28,14 @@ from qaclims_path.models.judges import load_judge
 from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.models.methods import build_method
 from qaclims_path.models.weights import State, between
-from qaclims_path.pipeline.cam.options import AugmentOptions, JudgeOptions, TrainCamOptions
+from qaclims_path.pipeline.cam.options import AugmentOptions, TrainCamOptions
 from qaclims_path.pipeline.cam.pictures import MapPictures
 from qaclims_path.pipeline.cam.task import CamTask
 from qaclims_path.pipeline.cam.teacher import Teacher, measure_space
 from qaclims_path.pipeline.cam.words import check_width, load_words
-from qaclims_path.pipeline.configs import SECTIONS
+from qaclims_path.pipeline.configs import CONFIG, JudgeOptions, refuse_earlier_run
 
-CONFIG, ENVIRONMENT, CAM, INIT = "config.yaml", "environment.json", "cam", "init"
+ENVIRONMENT, CAM, INIT = "environment.json", "cam", "init"
 CORNERS = "published", "mask-prompt"  # modes of regions that follow the released code
 LOST = 0.01  # share of the image below which a class that is there has been lost
 NETWORK = 4  # stream of random numbers, beside those of the engine
@@ -96,7 +96,7 @@ def train_cam(
     """Train activation maps, or go on with a training that was stopped.
 
     Args:
-        options: See `train_cam_options.load_options`.
+        options: See `cam.options.load_options`.
         root: The data as its publisher lays it out.
         out: Folder of the run.
         corpus: Answers, for methods that learn from them.
@@ -106,7 +106,7 @@ def train_cam(
         >>> train_cam(load_options("bcss-wsss/cam"), Path("BCSS-WSSS"), Path("run"))  # doctest: +SKIP
     """
     processes = launch(running)
-    place = _Place(load_card(options.dataset), root, out, corpus, processes)
+    place = _Place(load_card(options.shared.dataset), root, out, corpus, processes)
     processes.on_leader(lambda: _note(options, place))
     teacher = _teacher(options, place) if _method(options).needs_judge(1.0) else None  # before anything that takes long
     start = _start(options, place)
@@ -114,16 +114,17 @@ def train_cam(
 
 
 def _method(options: TrainCamOptions) -> Any:  # noqa: ANN401 - a Method
-    settings = {key: value for key, value in options.losses.items() if key != "method"}
-    return build_method(str(options.losses.get("method", options.method)), settings, "losses")
+    settings = {key: value for key, value in options.cam.losses.items() if key != "method"}
+    return build_method(str(options.cam.losses.get("method", options.shared.method)), settings, "cam.losses")
 
 
 def _note(options: TrainCamOptions, place: _Place) -> None:
     """Write down the resolved options, or refuse to go on with others."""
-    tree = options.model_dump(mode="json")
+    tree = options.tree
     path = place.out / CONFIG
     if path.is_file():
-        before = {key: value for key, value in read_yaml(path).items() if key not in SECTIONS}
+        refuse_earlier_run(place.out)
+        before = {key: value for key, value in read_yaml(path).items() if key in tree}  # `run` writes all sections
         check_same(place.out, before, tree)
     else:
         write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
@@ -132,7 +133,7 @@ def _note(options: TrainCamOptions, place: _Place) -> None:
 
 def _start(options: TrainCamOptions, place: _Place) -> Path | None:
     """The run to start from, trained first where that is asked for; None starts from the backbone."""
-    start = options.init.start
+    start = options.cam.init.start
     if start == "none":
         return None
     if start != "cam":
@@ -141,11 +142,13 @@ def _start(options: TrainCamOptions, place: _Place) -> Path | None:
         if classes != place.card.names:
             raise UsageError(
                 f"{start} was trained for the classes {', '.join(classes)}, not {', '.join(place.card.names)}. "
-                "Start from a run on this data set, or train one: --set init.start=cam."
+                "Start from a run on this data set, or train one: --set cam.init.start=cam."
             )
         return run
-    changed = {"method": "cam", "losses": {"method": "cam"}, "train": options.first_train}
-    plain = options.model_copy(update=changed)
+    plain = TrainCamOptions(
+        options.shared.model_copy(update={"method": "cam"}),
+        options.cam.model_copy(update={"losses": {"method": "cam"}, "train": options.cam.first_train}),
+    )
     first = replace(place, out=place.out / INIT)
     _train(plain, first, None, None)
     return first.out
@@ -158,37 +161,39 @@ def _train(options: TrainCamOptions, place: _Place, start: Path | None, teacher:
         network,
         _method(options),
         teacher,
-        head_factor=options.network.head_factor,
-        glass=options.judge.glass == "hide",
-        published_pixels=options.judge.published_pixels,
+        head_factor=options.cam.network.head_factor,
+        glass=options.shared.judge.glass == "hide",
+        published_pixels=options.shared.judge.published_pixels,
     )
-    pictures = MapPictures(open_dataset(place.card, place.root, options.split, masks=False), network)
+    pictures = MapPictures(open_dataset(place.card, place.root, options.shared.split, masks=False), network)
     out = place.out / CAM
-    result = fit(task, data, options.train, out, processes=place.processes, collate=collate, callbacks=[pictures])
+    result = fit(task, data, options.cam.train, out, processes=place.processes, collate=collate, callbacks=[pictures])
     place.processes.on_leader(lambda: _save(network, _weights(options, place, start, result), out))
     judge = teacher.judge.card.id if teacher else None
     return _report(options, place, result, judge=judge, images=len(data), notes=network.notes)
 
 
 def _network(options: TrainCamOptions, place: _Place, start: Path | None) -> CamNet:
+    network = options.cam.network
     with preserved_random_state():
-        seed_all(options.train.seed, NETWORK)
+        seed_all(options.cam.train.seed, NETWORK)
         return CamNet(
-            options.network.backbone,
+            network.backbone,
             place.card.names,
-            stride=options.network.stride,
-            dilated=options.network.dilated,
-            weights=start or options.network.weights,
-            freeze_stem=options.network.freeze_stem,
+            stride=network.stride,
+            dilated=network.dilated,
+            weights=start or network.weights,
+            freeze_stem=network.freeze_stem,
         )
 
 
 def _weights(options: TrainCamOptions, place: _Place, start: Path | None, result: FitResult) -> State:
-    """What was learnt, on the way back to what it began with as far as `init.keep` says."""
+    """What was learnt, on the way back to what it began with as far as `cam.init.keep` says."""
     after = load_file(result.best or result.weights)
-    if start is None or not options.init.keep:
+    keep = options.cam.init.keep
+    if start is None or not keep:
         return after
-    return between(after, _network(options, place, start).state_dict(), options.init.keep)
+    return between(after, _network(options, place, start).state_dict(), keep)
 
 
 def _save(network: CamNet, weights: State, out: Path) -> None:
@@ -208,7 +213,7 @@ def _report(
     areas = {name: result.means[f"area/{name}"] for name in place.card.names if f"area/{name}" in result.means}
     return TrainCamReport(
         run=str(place.out),
-        method=options.method,
+        method=options.shared.method,
         judge=judge,
         images=images,
         epochs=result.epochs,
@@ -224,8 +229,8 @@ def _report(
 
 def _data(options: TrainCamOptions, place: _Place, network: CamNet) -> SegmentationDataset:
     colour = tuple(network.backbone.mean.flatten().tolist())
-    transform = _transform(options.augment, options.train.seed, colour)
-    return open_dataset(place.card, place.root, options.split, transform=transform, masks=False)
+    transform = _transform(options.cam.augment, options.cam.train.seed, colour)
+    return open_dataset(place.card, place.root, options.shared.split, transform=transform, masks=False)
 
 
 def _transform(options: AugmentOptions, seed: int, colour: tuple[float, ...]) -> Transform:
@@ -235,13 +240,13 @@ def _transform(options: AugmentOptions, seed: int, colour: tuple[float, ...]) ->
 
 
 def _teacher(options: TrainCamOptions, place: _Place) -> Teacher:
-    asked = options.judge
+    asked = options.shared.judge
     if asked.id is None:
         raise UsageError(
-            f"The method '{options.method}' needs a judge. Name one with --set judge.id=ID (see `qaclims judge show`), "
-            "or make one for this data set with `qaclims judge train`."
+            f"The method '{options.shared.method}' needs a judge. Name one with --set judge.id=ID (see `qaclims judge "
+            "show`), or make one for this data set with `qaclims judge train`."
         )
-    data = open_dataset(place.card, place.root, options.split, masks=False)
+    data = open_dataset(place.card, place.root, options.shared.split, masks=False)
     judge = load_judge(
         asked.id,
         revision=asked.revision,
@@ -252,7 +257,7 @@ def _teacher(options: TrainCamOptions, place: _Place) -> Teacher:
         published_pixels=asked.published_pixels,
     )
     check_width(judge)
-    words = load_words(options.words, judge, data, place.corpus, seed=options.train.seed)
+    words = load_words(options.shared.words, judge, data, place.corpus, seed=options.cam.train.seed)
     space = measure_space(judge, words, _images(data)) if asked.centred else None
     return Teacher(
         judge,

@@ -13,9 +13,8 @@ from qaclims_path.language.questions import load_bank
 from qaclims_path.language.text_features import TextBank
 from qaclims_path.language.text_store import TextStore
 from qaclims_path.models.judges.frozen import FrozenJudge
-from qaclims_path.pipeline.cam.options import WordsOptions
 from qaclims_path.pipeline.cam.teacher import Words
-from qaclims_path.pipeline.configs import load_prompts
+from qaclims_path.pipeline.configs import WordsOptions, load_prompts
 
 NEEDS_CORPUS = "answers", "shuffled"
 

@@ -76,11 +76,11 @@ def settings_for(size: Size, card: Path, seed: int, *, start: Path | None, first
     """
     changed: dict[str, object] = {
         "dataset": str(card),
-        "network.backbone": BACKBONE,
-        "network.weights": str(embedded_model("judge") / EMBEDDED_WEIGHTS["judge"]),
-        "augment.size": size.tile,
-        "train.epochs": size.start if first else size.maps,
-        "train.seed": seed,
+        "cam.network.backbone": BACKBONE,
+        "cam.network.weights": str(embedded_model("judge") / EMBEDDED_WEIGHTS["judge"]),
+        "cam.augment.size": size.tile,
+        "cam.train.epochs": size.start if first else size.maps,
+        "seed": seed,
         "seg.augment.size": size.tile,
         "seg.train.epochs": size.seg,
         "seg.network.settings": DECODER,
@@ -88,7 +88,7 @@ def settings_for(size: Size, card: Path, seed: int, *, start: Path | None, first
     }
     if start is not None:
         changed |= {"seg.network.encoder": BACKBONE, "seg.network.weights": str(start)}
-        changed |= {} if first else {"init.start": str(start)}
+        changed |= {} if first else {"cam.init.start": str(start)}
     return settings_of(changed)
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from qaclims_path.compute.refiners.affinity import boundary_loss, pairs_of
-from qaclims_path.config import Options
+from qaclims_path.config import Options, override, parse
 from qaclims_path.data.card import Card
 from qaclims_path.data.dataset import SegmentationDataset, collate
 from qaclims_path.data.pseudo import pseudo_card, pseudo_records
@@ -20,13 +20,14 @@ from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.settings import RunSettings, TrainOptions, check_watched
 from qaclims_path.engine.task import Batch, StepInfo
-from qaclims_path.errors import UsageError
+from qaclims_path.errors import BadConfig, UsageError
 from qaclims_path.models.boundary import STRIDE, BoundaryNet
 from qaclims_path.models.camnet import CamNet, read_settings
 from qaclims_path.pipeline.masks.make import BOUNDARY, make_masks
 from qaclims_path.pipeline.masks.options import MaskOptions, protocol_threshold
 
 CAM = "cam"
+SECTION = "masks.boundary."  # of a recipe
 
 
 class BoundaryOptions(Options):
@@ -60,6 +61,20 @@ class BoundaryOptions(Options):
     def _something_to_watch(self) -> "BoundaryOptions":
         check_watched(self.train)
         return self
+
+
+def load_boundary_options(settings: Sequence[str], split: str) -> BoundaryOptions:
+    """Read the options of the training of a boundary network from overrides.
+
+    Example:
+        >>> load_boundary_options(["masks.boundary.train.epochs=5"], "train").train.epochs
+        5
+    """
+    for setting in settings:
+        if not setting.startswith(SECTION):
+            raise BadConfig(f"--set {setting}: name the key as a recipe does, {SECTION}{setting}.")
+    tree = override({"split": split}, [setting.removeprefix(SECTION) for setting in settings])
+    return parse(BoundaryOptions, tree, SECTION.removesuffix("."))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.camnet import network_folder, read_settings
 from qaclims_path.models.judges import check_judge
 from qaclims_path.models.weights import check_weights
-from qaclims_path.pipeline.cam.options import TrainCamOptions
+from qaclims_path.pipeline.cam.options import CamOptions
+from qaclims_path.pipeline.configs import JudgeOptions
 from qaclims_path.pipeline.corpus.options import CorpusOptions
 from qaclims_path.pipeline.masks.options import MaskOptions, fixed_threshold
 from qaclims_path.pipeline.run.steps import Run
@@ -24,13 +25,13 @@ from qaclims_path.registry import suggest
 
 def check_fit(run: Run, card: Card) -> None:
     """Refuse sections that do not fit together, or the data."""
-    options, taught = run.options, run.options.cam.split
+    options, taught = run.options, run.options.shared.split
     if run.running.nodes not in ("auto", 1):
         raise UsageError(
             f"A run is done on one machine, not on {run.running.nodes}: its folder is locked. Do its stages one by "
             "one, `qaclims train cam` and `qaclims train seg` with --nodes; `qaclims run` goes on with what is there."
         )
-    for name, section in (("corpus", options.corpus), ("boundary", options.boundary), ("seg", options.seg)):
+    for name, section in (("corpus", options.corpus), ("masks.boundary", options.boundary), ("seg", options.seg)):
         dataset, split = getattr(section, "dataset", run.dataset), getattr(section, "split", taught)
         if dataset != run.dataset:
             raise UsageError(f"'{name}.dataset' is {dataset}, but the run is about {run.dataset}.")
@@ -62,11 +63,11 @@ def check_asked(options: CorpusOptions) -> None:
         check_judge(options.judge.id)
 
 
-def check_maps(options: TrainCamOptions) -> None:
+def check_maps(options: CamOptions, judge: JudgeOptions) -> None:
     """Refuse networks, weights, beginnings and judges of the maps that nobody has."""
     _check_network(options.network.backbone, options.network.weights)
-    if options.judge.id is not None:
-        check_judge(options.judge.id)
+    if judge.id is not None:
+        check_judge(judge.id)
     if options.init.start not in ("cam", "none"):
         read_settings(network_folder(Path(options.init.start)))
 

@@ -42,8 +42,10 @@ def images_of(card: Card, root: Path, split: str) -> str:
 
 def maps_depend(options: TrainCamOptions, card: Card) -> Tree:
     """Options of the training of maps; word lists and questions by what they say."""
-    tree = named(options)
-    words = options.words
+    shared = options.shared.model_copy(update={"seed": options.cam.train.seed})
+    tree = _named(TrainCamOptions(shared, options.cam).tree)
+    del tree["dataset"]  # the card has a hash of its own
+    words = options.shared.words
     tree["words"]["bank"] = load_bank(words.bank, card.organ or None).hash
     if words.prompts is not None:
         tree["words"]["prompts"] = digest_of_json(load_prompts(words.prompts).model_dump(mode="json"), 12)

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from qaclims_path.compute.scores import Counts, iou_of, mean_of
-from qaclims_path.config import Tree, flat, read_yaml
+from qaclims_path.config import Tree, flat
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.hub import LOCAL
 from qaclims_path.files.tables import read_csv
+from qaclims_path.pipeline.configs import CONFIG, read_run_config
 from qaclims_path.pipeline.evaluation.evaluate import COUNTS, PER_IMAGE
 from qaclims_path.pipeline.run.stages import read_records
-from qaclims_path.pipeline.run.steps import CONFIG, METRICS, SCORES, read_metrics
+from qaclims_path.pipeline.run.steps import METRICS, SCORED_BY, SCORES, read_metrics
 from qaclims_path.report.comparison import Key
 
-BESIDE = {"cams": ("boundary", "masks", "seg"), "masks": ("seg",), "seg": ()}  # sections that do not touch a result
+BESIDE = {"cams": ("masks", "seg"), "masks": ("seg",), "seg": ()}  # sections that do not touch a result
 EXACT = 1e-9
 
 
@@ -79,7 +80,7 @@ class Scored:
 
     @property
     def _way_out(self) -> str:
-        return f"Score it again: `qaclims run` with --from {self.key.what}."
+        return f"Score it again: `qaclims run` with --from {SCORED_BY[self.key.what]}."
 
 
 def read_run(run: Path) -> list[Scored]:
@@ -90,7 +91,7 @@ def read_run(run: Path) -> list[Scored]:
     records = read_records(run)
     if records and (records.get("evaluate") is None or records["evaluate"].state != "done"):
         raise UsageError(f"{run} is not finished, so its scores are of former options. Run `qaclims run` on it first.")
-    config = read_yaml(run / CONFIG)
+    config = read_run_config(run / CONFIG)
     return [_scored(run, entry, config) for entry in read_metrics(run / METRICS)]
 
 
@@ -145,6 +146,6 @@ def _without_place(value: Any) -> Any:  # noqa: ANN401 - any option
 
 
 def _seed(config: Tree, what: str) -> tuple[int, ...]:
-    options = flat(config)
-    names = ("train.seed", "seg.train.seed") if what == "seg" else ("train.seed",)
-    return tuple(dict.fromkeys(int(options.get(name) or 0) for name in names))
+    options = {"seed": 0, **flat(config)}
+    own = ("cam.train.seed", "seg.train.seed") if what == "seg" else ("cam.train.seed",)
+    return tuple(dict.fromkeys(int(options[name if name in options else "seed"]) for name in own))

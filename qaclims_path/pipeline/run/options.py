@@ -1,20 +1,21 @@
 """Options of a whole run: one recipe file, whose sections belong to its stages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from qaclims_path.config import Options, Tree, flat, merge, parse, settings_of
+from qaclims_path.config import Options, Tree, flat, parse, settings_of
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.models.refiners import REFINERS
 from qaclims_path.models.segmenters import known_segmenters
-from qaclims_path.pipeline.cam.options import TrainCamOptions, cam_options
-from qaclims_path.pipeline.configs import SECTIONS, read_recipe
+from qaclims_path.pipeline.cam.options import CamOptions, TrainCamOptions, cam_options
+from qaclims_path.pipeline.configs import Recipe, SharedOptions, read_recipe, with_seed, without_seed
 from qaclims_path.pipeline.corpus.options import CorpusOptions, load_corpus_options
 from qaclims_path.pipeline.masks.boundary import BoundaryOptions
+from qaclims_path.pipeline.masks.make import BOUNDARY
 from qaclims_path.pipeline.masks.options import MaskOptions
 from qaclims_path.pipeline.segmenter.options import TrainSegOptions, seg_options
 from qaclims_path.registry import suggest
@@ -64,6 +65,7 @@ class RunOptions:
         recipe: Name or path, and the overrides, for stages that are started as commands of their own.
         settings: Overrides.
         tree: Everything resolved, as `config.yaml` of the run says it.
+        shared: The top keys of the recipe.
         corpus: None where no words come from answers.
         boundary: None where the refiner needs none.
     """
@@ -71,13 +73,19 @@ class RunOptions:
     recipe: str
     settings: tuple[str, ...]
     tree: Tree
-    cam: TrainCamOptions
+    shared: SharedOptions
     corpus: CorpusOptions | None
+    cam: CamOptions
     cams: CamsSection
-    boundary: BoundaryOptions | None
     masks: MaskOptions
+    boundary: BoundaryOptions | None
     seg: TrainSegOptions
     evaluate: EvaluateSection
+
+    @property
+    def training_of_maps(self) -> TrainCamOptions:
+        """All that the training of maps reads."""
+        return TrainCamOptions(self.shared, self.cam)
 
 
 def load_run(recipe: str | Path, settings: Sequence[str] = ()) -> RunOptions:
@@ -87,38 +95,36 @@ def load_run(recipe: str | Path, settings: Sequence[str] = ()) -> RunOptions:
         >>> load_run("phantom/cam", ["evaluate.what=[cams]"]).evaluate.what
         ('cams',)
     """
-    path, tree = read_recipe(recipe, settings)
-    cam = cam_options(tree, path)
-    sections = {name: _section(tree, name, path) for name in SECTIONS}
-    evaluate = parse(EvaluateSection, sections["evaluate"], f"{path}, evaluate")
-    masks = parse(MaskOptions, sections["masks"], f"{path}, masks")
-    shared = {"train": {"seed": cam.train.seed}}  # one seed for the whole run, unless a section has its own
-    boundary = parse(BoundaryOptions, merge({"split": cam.split, **shared}, sections["boundary"]), f"{path}, boundary")
-    usual = {"protocol": evaluate.protocol, **shared}
-    seg = seg_options({**tree, "seg": merge(usual, sections["seg"])}, path)
+    path, found = read_recipe(recipe, settings)
+    cam = cam_options(found, path)
+    masks = parse(MaskOptions, {key: found.masks[key] for key in found.masks if key != BOUNDARY}, f"{path}, masks")
+    boundary = _boundary(found, path)
+    seg = seg_options(found, cam.network, path)
     _check_names(masks, seg)
-    asked = cam.words.source in FROM_ANSWERS and cam.judge.id is not None
+    asked = found.words.source in FROM_ANSWERS and found.judge.id is not None
     options = RunOptions(
         recipe=str(recipe),
         settings=tuple(settings),
         tree={},
+        shared=found.shared,
+        corpus=_corpus(found, path) if asked else None,
         cam=cam,
-        corpus=_corpus(sections["corpus"], cam, path) if asked else None,
-        cams=parse(CamsSection, sections["cams"], f"{path}, cams"),
-        boundary=boundary if masks.refiner == "irn" else None,
+        cams=parse(CamsSection, found.cams, f"{path}, cams"),
         masks=masks,
+        boundary=boundary if masks.refiner == "irn" else None,
         seg=seg,
-        evaluate=evaluate,
+        evaluate=parse(EvaluateSection, found.evaluate, f"{path}, evaluate"),
     )
-    options.tree.update(_resolved(options, sections["corpus"].get("config")))
+    options.tree.update(_resolved(options, found.corpus.get("config")))
     return options
 
 
-def _section(tree: Mapping[str, Any], name: str, path: Path) -> Tree:
-    found = tree.get(name) or {}
-    if not isinstance(found, dict):
-        raise BadConfig(f"{path}: '{name}' should hold `key: value` lines, not {found!r}.")
-    return dict(found)
+def _boundary(recipe: Recipe, path: Path) -> BoundaryOptions:
+    own = recipe.masks.get(BOUNDARY) or {}
+    if not isinstance(own, dict):
+        raise BadConfig(f"{path}: 'masks.{BOUNDARY}' should hold `key: value` lines, not {own!r}.")
+    section = with_seed({"split": recipe.split, **own}, recipe.seed)
+    return parse(BoundaryOptions, section, f"{path}, masks.{BOUNDARY}")
 
 
 def _check_names(masks: MaskOptions, seg: TrainSegOptions) -> None:
@@ -128,28 +134,30 @@ def _check_names(masks: MaskOptions, seg: TrainSegOptions) -> None:
             raise NotRegistered(f"There is no {registry.kind} '{name}'. {suggest(name, list(registry))}")
 
 
-def _corpus(section: Tree, cam: TrainCamOptions, path: Path) -> CorpusOptions:
+def _corpus(recipe: Recipe, path: Path) -> CorpusOptions:
     """The corpus of a run: a configuration by name, what the recipe changes in it, and the run's judge for its own."""
-    own = {key: value for key, value in section.items() if key != "config"}
-    if "config" not in section:
+    own = {key: value for key, value in recipe.corpus.items() if key != "config"}
+    if "config" not in recipe.corpus:
         raise BadConfig(
-            f"{path}: the words of '{cam.method}' are answers, so 'corpus.config' has to name who is asked."
+            f"{path}: the words of '{recipe.method}' are answers, so 'corpus.config' has to name who is asked."
         )
-    settings = {"dataset": cam.dataset, "split": cam.split, **flat(own)}
-    found = load_corpus_options(str(section["config"]), settings_of(settings))
+    settings = {"dataset": recipe.dataset, "split": recipe.split, **flat(own)}
+    found = load_corpus_options(str(recipe.corpus["config"]), settings_of(settings))
     if (found.judge is not None or found.answerer.kind == "retrieval") and "judge" not in own:
-        judge = {"id": cam.judge.id, "revision": cam.judge.revision}
+        judge = {"id": recipe.judge.id, "revision": recipe.judge.revision}
         found = parse(CorpusOptions, {**found.model_dump(mode="json"), "judge": judge}, f"{path}, corpus")
     return found
 
 
 def _resolved(options: RunOptions, corpus: object) -> Tree:
     """Everything in the open, such that it can be read as a recipe again."""
-    tree: Tree = options.cam.model_dump(mode="json")
-    for name in SECTIONS:
-        section = getattr(options, name)
-        if section is not None:
-            tree[name] = section.model_dump(mode="json")
-    if "corpus" in tree:
-        tree["corpus"] = {"config": corpus, **tree["corpus"]}
+    tree = options.training_of_maps.tree
+    seed = options.shared.seed
+    for name in ("cams", "masks", "evaluate"):
+        tree[name] = getattr(options, name).model_dump(mode="json")
+    tree["seg"] = without_seed(options.seg.model_dump(mode="json"), seed)
+    if options.corpus is not None:
+        tree["corpus"] = {"config": corpus, **options.corpus.model_dump(mode="json")}
+    if options.boundary is not None:
+        tree["masks"][BOUNDARY] = without_seed(options.boundary.model_dump(mode="json"), seed)
     return tree

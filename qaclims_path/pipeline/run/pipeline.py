@@ -17,8 +17,7 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.files.atomic import write_text
 from qaclims_path.files.lock import locked
 from qaclims_path.files.made_with import check_same
-from qaclims_path.pipeline.configs import SECTIONS
-from qaclims_path.pipeline.run import steps as do
+from qaclims_path.pipeline.configs import CONFIG, refuse_earlier_run
 from qaclims_path.pipeline.run.checks import check_asked, check_fit, check_maps, check_masks, check_seg
 from qaclims_path.pipeline.run.fingerprints import (
     content_of,
@@ -32,7 +31,23 @@ from qaclims_path.pipeline.run.fingerprints import (
 from qaclims_path.pipeline.run.options import FROM_ANSWERS, RunOptions
 from qaclims_path.pipeline.run.report import ELSEWHERE, write_run_report
 from qaclims_path.pipeline.run.stages import STAGES, Stage, Step, execute, plan
-from qaclims_path.pipeline.run.steps import CONFIG, CORPUS, METRICS, REPORT, Run, read_metrics
+from qaclims_path.pipeline.run.steps import (
+    CORPUS,
+    METRICS,
+    REPORT,
+    SCORED_BY,
+    Run,
+    classes_of,
+    do_boundary,
+    do_cam,
+    do_cams,
+    do_corpus,
+    do_evaluate,
+    do_masks,
+    do_predict,
+    do_seg,
+    read_metrics,
+)
 
 LOCK = "run.lock"
 
@@ -61,6 +76,7 @@ class RunReport:
 
 def plan_run(run: Run, *, first: str | None = None, only: str | None = None) -> list[Step]:
     """Say what will become of every stage, without doing anything."""
+    refuse_earlier_run(run.out)
     return plan(stages_of(run), run.out, first=first, only=only)
 
 
@@ -77,8 +93,9 @@ def do_run(
 
     Example:
         >>> do_run(Run(load_run("phantom/cam"), Path("phantom"), Path("run"))).done  # doctest: +SKIP
-        ('cam', 'cams', 'cams-val', 'masks', 'masks-val', 'seg', 'seg-val', 'evaluate', 'report')
+        ('cam', 'cams', 'cams-val', 'masks', 'masks-val', 'seg', 'predict-val', 'evaluate', 'report')
     """
+    refuse_earlier_run(run.out)
     stages = stages_of(run)
     plan(stages, run.out, first=first, only=only)  # what is wrong is said before a folder is made for the lock
     with locked(run.out / LOCK):
@@ -112,11 +129,11 @@ def stages_of(run: Run) -> list[Stage]:
         stages += _mask_stages(run, about)
     if "seg" in what:
         stages += _seg_stages(run, about)
-    scored = tuple(_name(run, each, split) for each in what for split in options.evaluate.splits)
+    scored = tuple(_name(run, SCORED_BY[each], split) for each in what for split in options.evaluate.splits)
     order = options.evaluate.model_dump(mode="json", include={"what", "splits"})
     return [
         *stages,
-        Stage("evaluate", "gather the scores", 1, order, scored, (METRICS,), partial(do.gather_scores, run)),
+        Stage("evaluate", "gather the scores", 1, order, scored, (METRICS,), partial(do_evaluate, run)),
         Stage("report", "write the page", 1, {}, ("evaluate",), (REPORT,), lambda: _report(run)),
     ]
 
@@ -146,44 +163,44 @@ class _About:
 
 def _map_stages(run: Run, about: _About) -> list[Stage]:
     """Corpus, training, maps."""
-    options, taught = run.options, run.options.cam.split
+    options, taught = run.options, run.options.shared.split
     stages: list[Stage] = []
-    depends: Tree = {"cam": maps_depend(options.cam, about.card), **about(taught)}
+    depends: Tree = {**maps_depend(options.training_of_maps, about.card), **about(taught)}
     if options.corpus is not None and run.corpus is None:
         asked = {"corpus": corpus_depends(options.corpus, run.root), **about(taught)}
         made: tuple[str, ...] = (CORPUS, "corpus.config.yaml")
         check = partial(check_asked, options.corpus)
-        stages.append(Stage("corpus", "ask about every image", 1, asked, (), made, partial(do.ask, run), check))
-    elif run.corpus is not None and options.cam.words.source in FROM_ANSWERS:
+        stages.append(Stage("corpus", "ask about every image", 1, asked, (), made, partial(do_corpus, run), check))
+    elif run.corpus is not None and options.shared.words.source in FROM_ANSWERS:
         depends["answers"] = content_of(run.corpus)
     made = ("cam", "init") if options.cam.init.start == "cam" else ("cam",)
     reads = tuple(stage.name for stage in stages)
-    work, check = partial(do.train_maps, run), partial(check_maps, options.cam)
+    work, check = partial(do_cam, run), partial(check_maps, options.cam, options.shared.judge)
     stages.append(Stage("cam", "train the maps", 1, depends, reads, made, work, check))
     shown = {"cams", "masks"} & set(options.evaluate.what)
     refined = (taught,) if _needs_masks(options) else ()
     for split in dict.fromkeys((*refined, *(options.evaluate.splits if shown else ()))):
-        how = {"scales": list(options.cams.scales), "classes": do.classes_of(run, split)}
+        how = {"scales": list(options.cams.scales), "classes": classes_of(run, split)}
         depends = {"cams": how, **about(split), **about.scored(split)}
-        name, work = _name(run, "cams", split), partial(do.make_maps, run, split)
+        name, work = _name(run, "cams", split), partial(do_cams, run, split)
         stages.append(Stage(name, f"make the maps of {split}", 1, depends, ("cam",), (f"cams/{split}",), work))
     return stages
 
 
 def _mask_stages(run: Run, about: _About) -> list[Stage]:
     """Boundaries where the refiner needs them, and masks."""
-    options, taught = run.options, run.options.cam.split
+    options, taught = run.options, run.options.shared.split
     stages: list[Stage] = []
     if options.boundary is not None:
-        depends = {"boundary": named(options.boundary), **about(taught), **about.rules}
-        work = partial(do.train_edges, run)
+        depends = {"masks": {"boundary": named(options.boundary)}, **about(taught), **about.rules}
+        work = partial(do_boundary, run)
         stages.append(Stage("boundary", "train the boundaries", 1, depends, ("cams",), ("boundary",), work))
     walked = tuple(stage.name for stage in stages)
     how = options.masks.model_dump(mode="json", exclude={"batch"})
     for split in dict.fromkeys((taught, *(options.evaluate.splits if "masks" in options.evaluate.what else ()))):
         depends = {"masks": how, **about(split), **about.rules}
         reads = (_name(run, "cams", split), *walked)
-        name, work = _name(run, "masks", split), partial(do.refine_maps, run, split)
+        name, work = _name(run, "masks", split), partial(do_masks, run, split)
         check = partial(check_masks, options.masks, run.protocol, about.card.split(split))
         stages.append(Stage(name, f"refine the maps of {split}", 1, depends, reads, (f"masks/{split}",), work, check))
     return stages
@@ -196,19 +213,19 @@ def _seg_stages(run: Run, about: _About) -> list[Stage]:
     learnt = {key: value for key, value in named(seg).items() if key != "protocol"}  # stands below, with what it says
     depends = {"seg": learnt, **about(seg.split, *watched), **about.rules}
     reads = () if seg.truth else ("masks",)
-    work, check = partial(do.train_segmenter, run), partial(check_seg, seg)
+    work, check = partial(do_seg, run), partial(check_seg, seg)
     stages = [Stage("seg", "train the segmenter", 1, depends, reads, ("seg",), work, check)]
     how = section.model_dump(mode="json", include={"scales", "flip", "window"})
     for split in section.splits:
         depends = {"evaluate": how, **about(split), **about.rules}
-        name, work = _name(run, "seg", split), partial(do.label, run, split)
+        name, work = _name(run, "predict", split), partial(do_predict, run, split)
         stages.append(Stage(name, f"label {split}", 1, depends, ("seg",), (f"seg/predictions/{split}",), work))
     return stages
 
 
-def _name(run: Run, what: str, split: str) -> str:
-    """The stage that scores a split: that of the training images has no split in its name."""
-    return what if what != "seg" and split == run.options.cam.split else f"{what}-{split}"
+def _name(run: Run, stage: str, split: str) -> str:
+    """Name a stage of one split: maps and masks of the training images have no split in their name."""
+    return stage if stage != "predict" and split == run.options.shared.split else f"{stage}-{split}"
 
 
 def _report(run: Run) -> None:
@@ -221,6 +238,6 @@ def _note(run: Run) -> None:
     """Write down the resolved options; other commands' work with others is not gone on with."""
     path, tree = run.out / CONFIG, run.options.tree
     if path.is_file() and not (run.out / STAGES).is_file():
-        before, now = ({k: v for k, v in each.items() if k not in SECTIONS} for each in (read_yaml(path), tree))
-        check_same(run.out, before, now)
+        before = read_yaml(path)  # of `train cam`, which knows no other sections
+        check_same(run.out, before, {key: tree[key] for key in tree if key in before})
     write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))

@@ -18,6 +18,7 @@ from qaclims_path.files.atomic import write_bytes, write_text
 from qaclims_path.files.images import read_image
 from qaclims_path.files.tables import read_csv
 from qaclims_path.language.corpus import printable
+from qaclims_path.pipeline.configs import CONFIG, read_run_config
 from qaclims_path.pipeline.corpus.options import config_path
 from qaclims_path.pipeline.corpus.show import part_of, pictures_of, provenance_of, show_corpus
 from qaclims_path.pipeline.run.examples import Chosen, examples_of
@@ -30,7 +31,7 @@ from qaclims_path.report.run.evaluations import Evaluated, read_evaluations
 from qaclims_path.report.run.page import Facts, Legend, PlainTable, RunPage, Slide, StageShown, run_page
 from qaclims_path.report.run.scored import scored
 
-PAGE, CONFIG, ENVIRONMENT, CORPUS, SLIDES = "report.html", "config.yaml", "environment.json", "corpus.jsonl", "slides"
+PAGE, ENVIRONMENT, CORPUS, SLIDES = "report.html", "environment.json", "corpus.jsonl", "slides"
 ELSEWHERE = "corpus.path"  # where the answers lie, if they are not the run's own
 OWN_STAGE = "report"
 MOST_SLIDES, SLIDE_SIDE = 6, 1000
@@ -40,10 +41,10 @@ NAMING = {
     "dataset": "data set",
     "method": "method",
     "judge.id": "judge",
-    "network.backbone": "backbone",
+    "cam.network.backbone": "backbone",
     "seg.network.architecture": "segmenter",
-    "train.epochs": "epochs",
-    "train.seed": "seed",
+    "cam.train.epochs": "epochs",
+    "seed": "seed",
 }
 EMPTY = {
     "config": f"{CONFIG} is not there; the run has not begun.",
@@ -189,7 +190,7 @@ def _naming(config: Tree, card: Card | None) -> Facts:
 
 
 def _config(run: Path) -> Tree:
-    return read_yaml(run / CONFIG) if (run / CONFIG).is_file() else {}
+    return read_run_config(run / CONFIG) if (run / CONFIG).is_file() else {}
 
 
 def _card(config: Tree) -> Card | None:

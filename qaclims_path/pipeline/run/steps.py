@@ -25,8 +25,9 @@ from qaclims_path.pipeline.run.options import RunOptions
 from qaclims_path.pipeline.segmenter.predict import PredictOptions, predict
 from qaclims_path.pipeline.segmenter.train import train_seg
 
-CONFIG, CORPUS, METRICS, REPORT = "config.yaml", "corpus.jsonl", "metrics.json", "report.html"
+CORPUS, METRICS, REPORT = "corpus.jsonl", "metrics.json", "report.html"
 SCORES = {"cams": "cams/{}/scores", "masks": "masks/{}", "seg": "seg/predictions/{}/scores"}  # folders, by split
+SCORED_BY = {"cams": "cams", "masks": "masks", "seg": "predict"}  # stages that score
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Run:
     @property
     def dataset(self) -> str:
         """Name or path of its card."""
-        return self.options.cam.dataset
+        return self.options.shared.dataset
 
     @property
     def protocol(self) -> str:
@@ -64,7 +65,7 @@ class Run:
         return open_split(self.dataset, self.root, split, self.protocol)
 
 
-def ask(run: Run) -> None:
+def do_corpus(run: Run) -> None:
     """Build the corpus, of images that can be read, as the training does."""
     if run.options.corpus is None:
         return
@@ -76,17 +77,17 @@ def ask(run: Run) -> None:
         )
 
 
-def train_maps(run: Run) -> None:
+def do_cam(run: Run) -> None:
     """Train the network of the maps, initialiser included."""
     corpus = run.corpus or (run.out / CORPUS if run.options.corpus is not None else None)
     if _several(run.running):
         words = [run.options.recipe, "--out", str(run.out), *(["--corpus", str(corpus)] if corpus else [])]
         _train_elsewhere(run, "cam", [*words, *_hardware(run.running)], run.options.settings)
     else:
-        train_cam(run.options.cam, run.root, run.out, corpus=corpus, running=run.running)
+        train_cam(run.options.training_of_maps, run.root, run.out, corpus=corpus, running=run.running)
 
 
-def make_maps(run: Run, split: str) -> None:
+def do_cams(run: Run, split: str) -> None:
     """Make the maps of a split."""
     options = MapOptions(
         classes=classes_of(run, split), scales=run.options.cams.scales, precision=run.running.precision
@@ -100,45 +101,40 @@ def classes_of(run: Run, split: str) -> Literal["present", "all"]:
     """Which classes get a map: those of the image's label where it is trained on, or where that was published."""
     gate = run.options.cams.gate
     published = gate == "auto" and load_card(run.dataset).domain != "pathology"
-    return "present" if split == run.options.cam.split or gate == "oracle" or published else "all"
+    return "present" if split == run.options.shared.split or gate == "oracle" or published else "all"
 
 
-def train_edges(run: Run) -> None:
+def do_boundary(run: Run) -> None:
     """Train the boundary network, where the refiner needs one."""
     options = run.options.boundary
     if options is None:
         return
     if _several(run.running):
         words = [str(run.out), "--split", options.split, "--dataset", run.dataset, "--protocol", run.protocol]
-        settings = settings_of(flat(options.model_dump(mode="json")))
+        settings = settings_of(flat({"masks": {"boundary": options.model_dump(mode="json")}}))
         _train_elsewhere(run, "boundary", [*words, *_hardware(run.running), "--threads", str(run.threads)], settings)
     else:
         train_boundary(run.out, run.open(options.split), options, running=run.running, threads=run.threads)
 
 
-def refine_maps(run: Run, split: str) -> None:
+def do_masks(run: Run, split: str) -> None:
     """Turn the maps of a split into masks."""
     images = run.open(split)
     report = make_masks(run.out, images, run.options.masks, threads=run.threads)
     score_masks(Path(report.folder), images)
 
 
-def train_segmenter(run: Run) -> None:
+def do_seg(run: Run) -> None:
     """Train the segmenter."""
     options = run.options.seg
     if _several(run.running):
-        own = {
-            "seg.protocol": options.protocol,
-            "seg.train.seed": options.train.seed,
-        }  # which a run says for its stages
-        settings = [*run.options.settings, *settings_of(own)]
         words = [run.options.recipe, "--out", str(run.out), *_hardware(run.running)]
-        _train_elsewhere(run, "seg", words, settings)
+        _train_elsewhere(run, "seg", words, run.options.settings)
     else:
         train_seg(options, run.root, run.out, running=run.running)
 
 
-def label(run: Run, split: str) -> None:
+def do_predict(run: Run, split: str) -> None:
     """Label the images of a split with the segmenter."""
     section = run.options.evaluate
     options = PredictOptions(
@@ -149,7 +145,7 @@ def label(run: Run, split: str) -> None:
     score_labels(Path(report.folder), images)
 
 
-def gather_scores(run: Run) -> None:
+def do_evaluate(run: Run) -> None:
     """Gather what lies beside maps, masks and predictions into one file."""
     section = run.options.evaluate
     folders = [run.out / SCORES[what].format(split) for what in section.what for split in section.splits]

@@ -1,20 +1,19 @@
 """Options of the training of segmenters: the section `seg` of a recipe, and what it takes over from the maps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from qaclims_path.config import Options, Tree, load_tree, merge, override, parse
+from qaclims_path.config import Options, Tree, merge, parse
 from qaclims_path.engine.settings import LOSS, TrainOptions, check_watched
-from qaclims_path.errors import BadConfig
 from qaclims_path.models.segmenters.losses import Term
-from qaclims_path.pipeline.configs import find_recipe, recipe_beside
+from qaclims_path.pipeline.cam.options import NetworkOptions, cam_options
+from qaclims_path.pipeline.configs import Recipe, read_recipe, with_seed
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-SECTION = "seg"
 MIOU = "miou"  # what is watched on a split with masks
 USUAL: Tree = {  # of the training, where a recipe says nothing else
     "epochs": 20,
@@ -121,7 +120,7 @@ class TrainSegOptions(Options):
 
 
 def load_seg_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainSegOptions:
-    """Read the section `seg` of a recipe.
+    """Read the options of the training of a segmenter.
 
     Args:
         recipe: A name such as `bcss-wsss/cam`, or the path of a YAML file.
@@ -131,20 +130,25 @@ def load_seg_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainS
         >>> load_seg_options("bcss-wsss/cam", ["seg.network.architecture=unet"]).network.encoder
         'resnet50'
     """
-    path = find_recipe(str(recipe))
-    return seg_options(override(load_tree(path, recipe_beside), settings), path)
+    path, found = read_recipe(recipe, settings)
+    return seg_options(found, cam_options(found, path).network, path)
 
 
-def seg_options(tree: Mapping[str, Any], where: object) -> TrainSegOptions:
-    """The options of a whole recipe: its section `seg`, and what that leaves out as the maps have it."""
-    own = tree.get(SECTION) or {}
-    if not isinstance(own, dict):
-        raise BadConfig(f"{where}: '{SECTION}' should hold `key: value` lines, not {own!r}.")
-    maps = tree.get("network") or {}
-    network: Tree = dict(own.get("network") or {})
-    if "encoder" not in network:
-        network.setdefault("weights", maps.get("weights", "pretrained"))
-        network["encoder"] = maps.get("backbone", "resnet50")
-    shared = {key: tree[key] for key in ("dataset", "split", "method") if key in tree}
-    usual = merge({"train": USUAL}, own)
-    return parse(TrainSegOptions, {**shared, **usual, "network": network}, f"{where}, {SECTION}")
+def seg_options(recipe: Recipe, maps: NetworkOptions, where: object) -> TrainSegOptions:
+    """Parse the section `seg` of a recipe.
+
+    Args:
+        recipe: The recipe; its shared keys, seed and protocol stand in for those that the section leaves out.
+        maps: The network of the maps, whose backbone and weights stand in for encoder and weights.
+        where: The file, for messages.
+    """
+    network = recipe.seg.get("network") or {}
+    if isinstance(network, dict) and "encoder" not in network:
+        network = {"weights": maps.weights, **network, "encoder": maps.backbone}
+    usual = {
+        **{key: getattr(recipe, key) for key in ("dataset", "split", "method")},
+        "train": USUAL,
+    }
+    protocol = recipe.seg.get("protocol") or recipe.evaluate.get("protocol")
+    section = merge(with_seed(usual, recipe.seed), {**recipe.seg, "network": network, "protocol": protocol})
+    return parse(TrainSegOptions, section, f"{where}, seg")

@@ -94,7 +94,7 @@ def train_seg(
     """Train a segmenter, or go on with a training that was stopped.
 
     Args:
-        options: See `train_seg_options.load_seg_options`.
+        options: See `segmenter.options.load_seg_options`.
         root: The data as its publisher lays it out.
         out: Folder of the run; the segmenter goes to `seg`.
         masks: Folder of pseudo masks; `masks/<split>` in the run when None.

@@ -11,8 +11,13 @@ from qaclims_path.language.corpus import Entry, Said, to_line
 from qaclims_path.pipeline.cam.options import load_options
 from qaclims_path.pipeline.cam.train import TrainCamReport, train_cam
 
-TINY = ["network.backbone=mobilenetv2_035", "network.weights=none", "augment.size=32", "init.start=none"]
-STEPS = ["train.epochs=1", "train.batch=2", "train.accumulate=1"]
+TINY = [
+    "cam.network.backbone=mobilenetv2_035",
+    "cam.network.weights=none",
+    "cam.augment.size=32",
+    "cam.init.start=none",
+]
+STEPS = ["cam.train.epochs=1", "cam.train.batch=2", "cam.train.accumulate=1"]
 Train = Callable[..., TrainCamReport]
 
 
@@ -44,8 +49,8 @@ def train(tmp_path, judge, fake, corpus, quiet) -> Train:
 
     def run(recipe: str, *settings: str, out: str = "run", running: RunSettings = quiet, **given) -> TrainCamReport:
         options = load_options(recipe, [*TINY, *STEPS, f"judge.id={judge}", *settings])
-        root = given.pop("root", None) or fake(options.dataset)
-        answers = given.pop("corpus", None) or corpus(options.dataset, options.split)
+        root = given.pop("root", None) or fake(options.shared.dataset)
+        answers = given.pop("corpus", None) or corpus(options.shared.dataset, options.shared.split)
         return train_cam(options, root, tmp_path / out, corpus=answers, running=running, **given)
 
     return run

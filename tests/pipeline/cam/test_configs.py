@@ -29,7 +29,7 @@ def test_every_recipe_runs_for_two_steps(name: str, train) -> None:
 @pytest.mark.parametrize("dataset", ["voc2012", "coco2014", "bcss-wsss"])
 @pytest.mark.parametrize("method", ["cam", "clims", "qa-clims"])
 def test_every_published_method_runs_with_its_quirks(dataset: str, method: str, train) -> None:
-    report = train(f"{dataset}/{method}", "published=true", "augment.long=[24,48]")
+    report = train(f"{dataset}/{method}", "published=true", "cam.augment.long=[24,48]")
     assert report.steps == 2
 
 
@@ -59,12 +59,13 @@ def test_every_published_method_runs_with_its_quirks(dataset: str, method: str, 
     ],
 )
 def test_published_numbers_are_as_published(name, lr, first, epochs, batch, weights) -> None:
-    options = load_options(name, ["published=true"])
+    found = load_options(name, ["published=true"])
+    options = found.cam
     assert (options.train.lr, options.train.epochs, options.train.batch) == (lr, epochs, batch)
     assert (options.train.momentum, options.train.weight_decay, options.train.power) == (1e-4, 1e-4, 0.9)
     assert (options.augment.style, options.augment.size, options.augment.long) == ("published", 512, (320, 640))
     assert (options.network.backbone, options.network.stride, options.network.head_factor) == ("resnet50", 16, 10)
-    assert options.judge.published_pixels == bool(weights)
+    assert found.shared.judge.published_pixels == bool(weights)
     assert weights.items() <= options.losses.items()
     if weights:
         assert options.losses["reference_batch"] is None
@@ -76,15 +77,15 @@ def test_published_numbers_are_as_published(name, lr, first, epochs, batch, weig
 def test_default_numbers_have_the_momentum_that_was_meant() -> None:
     for name in ("voc2012/cam", "voc2012/clims", "voc2012/qa-clims"):
         options, published = load_options(name), load_options(name, ["published=true"])
-        assert options.train.momentum == 0.9
-        assert options.train.lr == pytest.approx(published.train.lr / 10)
-        assert not options.judge.published_pixels
+        assert options.cam.train.momentum == 0.9
+        assert options.cam.train.lr == pytest.approx(published.cam.train.lr / 10)
+        assert not options.shared.judge.published_pixels
 
 
 def test_language_starts_from_the_maps_of_the_plain_recipe() -> None:
     for dataset in DATASETS:
-        plain = load_options(f"{dataset}/cam").train
-        first = load_options(f"{dataset}/qa-clims").init.train
+        plain = load_options(f"{dataset}/cam").cam.train
+        first = load_options(f"{dataset}/qa-clims").cam.init.train
         assert (first["epochs"], first["lr"]) == (plain.epochs, plain.lr), dataset
 
 

@@ -35,10 +35,10 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_a_run_holds_what_is_promised(train, tmp_path) -> None:
-    report = train("bcss-wsss/cam", "train.epochs=2")
+    report = train("bcss-wsss/cam", "cam.train.epochs=2")
     run = tmp_path / "run"
     assert (report.steps, report.epochs, report.over, report.judge) == (4, 2, "done", None)
-    assert yaml.safe_load((run / "config.yaml").read_text())["train"]["epochs"] == 2
+    assert yaml.safe_load((run / "config.yaml").read_text())["cam"]["train"]["epochs"] == 2
     assert json.loads((run / "environment.json").read_text())["packages"]["torch"]
     network = CamNet.load(run, classes=("tumor", "stroma", "lymphocyte", "necrosis"))
     saved = load_file(run / "cam" / "weights.safetensors")
@@ -49,16 +49,16 @@ def test_a_finished_run_is_not_trained_again_and_other_options_are_refused(train
     first = train("bcss-wsss/cam")
     assert train("bcss-wsss/cam").losses == first.losses
     with pytest.raises(UsageError, match=r"train\.lr was 0\.01, now 0\.5"):
-        train("bcss-wsss/cam", "train.lr=0.5")
+        train("bcss-wsss/cam", "cam.train.lr=0.5")
 
 
 @pytest.mark.parametrize("method", ["clims", "qa-clims", "qa-clims-path"])
 def test_the_same_seed_gives_the_same_numbers_in_any_number_of_pieces(method: str, train) -> None:
     """Two pieces of a batch are averaged as two processes are; images differ in their numbers of classes."""
-    given = ["train.batchnorm=frozen", "train.batch=4", "train.epochs=2", "train.lr=1.0e-5"]
-    given += ["losses.ramp=[0, 0]"] if method == "qa-clims-path" else []
+    given = ["cam.train.batchnorm=frozen", "cam.train.batch=4", "cam.train.epochs=2", "cam.train.lr=1.0e-5"]
+    given += ["cam.losses.ramp=[0, 0]"] if method == "qa-clims-path" else []
     whole, again, pieces = (
-        train(f"bcss-wsss/{method}", *given, f"train.accumulate={parts}", out=f"{out}").losses["loss"]
+        train(f"bcss-wsss/{method}", *given, f"cam.train.accumulate={parts}", out=f"{out}").losses["loss"]
         for parts, out in ((1, "whole"), (1, "again"), (2, "pieces"))
     )
     assert whole == again
@@ -66,17 +66,17 @@ def test_the_same_seed_gives_the_same_numbers_in_any_number_of_pieces(method: st
 
 
 def test_language_starts_from_maps_that_are_trained_first(train, tmp_path) -> None:
-    train("bcss-wsss/qa-clims-path", "init.start=cam", "init.train={epochs: 1}", "train.lr=1.0e-12")
+    train("bcss-wsss/qa-clims-path", "cam.init.start=cam", "cam.init.train={epochs: 1}", "cam.train.lr=1.0e-12")
     first, then = (CamNet.load(tmp_path / name) for name in ("run/init", "run"))
     torch.testing.assert_close(first.head.weight, then.head.weight)
-    train("bcss-wsss/names", f"init.start={tmp_path / 'run' / 'init'}", "train.lr=1.0e-12", out="again")
+    train("bcss-wsss/names", f"cam.init.start={tmp_path / 'run' / 'init'}", "cam.train.lr=1.0e-12", out="again")
     torch.testing.assert_close(CamNet.load(tmp_path / "again").head.weight, first.head.weight)
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.25, 0.5])
 def test_a_share_of_the_weights_is_that_of_the_start(keep: float, train, tmp_path) -> None:
     train("bcss-wsss/cam", out="plain")
-    given = f"init.start={tmp_path / 'plain'}", f"init.keep={keep}"
+    given = f"cam.init.start={tmp_path / 'plain'}", f"cam.init.keep={keep}"
     train("bcss-wsss/cam+", *given, out="then")
     start, end = (CamNet.load(tmp_path / name).state_dict() for name in ("plain", "then"))
     learnt = load_file(tmp_path / "then" / "cam" / "weights.safetensors")
@@ -87,26 +87,32 @@ def test_a_share_of_the_weights_is_that_of_the_start(keep: float, train, tmp_pat
 
 
 def test_maps_that_are_trained_first_are_kept_as_well(train, tmp_path) -> None:
-    train("bcss-wsss/cam+", "init.start=cam", "init.keep=0.5")
+    train("bcss-wsss/cam+", "cam.init.start=cam", "cam.init.keep=0.5")
     start, end = (CamNet.load(tmp_path / name).head.weight for name in ("run/init", "run"))
     learnt = load_file(tmp_path / "run" / "cam" / "weights.safetensors")["head.weight"]
     torch.testing.assert_close(end, (start + learnt) / 2)
 
 
 def test_maps_can_wait_for_a_better_loss(train) -> None:
-    given = ["train.epochs=9", "train.watch=loss", "train.better=less", "train.patience=1", "train.schedule=constant"]
-    report = train("bcss-wsss/cam", *given, "train.lr=1.0e-30", "train.batchnorm=frozen")
+    given = [
+        "cam.train.epochs=9",
+        "cam.train.watch=loss",
+        "cam.train.better=less",
+        "cam.train.patience=1",
+        "cam.train.schedule=constant",
+    ]
+    report = train("bcss-wsss/cam", *given, "cam.train.lr=1.0e-30", "cam.train.batchnorm=frozen")
     assert (report.over, report.epochs < 9) == ("early", True)
 
 
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("train.watch=miou", "there is no number 'miou' to watch. Known: loss"),
-        ("init.keep=1", r"'init\.keep': Input should be less than 1"),
-        ("init.train.epochz=2", "^init.train: unknown key 'epochz'. Did you mean 'epochs'"),
-        ("init.train.epochs=many", "^init.train: 'epochs'"),
-        ("init.train.watch=area/tumor", "there is no number 'area/tumor' to watch"),
+        ("cam.train.watch=miou", "there is no number 'miou' to watch. Known: loss"),
+        ("cam.init.keep=1", r"'init\.keep': Input should be less than 1"),
+        ("cam.init.train.epochz=2", "^cam.init.train: unknown key 'epochz'. Did you mean 'epochs'"),
+        ("cam.init.train.epochs=many", "^cam.init.train: 'epochs'"),
+        ("cam.init.train.watch=area/tumor", "there is no number 'area/tumor' to watch"),
     ],
 )
 def test_a_training_that_cannot_be_done_is_refused_when_its_options_are_read(setting: str, said: str) -> None:
@@ -116,7 +122,7 @@ def test_a_training_that_cannot_be_done_is_refused_when_its_options_are_read(set
 
 def test_pictures_and_numbers_per_class_are_logged(train, quiet, tmp_path) -> None:
     running = replace(quiet, loggers=("csv",))
-    report = train("bcss-wsss/qa-clims-path", "losses.ramp=[0, 0]", running=running)
+    report = train("bcss-wsss/qa-clims-path", "cam.losses.ramp=[0, 0]", running=running)
     [picture] = (tmp_path / "run" / "cam" / "pictures" / "maps").glob("*.png")
     assert read_image(picture).shape[1] > 160
     with (tmp_path / "run" / "cam" / "log.csv").open() as file:
@@ -127,8 +133,8 @@ def test_pictures_and_numbers_per_class_are_logged(train, quiet, tmp_path) -> No
 
 
 def test_images_smaller_than_the_crop_are_padded(train) -> None:
-    assert train("bcss-wsss/cam", "augment.size=96").steps == 2
-    assert train("voc2012/cam", "augment.size=96", out="photo").steps == 2
+    assert train("bcss-wsss/cam", "cam.augment.size=96").steps == 2
+    assert train("voc2012/cam", "cam.augment.size=96", out="photo").steps == 2
 
 
 def test_a_class_without_answers_has_its_name(train, corpus, tmp_path) -> None:
@@ -159,7 +165,7 @@ def test_a_method_that_needs_answers_says_so(judge, fake, tmp_path) -> None:
 def test_maps_of_other_classes_are_no_start(train, tmp_path) -> None:
     train("wsss4luad/cam", out="other")
     with pytest.raises(UsageError, match="was trained for the classes tumor, stroma, normal"):
-        train("bcss-wsss/names", f"init.start={tmp_path / 'other'}")
+        train("bcss-wsss/names", f"cam.init.start={tmp_path / 'other'}")
 
 
 def test_own_magnification_needs_pixel_sizes(train) -> None:
@@ -171,9 +177,9 @@ def test_mistakes_in_recipes_are_answered(tmp_path) -> None:
     with pytest.raises(NotRegistered, match="Did you mean 'bcss-wsss/qa-clims'"):
         load_options("bcss-wsss/qaclims")
     with pytest.raises(BadConfig, match="Did you mean 'epochs'"):
-        load_options("bcss-wsss/cam", ["train.epoch=3"])
+        load_options("bcss-wsss/cam", ["cam.train.epoch=3"])
     with pytest.raises(BadConfig, match="Did you mean 'temperature'"):
-        load_options("bcss-wsss/qa-clims", ["losses.temprature=1"])
+        load_options("bcss-wsss/qa-clims", ["cam.losses.temprature=1"])
     with pytest.raises(NotRegistered, match="Did you mean 'qa-clims'"):
         load_options(write(tmp_path, "dataset: glas\nmethod: qa-clim\n"))
     with pytest.raises(UsageError, match="never published"):
@@ -244,8 +250,13 @@ def test_white_tiles_and_images_without_classes_do_no_harm(judge, pixels) -> Non
 
 
 def test_the_command_trains(fake, tmp_path) -> None:
-    settings = ["network.backbone=mobilenetv2_035", "network.weights=none", "augment.size=32", "train.batch=2"]
-    given = [f"--set={setting}" for setting in [*settings, "train.epochs=1"]]
+    settings = [
+        "cam.network.backbone=mobilenetv2_035",
+        "cam.network.weights=none",
+        "cam.augment.size=32",
+        "cam.train.batch=2",
+    ]
+    given = [f"--set={setting}" for setting in [*settings, "cam.train.epochs=1"]]
     place = ["--root", str(fake("bcss-wsss")), "--out", str(tmp_path / "run"), "--precision", "fp32", "--workers", "0"]
     result = CliRunner().invoke(app, ["cam", "bcss-wsss/cam", *place, *given, "--json"])
     assert result.exit_code == 0, result.output

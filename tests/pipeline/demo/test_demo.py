@@ -156,7 +156,7 @@ def test_other_options_and_other_folders_are_refused(tmp_path: Path) -> None:
 def test_all_rows_begin_alike_and_train_equally_long(tmp_path: Path) -> None:
     settings = {row: settings_for(FULL, Path("card.yaml"), 0, start=tmp_path, first=False) for row in FULL.rows[1:]}
     assert len({tuple(each) for each in settings.values()}) == 1
-    assert f'init.start="{tmp_path}"' in settings["cam+"]
+    assert f'cam.init.start="{tmp_path}"' in settings["cam+"]
     first = settings_for(FULL, Path("card.yaml"), 0, start=tmp_path, first=True)
     assert not [each for each in first if each.startswith("init")]
     assert QUICK.tiles < FULL.tiles

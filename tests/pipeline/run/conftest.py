@@ -11,12 +11,12 @@ from qaclims_path.pipeline.run.options import load_run
 from qaclims_path.pipeline.run.steps import Run
 
 TINY = [
-    "network.backbone=test_resnet",
-    "network.weights=none",
-    "augment.size=32",
-    "train.epochs=1",
-    "train.batch=2",
-    "init.train={epochs: 1}",
+    "cam.network.backbone=test_resnet",
+    "cam.network.weights=none",
+    "cam.augment.size=32",
+    "cam.train.epochs=1",
+    "cam.train.batch=2",
+    "cam.init.train={epochs: 1}",
     "seg.network={encoder: test_resnet, weights: none, architecture: unet}",
     "seg.augment.size=32",
     "seg.train.epochs=1",

@@ -13,9 +13,9 @@ ROOT = Path(__file__).resolve().parents[3]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FOLDERS = {"BCSS-WSSS": "bcss-wsss", "LUAD-HistoSeg": "luad-histoseg", "VOC2012": "voc2012", "COCO2014": "coco2014"}
 TINY = (
-    "network.backbone=test_resnet", "network.weights=none", "augment.size=32", "augment.long=[40,48]",
-    "train.epochs=1", "train.batch=2", "train.accumulate=1", "init.train={epochs: 1, batch: 2}",
-    "cams.scales=[1.0]", "evaluate.scales=[1.0]", "boundary.train={epochs: 1, batch: 2}",
+    "cam.network.backbone=test_resnet", "cam.network.weights=none", "cam.augment.size=32", "cam.augment.long=[40,48]",
+    "cam.train.epochs=1", "cam.train.batch=2", "cam.train.accumulate=1", "cam.init.train={epochs: 1, batch: 2}",
+    "cams.scales=[1.0]", "evaluate.scales=[1.0]", "masks.boundary.train={epochs: 1, batch: 2}",
     "seg.network={encoder: test_resnet, weights: none, architecture: unet}", "seg.augment.size=32",
     "seg.train.epochs=1", "seg.train.batch=2",
 )  # fmt: skip

@@ -36,10 +36,10 @@ def test_what_does_not_fit_together_is_said_at_once(make, tmp_path, settings, se
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ("network.backbone=mobilenetv2_10", "no backbone 'mobilenetv2_10'. Did you mean mobilenetv2_1"),
-        ("network.weights=nofile.safetensors", "The weights nofile.safetensors do not exist"),
-        ("network.weights=model.bin", "model.bin is no .safetensors file"),
-        ("init.start=nowhere", "nowhere holds no camnet.json"),
+        ("cam.network.backbone=mobilenetv2_10", "no backbone 'mobilenetv2_10'. Did you mean mobilenetv2_1"),
+        ("cam.network.weights=nofile.safetensors", "The weights nofile.safetensors do not exist"),
+        ("cam.network.weights=model.bin", "model.bin is no .safetensors file"),
+        ("cam.init.start=nowhere", "nowhere holds no camnet.json"),
         ("masks.band=[0.9, 0.1]", "A band of doubt lies around the threshold of background"),
         ("masks.threshold=cross-fitted", "Under the protocol 'tissue' maps never yield background"),
         ("masks={refiner: irn, threshold: cross-fitted}", "Thresholds are fitted on unrefined maps"),

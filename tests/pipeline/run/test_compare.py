@@ -50,7 +50,7 @@ def made(bcss, tmp_path_factory):
         how = {"protocol": protocol, "made_with_gate": gate, "what": "masks", "bootstrap": 10}
         report = evaluate(run / "masks/test/labels", CARD, bcss, "test", out=run / "masks/test", **how)
         (run / "metrics.json").write_text(json.dumps([report.entry()]))
-        options = load_run(f"bcss-wsss/{method}", [f"train.seed={seed}", *settings])
+        options = load_run(f"bcss-wsss/{method}", [f"seed={seed}", *settings])
         (run / "config.yaml").write_text(yaml.safe_dump(options.tree))
         found[name] = run
         return run

@@ -6,7 +6,7 @@ import yaml
 from qaclims_path.config import read_yaml
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadConfig, NotRegistered
-from qaclims_path.pipeline.configs import SECTIONS, recipe_names
+from qaclims_path.pipeline.configs import Recipe, recipe_names
 from qaclims_path.pipeline.run.options import load_run
 from qaclims_path.pipeline.run.pipeline import stages_of
 from qaclims_path.pipeline.run.steps import Run, classes_of
@@ -15,8 +15,8 @@ from qaclims_path.pipeline.run.steps import Run, classes_of
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_every_recipe_loads_and_its_resolved_form_is_a_recipe_again(recipe, tmp_path):
     options = load_run(recipe, ["judge.id=vinid/plip"])
-    assert set(SECTIONS) - set(options.tree) <= {"corpus", "boundary"}
-    assert (options.corpus is not None) == (options.cam.words.source in ("answers", "shuffled"))
+    assert set(Recipe.model_fields) - set(options.tree) <= {"corpus"}
+    assert (options.corpus is not None) == (options.shared.words.source in ("answers", "shuffled"))
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(options.tree))
     assert load_run(path).tree == options.tree
@@ -25,15 +25,15 @@ def test_every_recipe_loads_and_its_resolved_form_is_a_recipe_again(recipe, tmp_
 
 @pytest.mark.parametrize("recipe", ["voc2012/qa-clims", "voc2012/clims", "coco2014/cam"])
 def test_what_was_published_loads_too(recipe):
-    assert load_run(recipe, ["published=true", "judge.id=openai/clip-vit-base-patch32"]).cam.published
+    assert load_run(recipe, ["published=true", "judge.id=openai/clip-vit-base-patch32"]).shared.published
 
 
 def test_sections_take_over_what_they_do_not_say():
-    options = load_run("phantom/cam", ["train.seed=3", "masks.refiner=irn", "evaluate.protocol=mlps"])
+    options = load_run("phantom/cam", ["seed=3", "masks.refiner=irn", "evaluate.protocol=mlps"])
     assert options.seg.train.seed == options.boundary.train.seed == 3
     assert options.seg.protocol == "mlps"
     assert options.seg.network.encoder == options.cam.network.backbone
-    own = load_run("phantom/cam", ["train.seed=3", "seg.train.seed=5"])
+    own = load_run("phantom/cam", ["seed=3", "seg.train.seed=5"])
     assert own.seg.train.seed == 5
 
 
@@ -59,7 +59,7 @@ def test_the_judge_of_the_run_ranks_the_answers():
 def test_tissue_is_scored_without_a_gate_and_photographs_as_published(recipe, setting, classes, tmp_path):
     run = Run(load_run(recipe, [setting]), tmp_path, tmp_path)
     assert classes_of(run, "val") == classes
-    assert classes_of(run, run.options.cam.split) == "present"
+    assert classes_of(run, run.options.shared.split) == "present"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_tissue_is_scored_without_a_gate_and_photographs_as_published(recipe, se
         (["mask.refiner=crf"], BadConfig, "unknown key 'mask'. Did you mean 'masks'"),
         (["masks.threshold=foo"], BadConfig, "'threshold': Input should be 'protocol' or 'cross-fitted' .given: 'foo'"),
         (["evaluate.whatt=[cams]"], BadConfig, "unknown key 'whatt'"),
-        (["masks=crf"], BadConfig, "'masks' should hold"),
+        (["masks=crf"], BadConfig, "'masks': should hold"),
         (["cams.overlays=3"], BadConfig, "unknown key 'overlays'"),
     ],
 )

@@ -24,7 +24,7 @@ from qaclims_path.pipeline.run.options import load_run
 from qaclims_path.pipeline.run.pipeline import do_run, plan_run, stages_of
 from qaclims_path.pipeline.run.stages import hashes_of, read_records
 
-ALL = ("cam", "cams", "cams-val", "masks", "masks-val", "seg", "seg-val", "evaluate", "report")
+ALL = ("cam", "cams", "cams-val", "masks", "masks-val", "seg", "predict-val", "evaluate", "report")
 LAST = ("evaluate", "report")
 
 
@@ -56,22 +56,22 @@ def test_everything_is_done_once(finished, make, tiny):
     ("settings", "expected"),
     [
         ((), ()),
-        (("train.lr=0.5",), ALL),
-        (("train.seed=1",), ALL),
+        (("cam.train.lr=0.5",), ALL),
+        (("seed=1",), ALL),
         (("cams.scales=[0.5]",), ALL[1:]),
-        (("masks.refiner=par",), ("masks", "masks-val", "seg", "seg-val", *LAST)),
+        (("masks.refiner=par",), ("masks", "masks-val", "seg", "predict-val", *LAST)),
         (("masks.batch=3",), ()),
-        (("masks.refiner=irn",), ("boundary", "masks", "masks-val", "seg", "seg-val", *LAST)),
-        (("boundary.size=64",), ()),  # no boundaries here
-        (("seg.train.epochs=2",), ("seg", "seg-val", *LAST)),
-        (("seg.train.seed=1",), ("seg", "seg-val", *LAST)),
-        (("evaluate.flip=true",), ("seg-val", *LAST)),
-        (("evaluate.splits=[val, test]",), ("cams-test", "masks-test", "seg-test", *LAST)),
+        (("masks.refiner=irn",), ("boundary", "masks", "masks-val", "seg", "predict-val", *LAST)),
+        (("masks.boundary.size=64",), ()),  # no boundaries here
+        (("seg.train.epochs=2",), ("seg", "predict-val", *LAST)),
+        (("seg.train.seed=1",), ("seg", "predict-val", *LAST)),
+        (("evaluate.flip=true",), ("predict-val", *LAST)),
+        (("evaluate.splits=[val, test]",), ("cams-test", "masks-test", "predict-test", *LAST)),
         (("evaluate.what=[seg]",), LAST),
         (("evaluate.what=[cams, masks]",), LAST),
         (("evaluate.protocol=tissue",), ()),  # as the card has it
-        (("evaluate.protocol=mlps",), ("cams-val", "masks", "masks-val", "seg", "seg-val", *LAST)),
-        (("seg.truth=true", "seg.split=val", "evaluate.what=[seg]"), ("seg", "seg-val", *LAST)),
+        (("evaluate.protocol=mlps",), ("cams-val", "masks", "masks-val", "seg", "predict-val", *LAST)),
+        (("seg.truth=true", "seg.split=val", "evaluate.what=[seg]"), ("seg", "predict-val", *LAST)),
     ],
 )
 def test_a_changed_option_redoes_what_depends_on_it(finished, make, settings, expected):
@@ -95,7 +95,7 @@ def test_neither_place_nor_hardware_is_in_a_hash(make, root, tmp_path):
 
 def test_models_are_hashed_by_what_they_hold(make, judge, finished, tmp_path):
     def hash_of(place: Path, start: Path = finished) -> str:
-        run = make(tmp_path / "run", f"judge.id={place}", f"init.start={start}", recipe="phantom/names")
+        run = make(tmp_path / "run", f"judge.id={place}", f"cam.init.start={start}", recipe="phantom/names")
         return hashes_of(stages_of(run))["cam"]
 
     for name in ("one", "two"):
@@ -124,7 +124,7 @@ def test_changed_labels_are_noticed(make, tmp_path):
 
 def test_masks_done_again_end_as_if_nothing_else_had_been(copied, make, tmp_path):
     report = do_run(make(copied, "masks.refiner=par"))
-    assert report.done == ("masks", "masks-val", "seg", "seg-val", *LAST)
+    assert report.done == ("masks", "masks-val", "seg", "predict-val", *LAST)
     fresh = do_run(make(tmp_path / "fresh", "masks.refiner=par"))
     assert report.metrics == fresh.metrics
     config = yaml.safe_load((copied / "config.yaml").read_text())
@@ -133,7 +133,7 @@ def test_masks_done_again_end_as_if_nothing_else_had_been(copied, make, tmp_path
 
 def test_from_and_only(copied, make):
     assert do_run(make(copied), only="report").done == ("report",)
-    assert do_run(make(copied), first="seg-val").done == ("seg-val", *LAST)
+    assert do_run(make(copied), first="predict-val").done == ("predict-val", *LAST)
     steps = plan_run(make(copied), first="masks")
     assert [step.stage.name for step in steps if step.action == "run"] == list(ALL[3:])
     with pytest.raises(UsageError, match="Did you mean 'masks'"):
@@ -148,7 +148,7 @@ def test_a_plan_changes_nothing(make, tmp_path):
 
 
 def test_language_from_questions_to_page(make, judge, tmp_path):
-    settings = [f"judge.id={judge}", "train.epochs=2", "evaluate.what=[cams]"]
+    settings = [f"judge.id={judge}", "cam.train.epochs=2", "evaluate.what=[cams]"]
     run = make(tmp_path / "run", *settings, recipe="phantom/qa-clims-path")
     report = do_run(run)
     assert report.done == ("corpus", "cam", "cams-val", *LAST)
@@ -166,7 +166,7 @@ def test_language_from_questions_to_page(make, judge, tmp_path):
 def test_images_that_cannot_be_read_stop_a_run_before_its_training(make, judge, root, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(root, data)
-    settings = [f"judge.id={judge}", "train.epochs=1", "evaluate.what=[cams]"]
+    settings = [f"judge.id={judge}", "cam.train.epochs=1", "evaluate.what=[cams]"]
     run = replace(make(tmp_path / "run", *settings, recipe="phantom/qa-clims-path"), root=data)
     picture = next((data / "training").glob("*.png"))
     whole = picture.read_bytes()
@@ -196,10 +196,10 @@ def test_an_interrupted_corpus_is_built_anew_with_other_options(make, judge, tmp
 
 def test_the_work_of_single_commands_is_gone_on_with(make, tmp_path):
     run = make(tmp_path / "run")
-    train_cam(run.options.cam, run.root, run.out, running=run.running)
+    train_cam(run.options.training_of_maps, run.root, run.out, running=run.running)
     before = when_changed(run.out / "cam")
-    other = make(run.out, "train.lr=0.5")
-    with pytest.raises(UsageError, match=r"made with other options: train\.lr was"):
+    other = make(run.out, "cam.train.lr=0.5")
+    with pytest.raises(UsageError, match=r"made with other options: cam\.train\.lr was"):
         do_run(other)
     do_run(run, only="cam")
     after = when_changed(run.out / "cam")
@@ -216,7 +216,7 @@ def test_two_runs_on_one_folder(copied, make):
         assert holder.stdout is not None
         holder.stdout.readline()
         with pytest.raises(Locked, match=f"process {holder.pid} on "):
-            do_run(make(copied, "train.lr=0.5"))
+            do_run(make(copied, "cam.train.lr=0.5"))
         holder.kill()
     assert (copied / "config.yaml").read_text() == config
 
@@ -237,7 +237,7 @@ def test_what_is_no_part_of_the_run_any_more_goes_with_its_source(copied, make):
     """A page would show the segmenter of other maps beside the new ones."""
     do_run(make(copied, "evaluate.what=[cams]"))
     assert (copied / "seg/model.safetensors").is_file()
-    report = do_run(make(copied, "evaluate.what=[cams]", "train.lr=0.5"))
+    report = do_run(make(copied, "evaluate.what=[cams]", "cam.train.lr=0.5"))
     assert report.done == ("cam", "cams-val", *LAST)
     assert not (copied / "seg").exists()
     assert not list((copied / "masks").iterdir())
@@ -258,7 +258,7 @@ def test_counts_lie_beside_the_scores(finished):
 @pytest.mark.slow
 def test_killed_at_random_moments_ends_as_undisturbed(root, tiny, tmp_path):
     script = Path(__file__).with_name("run_often.py")
-    settings = [*tiny, "train.epochs=2", "seg.train.epochs=2", "masks.refiner=par"]
+    settings = [*tiny, "cam.train.epochs=2", "seg.train.epochs=2", "masks.refiner=par"]
     command = [sys.executable, script, root, *settings]
     dice = random.Random(0)
     single = {**os.environ, "OMP_NUM_THREADS": "1"}  # or a busy machine takes long

@@ -21,6 +21,8 @@ from qaclims_path.files.images import read_mask, write_mask
 from qaclims_path.files.tables import read_csv
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.segmenters.segmenter import Segmenter
+from qaclims_path.pipeline.cam.options import NetworkOptions
+from qaclims_path.pipeline.configs import Recipe
 from qaclims_path.pipeline.segmenter.data import SegTiles, collate, pseudo_masks, strong_augmentation, true_masks
 from qaclims_path.pipeline.segmenter.options import SegAugmentOptions, load_seg_options, seg_options
 from qaclims_path.pipeline.segmenter.train import channels_of
@@ -292,10 +294,12 @@ def test_names_that_are_unknown(train):
 
 
 def test_what_a_recipe_leaves_out_is_as_for_the_maps():
-    options = seg_options({"dataset": "a", "network": {"backbone": "resnet18", "weights": "none"}, "seg": {}}, "here")
+    maps = NetworkOptions(backbone="resnet18", weights="none")
+    options = seg_options(Recipe(dataset="a", seed=3, evaluate={"protocol": "voc"}), maps, "here")
+    assert (options.dataset, options.train.seed, options.protocol) == ("a", 3, "voc")
     assert (options.network.encoder, options.network.weights) == ("resnet18", "none")
     own = {"network": {"encoder": "resnet101"}, "train": {"epochs": 2}}
-    options = seg_options({"dataset": "a", "network": {"backbone": "resnet18", "weights": "none"}, "seg": own}, "here")
+    options = seg_options(Recipe(dataset="a", seg=own), maps, "here")
     assert (options.network.encoder, options.network.weights) == ("resnet101", "pretrained")
     assert (options.train.epochs, options.train.optimizer) == (2, "adamw")
 
@@ -305,7 +309,7 @@ def test_the_written_options_can_be_given_again(train, tmp_path):
     tree = read_yaml(tmp_path / "run" / "seg" / "config.yaml")
     labels = tree.pop("labels")
     assert labels["refiner"] == "none"
-    assert seg_options({"seg": tree}, "again") == load_seg_options(
+    assert seg_options(Recipe(dataset="", seg=tree), NetworkOptions(), "again") == load_seg_options(
         "bcss-wsss/cam",
         [f"seg.{key}={json.dumps(value)}" for key, value in tree.items() if isinstance(value, dict)],
     )

@@ -1,5 +1,7 @@
 """The recipes of the offline rows, and how the command line changes them."""
 
+from qaclims_path.config import flat
+
 
 def test_every_recipe_loads_and_differs_only_where_it_should(scripts, tmp_path, monkeypatch):
     from reproduce.plan import SETS, Job, Plan, rows_of
@@ -34,11 +36,12 @@ def test_a_real_judge_and_a_model_that_answers_take_the_place_of_stand_ins(scrip
 
     monkeypatch.chdir(scripts.parent)
     here = Job(Plan(tmp_path, tmp_path), SETS["voc"], "qa-clims", 0).options()
-    assert (here.cam.judge.centred, here.corpus.judge.id) == (False, here.cam.judge.id)
+    assert (here.shared.judge.centred, here.corpus.judge.id) == (False, here.shared.judge.id)
     real = Job(Plan(tmp_path, tmp_path, judge="hf-hub:a/b"), SETS["voc"], "qa-clims", 0).options()
-    assert (real.cam.judge.id, real.corpus.judge.id) == ("hf-hub:a/b", "hf-hub:a/b")
-    assert (real.cam.judge.centred, real.corpus.lexicon) == (True, "natural")
-    assert not Job(Plan(tmp_path, tmp_path, judge="hf-hub:a/b"), SETS["voc"], "control", 0).options().cam.judge.centred
+    assert (real.shared.judge.id, real.corpus.judge.id) == ("hf-hub:a/b", "hf-hub:a/b")
+    assert (real.shared.judge.centred, real.corpus.lexicon) == (True, "natural")
+    control = Job(Plan(tmp_path, tmp_path, judge="hf-hub:a/b"), SETS["voc"], "control", 0).options()
+    assert not control.shared.judge.centred
     asked = Job(Plan(tmp_path, tmp_path, "hf-hub:a/b", "blip"), SETS["wsss4luad"], "qa-clims-path", 0).options().corpus
     assert (asked.answerer.kind, asked.answerer.model) == ("blip", "Salesforce/blip-vqa-base")
     assert (asked.judge, asked.lexicon) == (None, "none")
@@ -46,20 +49,24 @@ def test_a_real_judge_and_a_model_that_answers_take_the_place_of_stand_ins(scrip
     assert other.corpus.answerer.model == "my/own"
 
 
+def apart(found: dict, whole: dict) -> list[str]:
+    """Keys in which the options of maps differ."""
+    ones, others = (flat({key: tree[key] for key in ("cam", "judge")}) for tree in (found, whole))
+    return [key for key in ones if ones[key] != others.get(key)]
+
+
 def test_the_ablation_changes_one_thing_at_a_time(scripts, tmp_path, monkeypatch):
     from reproduce.plan import ABLATION, SETS, Job, Plan, changes_nothing
 
     monkeypatch.chdir(scripts.parent)
     plan, of = Plan(tmp_path, tmp_path), SETS["wsss4luad"]
-    whole = Job(plan, of, "qa-clims-path", 0).options().cam.model_dump()
+    whole = Job(plan, of, "qa-clims-path", 0).options().tree
     alike = set()
     for row in ABLATION:
         job = Job(plan, of, row, 0)
-        found = job.options().cam.model_dump()
-        apart = [key for section in ("losses", "judge", "augment", "init") for key in found[section]
-                 if found[section][key] != whole[section][key]]  # fmt: skip
-        assert len(apart) == (0 if changes_nothing(job) else 1), row
-        assert found["train"] == whole["train"]
+        found = job.options().tree
+        assert len(apart(found, whole)) == (0 if changes_nothing(job) else 1), row
+        assert found["cam"]["train"] == whole["cam"]["train"]
         alike |= {row} if changes_nothing(job) else set()
     assert alike == {"glass-shown"}
 
@@ -68,7 +75,9 @@ def test_settings_about_words_are_for_rows_with_words(scripts, tmp_path, monkeyp
     from reproduce.plan import SETS, Job, Plan, rows_of
 
     monkeypatch.chdir(scripts.parent)
-    plan = Plan(tmp_path, tmp_path, settings=("losses.classification=0.7", "judge.glass=show", "train.epochs=2"))
+    plan = Plan(
+        tmp_path, tmp_path, settings=("cam.losses.classification=0.7", "judge.glass=show", "cam.train.epochs=2")
+    )
     for row in rows_of(SETS["wsss4luad"]):
         found = Job(plan, SETS["wsss4luad"], row, 0).options().cam
         assert found.train.epochs == 2
@@ -83,4 +92,4 @@ def test_folders_may_have_any_name(scripts, tmp_path, monkeypatch):
     place = tmp_path / 'x "🔬" ä'
     found = Job(Plan(place, place), SETS["wsss4luad"], "qa-clims", 0).options()
     assert found.cam.network.weights.startswith(f"{place}/")
-    assert found.cam.judge.id == found.corpus.judge.id == str(place / "wsss4luad" / "judge")
+    assert found.shared.judge.id == found.corpus.judge.id == str(place / "wsss4luad" / "judge")

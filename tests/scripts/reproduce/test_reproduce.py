@@ -94,11 +94,11 @@ def test_a_folder_belongs_to_one_plan(scripts, tmp_path):
     from reproduce.command import MARK, _remember
     from reproduce.plan import Plan
 
-    plan = Plan(tmp_path, tmp_path / "out", settings=("losses.floor=0", "evaluate.what=[cams]"))
+    plan = Plan(tmp_path, tmp_path / "out", settings=("cam.losses.floor=0", "evaluate.what=[cams]"))
     _remember(plan)
-    _remember(replace(plan, settings=("losses.floor=0",)))  # says what is scored, and changes no run
+    _remember(replace(plan, settings=("cam.losses.floor=0",)))  # says what is scored, and changes no run
     for other in (
-        replace(plan, settings=("init.keep=0.5",)),
+        replace(plan, settings=("cam.init.keep=0.5",)),
         replace(plan, settings=(*plan.settings, "evaluate.flip=true")),
         replace(plan, quick=True),
         replace(plan, answerer="blip"),

@@ -78,7 +78,7 @@ def test_parts_are_compared_with_the_whole(results, tmp_path):
     main, _, parts = text.partition("Parts of `qa-clims-path`")
     assert "no-floor" not in main
     assert "losses.floor" not in main
-    (line,) = (line for line in parts.splitlines() if line.startswith("| `losses.floor=0` | 3 |"))
+    (line,) = (line for line in parts.splitlines() if line.startswith("| `cam.losses.floor=0` | 3 |"))
     assert "(-" in line
 
 

@@ -1,0 +1,120 @@
+"""The layout of recipes: shared keys on top, a section per stage, and one sentence for the keys of earlier versions."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+
+from qaclims_path.assets import asset_dir
+from qaclims_path.config import read_yaml
+from qaclims_path.errors import BadConfig, UsageError
+from qaclims_path.pipeline.configs import (
+    MOVED,
+    Recipe,
+    read_recipe,
+    read_run_config,
+    refuse_earlier_run,
+    with_seed,
+    without_seed,
+)
+
+ROOT = Path(__file__).parents[2]
+FILES = [
+    *(
+        path
+        for folder in ("recipes", "methods", "published")
+        for path in (asset_dir("configs") / folder).rglob("*.yaml")
+    ),
+    *(path for path in ROOT.glob("scripts/reproduce/recipes/*/*.yaml") if path.stem != "judge"),
+]
+SENTENCES = {
+    "network": "'network' is now 'cam.network'.",
+    "augment": "'augment' is now 'cam.augment'.",
+    "train": "'train' is now 'cam.train'.",
+    "losses": "'losses' is now 'cam.losses'.",
+    "init": "'init' is now 'cam.init'.",
+    "boundary": "'boundary' is now 'masks.boundary'.",
+}
+
+
+def recipe(folder: Path, text: str, name: str = "own.yaml") -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(path.parents[2])))
+def test_every_file_of_a_recipe_has_the_keys_of_the_layout(path: Path) -> None:
+    tree = read_yaml(path)
+    keys = {*tree, *tree.get("as_published", {})}
+    assert keys <= {*Recipe.model_fields, "extends", "as_published"}
+    assert not keys & {*MOVED}
+
+
+def test_every_line_of_the_ablation_has_a_key_of_the_layout() -> None:
+    for setting in read_yaml(ROOT / "scripts" / "reproduce" / "ablation.yaml").values():
+        assert setting.partition(".")[0] in Recipe.model_fields
+
+
+@pytest.mark.parametrize("key", SENTENCES)
+def test_an_old_key_of_a_recipe_is_answered_with_the_new_one(key: str, tmp_path: Path) -> None:
+    path = recipe(tmp_path, f"dataset: phantom\n{key}: {{a: 1}}\n")
+    with pytest.raises(BadConfig) as refused:
+        read_recipe(path)
+    assert str(refused.value) == f"{path}: {SENTENCES[key]}"
+
+
+@pytest.mark.parametrize("key", SENTENCES)
+def test_an_old_key_on_the_command_line_is_answered_with_the_new_one(key: str) -> None:
+    with pytest.raises(BadConfig) as refused:
+        read_recipe("phantom/cam", ["cam.train.lr=0.1", f"{key}.epochs=3"])
+    assert str(refused.value) == f"--set {key}.epochs=3: {SENTENCES[key]}"
+
+
+def test_the_old_seed_of_all_trainings_is_answered_with_the_new_one(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"^--set train\.seed=3: 'train\.seed' is now 'seed'\.$"):
+        read_recipe("phantom/cam", ["train.seed=3"])
+    path = recipe(tmp_path, "dataset: phantom\ntrain: {seed: 3, lr: 0.1}\nlosses: {area: 1}\n")
+    said = r"own\.yaml: 'train\.seed' is now 'seed', 'train' is now 'cam\.train', 'losses' is now 'cam\.losses'\.$"
+    with pytest.raises(BadConfig, match=said):
+        read_recipe(path)
+
+
+def test_an_old_key_is_found_where_it_stands(tmp_path: Path) -> None:
+    recipe(tmp_path, "dataset: phantom\ntrain: {lr: 0.1}\n", "base.yaml")
+    with pytest.raises(BadConfig, match=r"base\.yaml: 'train'"):
+        read_recipe(recipe(tmp_path, "extends: base.yaml\nmethod: cam\n"))
+    with pytest.raises(BadConfig, match=r"own\.yaml, as_published: 'train'"):
+        read_recipe(recipe(tmp_path, "dataset: phantom\nas_published: {train: {lr: 0.1}}\n"))
+
+
+def test_a_section_is_a_mapping_or_left_empty(tmp_path: Path) -> None:
+    assert read_recipe(recipe(tmp_path, "dataset: phantom\nmasks:\n"))[1].masks == {}
+    with pytest.raises(BadConfig, match=r"'masks': should hold `key: value` lines \(given: 'crf'\)"):
+        read_recipe("phantom/cam", ["masks=crf"])
+
+
+def test_one_seed_serves_all_trainings_but_those_with_their_own() -> None:
+    assert with_seed({}, 3) == {"train": {"seed": 3}}
+    assert with_seed({"train": {"seed": 5, "lr": 0.1}}, 3) == {"train": {"seed": 5, "lr": 0.1}}
+    assert without_seed({"train": {"seed": 3, "lr": 0.1}}, 3) == {"train": {"lr": 0.1}}
+    assert without_seed({"train": {"seed": 5}}, 3) == {"train": {"seed": 5}}
+
+
+def test_a_run_of_an_earlier_version_is_read_but_not_continued(tmp_path: Path) -> None:
+    old = {"dataset": "phantom", "train": {"seed": 2, "lr": 0.1}, "masks": {"refiner": "irn"}, "boundary": {"size": 64}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
+    assert read_run_config(tmp_path / "config.yaml") == {
+        "dataset": "phantom",
+        "cam": {"train": {"seed": 2, "lr": 0.1}},
+        "masks": {"refiner": "irn", "boundary": {"size": 64}},
+    }
+    with pytest.raises(UsageError, match=r"was begun by an earlier version.*Choose another --out"):
+        refuse_earlier_run(tmp_path)
+    refuse_earlier_run(tmp_path / "new")
+
+
+@pytest.mark.parametrize("name", ["qaclims_path.recipes", "qaclims_path.recipes.train_cam", "qaclims_path.recipes.run"])
+def test_the_former_package_names_the_new_one(name: str) -> None:
+    with pytest.raises(ImportError, match=r"^qaclims_path\.recipes is now qaclims_path\.pipeline, with a folder"):
+        import_module(name)
