@@ -1,6 +1,6 @@
-"""Data sets: cards, format readers, the shared registry, torch datasets, phantoms.
+"""Data sets: cards, folder formats, image records, torch data sets, and phantoms.
 
-May import slides, compute, files, config, assets, registry, types and errors; never models or language.
+May import slides, compute, files, config, assets, registry, types and errors. Knows neither models nor language.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["open_dataset"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - the public name, loaded when used because it needs torch
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - imported on first use, because it needs torch
     if name == "open_dataset":
         from qaclims_path.data.dataset import open_dataset
 

@@ -1,7 +1,7 @@
 """A card holds all facts about one data set: classes, codes, splits, protocols, published results, licence.
 
-Label indices, used everywhere inside the package: the classes in card order are 0..C-1, background is C, and 255 is
-ignored. Files on disk keep the codes of their publisher; `Card.decode` and `Card.encode` translate.
+The package uses label indices: 0..C-1 for the classes in card order, C for background, 255 for ignored pixels. Files on
+disk keep the codes of their publisher; `Card.decode` and `Card.encode` translate between the two.
 """
 
 import re
@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from qaclims_path.config import Options
+from qaclims_path.data.card_parts import Background, ClassInfo, Name, Published, Split, check_pattern
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.registry import suggest
 
@@ -21,105 +22,6 @@ UNKNOWN = 254
 MAX_CLASSES = 250
 BACKGROUND_NAME = "background"
 IGNORE_NAME = "ignore"
-
-Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^,;/\\\x00-\x1f]+$")]
-Channel = Annotated[int, Field(ge=0, le=255)]
-Color = tuple[Channel, Channel, Channel]
-Spellings = tuple[str, ...]
-Percent = Annotated[float, Field(ge=0, le=100)]
-
-
-class ClassInfo(Options):
-    """One class: how it is called in files, tables and prompts, and how it is drawn."""
-
-    name: Name
-    display: str = ""
-    color: Color
-    synonyms: tuple[str, ...] = ()
-    prompts: tuple[str, ...] = ()
-    definition: str = ""
-
-    @property
-    def title(self) -> str:
-        """The name for tables and pictures."""
-        return self.display or self.name
-
-
-class Background(Options):
-    """What pixels of no class are, and how they are drawn."""
-
-    display: str = "background"
-    color: Color = (0, 0, 0)
-
-
-class Split(Options):
-    """Where one part of a data set lies. Folders and files are lists of the spellings found in the wild.
-
-    Attributes:
-        part: Whether the images are for training, validation or test; patients must not be in two parts.
-        supervision: `labels` when the split trains on image-level labels (its masks are never opened), else `masks`.
-        images: Folder of the images.
-        masks: Folder of the masks.
-        background_masks: Folder of masks whose non-zero pixels are background.
-        labels_from: `name` (bits in the file name), `table` (CSV or npy), `annotations` (XML or JSON), or `masks`.
-        labels: File with the image-level labels, where there is one.
-        list: File naming the images of the split, one per line.
-        match: Pattern that an image's name must have to belong to the split.
-        mask_name: Name of an image's mask, `{stem}` being the image's name without suffix.
-        count: Number of images as published.
-        fake_name: Name of the fake images: `{i}`, `{patient}`, `{x}`, `{y}` and `{bits}` are filled in.
-    """
-
-    part: Literal["train", "val", "test"]
-    supervision: Literal["labels", "masks"]
-    images: Spellings
-    masks: Spellings = ()
-    background_masks: Spellings = ()
-    labels_from: Literal["name", "table", "annotations", "masks"]
-    labels: Spellings = ()
-    list: Spellings = ()
-    match: str = ""
-    mask_name: str = "{stem}.png"
-    count: Annotated[int, Field(ge=1)] | None = None
-    fake_name: str = "image_{i:03d}.png"
-    note: str = ""
-
-    @field_validator("match")
-    @classmethod
-    def _compiles(cls, pattern: str) -> str:
-        return check_pattern(pattern)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Split":
-        if self.supervision == "labels" and self.labels_from == "masks":
-            raise ValueError("a split that trains on image labels cannot take them from masks")
-        return self
-
-
-class Published(Options):
-    """One published row, with all that says how the number was made. Scores are in percent.
-
-    Attributes:
-        split: Split of the card, or another name where the row was made on images that the card cannot describe.
-        what: Which maps were scored: activation maps, pseudo masks or a segmenter's output.
-        protocol: Name of a protocol, or `unknown`; such a row is listed, and never shown beside a score of ours.
-        dice_made: Whether Dice is the mean over classes or was computed from the mean IoU.
-        per_class: IoU of the classes.
-    """
-
-    method: str
-    source: str
-    split: str = "test"
-    what: Literal["cams", "masks", "seg"] = "seg"
-    protocol: str
-    gate: Literal["none", "oracle", "predicted", "unknown"]
-    miou: Percent | None = None
-    miou_std: Percent | None = None
-    fwiou: Percent | None = None
-    dice: Percent | None = None
-    dice_made: Literal["per_class_mean", "from_miou", "unknown"] = "unknown"
-    per_class: dict[str, Percent] = Field(default_factory=dict)
-    note: str = ""
 
 
 class Card(Options):
@@ -154,7 +56,7 @@ class Card(Options):
     @field_validator("codes", "splits", mode="before")
     @classmethod
     def _plain_entries(cls, entries: object) -> object:
-        """Keys become text; an entry set to null takes away what the extended card has there."""
+        """Convert keys to text, and drop entries set to null: they delete an entry of the extended card."""
         if not isinstance(entries, dict):
             return entries
         keys = [str(key) for key in entries]
@@ -201,17 +103,17 @@ class Card(Options):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Class names in label order."""
+        """Class names in the order of label indices."""
         return tuple(info.name for info in self.classes)
 
     @property
     def background_index(self) -> int:
-        """Label index of background, one behind the last class."""
+        """Label index of background: one after the last class."""
         return len(self.classes)
 
     @cached_property
     def decoder(self) -> NDArray[np.uint8]:
-        """256 entries: code on disk to label index; `UNKNOWN` where the card has no such code."""
+        """256 entries: label index of each code on disk; `UNKNOWN` for codes that the card lacks."""
         table = np.full(256, UNKNOWN, np.uint8)
         for key, target in self.codes.items():
             table[list(code_range(key))] = self._index(target)
@@ -219,7 +121,7 @@ class Card(Options):
 
     @cached_property
     def encoder(self) -> NDArray[np.uint8]:
-        """256 entries: label index to the first code listed for it; ignored is 255 where no code says otherwise."""
+        """256 entries: first listed code of each label index; 255 for ignored pixels unless the card has a code."""
         table = np.full(256, IGNORE, np.uint8)
         for key, target in reversed(self.codes.items()):
             table[self._index(target)] = code_range(key)[0]
@@ -233,12 +135,12 @@ class Card(Options):
         }[target]
 
     def decode(self, codes: NDArray[np.uint8], source: object) -> NDArray[np.uint8]:
-        """Translate codes on disk (H W) to label indices; a code the card does not have is an error."""
+        """Translate codes on disk (H W) to label indices; refuse codes that the card lacks, naming the `source`."""
         labels: NDArray[np.uint8] = self.decoder[codes]
         if (labels == UNKNOWN).any():
-            strange = ", ".join(str(code) for code in np.unique(codes[labels == UNKNOWN])[:8])
+            unknown = ", ".join(str(code) for code in np.unique(codes[labels == UNKNOWN])[:8])
             raise BadFile(
-                f"{source} holds the code {strange}, which the card '{self.name}' does not have. {self.codes_text}"
+                f"{source} holds the code {unknown}, which the card '{self.name}' does not have. {self.codes_text}"
             )
         return labels
 
@@ -249,7 +151,7 @@ class Card(Options):
 
     @property
     def codes_text(self) -> str:
-        """The codes in words, for messages."""
+        """List of the codes and their classes, for messages."""
         shown = [f"{code} {name}" for code, name in list(self.codes.items())[:24]]
         return f"Codes: {', '.join(shown)}{', ...' if len(self.codes) > 24 else ''}."
 
@@ -264,48 +166,39 @@ class Card(Options):
 
     @cached_property
     def code_palette(self) -> list[int]:
-        """768 numbers: the colours by code on disk, for PNG files."""
+        """768 numbers: colours by code on disk, for PNG files."""
         colors = self.palette[self.decoder]
         return [int(value) for value in colors.reshape(-1)]
 
     def split(self, name: str) -> Split:
-        """The split of a name; a wrong name is answered with the right ones."""
+        """Return a split by name; an unknown name is an error that suggests a known one."""
         if name not in self.splits:
             raise UsageError(f"The data set '{self.name}' has no split '{name}'. {suggest(name, list(self.splits))}")
         return self.splits[name]
 
     def published_like(self, split: str, protocol: str, gate: str, what: str | None) -> tuple[Published, ...]:
-        """Published rows of the same split, protocol, gate and step (of any step where that is None)."""
-        wanted = (split, protocol, gate)
-        rows = [row for row in self.published if (row.split, row.protocol, row.gate) == wanted]
+        """List the published rows with this split, protocol, gate and scored output; None means any output."""
+        conditions = (split, protocol, gate)
+        rows = [row for row in self.published if (row.split, row.protocol, row.gate) == conditions]
         return tuple(row for row in rows if what in (None, row.what))
 
     def patient_of(self, image_name: str) -> str | None:
-        """The patient an image comes from, where names tell it."""
-        found = re.search(self.patient, image_name) if self.patient else None
-        if found is None:
+        """Read the patient from an image's name; None if the card has no pattern or it does not match."""
+        match = re.search(self.patient, image_name) if self.patient else None
+        if match is None:
             return None
-        return found.group(1) if found.re.groups else found.group(0)
+        return match.group(1) if match.re.groups else match.group(0)
 
 
 def code_range(key: str) -> range:
-    """The codes of a key: `3`, or `1-255` for a run.
+    """Parse a key of `codes`: one code such as `3`, or a range such as `1-255`.
 
     Example:
         >>> list(code_range("2-4"))
         [2, 3, 4]
     """
-    found = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", key)
-    first, last = (int(found[1]), int(found[2] or found[1])) if found else (256, 256)
+    match = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", key)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (256, 256)
     if not first <= last <= 255:
-        raise ValueError(f"'{key}' is not a mask code; write 0..255 or a run such as 1-255")
+        raise ValueError(f"'{key}' is not a mask code; write 0..255 or a range such as 1-255")
     return range(first, last + 1)
-
-
-def check_pattern(pattern: str) -> str:
-    """Refuse a regular expression that does not compile."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"'{pattern}' is not a regular expression: {error}") from error
-    return pattern

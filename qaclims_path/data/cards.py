@@ -1,7 +1,7 @@
-"""The shared registry of data sets: cards by name, by path, from a user's folder or from another package.
+"""Find data set cards by name or path.
 
-Searched in this order: a path to a YAML file; the folders in `QACLIMS_DATASETS`; the cards that ship with the package;
-entry points of the group `qaclims_path.datasets` (a path to a card.yaml, or a function that returns one).
+A name is looked up in this order: the folders in the environment variable `QACLIMS_DATASETS`; the cards shipped with
+the package; entry points of the group `qaclims_path.datasets` (a path of a card.yaml, or a function that returns one).
 """
 
 import os
@@ -18,16 +18,16 @@ GROUP = "qaclims_path.datasets"
 
 
 def card_paths() -> dict[str, Path]:
-    """Every known card by name."""
-    found = {point.name: _entry_path(point.load()) for point in entry_points(group=GROUP)}
-    own = os.environ.get("QACLIMS_DATASETS", "")
-    for folder in [asset_dir("datasets"), *(Path(part) for part in own.split(os.pathsep) if part)]:
-        found.update({path.parent.name: path for path in sorted(folder.glob("*/card.yaml"))})
-    return found
+    """List the paths of all known cards by name."""
+    paths = {point.name: _entry_path(point.load()) for point in entry_points(group=GROUP)}
+    user_folders = os.environ.get("QACLIMS_DATASETS", "")
+    for folder in [asset_dir("datasets"), *(Path(part) for part in user_folders.split(os.pathsep) if part)]:
+        paths.update({path.parent.name: path for path in sorted(folder.glob("*/card.yaml"))})
+    return paths
 
 
 def load_card(name: str | Path) -> Card:
-    """Read a card by name, or by the path of a YAML file or of a folder holding a `card.yaml`.
+    """Load a card by name, or by the path of a YAML file or of a folder with a `card.yaml`.
 
     Example:
         >>> load_card("bcss-wsss").names
@@ -37,32 +37,32 @@ def load_card(name: str | Path) -> Card:
     return parse(Card, load_tree(path, lambda reference, file: _find(reference, file.parent)), path)
 
 
-def card_of(folder: Path, asked: str | Path | Card | None = None, otherwise: object = None) -> Card:
-    """Load the card that was asked for, else the one that the `config.yaml` in a folder names, else another.
+def card_of(folder: Path, requested: str | Path | Card | None = None, default: object = None) -> Card:
+    """Load the requested card; without one, the card that `config.yaml` in a folder names, else the default.
 
     Args:
         folder: Folder of a run or of a segmenter.
-        asked: Name or path of a card, or a card.
-        otherwise: Name or path of the card of a folder that names none.
+        requested: Name or path of a card, or a card.
+        default: Name or path of the card if the folder names none.
     """
-    if isinstance(asked, Card):
-        return asked
+    if isinstance(requested, Card):
+        return requested
     config = folder / "config.yaml"
-    name = asked or (read_yaml(config).get("dataset") if config.is_file() else None) or otherwise
+    name = requested or (read_yaml(config).get("dataset") if config.is_file() else None) or default
     if not isinstance(name, (str, Path)):
         raise UsageError(f"{config} is missing or names no `dataset`. Name the data set with --dataset.")
     return load_card(name)
 
 
 def _find(name: str, base: Path) -> Path:
-    looks_like_path = name.endswith((".yaml", ".yml")) or "/" in name or os.sep in name
-    if looks_like_path:
+    is_path = name.endswith((".yaml", ".yml")) or "/" in name or os.sep in name
+    if is_path:
         path = base / name
         return path / "card.yaml" if path.is_dir() else path
     known = card_paths()
     if name not in known:
         raise NotRegistered(
-            f"There is no data set '{name}'. {suggest(name, list(known))} A card of your own: --card FILE."
+            f"There is no data set '{name}'. {suggest(name, list(known))} For a card of your own, use --card FILE."
         )
     return known[name]
 

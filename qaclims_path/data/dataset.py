@@ -1,4 +1,4 @@
-"""One torch Dataset for every data set: a card, its records, and one `Sample` per image."""
+"""The torch Dataset for all cards: one `Sample` per image record."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,14 +22,14 @@ Transform = Callable[[dict[str, Any]], Any]
 class SegmentationDataset(Dataset[Sample]):
     """Samples of one split.
 
-    A transform gets and returns a dictionary as MONAI has it: `id`, `image` (3 H W, float32 in 0..1), `present` (C,
-    bool) and, where the split shows one, `mask` (1 H W, uint8 label indices). Random MONAI transforms are seeded anew
-    for every (epoch, image) from their own random state, so that the order of images and the number of workers change
-    nothing; call `set_epoch` before each epoch.
+    A transform takes and returns a MONAI dictionary: `id`, `image` (3 H W, float32 in 0..1), `present` (C, bool) and,
+    if the split shows masks, `mask` (1 H W, uint8 label indices). Random MONAI transforms are seeded for every (epoch,
+    image) pair from their own random state, so that results depend neither on the order of images nor on the number of
+    workers. Call `set_epoch` before each epoch.
 
     Attributes:
-        card: All facts about the data set.
-        records: What was listed, one per image.
+        card: Card of the data set.
+        records: One record per image.
     """
 
     def __init__(
@@ -39,18 +39,18 @@ class SegmentationDataset(Dataset[Sample]):
         self.records = list(records)
         self.transform = transform
         self.masks = masks
-        own = getattr(transform, "R", None)
-        self._seed = None if own is None else int(own.randint(2**31))
+        random_state = getattr(transform, "R", None)
+        self._seed = None if random_state is None else int(random_state.randint(2**31))
         self._epoch = torch.zeros(1, dtype=torch.int64)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # seen by workers that live on
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # persistent workers see the new epoch
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names in label order."""
+        """Class names in the order of label indices."""
         return self.card.names
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the random numbers of an epoch."""
+        """Set the epoch that seeds random transforms."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -58,24 +58,24 @@ class SegmentationDataset(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         record = self.records[index]
-        picture, classes, truth = self._opened(record)
+        picture, classes, truth = self._open(record)
         present = torch.zeros(len(self.classes), dtype=torch.bool)
         present[list(classes)] = True
         item: dict[str, Any] = {"id": record.id, "image": to_tensor(picture), "present": present}
         if truth is not None:
             item["mask"] = torch.from_numpy(truth)[None]
         if self.transform is not None:
-            item = self._transformed(item, index % len(self.records))
+            item = self._transform(item, index % len(self.records))
         mask = item.get("mask")
         return Sample(item["id"], item["image"], item["present"], None if mask is None else mask[0])
 
-    def _opened(self, record: Record) -> tuple[NDArray[np.uint8], tuple[int, ...], NDArray[np.uint8] | None]:
+    def _open(self, record: Record) -> tuple[NDArray[np.uint8], tuple[int, ...], NDArray[np.uint8] | None]:
         if not self.masks and record.present is not None:
             return record.image.pixels(), record.present, None
         picture, classes, truth = load_record(self.card, record)
         return picture, classes, truth if self.masks else None
 
-    def _transformed(self, item: dict[str, Any], index: int) -> dict[str, Any]:
+    def _transform(self, item: dict[str, Any], index: int) -> dict[str, Any]:
         if self._seed is not None:
             sequence = np.random.SeedSequence([self._seed, int(self._epoch), index])
             cast("Any", self.transform).set_random_state(seed=int(sequence.generate_state(1)[0]))
@@ -90,14 +90,14 @@ def open_dataset(
     transform: Transform | None = None,
     masks: bool | None = None,
 ) -> SegmentationDataset:
-    """Open one split of a data set, by the name of its card, the path of one, or a card.
+    """Open one split of a data set.
 
     Args:
-        name: A registered name, a path to a card, or a card.
-        root: The data as its publisher lays it out.
-        split: A split on the card.
-        transform: MONAI-style transform of dictionaries.
-        masks: True demands masks, False leaves them out, None gives them where the split has them.
+        name: Name of a card, path of a card, or a card.
+        root: Folder of the data set in its published layout.
+        split: Name of a split on the card.
+        transform: Transform of MONAI dictionaries.
+        masks: True requires masks, False leaves them out, None reads them if the split has them.
 
     Examples:
         >>> dataset = open_dataset("bcss-wsss", "BCSS-WSSS", "val")  # doctest: +SKIP
@@ -115,14 +115,14 @@ def open_dataset(
 
 
 def to_tensor(picture: NDArray[np.uint8]) -> torch.Tensor:
-    """Turn H W 3 bytes into 3 H W float32 in 0..1."""
+    """Convert H W 3 bytes to 3 H W float32 in 0..1."""
     return torch.from_numpy(picture.transpose(2, 0, 1).astype(np.float32) / np.float32(255))
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:
     """Stack samples of one size for a DataLoader: `id` (list), `image` (B 3 H W), `present` (B C), `mask` (B H W).
 
-    `mask` is only there when every sample has one.
+    The batch has a `mask` only if every sample has one.
     """
     sizes = {tuple(sample.image.shape) for sample in samples}
     if len(sizes) > 1:

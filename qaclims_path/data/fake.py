@@ -1,4 +1,4 @@
-"""Tiny made-up data sets in the exact published layout of any card, for tests and for trying things out."""
+"""Write tiny fake data sets in the exact published layout of any card, for tests and first trials."""
 
 import math
 from collections.abc import Iterator
@@ -8,21 +8,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.data.card import IGNORE, IGNORE_NAME, Card, Split
+from qaclims_path.data.card import IGNORE, IGNORE_NAME, Card
+from qaclims_path.data.card_parts import Split
 from qaclims_path.data.formats import FakeItem
 from qaclims_path.data.listing import write_split
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import atomic_path
 
-SIDE = 64  # pixels; enough for blobs of several classes, little enough for thousands of tests
-CELL = 8  # pixels a blob needs at least
+SIDE = 64  # pixels; fits blobs of several classes, and is fast enough for thousands of tests
+MIN_CELL = 8  # pixels per blob
 PATIENTS = 3  # per part
 
 
 def write_fake(card: Card, out: Path, *, seed: int = 0, images: int = 6) -> None:
-    """Write every split of a card with a few small images; every class appears in every split.
+    """Write a few small images for every split of a card; every class appears in every split.
 
-    Patients of training, validation and test differ. Splits that share their images are written once.
+    Training, validation and test have different patients. Splits that share their images are written once.
 
     Example:
         >>> write_fake(load_card("bcss-wsss"), Path("fake-bcss"))  # doctest: +SKIP
@@ -34,26 +35,26 @@ def write_fake(card: Card, out: Path, *, seed: int = 0, images: int = 6) -> None
     numbers = count()
     with atomic_path(out) as temporary:
         temporary.mkdir()
-        for name, split in _places(card).items():
-            alone = card.model_copy(update={"splits": {name: split}})
-            write_split(alone, temporary, name, _items(card, split, images, numbers, rng))
+        for name, split in _merged_splits(card).items():
+            single = card.model_copy(update={"splits": {name: split}})
+            write_split(single, temporary, name, _items(card, split, images, numbers, rng))
 
 
-def _places(card: Card) -> dict[str, Split]:
-    """One split for each set of images, with the masks and labels of all the splits that share it."""
+def _merged_splits(card: Card) -> dict[str, Split]:
+    """Merge splits that share their images into one, with the masks and labels of all of them."""
     groups: dict[tuple[object, ...], dict[str, Split]] = {}
     for name, split in card.splits.items():
         groups.setdefault((split.part, split.images[0], split.list[:1], split.match), {})[name] = split
-    places = {}
+    merged = {}
     for group in groups.values():
         name, first = next(iter(group.items()))
         update = {
             field: next((value for value in (getattr(split, field) for split in group.values()) if value), ())
             for field in ("masks", "background_masks", "labels")
         }
-        told = [split.labels_from for split in group.values() if split.labels_from != "masks"]
-        places[name] = first.model_copy(update={**update, "labels_from": told[0] if told else "masks"})
-    return places
+        label_sources = [split.labels_from for split in group.values() if split.labels_from != "masks"]
+        merged[name] = first.model_copy(update={**update, "labels_from": next(iter(label_sources), "masks")})
+    return merged
 
 
 def _items(
@@ -73,16 +74,16 @@ def _items(
 
 
 def _classes(card: Card, i: int, images: int, rng: np.random.Generator) -> list[int]:
-    """Classes of the i-th image: every `images`-th class, and now and then another."""
+    """Classes of the i-th image: every `images`-th class, and up to two random ones."""
     total = len(card.classes)
-    own = set(range(i % total, total, images)) if images < total else {i % total}
-    return sorted(own | set(rng.integers(0, total, size=int(rng.integers(0, 3))).tolist()))
+    fixed = set(range(i % total, total, images)) if images < total else {i % total}
+    return sorted(fixed | set(rng.integers(0, total, size=int(rng.integers(0, 3))).tolist()))
 
 
 def _labels(card: Card, classes: list[int], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """H W label indices: one blob per class, each in a cell of its own, on background where the card has it."""
+    """Draw H W label indices: one blob per class, each in its own cell, on background if the card has it."""
     cells = math.ceil(math.sqrt(len(classes)))
-    height, width = (max(side, CELL * cells) for side in _size(card, rng))
+    height, width = (max(side, MIN_CELL * cells) for side in _size(card, rng))
     base = card.background_index if card.background is not None else classes[0]
     labels = np.full((height, width), base, np.uint8)
     y, x = np.mgrid[:height, :width]
@@ -96,7 +97,7 @@ def _labels(card: Card, classes: list[int], rng: np.random.Generator) -> NDArray
 
 
 def _size(card: Card, rng: np.random.Generator) -> tuple[int, int]:
-    """Height and width: a square tile for tissue patches, odd and different ones for everything else."""
+    """Height and width: those of the card if it has them (at most `SIDE`), else random odd numbers."""
     if card.image_size is not None:
         return min(SIDE, card.image_size[1]), min(SIDE, card.image_size[0])
     height, width = rng.integers(SIDE // 4, SIDE // 2, size=2) * 2 + 1

@@ -1,12 +1,11 @@
-"""Listing a split: from a card and a folder to records, through the format that the card names."""
+"""List the images of a split as records, with the format that the card names."""
 
-# Imported for their registration.
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from qaclims_path.data.card import Card
-from qaclims_path.data.formats import (
+from qaclims_path.data.formats import (  # modules are imported to register their format
     FORMATS,
     FakeItem,
     beside,  # noqa: F401
@@ -22,7 +21,7 @@ from qaclims_path.errors import BadConfig, BadFile, DatasetProblem, SplitAbsent
 
 
 def list_records(card: Card, root: Path, split: str) -> list[Record]:
-    """Records of a split in a stable order, without opening an image or a mask.
+    """List the records of a split in a stable order, without opening images or masks.
 
     Example:
         >>> list_records(load_card("bcss-wsss"), Path("BCSS-WSSS"), "train")[0].present  # doctest: +SKIP
@@ -30,33 +29,33 @@ def list_records(card: Card, root: Path, split: str) -> list[Record]:
     """
     card.split(split)
     try:
-        there, is_folder = root.exists(), root.is_dir()
+        exists, is_folder = root.exists(), root.is_dir()
     except OSError as error:
-        raise BadFile(f"{root} cannot be entered: {error.strerror or error}.") from error
+        raise BadFile(f"{root} cannot be opened: {error.strerror or error}.") from error
     if not is_folder:
-        problem = "is a file, not a folder" if there else "does not exist"
-        raise BadFile(f"{root} {problem}. Give the folder of '{card.name}' as its publisher lays it out.")
+        problem = "is a file, not a folder" if exists else "does not exist"
+        raise BadFile(f"{root} {problem}. Give the folder of '{card.name}' in its published layout.")
     records = FORMATS[card.format].records(card, root, split)
     if any(record.present is None and record.mask is None for record in records):
         raise BadConfig(
             f"The card '{card.name}' takes the labels of '{split}' from '{card.split(split).labels_from}', which the "
             f"format '{card.format}' does not read. Choose another `labels_from`, or another format."
         )
-    times = Counter(record.id for record in records)
-    twice = [record.image.name for record in records if times[record.id] > 1]
+    counts = Counter(record.id for record in records)
+    twice = [record.image.name for record in records if counts[record.id] > 1]
     refuse(twice, "with the same name", "Names without suffix must differ, because predictions are matched by them")
     return records
 
 
 def choose_split(card: Card, root: Path, split: str | None) -> tuple[str, list[Record]]:
-    """The records of the split asked for, or of the first one that is there, those with masks before the others.
+    """List the records of a split; without a name, of the first split that exists, splits with masks before others.
 
     Raises:
-        DatasetProblem: There is none, or the first one that is there cannot be listed.
+        DatasetProblem: There is no such split, or it cannot be listed.
     """
-    best = sorted(card.splits, key=lambda name: card.splits[name].supervision == "labels")
+    masks_first = sorted(card.splits, key=lambda name: card.splits[name].supervision == "labels")
     reasons = []
-    for name in best if split is None else [split]:
+    for name in masks_first if split is None else [split]:
         try:
             records = list_records(card, root, name)
         except SplitAbsent as error:
@@ -64,10 +63,10 @@ def choose_split(card: Card, root: Path, split: str | None) -> tuple[str, list[R
             continue
         if records:
             return name, records
-    what = f"split of '{card.name}'" if split is None else f"image of '{split}'"
-    raise DatasetProblem(f"{root} holds no {what}. {' '.join(reasons[:1])}".rstrip())
+    missing = f"split of '{card.name}'" if split is None else f"image of '{split}'"
+    raise DatasetProblem(f"{root} holds no {missing}. {' '.join(reasons[:1])}".rstrip())
 
 
 def write_split(card: Card, root: Path, split: str, items: Iterable[FakeItem]) -> None:
-    """Write made-up images in the published layout of a split; what lies there already stays."""
+    """Write fake images in the published layout of a split; existing files stay."""
     FORMATS[card.format].write(card, root, split, items)

@@ -1,4 +1,4 @@
-"""Open the images of a split in threads, scale them and batch them by size."""
+"""Open images, scale them, and group them into batches of equal size."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from qaclims_path.data.card import Card
 from qaclims_path.data.record import Record, classes_in, truth_of
 from qaclims_path.errors import QaclimsError
 
-TILE = 224 * 224  # pixels by which the size of a batch is told
+TILE_PIXELS = 224 * 224  # unit of the batch size
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Loaded:
     """One image, opened and scaled.
 
     Attributes:
-        image: Its name.
-        scales: H W 3 pictures, one for each scale.
+        image: Id of the image.
+        scales: One picture (H W 3) per scale.
         size: Height and width at scale 1.
-        present: Indices of the classes present, where they are asked for.
+        present: Indices of the classes present; empty if labels were not requested.
     """
 
     image: str
@@ -34,26 +34,31 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Failed:
-    """One image that could not be opened, and why."""
+    """One image that could not be opened.
+
+    Attributes:
+        image: Id of the image.
+        why: The error as a sentence.
+    """
 
     image: str
     why: str
 
 
 class ImageLoader:
-    """Opens images in threads and scales them as published, with Pillow's bicubic filter on bytes.
+    """Opens images and scales them as published, with Pillow's bicubic filter on bytes; safe to call from threads.
 
     Args:
-        card: Of the data set.
-        scales: Factors.
-        labels: Whether the classes present are needed; in a split with masks only the mask may tell.
+        card: Card of the data set.
+        scales: Factors of height and width.
+        labels: Whether to return the classes present, which may have to be read from the mask.
     """
 
     def __init__(self, card: Card, scales: Sequence[float], *, labels: bool) -> None:
         self.card, self.scales, self.labels = card, tuple(scales), labels
 
     def __call__(self, record: Record) -> Loaded | Failed:
-        """Open one image; what is wrong with it is noted, not raised."""
+        """Open one image; return an error as `Failed` instead of raising it."""
         try:
             picture = record.image.pixels()
             present = self._present(record) if self.labels else ()
@@ -67,19 +72,19 @@ class ImageLoader:
 
 
 def batches(items: Iterable[Loaded], tiles: int) -> Iterator[list[Loaded]]:
-    """Put images of equal size together, in an order that depends on the images only.
+    """Group images of equal size into batches, in an order that depends on the images only.
 
     Args:
-        items: Of any size.
-        tiles: How many images of 224 px make a batch; of larger ones there are fewer.
+        items: Images of any size.
+        tiles: Largest number of images of 224 x 224 pixels in a batch; larger images make smaller batches.
     """
-    waiting: dict[tuple[int, int], list[Loaded]] = {}
+    incomplete: dict[tuple[int, int], list[Loaded]] = {}
     for item in items:
-        group = waiting.setdefault(item.size, [])
-        group.append(item)
-        if (len(group) + 1) * item.size[0] * item.size[1] > tiles * TILE:
-            yield waiting.pop(item.size)
-    yield from waiting.values()
+        batch = incomplete.setdefault(item.size, [])
+        batch.append(item)
+        if (len(batch) + 1) * item.size[0] * item.size[1] > tiles * TILE_PIXELS:
+            yield incomplete.pop(item.size)
+    yield from incomplete.values()
 
 
 def _scaled(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""A protocol says exactly how a number is computed. Protocols are data: `configs/protocols/*.yaml`."""
+"""Evaluation protocols: exactly how scores are computed. Protocols are YAML files in `configs/protocols`."""
 
 from typing import Annotated, Literal
 
@@ -16,9 +16,9 @@ class Gate(Options):
     """Which classes a prediction may use per image.
 
     Attributes:
-        kind: What the published numbers of this protocol used.
-        threshold: A class is allowed when its predicted probability is above this.
-        keep_highest: Whether the most probable class is allowed even below the threshold.
+        kind: Gate of the published scores.
+        threshold: Predicted probability above which a class is allowed.
+        keep_highest: Whether the most probable class is always allowed.
     """
 
     kind: GateKind
@@ -27,16 +27,16 @@ class Gate(Options):
 
 
 class Protocol(Options):
-    """How truth and prediction become a number.
+    """How scores are computed from truth and prediction.
 
     Attributes:
-        background: Truth pixels of background are left out (`ignore`), are a class like the others (`score`), or count
-            as errors of whatever class is predicted there without being averaged (`penalise`).
-        predict_background: Whether class scores without a background channel may yield background at all.
+        background: Background pixels of the truth are ignored (`ignore`), form a class (`score`), or count as false
+            positives of the class predicted there, without a class of their own (`penalise`).
+        predict_background: Whether background is predicted from class scores without a background channel.
         map_threshold: Background is predicted where no class score is above this (maps without a background channel).
-        background_power: Background's score is `(1 - highest class score) ** power`, instead of a threshold.
-        mean_over: Classes of the headline means; all scored ones when empty.
-        foreground: Whether any class against background is reported beside.
+        background_power: Score of background is `(1 - highest class score) ** power`; replaces the threshold.
+        mean_over: Classes of the reported means; empty means all scored classes.
+        foreground: Whether scores of foreground (all classes together) are reported too.
         boundary_width: Width of the band of boundary IoU, as a share of the image diagonal.
     """
 
@@ -55,12 +55,12 @@ class Protocol(Options):
 
 
 def protocol_names() -> list[str]:
-    """Names of all protocols."""
+    """List the names of all protocols."""
     return sorted(path.stem for path in (asset_dir("configs") / "protocols").glob("*.yaml"))
 
 
 def load_protocol(name: str) -> Protocol:
-    """Read a protocol by name."""
+    """Load a protocol by name."""
     if name not in protocol_names():
         raise UsageError(f"There is no protocol '{name}'. {suggest(name, protocol_names())}")
     folder = asset_dir("configs") / "protocols"

@@ -1,4 +1,4 @@
-"""Training masks made by this package: their codes, and the records that carry them."""
+"""Pseudo masks as training masks: their codes, and the records that use them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,13 +8,13 @@ from qaclims_path.data.card import BACKGROUND_NAME, IGNORE, IGNORE_NAME, Card
 from qaclims_path.data.record import MaskFile, Record
 
 LABELS, TRAINING, CONFIDENCE = "labels", "training", "confidence"  # folders of PNG files
-SETTINGS = "masks.json"  # how they were made
+SETTINGS = "masks.json"  # the options of the pseudo masks
 
 
 def pseudo_card(card: Card) -> Card:
-    """The card of training masks: the codes that its masks are written with, and one for ignored pixels.
+    """Make the card of pseudo masks: the codes of the data set, and one code for ignored pixels.
 
-    That is 255, or 254 where 255 is written for a class.
+    Ignored pixels have the highest free code: 255, or 254 if 255 belongs to a class.
 
     Example:
         >>> pseudo_card(load_card("wsss4luad")).codes["255"]  # doctest: +SKIP
@@ -27,7 +27,7 @@ def pseudo_card(card: Card) -> Card:
 
 
 def pseudo_records(records: Sequence[Record], folder: Path) -> list[Record]:
-    """The records of a split that have a training mask in a folder of masks, with that instead of the truth.
+    """Keep the records that have a training mask in a folder of pseudo masks, and replace their truth by it.
 
     Example:
         >>> card = load_card("wsss4luad")  # doctest: +SKIP

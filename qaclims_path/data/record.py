@@ -1,4 +1,4 @@
-"""A record is one image as listed, before anything is opened."""
+"""Records: the images of a split as listed, before any file is opened."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +13,19 @@ from qaclims_path.files.images import image_size, read_image, read_mask
 
 
 class ImageSource(Protocol):
-    """Where the pixels of one image come from: a file, or a place on a slide."""
+    """Source of the pixels of one image: a file, or a tile of a slide."""
 
     @property
     def name(self) -> str:
-        """Name by which tables may call the image."""
+        """Name of the image in tables."""
         ...
 
     def pixels(self) -> NDArray[np.uint8]:
-        """H W 3."""
+        """Read the image (H W 3)."""
         ...
 
     def size(self) -> tuple[int, int]:
-        """Width and height, without decoding."""
+        """Read width and height without decoding the image."""
         ...
 
     def __str__(self) -> str: ...
@@ -43,11 +43,11 @@ class ImageFile:
         return self.path.name
 
     def pixels(self) -> NDArray[np.uint8]:
-        """H W 3."""
+        """Read the image (H W 3)."""
         return read_image(self.path)
 
     def size(self) -> tuple[int, int]:
-        """Width and height from the header."""
+        """Read width and height from the header."""
         return image_size(self.path)
 
     def __str__(self) -> str:
@@ -55,10 +55,10 @@ class ImageFile:
 
 
 class MaskSource(Protocol):
-    """Where the mask of one image comes from: a file, or polygons in an annotation file."""
+    """Source of the mask of one image: a file, or polygons in an annotation file."""
 
     def codes(self) -> NDArray[np.uint8]:
-        """H W codes as the card lists them."""
+        """Read the codes on disk (H W)."""
         ...
 
     def __str__(self) -> str: ...
@@ -66,14 +66,14 @@ class MaskSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MaskFile:
-    """A mask on disk, and the file that marks background where there is one."""
+    """A mask on disk, and optionally a second file that marks background."""
 
     path: Path
     background: Path | None = None
     background_code: int = 0
 
     def codes(self) -> NDArray[np.uint8]:
-        """H W codes; pixels marked in the background file become background."""
+        """Read the codes (H W); pixels marked in the background file become background."""
         codes = read_mask(self.path)
         if self.background is None:
             return codes
@@ -88,14 +88,14 @@ class MaskFile:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One image of a split, as listed.
+    """One image of a split.
 
     Attributes:
-        id: Name inside the split without suffix; predictions carry the same name.
-        image: Where its pixels come from.
-        present: Indices of the classes present, or None when only the mask tells.
-        mask: Where the truth comes from, or None where the split trains on image labels.
-        patient: Whoever the image comes from, where the data set says.
+        id: Name inside the split without suffix; its prediction has the same name.
+        image: Source of its pixels.
+        present: Indices of the classes present, or None if they must be read from the mask.
+        mask: Source of the truth, or None if the split trains on image labels.
+        patient: Name of the patient, if known.
     """
 
     id: str
@@ -106,20 +106,20 @@ class Record:
 
 
 def truth_of(card: Card, record: Record) -> NDArray[np.uint8]:
-    """The truth as H W label indices."""
+    """Read the truth as H W label indices."""
     if record.mask is None:
         raise BadFile(f"{record.image} has no mask: its split trains on image labels.")
     return card.decode(record.mask.codes(), record.mask)
 
 
 def classes_in(card: Card, labels: NDArray[np.uint8]) -> tuple[int, ...]:
-    """Indices of the classes that have a pixel in H W label indices."""
+    """List the classes with at least one pixel in H W label indices."""
     counts = np.bincount(labels.ravel(), minlength=256)
     return tuple(int(i) for i in np.flatnonzero(counts[: len(card.classes)]))
 
 
 def load_record(card: Card, record: Record) -> tuple[NDArray[np.uint8], tuple[int, ...], NDArray[np.uint8] | None]:
-    """Open one image: its pixels (H W 3), the classes present, and its truth (H W label indices) if it has one."""
+    """Read pixels (H W 3), classes present and truth (H W label indices, or None) of one image."""
     image = record.image.pixels()
     if record.mask is None:
         return image, record.present or (), None

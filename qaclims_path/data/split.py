@@ -1,4 +1,4 @@
-"""One split of a data set: listed once where a command begins, and passed to every stage that reads it."""
+"""One split of a data set with its records and protocol, listed once per command and passed to every stage."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,11 @@ class SplitData:
     """The images of one split, and how they are scored.
 
     Attributes:
-        card: Facts about the data set.
-        root: Folder of the data as its publisher lays it out.
+        card: Card of the data set.
+        root: Folder of the data set in its published layout.
         name: Name of the split on the card.
-        records: Its images in a stable order; none is opened yet.
-        rules: The protocol.
+        records: Records of its images, in a stable order.
+        rules: Protocol of the scores.
     """
 
     card: Card
@@ -32,11 +32,11 @@ class SplitData:
 
     @property
     def has_masks(self) -> bool:
-        """Whether the masks of this split may be opened."""
+        """Whether the masks of this split may be read."""
         return self.card.split(self.name).supervision == "masks"
 
     def scored_records(self) -> list[Record]:
-        """Images with a mask to score against; there is at least one."""
+        """List the records that have a mask; refuse a split without any."""
         if not self.has_masks:
             others = [name for name, each in self.card.splits.items() if each.supervision == "masks"]
             raise UsageError(
@@ -56,9 +56,9 @@ def open_split(dataset: str | Path | Card, root: str | Path, name: str, protocol
 
     Args:
         dataset: Name or path of a card, or a card.
-        root: The data as its publisher lays it out.
+        root: Folder of the data set in its published layout.
         name: Name of the split.
-        protocol: One of the card's protocols; its first when None.
+        protocol: One of the card's protocols; default the first.
 
     Examples:
         >>> open_split("bcss-wsss", "BCSS-WSSS", "train").rules.name  # doctest: +SKIP

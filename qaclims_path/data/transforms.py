@@ -1,4 +1,4 @@
-"""MONAI dictionary transforms: loading through our checked readers, and augmentation of image and mask in step."""
+"""MONAI dictionary transforms: load images and masks with our readers, and augment them together."""
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from qaclims_path.data.card import IGNORE, Card
 from qaclims_path.data.dataset import to_tensor
 from qaclims_path.files.images import read_image, read_mask
 
-GLASS, DAY = 1.0, 0.45  # brightness of padding: white beside tissue, grey beside photographs
+WHITE, GREY = 1.0, 0.45  # brightness of padding for tissue and for photographs
 Item = Mapping[Hashable, Any]
 
 
@@ -37,7 +37,7 @@ class LoadPictured(MapTransform):
 
 
 class LoadMaskd(MapTransform):
-    """Load label masks from paths as 1 H W uint8 label indices of a card; a code that it lacks is an error."""
+    """Load masks from paths as 1 H W uint8 label indices; a code that the card lacks is an error."""
 
     def __init__(self, keys: KeysCollection, card: Card, *, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -53,9 +53,9 @@ class LoadMaskd(MapTransform):
 
 
 class RandColord(RandomizableTransform, MapTransform):
-    """Change the strength of each colour channel and the brightness of a 3 H W picture in 0..1.
+    """Change strength and brightness of each colour channel of a 3 H W picture in 0..1.
 
-    Absorbance is what stains change, so each channel is raised to a power near one: white stays white.
+    Each channel is raised to a power near one. That scales absorbance, as different stains do, and keeps white white.
     """
 
     def __init__(self, keys: KeysCollection, strength: float, *, allow_missing_keys: bool = False) -> None:
@@ -81,15 +81,15 @@ def augmentation(
     jitter: float = 0.0,
     fill: float = 0.0,
 ) -> Compose:
-    """Flip, turn by right angles, zoom, crop and colour; the mask, where there is one, in step with the image.
+    """Flip, rotate by right angles, zoom, crop and change colours; a mask, if present, moves with the image.
 
     Args:
         size: Height and width of the result, or one number for both. Smaller images are padded, masks with 255.
         seed: Equal seeds give equal results.
-        rotate: Whether to turn by 90 degrees and flip upside down; tissue has no up, photographs have.
+        rotate: Whether to rotate by 90 degrees and flip vertically: for tissue, not for photographs.
         zoom: Smallest and largest factor.
-        jitter: Strength of the change of colour, 0 to below 1.
-        fill: Value of padded pixels of the image.
+        jitter: Strength of the colour change, 0 to below 1.
+        fill: Value of padded image pixels.
     """
     side = (size, size) if isinstance(size, int) else size
     both: dict[str, Any] = {"keys": ("image", "mask"), "allow_missing_keys": True}
@@ -114,4 +114,4 @@ def augmentation(
 
 def augment(size: int, seed: int, *, tissue: bool, zoom: tuple[float, float], jitter: float = 0.0) -> Compose:
     """`augmentation` for tissue or for photographs."""
-    return augmentation(size, seed, rotate=tissue, zoom=zoom, jitter=jitter, fill=GLASS if tissue else DAY)
+    return augmentation(size, seed, rotate=tissue, zoom=zoom, jitter=jitter, fill=WHITE if tissue else GREY)

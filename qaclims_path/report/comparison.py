@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qaclims_path.data.card import Published
+from qaclims_path.data.card_parts import Published
 from qaclims_path.files.tables import write_csv
 
 COLUMNS = ["dataset", "what", "split", "protocol", "gate", "method", "source", "seeds", "miou", "miou_std", "dice"]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.data.card import Published
+from qaclims_path.data.card_parts import Published
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.numbers import finite
 from qaclims_path.files.tables import write_csv

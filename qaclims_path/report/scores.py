@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from qaclims_path.data.card import Published
+from qaclims_path.data.card_parts import Published
 from qaclims_path.report.evaluation import EvaluationReport
 from qaclims_path.report.numbers import interval_text, percent
 

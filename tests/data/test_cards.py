@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qaclims_path.data import cards
-from qaclims_path.data.card import IGNORE, UNKNOWN, Card, Published, code_range
+from qaclims_path.data.card import IGNORE, UNKNOWN, Card, code_range
+from qaclims_path.data.card_parts import Published
 from qaclims_path.data.cards import card_paths
 from qaclims_path.data.listing import FORMATS
 from qaclims_path.data.protocol import load_protocol, protocol_names

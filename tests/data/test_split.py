@@ -42,9 +42,9 @@ def test_a_protocol_that_the_card_does_not_list_is_refused(root):
 def test_the_card_asked_for_comes_before_that_of_the_folder_and_that_before_another(tmp_path):
     with pytest.raises(UsageError, match=r"config\.yaml is missing or names no `dataset`\. Name .* with --dataset"):
         card_of(tmp_path)
-    assert card_of(tmp_path, otherwise="glas").name == "glas"
+    assert card_of(tmp_path, default="glas").name == "glas"
     (tmp_path / "config.yaml").write_text("dataset: voc2012\n")
-    assert card_of(tmp_path, otherwise="glas").name == "voc2012"
+    assert card_of(tmp_path, default="glas").name == "voc2012"
     assert card_of(tmp_path, "wsss4luad").name == "wsss4luad"
     assert card_of(tmp_path, CARD) is CARD
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from qaclims_path.data.card import Published
+from qaclims_path.data.card_parts import Published
 from qaclims_path.report.evaluation import (
     Best,
     Bootstrap,

@@ -7,7 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qaclims_path.data.card import Card, Published
+from qaclims_path.data.card import Card
+from qaclims_path.data.card_parts import Published
 from qaclims_path.pipeline.datasets.check import CheckReport
 from qaclims_path.pipeline.datasets.list_cards import ListReport
 from qaclims_path.pipeline.datasets.stats import ClassStats, SplitStats, StatsReport

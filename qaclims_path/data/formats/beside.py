@@ -4,7 +4,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from qaclims_path.data.card import Card, Split
+from qaclims_path.data.card import Card
+from qaclims_path.data.card_parts import Split
 from qaclims_path.data.formats import FORMATS, FakeItem, Format
 from qaclims_path.data.formats.common import SplitFiles, fake_names, mask_name, refuse, write_codes, write_item
 from qaclims_path.data.record import MaskFile, MaskSource, Record

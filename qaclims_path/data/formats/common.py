@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from qaclims_path.data.card import Card, Split
+from qaclims_path.data.card import Card
+from qaclims_path.data.card_parts import Split
 from qaclims_path.data.formats import FakeItem
 from qaclims_path.data.record import ImageFile, MaskFile, MaskSource, Record
 from qaclims_path.errors import BadFile, DatasetProblem, SplitAbsent

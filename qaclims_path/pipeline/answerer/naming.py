@@ -8,7 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from qaclims_path.data.card import Card, ClassInfo
+from qaclims_path.data.card import Card
+from qaclims_path.data.card_parts import ClassInfo
 from qaclims_path.language.lexicon import Lexicon
 from qaclims_path.language.questions import Kind, Question, QuestionBank
 from qaclims_path.language.terms import names_of

@@ -13,7 +13,7 @@ from qaclims_path.config import read_yaml
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import SegmentationDataset, Transform, collate, open_dataset
-from qaclims_path.data.published import published_augmentation
+from qaclims_path.data.published_augmentation import published_augmentation
 from qaclims_path.data.transforms import augment
 from qaclims_path.engine.distributed import Processes, launch
 from qaclims_path.engine.environment import environment

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from qaclims_path.data.card import Card, ClassInfo
+from qaclims_path.data.card import Card
+from qaclims_path.data.card_parts import ClassInfo
 from qaclims_path.data.dataset import SegmentationDataset
 from qaclims_path.errors import UsageError
 from qaclims_path.language.corpus import Entry, read_corpus

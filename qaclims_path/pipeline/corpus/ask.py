@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.data.card import ClassInfo
+from qaclims_path.data.card_parts import ClassInfo
 from qaclims_path.data.record import Record
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.digest import digest_of

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qaclims_path.data.loading import TILE, Failed, Loaded, batches
+from qaclims_path.data.loading import TILE_PIXELS, Failed, Loaded, batches
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.ahead import ahead
@@ -31,7 +31,7 @@ def process_images(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int
         batch: Number of images of the model's tile size in a batch; of smaller images there are more.
     """
     labelled = _ImageLabels(model)
-    limit = max(1, round(batch * model.options.size**2 / TILE))
+    limit = max(1, round(batch * model.options.size**2 / TILE_PIXELS))
     for factor, group in groupby(sorted(tasks, key=lambda task: factor_of(task, model)), lambda t: factor_of(t, model)):
         by_name = {task.name: task for task in group}
         predict = model.of_images(factor)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from qaclims_path.compute.tissue import glass_of
 from qaclims_path.data.card import IGNORE, Card
-from qaclims_path.data.loading import TILE
+from qaclims_path.data.loading import TILE_PIXELS
 from qaclims_path.data.pseudo import CONFIDENCE, LABELS, TRAINING, pseudo_card
 from qaclims_path.data.record import Record
 from qaclims_path.errors import QaclimsError
@@ -155,7 +155,7 @@ def _batches(items: Iterator[Pictured], tiles: int) -> Iterator[list[Pictured]]:
         height, width = item.stored.size
         group = waiting.setdefault(item.stored.maps.shape + item.stored.size, [])
         group.append(item)
-        if (len(group) + 1) * height * width > tiles * TILE:
+        if (len(group) + 1) * height * width > tiles * TILE_PIXELS:
             yield waiting.pop(item.stored.maps.shape + item.stored.size)
     yield from waiting.values()
 

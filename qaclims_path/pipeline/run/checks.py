@@ -5,7 +5,8 @@ Nothing is downloaded for it: an id of a hub is looked at only as far as its spe
 
 from pathlib import Path
 
-from qaclims_path.data.card import Card, Split
+from qaclims_path.data.card import Card
+from qaclims_path.data.card_parts import Split
 from qaclims_path.data.protocol import load_protocol
 from qaclims_path.errors import UsageError
 from qaclims_path.files.hub import HUB

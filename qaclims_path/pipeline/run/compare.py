@@ -10,7 +10,7 @@ from statistics import mean, stdev
 from qaclims_path.compute.bootstrap import MANY_IMAGES
 from qaclims_path.compute.paired import difference_interval, drawn_scores
 from qaclims_path.compute.scores import Counts, Floats
-from qaclims_path.data.card import Published
+from qaclims_path.data.card_parts import Published
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.files.numbers import finite

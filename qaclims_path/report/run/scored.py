@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qaclims_path.data.card import BACKGROUND_NAME, Card, ClassInfo, Published
+from qaclims_path.data.card import BACKGROUND_NAME, Card
+from qaclims_path.data.card_parts import ClassInfo, Published
 from qaclims_path.data.protocol import load_protocol
 from qaclims_path.errors import UsageError
 from qaclims_path.report.evaluation import ClassRow, EvaluationReport

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from qaclims_path.compute.tissue import glass_of
-from qaclims_path.data.card import IGNORE, Background
+from qaclims_path.data.card import IGNORE
+from qaclims_path.data.card_parts import Background
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import SegmentationDataset
 from qaclims_path.data.fake import write_fake

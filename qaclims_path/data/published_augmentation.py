@@ -1,4 +1,4 @@
-"""The augmentation of the published trainings: scale the longer side, flip, and cut or place a square."""
+"""Augmentation as published by CLIMS and QA-CLIMS: scale the longer side, flip, crop or pad to a square."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ Item = Mapping[Hashable, Any]
 
 
 class RandLongSided(RandomizableTransform, MapTransform):
-    """Scale a 3 H W picture so that its longer side has a random length, both limits included."""
+    """Scale a 3 H W picture so that its longer side has a random length within limits, both inclusive."""
 
     def __init__(self, keys: KeysCollection, limits: tuple[int, int], *, allow_missing_keys: bool = False) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
@@ -32,8 +32,8 @@ class RandLongSided(RandomizableTransform, MapTransform):
         return item
 
 
-class RandPlaced(RandomizableTransform, MapTransform):
-    """Cut a random square out of a 3 H W picture, or place a smaller one anywhere in it on a plain colour."""
+class RandCropOrPadd(RandomizableTransform, MapTransform):
+    """Crop a random square from a 3 H W picture, or pad a smaller picture at a random position with one colour."""
 
     def __init__(
         self, keys: KeysCollection, size: int, fill: tuple[float, ...], *, allow_missing_keys: bool = False
@@ -44,39 +44,39 @@ class RandPlaced(RandomizableTransform, MapTransform):
         self.fill = torch.tensor(fill)
 
     def __call__(self, data: Item) -> dict[Hashable, Any]:
-        """Draw one place for all keys."""
+        """Draw one position for all keys."""
         item = dict(data)
         draws = self.R.uniform(size=2)
         for key in self.key_iterator(item):
             picture = item[key]
             spans = [_span(side, self.size, draw) for side, draw in zip(picture.shape[-2:], draws, strict=True)]
-            (from_y, to_y, rows), (from_x, to_x, columns) = spans
+            (source_y, target_y, rows), (source_x, target_x, columns) = spans
             square = self.fill[:, None, None].expand(3, self.size, self.size).contiguous()
-            square[:, to_y : to_y + rows, to_x : to_x + columns] = picture[
-                :, from_y : from_y + rows, from_x : from_x + columns
+            square[:, target_y : target_y + rows, target_x : target_x + columns] = picture[
+                :, source_y : source_y + rows, source_x : source_x + columns
             ]
             item[key] = square
         return item
 
 
 def published_augmentation(size: int, seed: int, long: tuple[int, int], fill: tuple[float, ...]) -> Compose:
-    """Scale the longer side, flip from left to right, and cut or place a square, as CLIMS and QA-CLIMS do.
+    """Scale the longer side, flip horizontally, and crop or pad to a square, as CLIMS and QA-CLIMS do.
 
     Args:
         size: Side of the square in pixels.
         seed: Equal seeds give equal results.
-        long: Smallest and largest length of the longer side.
-        fill: Colour where the picture is not, in 0..1; the published zero after normalisation is the mean colour.
+        long: Smallest and largest length of the longer side in pixels.
+        fill: Colour of padding in 0..1; the published zero after normalisation is the mean colour.
     """
     steps = [
         RandLongSided("image", long),
         RandFlipd("image", prob=0.5, spatial_axis=1),
-        RandPlaced("image", size, fill),
+        RandCropOrPadd("image", size, fill),
     ]
     return Compose(steps).set_random_state(seed=seed)
 
 
 def _span(side: int, size: int, draw: float) -> tuple[int, int, int]:
-    """Where to read, where to write, and how much, along one axis."""
-    free = int(draw * (abs(side - size) + 1))
-    return (free, 0, size) if side > size else (0, free, side)
+    """First pixel to read, first pixel to write, and number of pixels along one axis."""
+    offset = int(draw * (abs(side - size) + 1))
+    return (offset, 0, size) if side > size else (0, offset, side)

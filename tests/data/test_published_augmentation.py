@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from qaclims_path.data.published import RandPlaced, published_augmentation
+from qaclims_path.data.published_augmentation import RandCropOrPadd, published_augmentation
 
 MEAN = (0.5, 0.4, 0.3)
 
@@ -20,7 +20,7 @@ def test_it_gives_squares_whatever_the_image(shape: tuple[int, int]) -> None:
 
 
 def test_a_small_image_is_placed_whole_on_the_mean_colour() -> None:
-    placed = RandPlaced("image", 10, MEAN)
+    placed = RandCropOrPadd("image", 10, MEAN)
     placed.set_random_state(state=np.random.RandomState(0))
     square = placed({"image": torch.ones(3, 4, 6)})["image"]
     assert int((square == 1).all(0).sum()) == 24
@@ -31,7 +31,7 @@ def test_a_large_image_is_cut_anywhere_and_repeatably() -> None:
     picture = torch.arange(100.0).view(1, 10, 10).expand(3, 10, 10) / 100
     corners = []
     for seed in (0, 1, 0):
-        placed = RandPlaced("image", 4, MEAN)
+        placed = RandCropOrPadd("image", 4, MEAN)
         placed.set_random_state(seed=seed)
         corners.append(placed({"image": picture})["image"][0, 0, 0].item())
     assert corners[0] == corners[2] != corners[1]
