@@ -1,8 +1,10 @@
-"""What can go wrong in a way the user can mend. Every message is a sentence: what, where, the way out.
+"""Errors that a user can correct. Every message is a sentence: what is wrong, where, and what to do.
 
-The command line turns a `QaclimsError` into one line and its `exit_code`; anything else is a bug of ours and keeps its
-traceback. May be imported from everywhere and imports nothing.
+The command line turns a `QaclimsError` into one line and its `exit_code`; any other error is a bug and keeps its
+traceback. May be imported from everywhere and imports nothing of this package.
 """
+
+from collections.abc import Sequence
 
 
 class QaclimsError(Exception):
@@ -47,3 +49,14 @@ class MissingExtra(QaclimsError):
 
 class ResolutionUnknown(UsageError):
     """A slide without pixel size, where a length in micrometres is needed."""
+
+
+def listed(names: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The first names of a list for a message, and the number of the others.
+
+    Example:
+        >>> listed(["a.png", "b.png", "c.png"], 2)
+        'a.png, b.png and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return separator.join(names[:most]) + more

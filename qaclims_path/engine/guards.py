@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from qaclims_path.engine.checkpoint import save_weights
-from qaclims_path.errors import QaclimsError
+from qaclims_path.errors import QaclimsError, listed
 from qaclims_path.files.atomic import atomic_path, write_json
 from qaclims_path.files.processes import SAME_SIGNAL
 
 LOSS_DECAY = 0.98  # of the running mean of the loss
 SETTLED = 20  # steps after which that mean is compared with
-NAMES_SHOWN = 8
 NO_MEMORY = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory", "_alloc_failed")
 
 
@@ -106,10 +105,8 @@ def find_problem(
 
 def explain(problem: str, step: int, names: Sequence[str], dump: Path) -> str:
     """Say where a training exploded, on which images, and what to change."""
-    shown = ", ".join(names[:NAMES_SHOWN])
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return (
-        f"Stopped at step {step}: {problem}. The images were {shown or 'without names'}{more}; weights, batch and "
+        f"Stopped at step {step}: {problem}. The images were {listed(names, 8) or 'without names'}; weights, batch and "
         f"numbers are in {dump}. Lower lr, set clip (such as clip: 1.0) or warmup, or use fp32."
     )
 

@@ -1,4 +1,4 @@
-"""Networks: the activation-map network, methods, judges, the boundary network, segmenters.
+"""Networks: CamNet (class activation maps), methods, judges, refiners, the boundary network, segmenters.
 
 May import slides, compute, files, config, assets, registry, types and errors; never data or language.
 """

@@ -1,4 +1,4 @@
-"""Any timm backbone as one module that turns pixels in 0..1 into a feature map: dilated, of tokens, or as it comes."""
+"""Any timm model as a backbone: pixels in 0..1 to a feature map, with dilated stages or from patch tokens."""
 
 import json
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ FOREIGN_ARGUMENT = "unexpected keyword argument"
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """What is needed to build a backbone again, without weights and without a network.
+    """Everything needed to build a backbone, except weights.
 
     Attributes:
-        source: As it was asked for: a timm name, a hub id, or the name of a local folder (never its path).
+        source: Name that the user gave: a timm name, a hub id, or the name of a local folder (never its path).
         architecture: Name in timm.
-        arguments: Of timm's constructor, beyond the architecture's own.
-        mean: Of its pixels, red green blue, in 0..1; timm's for the architecture when None.
-        std: Likewise.
+        arguments: Arguments of timm's constructor, besides those of the architecture.
+        mean: Mean of the pixels, red green blue, in 0..1; timm's for the architecture if None.
+        std: Standard deviation of the pixels; timm's for the architecture if None.
     """
 
     source: str
@@ -39,7 +39,7 @@ class BackboneSpec:
 
 
 def find_backbone(name: str) -> BackboneSpec:
-    """Look a backbone up: a timm name, `hf-hub:owner/name[@revision]`, or `local-dir:PATH` with a timm `config.json`.
+    """Find a backbone: a timm name, `hf-hub:owner/name[@revision]`, or `local-dir:PATH` with a timm `config.json`.
 
     Example:
         >>> find_backbone("resnet50").architecture
@@ -48,9 +48,9 @@ def find_backbone(name: str) -> BackboneSpec:
     if not name.startswith((HUB, LOCAL)):
         if timm.is_model(name.split(".", maxsplit=1)[0]):
             return BackboneSpec(name, name)
-        close = get_close_matches(name, timm.list_models(), n=3)
-        meant = f" Did you mean {', '.join(close)}?" if close else ""
-        raise UsageError(f"timm has no backbone '{name}'.{meant} Models of the hub are named hf-hub:owner/name.")
+        similar = get_close_matches(name, timm.list_models(), n=3)
+        hint = f" Did you mean {', '.join(similar)}?" if similar else ""
+        raise UsageError(f"timm has no backbone '{name}'.{hint} For a model on the hub, write hf-hub:owner/name.")
     model, revision = split_revision(name)
     path = resolve(model, revision=revision, files=("*.json",)) / SETTINGS
     try:
@@ -58,8 +58,8 @@ def find_backbone(name: str) -> BackboneSpec:
         architecture = settings["architecture"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadFile(
-            f"{name} has no {SETTINGS} that names a timm `architecture`, so it cannot be used as a backbone. "
-            "Look for a version of the model in timm's layout."
+            f"{name} has no {SETTINGS} with a timm `architecture`, so it cannot be a backbone. Use a version of the "
+            "model in timm's format."
         ) from error
     if not timm.is_model(str(architecture).split(".", maxsplit=1)[0]):
         raise BadFile(f"{name} has the architecture '{architecture}', which timm {timm.__version__} does not know.")
@@ -69,7 +69,7 @@ def find_backbone(name: str) -> BackboneSpec:
 
 
 def split_revision(name: str) -> tuple[str, str | None]:
-    """A model and the revision behind its `@`; only models of the hub have one.
+    """Split `model@revision`; only models on the hub have a revision.
 
     Example:
         >>> split_revision("hf-hub:owner/name@main")
@@ -80,13 +80,13 @@ def split_revision(name: str) -> tuple[str, str | None]:
 
 
 class Backbone(nn.Module):
-    """A timm model without its classifier, normalisation of the pixels included.
+    """A timm model without its classifier, with the normalisation of its pixels.
 
-    Convolutional backbones are dilated to an output stride. Models of tokens give their patch tokens as a map, class
-    and register tokens left out, and take images of any size by scaling them to a whole number of patches.
+    Convolutional backbones are dilated to an output stride. Transformers give their patch tokens as a map, without
+    class and register tokens; images of any size are scaled to a multiple of the patch size.
 
     Attributes:
-        spec: How to build it again.
+        spec: What it was built from.
         width: Channels of the feature map.
         stride: Pixels per cell of the feature map.
     """
@@ -98,10 +98,9 @@ class Backbone(nn.Module):
         """Build it with random weights.
 
         Args:
-            spec: What to build.
-            stride: 8, 16 or 32 for convolutional backbones; a model of tokens keeps the size of its patch.
-            dilated: Whether the stages whose stride was taken away get wider kernels in its place. The published
-                ResNet-50 did not.
+            spec: Backbone to build.
+            stride: 8, 16 or 32 for a convolutional backbone; the stride of a transformer is its patch size.
+            dilated: Dilate the convolutions of stages whose stride is removed. The published ResNet-50 did not.
         """
         super().__init__()
         self.spec = spec
@@ -114,7 +113,7 @@ class Backbone(nn.Module):
         if not self._patch and self.stride != stride:
             raise UsageError(
                 f"The backbone '{spec.source}' has the stride {self.stride}, which cannot be changed to {stride}. "
-                f"Set the stride to {self.stride}, or choose a ResNet, ConvNeXt, MobileNetV2 or a model of tokens."
+                f"Set the stride to {self.stride}, or choose a ResNet, ConvNeXt, MobileNetV2 or ViT."
             )
         if not dilated:
             _undilate(self.model)
@@ -123,11 +122,11 @@ class Backbone(nn.Module):
             self.register_buffer(name, torch.tensor(value or pixels[name]).view(3, 1, 1), persistent=False)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """B 3 H W in 0..1 to what the backbone was trained on."""
+        """Normalise B 3 H W images in 0..1 with the backbone's mean and standard deviation."""
         return (images - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Tensor:
-        """B 3 H W in 0..1 to features B D h w, in the precision of the weights."""
+        """Compute features B D h w of B 3 H W images in 0..1, in the precision of the weights."""
         pixels = self.normalise(images).to(next(self.model.parameters()).dtype)
         if self._patch:
             height, width = (max(1, round(side / self._patch)) for side in images.shape[-2:])
@@ -140,14 +139,14 @@ class Backbone(nn.Module):
         return features.permute(0, 3, 1, 2) if self._channels_last else features
 
     def stem_parameters(self) -> list[nn.Parameter]:
-        """Parameters before the first stage: in a ResNet the first convolution and its norm, in a ViT the embedding."""
+        """Parameters before the first stage: first convolution and norm of a ResNet, patch embedding of a ViT."""
         groups = group_parameters(self.model, self.model.group_matcher(coarse=True))
         names = set(groups[min(groups)])
         return [parameter for name, parameter in self.model.named_parameters() if name in names]
 
 
 def _build(spec: BackboneSpec, stride: int) -> Any:  # noqa: ANN401 - timm carries no types
-    """The timm model, asked first for a stride and then for images of any size; some understand neither."""
+    """Build the timm model with a stride; without it, but for images of any size; or without both arguments."""
     arguments = {key: value for key, value in spec.arguments.items() if key not in ("num_classes", "global_pool")}
     for extra in ({"output_stride": stride}, {"dynamic_img_size": True}, {}):
         try:
@@ -166,7 +165,7 @@ def _build(spec: BackboneSpec, stride: int) -> Any:  # noqa: ANN401 - timm carri
 
 
 def _patch_size(model: Any) -> int:  # noqa: ANN401 - timm carries no types
-    """Side of a patch of a plain model of tokens, 0 for everything that keeps its two dimensions."""
+    """Patch size of a plain transformer; 0 for a model whose features already have two dimensions."""
     embedding = getattr(model, "patch_embed", None)
     if embedding is None or not hasattr(model, "num_prefix_tokens"):
         return 0
@@ -175,7 +174,7 @@ def _patch_size(model: Any) -> int:  # noqa: ANN401 - timm carries no types
 
 
 def _stride(model: Any) -> int:  # noqa: ANN401 - timm carries no types
-    """Pixels per cell of the feature map, measured on an empty image of the usual size."""
+    """Pixels per cell of the feature map, measured on a black image of the model's default size."""
     side = int(model.pretrained_cfg["input_size"][-1])
     training = model.training
     with torch.no_grad():

@@ -1,6 +1,6 @@
-"""The class-boundary network of IRN (Ahn, Cho and Kwak, CVPR 2019): where one class ends and another begins.
+"""The class-boundary network of IRN (Ahn, Cho and Kwak, CVPR 2019).
 
-Only its edge branch is built. The displacement branch tells instances of a class apart, which class masks do not need.
+Only its edge branch is built: its displacement branch separates instances of a class, which class masks do not need.
 """
 
 import json
@@ -14,20 +14,20 @@ from torch.nn import functional as F
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.atomic import write_json
 from qaclims_path.models.backbones import Backbone, BackboneSpec
-from qaclims_path.models.saving import backbone_settings, fill_network, save_network
+from qaclims_path.models.saving import backbone_settings, load_network, save_network
 
 SETTINGS, WEIGHTS = "boundary.json", "boundary.safetensors"
 SCHEMA = 1
-STRIDE = 4  # pixels per cell of the boundaries
-LEVELS = 5  # the last ones, where a backbone has more
+STRIDE = 4  # pixels per cell of the boundary map
+LEVELS = 5  # the branch reads at most so many stages, the last ones
 WIDTH, GROUPS = 32, 4
-COARSEST = 8  # pixels per cell of the finest features that boundaries can still be seen in
+COARSEST = 8  # largest allowed stride of the finest features, in pixels
 
 
 class BoundaryNet(nn.Module):
-    """A frozen backbone, and a branch that sees boundaries in the features of all its stages.
+    """A frozen backbone, and a branch that predicts class boundaries from the features of its last stages.
 
-    Pixels go in as they are, in 0..1.
+    It takes pixels in 0..1; normalisation is inside.
 
     Example:
         >>> net = BoundaryNet(find_backbone("resnet18"))  # doctest: +SKIP
@@ -39,8 +39,8 @@ class BoundaryNet(nn.Module):
         """Build it with random weights.
 
         Args:
-            spec: Of the backbone.
-            stride: Of its last features, in pixels.
+            spec: Backbone to build.
+            stride: Stride of its last features, in pixels.
             dilated: See `Backbone`.
         """
         super().__init__()
@@ -60,7 +60,7 @@ class BoundaryNet(nn.Module):
         self.decide = nn.Conv2d(WIDTH * len(levels), 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """B 3 H W in 0..1 to boundary logits B h w, one for every 4 pixels, the first pixel included."""
+        """Compute boundary logits B h w of B 3 H W images in 0..1, at every 4th pixel from the first on."""
         height, width = ((side - 1) // STRIDE + 1 for side in images.shape[-2:])
         levels = [
             F.interpolate(reduce(level), (height, width), mode="bilinear", align_corners=False).relu()
@@ -70,24 +70,24 @@ class BoundaryNet(nn.Module):
 
     @torch.inference_mode()
     def edges(self, images: Tensor) -> Tensor:
-        """Boundaries in 0..1 (B h w) of B 3 H W images, each looked at from both sides as published."""
+        """Compute boundaries in 0..1 (B h w) of B 3 H W images, averaged with the mirror images as published."""
         logits = self(torch.cat([images, images.flip(-1)]))
         plain, mirrored = logits[: len(images)], logits[len(images) :]
         both: Tensor = plain + mirrored.flip(-1)
         return (both / 2).sigmoid()
 
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's own signature
-        """Switch between training and evaluation; the backbone stays in evaluation."""
+        """Switch between training and evaluation mode; the backbone stays in evaluation mode."""
         super().train(mode)
         self.backbone.eval()
         return self
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """The branch; the backbone is not trained."""
+        """Parameter group of the branch; the backbone is not trained."""
         return [{"name": "branch", "params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
 
     def save(self, folder: Path) -> None:
-        """Write `boundary.safetensors` and, when that is complete, `boundary.json`."""
+        """Write `boundary.safetensors`, and `boundary.json` last."""
         save_network(folder / WEIGHTS, self)
         write_json(
             folder / SETTINGS, {"schema": SCHEMA, "backbone": backbone_settings(self.backbone), **self._settings}
@@ -95,12 +95,16 @@ class BoundaryNet(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote, ready for evaluation."""
+        """Load what `save` wrote, in evaluation mode."""
         path = folder / SETTINGS
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            spec, stride, dilated = BackboneSpec(**found["backbone"]), int(found["stride"]), bool(found["dilated"])
-            schema = found["schema"]
+            settings = json.loads(path.read_text(encoding="utf-8"))
+            spec, stride, dilated = (
+                BackboneSpec(**settings["backbone"]),
+                int(settings["stride"]),
+                bool(settings["dilated"]),
+            )
+            schema = settings["schema"]
         except FileNotFoundError as error:
             raise BadFile(
                 f"{folder} holds no boundary network ({SETTINGS}). Train one with `qaclims train boundary`."
@@ -110,15 +114,15 @@ class BoundaryNet(nn.Module):
         if schema != SCHEMA:
             raise BadFile(f"{path} has schema {schema}, but this version reads {SCHEMA}. Update qaclims_path.")
         net = cls(spec, stride=stride, dilated=dilated)
-        fill_network(net, folder / WEIGHTS, folder / SETTINGS)
+        load_network(net, folder / WEIGHTS, folder / SETTINGS)
         return net.eval()
 
     def _features(self, images: Tensor) -> list[Tensor]:
-        """Features of the last stages, the finest first."""
+        """Features of the last stages, finest first."""
         model = self.backbone.model
         if not hasattr(model, "forward_intermediates"):
             raise UsageError(
-                f"The backbone '{self.backbone.spec.source}' does not show the features of its stages. Choose a "
+                f"The backbone '{self.backbone.spec.source}' does not return the features of its stages. Choose a "
                 "ResNet, MobileNet, EfficientNet or ConvNeXt."
             )
         pixels = self.backbone.normalise(images).to(next(model.parameters()).dtype)

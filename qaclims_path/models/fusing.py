@@ -1,7 +1,7 @@
-"""A convolutional network with fewer passes over memory: norms folded into convolutions, activations and sums joined.
+"""Fusion of layers for faster inference: batch norms, ReLUs and shortcuts become part of convolutions.
 
-In evaluation a batch norm is a scale and a shift, which the convolution before it can take over. On a CPU, oneDNN also
-adds a shortcut and applies a rectifier while a convolution writes its result. What remains is the same function.
+In evaluation mode a batch norm is a scale and a shift, which can be multiplied into the convolution before it. On a
+CPU, oneDNN also adds a shortcut and applies a ReLU while a convolution writes its result. The function stays the same.
 """
 
 import operator
@@ -13,70 +13,70 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-IDLE = (nn.Identity, nn.Dropout)  # do nothing in evaluation
+IDLE = (nn.Identity, nn.Dropout)  # do nothing in evaluation mode
 SUMS = (operator.add, operator.iadd, torch.add)
-RECTIFIERS = (F.relu, torch.relu, torch.relu_)
-SIZE = (1, 3, 64, 96)  # of the image on which old and new are compared
-TOLERANCE = 1e-3
+RELUS = (F.relu, torch.relu, torch.relu_)
+SIZE = (1, 3, 64, 96)  # of the image on which both models are compared
+TOLERANCE = 1e-3  # relative error of the output
 
 
-class JoinedConv(nn.Module):
-    """A convolution, the sum with a shortcut where there is one, and a rectifier, in one pass over memory."""
+class FusedConv(nn.Module):
+    """A convolution, an optional sum with a shortcut, and a ReLU, in one pass over memory."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.conv = conv
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
-        """B D h w to B E h' w'; the shortcut has the shape of the result."""
-        conv, joined = self.conv, torch.ops.mkldnn._convolution_pointwise
-        how = (conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups)
+        """Compute B E h' w' from B D h w; the shortcut has the shape of the result."""
+        conv, pointwise = self.conv, torch.ops.mkldnn._convolution_pointwise
+        arguments = (conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups)
         if shortcut is None:
-            return cast("Tensor", joined(x, *how, "relu", [], ""))
-        return cast("Tensor", joined.binary(x, shortcut, *how, "add", 1.0, "relu", [], ""))
+            return cast("Tensor", pointwise(x, *arguments, "relu", [], ""))
+        return cast("Tensor", pointwise.binary(x, shortcut, *arguments, "add", 1.0, "relu", [], ""))
 
 
-class Fused(nn.Module):
-    """What a fused model looks like from outside."""
+class FusedModel(nn.Module):
+    """A fused graph with the method of a timm model."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
         self.inner = inner
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """As the model's own."""
+        """Compute what `forward_features` of the original model computes."""
         return cast("Tensor", self.inner(x))
 
 
 @torch.no_grad()
-def fused(model: nn.Module, *, join: bool) -> nn.Module:
-    """The same `forward_features` in fewer steps; the model itself stays as it is, and its device must be the CPU.
+def fuse(model: nn.Module, *, pointwise: bool) -> nn.Module:
+    """Fuse the layers of a model's `forward_features`; the model itself does not change.
 
-    A model whose forward pass cannot be followed, or that would compute something else, is returned unchanged.
+    A model whose forward pass cannot be traced, or whose fused output differs, is returned unchanged.
 
     Args:
-        model: In evaluation, in fp32.
-        join: Whether rectifiers and sums join convolutions too, for models that will stay on a CPU.
+        model: On the CPU, in evaluation mode, in fp32.
+        pointwise: Also fuse ReLUs and sums into convolutions, for a model that stays on the CPU.
     """
     if not any(isinstance(module, _BatchNorm) for module in model.modules()):
         return model
     try:
-        slim = fx.GraphModule(model, _Tracer().trace(model)).eval()
-        _drop_idle(slim)
-        _fold_norms(slim)
-        if join and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-            _join_rectifiers(slim)
-        slim.delete_all_unused_submodules()
-        slim.recompile()
-        probe = torch.rand(SIZE, generator=torch.Generator().manual_seed(0))
-        old, new = model.forward_features(probe), slim(probe)  # type: ignore[operator]
-    except Exception:  # a foreign forward pass can break this anywhere, and it is only for speed
+        traced = fx.GraphModule(model, _Tracer().trace(model)).eval()
+        _remove_idle(traced)
+        _fold_norms(traced)
+        if pointwise and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+            _fuse_relus(traced)
+        traced.delete_all_unused_submodules()
+        traced.recompile()
+        image = torch.rand(SIZE, generator=torch.Generator().manual_seed(0))
+        before, after = model.forward_features(image), traced(image)  # type: ignore[operator]
+    except Exception:  # tracing a foreign forward pass can fail in any way, and fusion is only for speed
         return model
-    return Fused(slim) if (old - new).norm() <= TOLERANCE * old.norm() else model
+    return FusedModel(traced) if (before - after).norm() <= TOLERANCE * before.norm() else model
 
 
 class _Tracer(fx.Tracer):
-    """Follows a forward pass down to modules without parts; timm's norms with an activation count as one of these."""
+    """Traces a forward pass down to modules without submodules, and to timm's norms with an activation."""
 
     traced_func_name = "forward_features"
 
@@ -85,65 +85,65 @@ class _Tracer(fx.Tracer):
         return leaf or super().is_leaf_module(m, module_qualified_name)
 
 
-def _drop_idle(slim: fx.GraphModule) -> None:
-    for node in list(slim.graph.nodes):
-        if isinstance(_module(slim, node), IDLE):
-            _replace(slim, node, node.all_input_nodes[0])
+def _remove_idle(traced: fx.GraphModule) -> None:
+    for node in list(traced.graph.nodes):
+        if isinstance(_module(traced, node), IDLE):
+            _replace(traced, node, node.all_input_nodes[0])
 
 
-def _fold_norms(slim: fx.GraphModule) -> None:
-    for node in list(slim.graph.nodes):
-        norm = _module(slim, node)
+def _fold_norms(traced: fx.GraphModule) -> None:
+    for node in list(traced.graph.nodes):
+        norm = _module(traced, node)
         if not isinstance(norm, _BatchNorm) or not norm.track_running_stats:
             continue
         before = node.all_input_nodes[0]
-        conv = _only_conv(slim, before)
+        conv = _only_conv(traced, before)
         if conv is None:
             continue
-        slim.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm))
-        activation = getattr(norm, "act", None)  # timm's norms bring their activation along
+        traced.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm))
+        activation = getattr(norm, "act", None)  # timm's norms include an activation
         if isinstance(activation, nn.Module) and not isinstance(activation, IDLE):
-            slim.set_submodule(str(node.target), activation)
+            traced.set_submodule(str(node.target), activation)
         else:
-            _replace(slim, node, before)
+            _replace(traced, node, before)
 
 
-def _join_rectifiers(slim: fx.GraphModule) -> None:
-    for node in list(slim.graph.nodes):
-        if not (isinstance(_module(slim, node), nn.ReLU) or _calls(node, RECTIFIERS)):
+def _fuse_relus(traced: fx.GraphModule) -> None:
+    for node in list(traced.graph.nodes):
+        if not (isinstance(_module(traced, node), nn.ReLU) or _calls(node, RELUS)):
             continue
         source = node.all_input_nodes[0]
         if len(source.users) > 1:
             continue
         parts = source.all_input_nodes if _calls(source, SUMS) else [source]
-        found = next((part for part in parts if type(_only_conv(slim, part)) is nn.Conv2d), None)
-        if found is None:
+        conv = next((part for part in parts if type(_only_conv(traced, part)) is nn.Conv2d), None)
+        if conv is None:
             continue
-        slim.set_submodule(str(found.target), JoinedConv(cast("nn.Conv2d", _module(slim, found))))
-        others = [part for part in parts if part is not found]
-        with slim.graph.inserting_before(node):
-            joined = slim.graph.call_module(str(found.target), (found.all_input_nodes[0], *others))
-        _replace(slim, node, joined)
-        if source is not found:
-            slim.graph.erase_node(source)
-        slim.graph.erase_node(found)
+        traced.set_submodule(str(conv.target), FusedConv(cast("nn.Conv2d", _module(traced, conv))))
+        shortcuts = [part for part in parts if part is not conv]
+        with traced.graph.inserting_before(node):
+            fused = traced.graph.call_module(str(conv.target), (conv.all_input_nodes[0], *shortcuts))
+        _replace(traced, node, fused)
+        if source is not conv:
+            traced.graph.erase_node(source)
+        traced.graph.erase_node(conv)
 
 
-def _only_conv(slim: fx.GraphModule, node: fx.Node) -> nn.Conv2d | None:
-    """The convolution that a node calls, where nobody else uses its result or its weights."""
-    conv = _module(slim, node)
-    calls = sum(each.op == "call_module" and each.target == node.target for each in slim.graph.nodes)
+def _only_conv(traced: fx.GraphModule, node: fx.Node) -> nn.Conv2d | None:
+    """The convolution that a node calls, if no other node uses its result or its weights."""
+    conv = _module(traced, node)
+    calls = sum(each.op == "call_module" and each.target == node.target for each in traced.graph.nodes)
     return conv if isinstance(conv, nn.Conv2d) and len(node.users) == 1 and calls == 1 else None
 
 
-def _module(slim: fx.GraphModule, node: fx.Node) -> nn.Module | None:
-    return slim.get_submodule(str(node.target)) if node.op == "call_module" else None
+def _module(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    return traced.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 def _calls(node: fx.Node, functions: tuple[object, ...]) -> bool:
     return node.op == "call_function" and node.target in functions
 
 
-def _replace(slim: fx.GraphModule, node: fx.Node, by: fx.Node) -> None:
+def _replace(traced: fx.GraphModule, node: fx.Node, by: fx.Node) -> None:
     node.replace_all_uses_with(by)
-    slim.graph.erase_node(node)
+    traced.graph.erase_node(node)

@@ -1,4 +1,4 @@
-"""A network made ready to run fast: fused, channels last, fewer bits."""
+"""CamNet for inference: fused layers, channels-last memory, lower precision."""
 
 from copy import deepcopy
 
@@ -6,11 +6,11 @@ import torch
 
 from qaclims_path.compute.devices import Precision, dtype_of
 from qaclims_path.models.camnet import CamNet
-from qaclims_path.models.fusing import fused
+from qaclims_path.models.fusing import fuse
 
 
 def for_inference(net: CamNet, device: torch.device, precision: Precision = "fp32") -> CamNet:
-    """A copy of a network for inference; the backbone computes in the precision, normalisation and head in fp32.
+    """Copy a network for inference; the backbone runs in the precision, normalisation and head in fp32.
 
     Example:
         >>> fast = for_inference(net, torch.device("cpu"), "bf16")  # doctest: +SKIP
@@ -19,7 +19,7 @@ def for_inference(net: CamNet, device: torch.device, precision: Precision = "fp3
     """
     dtype = dtype_of(precision, device)
     fast = deepcopy(net).cpu().eval().requires_grad_(requires_grad=False)
-    fast.backbone.model = fused(fast.backbone.model, join=device.type == "cpu")
+    fast.backbone.model = fuse(fast.backbone.model, pointwise=device.type == "cpu")
     fast.backbone.model.to(dtype)
     fast.to(device)
     fast.to(memory_format=torch.channels_last)

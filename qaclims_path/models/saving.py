@@ -1,4 +1,4 @@
-"""Networks of ours in a file, and back."""
+"""Saving and loading the weights of a network and the spec of its backbone."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -17,15 +17,15 @@ def save_network(path: Path, network: nn.Module) -> None:
     save_tensors(path, network.state_dict(), {"format": "pt"})
 
 
-def fill_network(network: nn.Module, path: Path, settings: Path) -> None:
-    """Take over weights that `save_network` wrote; `settings` is the file that the network was built from."""
-    state, wanted = read_weights(path), network.state_dict()
-    if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in wanted.items()}:
-        raise BadFile(f"{path} does not belong to {settings}. Copy both from one place.")
+def load_network(network: nn.Module, path: Path, settings: Path) -> None:
+    """Load weights that `save_network` wrote; `settings` is the file that the network was built from."""
+    state, own = read_weights(path), network.state_dict()
+    if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in own.items()}:
+        raise BadFile(f"{path} does not belong to {settings}. Copy both from the same folder.")
     network.load_state_dict(state)
 
 
 def backbone_settings(backbone: Backbone) -> dict[str, Any]:
-    """The spec that builds a backbone again, with the colours that it is normalised with."""
-    colours = {"mean": backbone.mean.flatten().tolist(), "std": backbone.std.flatten().tolist()}
-    return {**asdict(backbone.spec), **colours}
+    """Spec of a backbone for JSON, with the mean and standard deviation that it uses."""
+    pixels = {"mean": backbone.mean.flatten().tolist(), "std": backbone.std.flatten().tolist()}
+    return {**asdict(backbone.spec), **pixels}

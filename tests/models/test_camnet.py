@@ -122,7 +122,7 @@ def test_a_hub_backbone_is_loaded_without_its_folder(hub_folder, tmp_path):
     folder, model = hub_folder
     net = CamNet(f"local-dir:{folder}", CLASSES, weights="pretrained").eval()
     assert torch.equal(net.backbone.model.reg_token, model.reg_token)
-    assert net.notes == [f"2 tensors of local-dir:{folder} were left out (head.bias, head.weight)."]
+    assert net.notes == [f"2 tensors of local-dir:{folder} were not used (head.bias, head.weight)."]
     net.save(tmp_path / "cam")
     (folder / "config.json").unlink()
     again = CamNet.load(tmp_path / "cam")
@@ -141,7 +141,7 @@ def test_an_earlier_run_gives_backbone_and_head(tmp_path, images):
     other = CamNet("test_resnet", ["gland"], weights=tmp_path).eval()
     assert torch.equal(first(images).features, other(images).features)
     assert other.notes == [
-        f"The head of {tmp_path / 'cam'} was not taken, because its classes are others (tumor, stroma, lymphocyte)."
+        f"The head of {tmp_path / 'cam'} was not loaded, because it is for other classes (tumor, stroma, lymphocyte)."
     ]
 
 

@@ -5,7 +5,7 @@ from torch import nn
 from qaclims_path.compute.devices import fastest_precision
 from qaclims_path.errors import UsageError
 from qaclims_path.models.camnet import CamNet
-from qaclims_path.models.fusing import JoinedConv, fused
+from qaclims_path.models.fusing import FusedConv, fuse
 from qaclims_path.models.inference import for_inference
 
 CPU = torch.device("cpu")
@@ -88,7 +88,7 @@ class Joinable(nn.Module):
 def test_what_cannot_be_fused_computes_the_same(model):
     images = torch.rand(1, 3, 4, 4)
     wanted = model.eval().forward_features(images)
-    same = fused(model, join=True)
+    same = fuse(model, pointwise=True)
     torch.testing.assert_close(same.forward_features(images), wanted)
     assert sum(isinstance(module, nn.BatchNorm2d) for module in same.modules()) >= 1
 
@@ -98,13 +98,13 @@ def test_rectifiers_and_sums_join_their_convolutions():
     model.train().forward_features(torch.rand(8, 3, 9, 9))
     images = torch.rand(2, 3, 9, 9)
     wanted = model.eval().forward_features(images)
-    for join in (False, True):
-        slim = fused(model, join=join)
-        kinds = [type(module) for module in slim.modules()]
-        assert kinds.count(JoinedConv) == (3 if join else 0)
+    for pointwise in (False, True):
+        fused = fuse(model, pointwise=pointwise)
+        kinds = [type(module) for module in fused.modules()]
+        assert kinds.count(FusedConv) == (3 if pointwise else 0)
         assert nn.BatchNorm2d not in kinds
         with torch.inference_mode():
-            torch.testing.assert_close(slim.forward_features(images), wanted)
+            torch.testing.assert_close(fused.forward_features(images), wanted)
     assert isinstance(model.first, nn.BatchNorm2d)
 
 

@@ -1,4 +1,4 @@
-"""Judges: frozen vision-language models that compare regions with texts.
+"""Judges: frozen vision-language models that compare image regions with texts.
 
 A family is a function from a `Source` to `Towers` (see `frozen.py`), registered in `JUDGES` or under the entry-point
 group `qaclims_path.judges`; `docs/judges.md` shows one in 30 lines.
@@ -19,19 +19,19 @@ from qaclims_path.registry import Registry, suggest
 if TYPE_CHECKING:
     from qaclims_path.types import Judge
 
-FILES = (*SAFE_FILES, "*.model")  # and the vocabularies of SentencePiece
-PICKLED = (*FILES, "*.bin")  # weights that are read with `weights_only=True`, where there are no others
+FILES = (*SAFE_FILES, "*.model")  # SentencePiece vocabularies
+PICKLED = (*FILES, "*.bin")  # weights read with `weights_only=True`, if there are no others
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a judge is to be made from.
+    """Where to load a judge from.
 
     Attributes:
-        id: What to call it: a hub id, the name of a folder or file, or as its family names it; never a path.
-        name: What was asked for, without the family.
-        folder: Where its files are, unless its family finds them itself.
-        revision: Commit on the hub, or hash of the files; empty where the family knows better.
+        id: Name of the judge: a hub id, the name of a folder or file, or a name of its family; never a path.
+        name: Name that the user gave, without the family.
+        folder: Folder of its files; None if its family finds them.
+        revision: Commit on the hub, or hash of the files; empty if the family determines it.
     """
 
     id: str
@@ -84,10 +84,10 @@ def load_judge(
             a plug-in; or `embedded`, the small one for phantoms that ships with the package.
         revision: Branch, tag or commit on the hub.
         device: `auto`, `cpu`, `cuda`, ...
-        dtype: `auto` is bf16 on a GPU and fp32 elsewhere.
-        mode: How a region is shown to it.
-        fill: What is shown where a region is not.
-        published_pixels: Whether it gets the backbone's normalised pixels, as the original code does.
+        dtype: Precision; `auto` is bf16 on a GPU and fp32 elsewhere.
+        mode: How a region is masked, see `compute.regions.pixel_weights`.
+        fill: Content of the pixels outside a region.
+        published_pixels: Pass on the backbone's normalised pixels, as the original code does.
 
     Examples:
         >>> judge = load_judge("vinid/plip")  # doctest: +SKIP
@@ -103,19 +103,19 @@ def load_judge(
 
 
 def check_judge(id: str) -> None:  # noqa: A002 - as models are called everywhere
-    """Refuse what cannot be the name of a judge, without loading or downloading anything."""
+    """Refuse an impossible name of a judge, without loading or downloading anything."""
     family, name = _split(id)
-    if id != EMBEDDED and _in_a_folder(family, name):
+    if id != EMBEDDED and _is_folder_or_hub_id(family, name):
         check_name(name)
 
 
 def _locate(model: str, revision: str | None) -> tuple[str, Source]:
-    """The family of a judge, and where it lies."""
+    """Family of a judge, and where to load it from."""
     if model == EMBEDDED:
         folder = _folder(str(embedded_model("judge")), revision)
         return "open_clip", Source(EMBEDDED, EMBEDDED, folder, revision_of(folder, PICKLED))
     family, name = _split(model)
-    if not _in_a_folder(family, name):
+    if not _is_folder_or_hub_id(family, name):
         if revision is not None:
             raise UsageError(f"{model} has no revisions. Leave the revision out.")
         return family, Source(model, name)
@@ -125,24 +125,24 @@ def _locate(model: str, revision: str | None) -> tuple[str, Source]:
 
 
 def _split(model: str) -> tuple[str, str]:
-    """Family and name; no family where the files are to tell."""
+    """Split into family and name; the family is empty if the files will tell it."""
     family, colon, name = model.partition(":")
     if not colon or f"{family}:" in (HUB, LOCAL) or Path(model).expanduser().exists():
         return "", model
     if family not in JUDGES:
-        raise UsageError(f"'{model}' begins with no known family of judges. {suggest(family, list(JUDGES))}")
+        raise UsageError(f"'{model}' starts with an unknown family of judges. {suggest(family, list(JUDGES))}")
     return family, name
 
 
-def _in_a_folder(family: str, name: str) -> bool:
-    """Whether the name is a folder or a hub id, and not something that only the family understands."""
+def _is_folder_or_hub_id(family: str, name: str) -> bool:
+    """Whether a name is a folder or a hub id, rather than a name that only the family knows."""
     if not family or family == "transformers" or name.startswith((HUB, LOCAL)):
         return True
     return family == "open_clip" and "@" not in name and ("/" in name or Path(name).is_dir())
 
 
 def _folder(name: str, revision: str | None) -> Path:
-    """Safe weights where there are any, else pickled ones, which the families read with `weights_only=True`."""
+    """Folder with safetensors if there are any, else with pickles, which are read with `weights_only=True`."""
     try:
         return resolve(name, revision=revision, files=FILES)
     except BadFile:

@@ -1,4 +1,4 @@
-"""A frozen judge around two towers: a family only says how its towers are loaded and called."""
+"""A frozen judge of two towers; a family only provides functions that load and call its towers."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -12,16 +12,13 @@ from torch.nn import functional as F
 
 from qaclims_path.compute.devices import device_of
 from qaclims_path.compute.regions import Fill, Mode, make_backdrop, region_views
-from qaclims_path.errors import UsageError
+from qaclims_path.errors import UsageError, listed
 from qaclims_path.files.digest import digest_of
 from qaclims_path.registry import suggest
 from qaclims_path.types import JudgeCard
 
 Dtype = Literal["auto", "fp32", "bf16", "fp16"]
-TEXTS_AT_ONCE = {"cpu": 24}  # few where padding short ones to the longest costs more than calls do
-TEXTS_ELSEWHERE = 256
-NAMED = 3  # texts written out in a warning
-SHOWN = 60  # letters of each
+CPU_TEXTS, GPU_TEXTS = 24, 256  # per call; on a CPU, padding texts to the longest costs more than calls
 
 
 @dataclass(frozen=True)
@@ -29,14 +26,14 @@ class Towers:
     """What a family of judges provides.
 
     Attributes:
-        card: What is to be known of the model.
-        module: Holds all parameters; it is frozen, set to evaluation and moved to the device.
-        image: P 3 S S normalised pixels to P D, of any length.
-        text: N L tokens to N D, of any length; L is at least what `lengths` says of every row.
+        card: Facts about the model.
+        module: Holds all parameters; it is frozen, put into evaluation mode and moved to the device.
+        image: P 3 S S normalised pixels to P D vectors of any length.
+        text: N L tokens to N D vectors of any length; L is at least the longest of `lengths`.
         tokenise: N texts to N L tokens, cut to the context and padded.
-        lengths: N L tokens to N: how many of a row matter. Without it, the text tower always sees the full context.
-        count: Tokens of a text if nothing was cut. Without it, nobody is told of texts that were cut.
-        prompted: P 3 S S pixels and P S S binary masks to P D, where masks can be given to the image tower itself.
+        lengths: N L tokens to N: the number of tokens that matter. If None, the text tower gets the full context.
+        count: Number of tokens of a text before cutting. If None, there is no warning about cut texts.
+        prompted: P 3 S S pixels and P S S binary masks to P D, for an image tower with mask prompts.
     """
 
     card: JudgeCard
@@ -50,14 +47,14 @@ class Towers:
 
 
 class FrozenJudge:
-    """Compares regions and texts; its parameters never change, and gradients reach the maps of the regions.
+    """Compares regions and texts. Its parameters are frozen; gradients flow to the maps of the regions.
 
     Args:
-        towers: Of the model.
-        device: Where it computes; `auto` takes an accelerator where there is one.
+        towers: Towers of the model.
+        device: Name of its device; `auto` is the accelerator if there is one.
         dtype: Precision of the towers; `auto` is bf16 on a GPU and fp32 elsewhere. Features are always fp32.
-        mode: How a region is shown, see `compute.regions.pixel_weights`.
-        fill: What is shown where a region is not.
+        mode: How a region is masked, see `compute.regions.pixel_weights`.
+        fill: Content of the pixels outside a region.
         published_pixels: `prepare` gets the backbone's normalised pixels and passes them on, as the original code does.
     """
 
@@ -71,37 +68,39 @@ class FrozenJudge:
         fill: Fill = "zero",
         published_pixels: bool = False,
     ) -> None:
-        for what, given, known in (("mode", mode, Mode), ("filling", fill, Fill), ("precision", dtype, Dtype)):
-            if given not in get_args(known):
-                raise UsageError(f"There is no {what} '{given}' of a judge. {suggest(given, list(get_args(known)))}")
+        for option, value, values in (("mode", mode, Mode), ("filling", fill, Fill), ("precision", dtype, Dtype)):
+            if value not in get_args(values):
+                raise UsageError(f"There is no {option} '{value}' of a judge. {suggest(value, list(get_args(values)))}")
         if mode == "mask-prompt" and towers.prompted is None:
             raise UsageError(
                 f"The judge '{towers.card.id}' was not trained with mask prompts. Choose another mode of regions, or "
                 "a mask-prompted checkpoint: ovseg:FILE."
             )
         if published_pixels and fill == "white":
-            raise UsageError("With published pixels the judge cannot know what white is. Fill with zero, mean or blur.")
+            raise UsageError(
+                "With published pixels the value of white is unknown to the judge. Fill with zero, mean or blur."
+            )
         self.mode, self.fill, self.published_pixels = mode, fill, published_pixels
         self._card, self._towers, self._device = towers.card, towers, device_of(device)
-        kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-        kinds["auto"] = torch.bfloat16 if self._device.type == "cuda" else torch.float32
-        self._dtype = kinds[dtype]
+        dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        dtypes["auto"] = torch.bfloat16 if self._device.type == "cuda" else torch.float32
+        self._dtype = dtypes[dtype]
         towers.module.eval().requires_grad_(requires_grad=False).to(self._device)
         self._mean = torch.tensor(self._card.mean, device=self._device).view(3, 1, 1)
         self._std = torch.tensor(self._card.std, device=self._device).view(3, 1, 1)
 
     @property
     def card(self) -> JudgeCard:
-        """What it is."""
+        """Facts about the model."""
         return self._card
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device of the towers."""
         return self._device
 
     def prepare(self, images: Tensor) -> Tensor:
-        """B 3 H W in 0..1 to B 3 S S, resized as a whole and normalised with the judge's own mean and deviation."""
+        """Resize B 3 H W images in 0..1 to B 3 S S and normalise them with the judge's mean and standard deviation."""
         images = images.to(self._device, torch.float32)
         size = (self._card.input_size, self._card.input_size)
         if self.published_pixels:
@@ -111,13 +110,13 @@ class FrozenJudge:
         return (images - self._mean) / self._std
 
     def encode_regions(self, prepared: Tensor, maps: Tensor, owner: Tensor, *, outside: bool = False) -> Tensor:
-        """Look at regions.
+        """Encode regions of images.
 
         Args:
             prepared: B 3 S S from `prepare`.
             maps: P h w in 0..1.
-            owner: P, the image of each map.
-            outside: Look at the background of each map instead; in most modes this is not the view of `1 - maps`.
+            owner: P, index of each map's image.
+            outside: Encode the background of each map instead; in most modes that differs from `1 - maps`.
 
         Returns:
             P D unit vectors.
@@ -135,23 +134,23 @@ class FrozenJudge:
         return F.normalize(features.float(), dim=-1)
 
     def encode_images(self, prepared: Tensor) -> Tensor:
-        """B D unit vectors of whole images."""
+        """Encode whole images as B D unit vectors."""
         with self._precision():
             features = self._towers.image(prepared)
         return F.normalize(features.float(), dim=-1)
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """N D unit vectors in order. Each text is encoded once; texts that are too long are cut, and named."""
+        """Encode texts as N D unit vectors, each unique text once; a warning names texts that are too long and cut."""
         if not texts:
             return torch.zeros(0, self._card.width, device=self._device)
         unique = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         tokens = self._towers.tokenise(list(unique))
         lengths = self._lengths(tokens)
-        self._warn_of_cut(list(unique), lengths)
+        self._warn_about_cut_texts(list(unique), lengths)
         order = torch.argsort(lengths, stable=True)
         features = torch.empty(len(unique), self._card.width, device=self._device)
-        size = TEXTS_AT_ONCE.get(self._device.type, TEXTS_ELSEWHERE)
+        size = CPU_TEXTS if self._device.type == "cpu" else GPU_TEXTS
         for start in range(0, len(order), size):
             rows = order[start : start + size]
             batch = tokens[rows, : int(lengths[rows].max())].to(self._device)
@@ -165,16 +164,15 @@ class FrozenJudge:
             return torch.full((len(tokens),), tokens.shape[1])
         return self._towers.lengths(tokens)
 
-    def _warn_of_cut(self, texts: list[str], lengths: Tensor) -> None:
-        """Count exactly only the texts that fill the context."""
+    def _warn_about_cut_texts(self, texts: list[str], lengths: Tensor) -> None:
+        """Warn about texts longer than the context; only those that fill it are counted."""
         full = (lengths >= self._card.context).nonzero()[:, 0].tolist()
         count = self._towers.count
         cut = [texts[row] for row in full if count is not None and count(texts[row]) > self._card.context]
         if cut:
-            named = ", ".join(f"'{text[:SHOWN]}{'...' if len(text) > SHOWN else ''}'" for text in cut[:NAMED])
-            more = f" and {len(cut) - NAMED} more" if len(cut) > NAMED else ""
-            said = f"Longer than the {self._card.context} tokens of '{self._card.id}', and cut: {named}{more}."
-            warnings.warn(said, stacklevel=3)
+            named = listed([f"'{text[:60]}{'...' if len(text) > 60 else ''}'" for text in cut], 3)
+            message = f"Longer than the {self._card.context} tokens of '{self._card.id}', and cut: {named}."
+            warnings.warn(message, stacklevel=3)
 
     def _precision(self) -> AbstractContextManager[object]:
         if self._dtype == torch.float32:
@@ -183,7 +181,7 @@ class FrozenJudge:
 
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:
-    """A short hash of weights that came without a commit; equal weights have equal hashes, whatever file held them."""
+    """Short hash of weights without a commit; equal weights have equal hashes, whatever their file."""
     parts: list[str | memoryview] = []
     for name, value in sorted(weights.items()):
         parts += [name, value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data]

@@ -1,4 +1,4 @@
-"""What a model folder may say about itself in `judge_card.json`: pixel size, training data, a warning."""
+"""Optional facts about a judge in its folder's `judge_card.json`: pixel size, training data, a warning."""
 
 import json
 from dataclasses import dataclass
@@ -7,12 +7,18 @@ from pathlib import Path
 from qaclims_path.errors import BadFile
 
 FILE = "judge_card.json"
-LONGEST = 4000  # letters of a note
+MAX_LETTERS = 4000  # of a text
 
 
 @dataclass(frozen=True)
 class Notes:
-    """Pixel size in micrometres, and two texts; empty where nothing is said."""
+    """Facts about a judge.
+
+    Attributes:
+        mpp: Pixel size of its training images in micrometres; None if unknown.
+        trained_on: Description of its training data; may be empty.
+        warning: Warning for its users; may be empty.
+    """
 
     mpp: float | None = None
     trained_on: str = ""
@@ -20,7 +26,7 @@ class Notes:
 
 
 def read_notes(folder: Path) -> Notes:
-    """Notes of a model folder; a folder without them is fine."""
+    """Read the notes of a model folder; empty notes if it has none."""
     path = folder / FILE
     if not path.is_file():
         return Notes()
@@ -29,8 +35,8 @@ def read_notes(folder: Path) -> Notes:
         mpp = values.get("mpp")
         return Notes(
             None if mpp is None else float(mpp),
-            str(values.get("trained_on", ""))[:LONGEST],
-            str(values.get("warning", ""))[:LONGEST],
+            str(values.get("trained_on", ""))[:MAX_LETTERS],
+            str(values.get("warning", ""))[:MAX_LETTERS],
         )
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise BadFile(f"{path} is not the card of a judge: {error}. Mend it, or remove it.") from error
+        raise BadFile(f"{path} is not the card of a judge: {error}. Correct or remove it.") from error

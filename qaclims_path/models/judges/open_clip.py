@@ -1,4 +1,4 @@
-"""Judges through open_clip: a folder with `open_clip_config.json`, or a model that open_clip knows by name."""
+"""Judges of open_clip: a folder with `open_clip_config.json`, or a model that open_clip knows by name."""
 
 import json
 import logging
@@ -33,27 +33,29 @@ TOKENIZER_KWARGS = {"clean", "strip_sep_token", "language", "reduction_mask", "a
 
 
 def load_folder(source: "Source", folder: Path) -> Towers:
-    """Towers from a folder: configuration, weights, and a tokenizer where the configuration names one.
+    """Load towers from a folder: configuration, weights, and a tokenizer if the configuration names one.
 
-    No code of the folder runs, nor any of the hub that the folder points at.
+    No code from the folder runs, nor from a model on the hub that it names.
     """
     text_cfg = _text_cfg(source.id, folder)
     if text_cfg.get("hf_tokenizer_name"):
         require_tokenizer(source.id, folder)
-    changed: dict[str, Any] = {}
-    if text_cfg.get("hf_model_name") and (folder / "config.json").is_file():  # else the hub is asked for its layout
+    overrides: dict[str, Any] = {}
+    if (
+        text_cfg.get("hf_model_name") and (folder / "config.json").is_file()
+    ):  # else open_clip reads the configuration on the hub
         text_cfg = {**text_cfg, "hf_model_name": str(folder), "hf_model_pretrained": False}
-        changed["text_cfg"] = text_cfg
+        overrides["text_cfg"] = text_cfg
     _check_tower(source.id, text_cfg)
-    place = f"{LOCAL}{folder}"
+    location = f"{LOCAL}{folder}"
     with _quiet():
-        model = open_clip.create_model(place, require_pretrained=True, weights_only=True, **changed)
-        tokenizer = open_clip.get_tokenizer(place, **_no_code(text_cfg))
+        model = open_clip.create_model(location, require_pretrained=True, weights_only=True, **overrides)
+        tokenizer = open_clip.get_tokenizer(location, **_no_code(text_cfg))
     return make_towers(source.id, source.revision, model, tokenizer, read_notes(folder))
 
 
 def load_named(source: "Source") -> Towers:
-    """Towers from `MODEL@TAG` or `MODEL@FILE`."""
+    """Load towers from `MODEL@TAG` or `MODEL@FILE`."""
     name, _, tag = source.name.partition("@")
     known = open_clip.list_models()
     if name not in known:
@@ -61,20 +63,20 @@ def load_named(source: "Source") -> Towers:
     tags = open_clip.list_pretrained_tags_by_model(name)
     file = Path(tag).expanduser()
     if tag not in tags and not file.is_file():
-        ways = f"open_clip:{name}@TAG with one of {', '.join(tags) or 'none'}, or open_clip:{name}@FILE"
-        raise UsageError(f"open_clip:{source.name} names no weights. Write {ways}.")
+        forms = f"open_clip:{name}@TAG with one of {', '.join(tags) or 'none'}, or open_clip:{name}@FILE"
+        raise UsageError(f"open_clip:{source.name} names no weights. Write {forms}.")
     text_cfg = open_clip.get_model_config(name)["text_cfg"]
     _check_tower(f"open_clip:{name}", text_cfg)
     with _quiet():
         weights = tag if tag in tags else str(file)
         model = open_clip.create_model(name, weights, require_pretrained=True, weights_only=True)
         tokenizer = open_clip.get_tokenizer(name, **_no_code(text_cfg))
-    called = f"open_clip:{name}@{tag if tag in tags else file.name}"
-    return make_towers(called, weights_hash(model.state_dict()), model, tokenizer, Notes())
+    model_id = f"open_clip:{name}@{tag if tag in tags else file.name}"
+    return make_towers(model_id, weights_hash(model.state_dict()), model, tokenizer, Notes())
 
 
 def make_towers(name: str, revision: str, model: nn.Module, tokenizer: Any, notes: Notes) -> Towers:  # noqa: ANN401
-    """Towers of a built open_clip model."""
+    """Make towers of an open_clip model."""
     visual: Any = model.visual
     size = visual.preprocess_cfg["size"]
     text = _text_tower(model)
@@ -82,7 +84,7 @@ def make_towers(name: str, revision: str, model: nn.Module, tokenizer: Any, note
     vocabulary = len(tokenizer.tokenizer) if isinstance(tokenizer, HFTokenizer) else tokenizer.vocab_size
     if text.words is not None and vocabulary > text.words:
         raise BadFile(
-            f"{name}: its tokenizer has {vocabulary} entries, its text tower only {text.words}. They are not a pair: "
+            f"{name}: its tokenizer has {vocabulary} entries, its text tower only {text.words}. They do not match: "
             "copy the tokenizer that the model was trained with."
         )
     card = JudgeCard(
@@ -112,30 +114,30 @@ def make_towers(name: str, revision: str, model: nn.Module, tokenizer: Any, note
 
 
 @dataclass(frozen=True)
-class _Text:
-    """A text tower that can be given less than the full context where it has `lengths`."""
+class _TextTower:
+    """A text tower; with `lengths` it accepts fewer tokens than the full context."""
 
     encode: Callable[[Tensor], Tensor]
     lengths: Callable[[Tensor], Tensor] | None
     words: int | None
 
 
-def _text_tower(model: Any) -> _Text:  # noqa: ANN401 - any open_clip model
-    """Which tokens matter: up to the end token under a causal mask, all but padding with a padding mask."""
+def _text_tower(model: Any) -> _TextTower:  # noqa: ANN401 - any open_clip model
+    """Make a text tower whose `lengths` end at the end token (causal mask) or at the last token that is not padding."""
     own = getattr(model, "text", model)
     if isinstance(own, HFTextEncoder):
         pad = own.config.pad_token_id or 0
-        return _Text(model.encode_text, lambda tokens: _last(tokens != pad), own.config.vocab_size)
+        return _TextTower(model.encode_text, lambda tokens: _length(tokens != pad), own.config.vocab_size)
     words = getattr(own, "vocab_size", None)
     pool, eos = (getattr(own, f"text_{key}", getattr(own, key, None)) for key in ("pool_type", "eos_id"))
     causal = getattr(own, "attn_mask", None) is not None and getattr(own, "cls_emb", None) is None
     if not causal or pool not in ("argmax", "eos"):
-        return _Text(model.encode_text, None, words)
-    return _Text(partial(encode_short, own, pool, eos), partial(_until_end, pool=pool, eos=eos), words)
+        return _TextTower(model.encode_text, None, words)
+    return _TextTower(partial(encode_short, own, pool, eos), partial(_until_end, pool=pool, eos=eos), words)
 
 
 def encode_short(own: Any, pool: str, eos: int | None, tokens: Tensor) -> Tensor:  # noqa: ANN401
-    """Encode N L tokens with L up to the context; under a causal mask what follows the end token changes nothing."""
+    """Encode N L tokens, L up to the context; with a causal mask, tokens after the end token change nothing."""
     length, dtype = tokens.shape[1], own.transformer.get_cast_dtype()
     x = own.token_embedding(tokens).to(dtype) + own.positional_embedding[:length].to(dtype)
     x = own.ln_final(own.transformer(x, attn_mask=own.attn_mask[:length, :length]))
@@ -152,13 +154,13 @@ def _until_end(tokens: Tensor, *, pool: str, eos: int | None) -> Tensor:
     return torch.where(ends.any(1), ends.int().argmax(1) + 1, tokens.shape[1])
 
 
-def _last(used: Tensor) -> Tensor:
-    """One behind the last True of each row, at least 1."""
+def _length(used: Tensor) -> Tensor:
+    """Index after the last True of each row, at least 1."""
     return (used.shape[1] - used.flip(1).int().argmax(1)).clamp(min=1)
 
 
 @torch.no_grad()
-def _width(text: _Text, tokens: Tensor) -> int:
+def _width(text: _TextTower, tokens: Tensor) -> int:
     return int(text.encode(tokens).shape[1])
 
 
@@ -176,24 +178,24 @@ def _text_cfg(name: str, folder: Path) -> dict[str, Any]:
         raise BadFile(f"{name} cannot be read: {error.strerror or error} ({CONFIG}).") from error
     except (ValueError, KeyError, TypeError) as error:
         raise BadFile(
-            f"{CONFIG} of {name} is no configuration of open_clip: it needs model_cfg with text_cfg."
+            f"{CONFIG} of {name} is not a configuration of open_clip: it needs model_cfg with text_cfg."
         ) from error
     unknown = sorted(set(config.get("tokenizer_kwargs") or {}) - TOKENIZER_KWARGS)
     if unknown:
         raise BadFile(
             f"{CONFIG} of {name} sets {', '.join(unknown)} in tokenizer_kwargs, which is refused because such options "
-            f"can run code of the folder. Allowed are {', '.join(sorted(TOKENIZER_KWARGS))}; take the others out."
+            f"can run code from the folder. Allowed are {', '.join(sorted(TOKENIZER_KWARGS))}; remove the others."
         )
     return config
 
 
 def _no_code(text_cfg: Mapping[str, Any]) -> dict[str, bool]:
-    """Options of `get_tokenizer`, which win over those of a file; only the tokenizers of transformers can run code."""
+    """Options of `get_tokenizer` that override those of a file; only tokenizers of transformers can run code."""
     return {"trust_remote_code": False} if text_cfg.get("hf_tokenizer_name") else {}
 
 
 def _check_tower(name: str, text_cfg: Mapping[str, Any]) -> None:
-    """Refuse a text tower that transformers can only build with code of others: open_clip lets it ask the user."""
+    """Refuse a text tower that transformers can build only with code from the hub, which open_clip would ask for."""
     tower = text_cfg.get("hf_model_name")
     if not tower:
         return
@@ -207,14 +209,14 @@ def _check_tower(name: str, text_cfg: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep open_clip's remarks on the root logger away from the screen; what goes wrong is raised."""
+    """Hide open_clip's messages on the root logger; errors are raised all the same."""
     logger = logging.getLogger()
-    before = logger.disabled
+    disabled = logger.disabled
     logger.disabled = True
     try:
         yield
     finally:
-        logger.disabled = before
+        logger.disabled = disabled
 
 
 def _triple(values: Any) -> tuple[float, float, float]:  # noqa: ANN401 - a list or tuple of three numbers

@@ -1,6 +1,6 @@
-"""The mask-prompted judge of QA-CLIMS (OVSeg): patch tokens of a ViT outside a region become learned embeddings.
+"""The mask-prompted judge of QA-CLIMS (OVSeg): learned embeddings replace the ViT's patch tokens outside a region.
 
-Depth of the prompts, patch size and everything else are read from the checkpoint's shapes.
+Number of prompts, patch size and all other sizes are read from the checkpoint's shapes.
 """
 
 from functools import partial
@@ -20,14 +20,14 @@ from qaclims_path.models.judges.frozen import Towers, weights_hash
 from qaclims_path.models.judges.notes import Notes
 from qaclims_path.models.judges.open_clip import make_towers
 
-INSIDE = "clip_adapter.clip_model."  # where OVSeg keeps its CLIP
+PREFIX = "clip_adapter.clip_model."  # of the CLIP in a checkpoint of OVSeg
 PROMPTS = "visual.mask_embedding"
-HEAD = 64  # channels of an attention head in every published CLIP
+HEAD_WIDTH = 64  # channels per attention head in every published CLIP
 State = dict[str, Tensor]
 
 
 def load_file(path: Path) -> Towers:
-    """Towers from `ovseg_swinbase_vitL14_ft_mpt.pth`, or a safetensors file with the same names."""
+    """Load towers from `ovseg_swinbase_vitL14_ft_mpt.pth`, or a safetensors file with the same names."""
     state = _clip_state(path)
     prompts = nn.Parameter(state.pop(PROMPTS).float())
     model = _build(state)
@@ -52,10 +52,10 @@ def load_file(path: Path) -> Towers:
 
 
 def encode_prompted(model: Any, pixels: Tensor, masks: Tensor) -> Tensor:  # noqa: ANN401 - an open_clip CLIP
-    """Encode P 3 S S pixels, putting the learned embeddings in place of all patches without a pixel of P S S masks.
+    """Encode P 3 S S pixels with learned embeddings in place of the patches that P S S masks leave out.
 
-    A patch belongs to the region when any of its pixels does. The embeddings go in before the first block and after the
-    next ones, one layer of them each; the class token is left alone.
+    A patch belongs to the region if any of its pixels does. The first layer of embeddings replaces tokens before the
+    first block, each next layer after one more block; the class token does not change.
     """
     visual, prompts = model.visual, model.mask_embedding
     kept = F.avg_pool2d(masks[:, None], visual.patch_size).ceil().flatten(2).transpose(1, 2)
@@ -78,40 +78,43 @@ def _blocks(model: Any) -> Any:  # noqa: ANN401
 
 
 def _clip_state(path: Path) -> State:
-    """The weights of the CLIP inside an OVSeg checkpoint, and its mask embeddings."""
-    whole = _read(path)
-    weights = whole["model"] if isinstance(whole.get("model"), dict) else whole
-    inside = {key.removeprefix(INSIDE): value for key, value in weights.items() if str(key).startswith(INSIDE)}
-    named = inside or weights
-    if PROMPTS not in named:
-        raise BadFile(f"{path} has no mask embeddings ({INSIDE}{PROMPTS}). Use a mask-prompt checkpoint of OVSeg.")
-    return {key: value for key, value in named.items() if isinstance(value, Tensor)}
+    """Weights of the CLIP in an OVSeg checkpoint, with its mask embeddings."""
+    checkpoint = _read(path)
+    weights = checkpoint["model"] if isinstance(checkpoint.get("model"), dict) else checkpoint
+    prefixed = {key.removeprefix(PREFIX): value for key, value in weights.items() if str(key).startswith(PREFIX)}
+    state = prefixed or weights
+    if PROMPTS not in state:
+        raise BadFile(f"{path} has no mask embeddings ({PREFIX}{PROMPTS}). Use a mask-prompt checkpoint of OVSeg.")
+    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        whole = load_safetensors(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            checkpoint: dict[str, Any] = load_safetensors(path)
+        else:
+            checkpoint = torch.load(path, "cpu", weights_only=True)
     except OSError as error:
         raise BadFile(f"{path} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # torch and safetensors raise anything on a damaged or unsafe file
+    except Exception as error:  # torch and safetensors raise errors of any kind for a damaged or unsafe file
         raise BadFile(
             f"{path} cannot be read as weights. It is damaged, or holds objects that could run code and are refused; "
-            "save its 'model' tensors alone."
+            "save only its 'model' tensors."
         ) from error
-    if not isinstance(whole, dict):
-        raise BadFile(f"{path} holds a {type(whole).__name__}, not named weights. Use a checkpoint of OVSeg.")
-    return whole
+    if not isinstance(checkpoint, dict):
+        raise BadFile(f"{path} holds a {type(checkpoint).__name__}, not named weights. Use a checkpoint of OVSeg.")
+    return checkpoint
 
 
 def _build(state: State) -> Any:  # noqa: ANN401 - an open_clip CLIP
-    """A CLIP in the shape of its weights."""
+    """Build a CLIP with the shapes of its weights."""
     width, patch = state["visual.conv1.weight"].shape[0], state["visual.conv1.weight"].shape[-1]
     grid = round((state["visual.positional_embedding"].shape[0] - 1) ** 0.5)
     words, text_width = state["token_embedding.weight"].shape
-    vision = CLIPVisionCfg(_depth(state, "visual.transformer."), width, min(HEAD, width), patch_size=patch)
+    vision = CLIPVisionCfg(_depth(state, "visual.transformer."), width, min(HEAD_WIDTH, width), patch_size=patch)
     vision.image_size = grid * patch
     text = CLIPTextCfg(context_length=state["positional_embedding"].shape[0], vocab_size=words, width=text_width)
-    text.heads, text.layers = max(text_width // HEAD, 1), _depth(state, "transformer.")
+    text.heads, text.layers = max(text_width // HEAD_WIDTH, 1), _depth(state, "transformer.")
     model = CLIP(state["text_projection"].shape[1], vision, text, quick_gelu=True)
     own = model.state_dict()
     model.load_state_dict({key: value.float() for key, value in state.items() if key in own})

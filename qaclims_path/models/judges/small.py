@@ -1,4 +1,4 @@
-"""A small judge of our own in open_clip's format: a timm image tower, a short text transformer, its own vocabulary."""
+"""A small judge to train, in open_clip's format: a timm image tower, a text transformer and its own vocabulary."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ from qaclims_path.models.judges.notes import FILE as NOTES
 from qaclims_path.registry import suggest
 
 PAD, START, END = "<pad>", "<start>", "<end>"
-SCALE, BIAS = 2.3, 0.0  # ln 10: cosines times ten to begin with
+SCALE, BIAS = 2.3, 0.0  # ln 10: cosines are first multiplied by 10
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How large the judge is.
+    """Sizes of the judge.
 
     Attributes:
-        size: Side of its input in pixels.
+        size: Side of an input image in pixels.
         width: Length of a feature vector.
-        tower: Image tower, by timm's name.
+        tower: Image tower, a timm name.
         text_width: Channels of the text tower.
-        text_layers: Its blocks.
-        context: Longest text in tokens.
-        words: Most entries of the vocabulary.
+        text_layers: Blocks of the text tower.
+        context: Maximal length of a text in tokens.
+        words: Maximal size of the vocabulary.
     """
 
     size: int = 112
@@ -47,7 +47,7 @@ class Shape:
 
 
 def learn_vocabulary(texts: Iterable[str], shape: Shape) -> PreTrainedTokenizerFast:
-    """A byte-pair vocabulary of some texts; letters that it has never seen are still tokens."""
+    """Learn a byte-pair vocabulary from texts; letters that are not in them are still tokens."""
     pairs = Tokenizer(models.BPE())
     pairs.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     pairs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
@@ -68,7 +68,7 @@ def learn_vocabulary(texts: Iterable[str], shape: Shape) -> PreTrainedTokenizerF
 
 
 def configuration(shape: Shape, words: int, mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Any]:
-    """What `open_clip_config.json` holds."""
+    """Content of `open_clip_config.json`."""
     if not timm.is_model(shape.tower):
         raise UsageError(f"timm knows no image tower '{shape.tower}'. {suggest(shape.tower, timm.list_models())}")
     vision = {"image_size": shape.size, "timm_model_name": shape.tower, "timm_pool": "avg", "timm_proj": "linear"}
@@ -95,19 +95,19 @@ def configuration(shape: Shape, words: int, mean: tuple[float, ...], std: tuple[
 
 
 def build(config: Mapping[str, Any], *, seed: int, image_weights: Path | None = None) -> CustomTextCLIP:
-    """The network of a configuration, with random weights, or with weights for the image tower from a file of timm."""
+    """Build the network of a configuration with random weights; `image_weights` is a timm file for the image tower."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model_cfg = {key: value for key, value in config["model_cfg"].items() if key != "custom_text"}
         network = CustomTextCLIP(**model_cfg)
-    _try(network, config)
+    _check_size(network, config)
     if image_weights is not None:
-        _take(network.visual.trunk, image_weights)
+        _load_tower(network.visual.trunk, image_weights)
     return network
 
 
 def save(folder: Path, network: nn.Module, config: Mapping[str, Any], tokenizer: Any, notes: Mapping[str, Any]) -> None:  # noqa: ANN401
-    """Write a folder that open_clip and `load_judge` read; the configuration, which makes it one, comes last."""
+    """Write a folder that open_clip and `load_judge` read; its configuration is written last."""
     save_tensors(folder / "open_clip_model.safetensors", network.state_dict())
     write_json(folder / NOTES, dict(notes))
     tokenizer.save_pretrained(folder)
@@ -115,30 +115,31 @@ def save(folder: Path, network: nn.Module, config: Mapping[str, Any], tokenizer:
 
 
 @torch.no_grad()
-def _try(network: CustomTextCLIP, config: Mapping[str, Any]) -> None:
-    """Show the image tower one picture; some of timm's networks do not fit open_clip's head, or the size."""
+def _check_size(network: CustomTextCLIP, config: Mapping[str, Any]) -> None:
+    """Encode one image: some of timm's networks do not fit open_clip's head or the image size."""
     vision = config["model_cfg"]["vision_cfg"]
     try:
         network.eval().encode_image(torch.zeros(1, 3, vision["image_size"], vision["image_size"]))
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
-            f"The image tower '{vision['timm_model_name']}' cannot look at {vision['image_size']} pixels inside of "
+            f"The image tower '{vision['timm_model_name']}' cannot encode images of {vision['image_size']} pixels in "
             f"open_clip: {str(error).splitlines()[0]}. Choose another one, such as resnet10t."
         ) from error
 
 
-def _take(trunk: nn.Module, path: Path) -> None:
-    """Fill an image tower with weights of the same network; its classifier, if the file has one, is left out."""
+def _load_tower(trunk: nn.Module, path: Path) -> None:
+    """Load weights of the same network into an image tower; those of a classifier are ignored."""
     try:
         weights: dict[str, Tensor] = load_file(path)
-    except Exception as error:  # safetensors raises anything on a damaged file
+    except Exception as error:  # safetensors raises errors of any kind for a damaged file
         raise BadFile(
-            f"{path} cannot be read as safetensors: {error}. Give a file that timm's model was saved to."
+            f"{path} cannot be read as safetensors: {error}. Give a file that a timm model was saved to."
         ) from error
     own = {key: value for key, value in trunk.state_dict().items() if not key.endswith("num_batches_tracked")}
     missing = [key for key, value in own.items() if key not in weights or weights[key].shape != value.shape]
     if missing:
         raise BadFile(
-            f"{path} lacks {len(missing)} of the image tower's weights, first {missing[0]}. Name its own --tower."
+            f"{path} lacks {len(missing)} of the image tower's weights, first {missing[0]}. Give the --tower that "
+            "the file is for."
         )
     trunk.load_state_dict({key: weights[key] for key in own}, strict=False)

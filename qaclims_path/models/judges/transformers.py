@@ -1,4 +1,4 @@
-"""Judges through transformers: folders of the CLIP and SigLIP families, such as PLIP and MedSigLIP."""
+"""Judges of transformers: folders of the CLIP and SigLIP families, such as PLIP and MedSigLIP."""
 
 import json
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from qaclims_path.models.judges import Source
 
 MODELS: dict[str, Any] = {"clip": CLIPModel, "siglip": SiglipModel}
-CLIP_COLOURS = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))  # of CLIP's own training
-HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-LEGACY_EOS = 2  # in the configuration of old CLIP models, whose end token is the highest one
+CLIP_PIXELS = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))  # mean, standard deviation
+SIGLIP_PIXELS = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+LEGACY_EOS = 2  # in configurations of old CLIP models, whose end token has the highest number
 
 
 def load_folder(source: "Source", folder: Path) -> Towers:
-    """Towers from a folder as `save_pretrained` leaves it; nothing is fetched, no code of the folder runs."""
+    """Load towers from a folder of `save_pretrained`; nothing is downloaded, and no code from the folder runs."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if config.model_type not in MODELS:
         raise BadFile(
-            f"{source.id} is a model of type '{config.model_type}'; judges are {' or '.join(MODELS)}. Another one can "
-            "be added as a plug-in, see docs/judges.md."
+            f"{source.id} is a model of type '{config.model_type}'; judges are {' or '.join(MODELS)}. Others can be "
+            "added as a plug-in, see docs/judges.md."
         )
     require_tokenizer(source.id, folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -63,8 +63,8 @@ def _load_model(name: str, config: Any, folder: Path) -> Any:  # noqa: ANN401 - 
     missing = sorted(info["missing_keys"])
     if missing:
         raise BadFile(
-            f"{name} lacks {len(missing)} of its weights, first {missing[0]}. It was not copied completely, or it is "
-            "only one half of a judge."
+            f"{name} lacks {len(missing)} of its weights, first {missing[0]}. The copy is incomplete, or the model is "
+            "only one tower of a judge."
         )
     return model
 
@@ -72,14 +72,14 @@ def _load_model(name: str, config: Any, folder: Path) -> Any:  # noqa: ANN401 - 
 def _check_vocabulary(name: str, entries: int, words: int) -> None:
     if entries > words:
         raise BadFile(
-            f"{name}: its tokenizer has {entries} entries, its text tower only {words}. They are not a pair: copy the "
+            f"{name}: its tokenizer has {entries} entries, its text tower only {words}. They do not match: copy the "
             "tokenizer that the model was trained with."
         )
 
 
 def _card(source: "Source", config: Any, folder: Path, temperature: float) -> JudgeCard:  # noqa: ANN401
     clip = config.model_type == "clip"
-    mean, std = _colours(folder, CLIP_COLOURS if clip else HALF)
+    mean, std = _pixels(folder, CLIP_PIXELS if clip else SIGLIP_PIXELS)
     notes = read_notes(folder)
     return JudgeCard(
         id=source.id,
@@ -97,8 +97,8 @@ def _card(source: "Source", config: Any, folder: Path, temperature: float) -> Ju
     )
 
 
-def _colours(folder: Path, usual: tuple[Any, Any]) -> tuple[Any, Any]:
-    """Mean and deviation of the pixels as the folder's preprocessing says, else the family's."""
+def _pixels(folder: Path, default: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Mean and standard deviation of the pixels in the folder's preprocessing, else those of the family."""
     for file, key in (("preprocessor_config.json", None), ("processor_config.json", "image_processor")):
         path = folder / file
         if path.is_file():
@@ -106,7 +106,7 @@ def _colours(folder: Path, usual: tuple[Any, Any]) -> tuple[Any, Any]:
             values = values.get(key, {}) if key else values
             if "image_mean" in values and "image_std" in values:
                 return tuple(values["image_mean"]), tuple(values["image_std"])
-    return usual
+    return default
 
 
 def _image(model: Any, pixels: Tensor) -> Tensor:  # noqa: ANN401
@@ -127,6 +127,6 @@ def _tokenise(tokenizer: Any, context: int, texts: Sequence[str]) -> Tensor:  # 
 
 
 def _until_end(tokens: Tensor, *, eos: int) -> Tensor:
-    """Tokens up to the end token; under CLIP's causal mask what follows it changes nothing."""
+    """Number of tokens up to the end token; with CLIP's causal mask, later ones change nothing."""
     ends = tokens.eq(tokens.amax(1, keepdim=True)) if eos == LEGACY_EOS else tokens.eq(eos)
     return torch.where(ends.any(1), ends.int().argmax(1) + 1, tokens.shape[1])

@@ -1,7 +1,7 @@
-"""How a network of activation maps is trained: one file per method, from what is seen of a batch to named losses.
+"""Methods that train a CamNet: one file each, from the maps and region features of a batch to named losses.
 
-A method is a frozen dataclass: its fields are its settings, filled by a configuration; it has no other state. Another
-package adds one through the entry points `qaclims_path.methods`.
+A method is a frozen dataclass whose fields are its settings, set by a recipe; it has no other state. Another package
+adds one through the entry points `qaclims_path.methods`.
 
 May import compute, config, registry, types and errors.
 """
@@ -21,14 +21,14 @@ FILES = "cam", "clims", "qa_clims", "qa_clims_path"
 
 
 def known_methods() -> Registry[type[Method]]:
-    """The registry, once the methods of this package have entered themselves."""
+    """The registry, with the methods of this package imported."""
     for file in FILES:
         import_module(f"{__name__}.{file}")
     return METHODS
 
 
 def build_method(name: str, settings: Tree, where: object) -> Method:
-    """Build a registered method from its settings; unknown and impossible settings are errors with a suggestion.
+    """Build a registered method from its settings; unknown or invalid settings raise an error with a suggestion.
 
     Example:
         >>> build_method("cam", {"clasification": 1}, "an example")

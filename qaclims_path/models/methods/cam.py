@@ -1,4 +1,4 @@
-"""Plain class activation maps: a classifier of whole images, whose maps are looked at. Starts all other methods."""
+"""Plain class activation maps of an image classifier, from which all other methods start."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -28,21 +28,21 @@ class Cam:
     area: Weight = 0.0
 
     def needs_judge(self, progress: float) -> bool:  # noqa: ARG002
-        """No words here."""
+        """Never."""
         return False
 
     def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
-        """The sigmoid of the maps."""
+        """Sigmoid of the maps."""
         return torch.sigmoid(logits)
 
-    def map_losses(self, seen: MapBatch) -> dict[str, Tensor]:
-        """Classification, and area where it has a weight."""
-        told = losses.classification(seen.scores, seen.present)
-        out = {"classification": self.classification * mean_over_images(told, seen)}
+    def map_losses(self, batch: MapBatch) -> dict[str, Tensor]:
+        """Classification, and area if it has a weight."""
+        loss = losses.classification(batch.scores, batch.present)
+        out = {"classification": self.classification * mean_over_images(loss, batch)}
         if self.area:
-            out["area"] = self.area * mean_over_images(losses.area(seen.activations), seen)
+            out["area"] = self.area * mean_over_images(losses.area(batch.activations), batch)
         return out
 
     def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:  # noqa: ARG002
-        """None."""
+        """No losses."""
         return {}

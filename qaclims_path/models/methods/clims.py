@@ -1,4 +1,4 @@
-"""CLIMS (Xie et al., CVPR 2022), as its repository has it: regions against class names and background words."""
+"""CLIMS (Xie et al., CVPR 2022) as in its repository: regions compared with class names and background words."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -25,19 +25,19 @@ Weight = Annotated[float, Field(ge=0)]
 @METHODS.add("clims")
 @dataclass(frozen=True)
 class Clims:
-    """Foregrounds fit their class's name, backgrounds do not, and foregrounds do not fit the background words.
+    """Foregrounds should match their class's name but not the background words; backgrounds should not match the name.
 
     Attributes:
         object_text: Weight of the foreground's match with the name (mean over pairs).
         background_text: Weight of the background's mismatch with the name (mean over pairs).
         background_words: Weight of the foreground's mismatch with the words (sum over pairs and words).
         area: Weight of the mean activation.
-        classification: Weight of the classification loss; not in the published method, as the floor.
+        classification: Weight of the classification loss; like the floor, not in the published method.
         floor: Weight of the penalty for a present class whose area falls below `floor_area`.
-        floor_area: Share of the image.
-        word_threshold: Smaller cosines with background words are let alone.
+        floor_area: Share of the image, 0..1.
+        word_threshold: Cosines with background words below it add no loss.
         shift: Subtracted from the maps before the sigmoid.
-        reference_batch: Batch that the weight of the sum was chosen for; null for plain sums, as published.
+        reference_batch: Batch size that the weight of the sum was chosen for; null for plain sums, as published.
     """
 
     object_text: Weight = 10.0
@@ -56,25 +56,25 @@ class Clims:
         return True
 
     def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
-        """The sigmoid of the maps."""
+        """Sigmoid of the shifted maps."""
         return torch.sigmoid(logits - self.shift)
 
-    def map_losses(self, seen: MapBatch) -> dict[str, Tensor]:
-        """Area, and classification and floor where they have a weight."""
-        found = published_map_losses(seen, area=self.area, classification=self.classification)
-        return found | floor_loss(seen, self.floor, self.floor_area)
+    def map_losses(self, batch: MapBatch) -> dict[str, Tensor]:
+        """Area, and classification and floor if they have a weight."""
+        out = published_map_losses(batch, area=self.area, classification=self.classification)
+        return out | floor_loss(batch, self.floor, self.floor_area)
 
     def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:
         """The three published losses between regions and texts."""
         name = pairs.texts.features[pairs.texts.label]
-        fits = losses.object_text_matching(cosines(pairs.foreground, name))
-        leaks = losses.background_text_matching(cosines(pairs.background, name))
+        object_text = losses.object_text_matching(cosines(pairs.foreground, name))
+        background_text = losses.background_text_matching(cosines(pairs.background, name))
         out = {
-            "object_text": self.object_text * mean_over_pairs(fits, pairs.total),
-            "background_text": self.background_text * mean_over_pairs(leaks, pairs.total),
+            "object_text": self.object_text * mean_over_pairs(object_text, pairs.total),
+            "background_text": self.background_text * mean_over_pairs(background_text, pairs.total),
         }
         if pairs.words is not None and self.background_words:
-            near = pairs.foreground @ pairs.words.to(pairs.foreground.dtype).T
-            values = losses.cooccurring_background(near, self.word_threshold)
+            similarity = pairs.foreground @ pairs.words.to(pairs.foreground.dtype).T
+            values = losses.cooccurring_background(similarity, self.word_threshold)
             out["background_words"] = self.background_words * sum_over_pairs(values, pairs.images, self.reference_batch)
         return out

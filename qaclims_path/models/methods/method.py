@@ -1,4 +1,4 @@
-"""What a method sees of a batch, what it has to offer, and how values per pair become one loss."""
+"""Interface of a method: the batches that it gets, the functions that it has, and means of losses over pairs."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,15 +12,15 @@ from qaclims_path.types import PairTexts
 
 @dataclass(frozen=True)
 class MapBatch:
-    """The maps of a batch.
+    """The maps of B images.
 
     Attributes:
-        activations: B C h w in 0..1, the maps that regions are cut with.
+        activations: B C h w in 0..1, the maps that regions are masked with.
         scores: B C, the pooled logits.
-        present: B C, bool.
-        images: Images that a mean is taken over: B, or the mean B over all processes and micro-batches.
-        pairs: PairBatch (an image and a class present in it) that a mean is taken over, likewise.
-        progress: Share of the training that is done, 0..1.
+        present: B C, bool: the classes in each image.
+        images: Divisor of means over images: B, or the mean B over all processes and micro-batches.
+        pairs: Divisor of means over (image, present class) pairs, averaged in the same way.
+        progress: Share of the training done, 0..1.
     """
 
     activations: Tensor
@@ -33,19 +33,19 @@ class MapBatch:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """What the judge made of P pairs of a batch; they may be seen a few at a time.
+    """The judge's features of P (image, present class) pairs; a batch may be split into several of these.
 
     Attributes:
-        foreground: P D, unit vectors of the regions that show the class.
-        background: P D, of what is left of the images.
-        label: P, the class.
-        present: P C, bool: all classes in the image.
-        texts: Of the pairs.
+        foreground: P D, unit vectors of the foreground regions.
+        background: P D, unit vectors of the background regions.
+        label: P, index of the pair's class.
+        present: P C, bool: all classes in the pair's image.
+        texts: Texts of the pairs.
         images: As in `MapBatch`.
-        total: PairBatch that a mean is taken over; not what happens to be here.
+        total: Divisor of means over pairs, as `MapBatch.pairs`; not P.
         progress: As in `MapBatch`.
-        classes: Texts of every class, as if there were C pairs; for methods that know more than a pair's own texts.
-        words: L D, unit vectors of words for what is never the object: the same for all pairs.
+        classes: Texts of every class, as those of C pairs; for methods that use texts of other classes.
+        words: L D, unit vectors of words that are never the object; the same for all pairs.
     """
 
     foreground: Tensor
@@ -61,67 +61,68 @@ class PairBatch:
 
 
 class Method(Protocol):
-    """A way to train activation maps. Its fields are its settings; it has no other state."""
+    """A method that trains activation maps. Its fields are its settings; it has no other state."""
 
     def needs_judge(self, progress: float) -> bool:
-        """Whether regions and texts are looked at, at this point of the training (0..1)."""
+        """Whether `pair_losses` is used at this point of the training (0..1)."""
         ...
 
     def activations(self, logits: Tensor, present: Tensor) -> Tensor:
-        """Maps B C h w in 0..1 that regions are cut with."""
+        """Convert logits B C h w to maps in 0..1 that regions are masked with."""
         ...
 
-    def map_losses(self, seen: MapBatch) -> dict[str, Tensor]:
-        """Named and weighted losses that need no judge."""
+    def map_losses(self, batch: MapBatch) -> dict[str, Tensor]:
+        """Weighted losses by name that need no judge."""
         ...
 
     def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:
-        """Named and weighted losses between regions and texts; over parts of a batch they add up."""
+        """Weighted losses by name between regions and texts; those of the parts of a batch are summed."""
         ...
 
 
-def published_map_losses(seen: MapBatch, *, area: float, classification: float) -> dict[str, Tensor]:
-    """Area, and classification where it has a weight: the losses of both published methods that need no judge."""
-    out = {"area": area * mean_over_images(losses.area(seen.activations), seen)}
+def published_map_losses(batch: MapBatch, *, area: float, classification: float) -> dict[str, Tensor]:
+    """Losses of both published methods that need no judge: area, and classification if it has a weight."""
+    out = {"area": area * mean_over_images(losses.area(batch.activations), batch)}
     if classification:
-        told = losses.classification(seen.scores, seen.present)
-        out["classification"] = classification * mean_over_images(told, seen)
+        loss = losses.classification(batch.scores, batch.present)
+        out["classification"] = classification * mean_over_images(loss, batch)
     return out
 
 
-def floor_loss(seen: MapBatch, weight: float, floor: float) -> dict[str, Tensor]:
-    """The penalty for present classes that lose their area, where it has a weight."""
+def floor_loss(batch: MapBatch, weight: float, floor: float) -> dict[str, Tensor]:
+    """Penalty for present classes whose area is below `floor`; empty without a weight."""
     if not weight:
         return {}
-    return {"floor": weight * mean_over_pairs(losses.area_floor(seen.activations, seen.present, floor), seen.pairs)}
+    penalty = losses.area_floor(batch.activations, batch.present, floor)
+    return {"floor": weight * mean_over_pairs(penalty, batch.pairs)}
 
 
-def mean_over_images(value: Tensor, seen: MapBatch) -> Tensor:
-    """A mean over the images here as its share of the mean over all processes."""
-    return value * (len(seen.present) / seen.images)
+def mean_over_images(mean: Tensor, batch: MapBatch) -> Tensor:
+    """Turn a mean over this batch's images into its part of the mean over all processes and micro-batches."""
+    return mean * (len(batch.present) / batch.images)
 
 
 def mean_over_pairs(values: Tensor, total: float) -> Tensor:
-    """Mean of P values over the pairs of all processes; zero where there is no pair."""
+    """Sum of P values over the number of pairs of all processes; 0 without pairs."""
     return values.sum() / max(total, 1.0)
 
 
 def sum_over_pairs(values: Tensor, images: float, reference_batch: float | None) -> Tensor:
-    """Sum of P values as it would be in a batch of the reference size; the plain sum where that is None.
+    """Sum of P values, scaled to a batch of the reference size; the plain sum if that is None.
 
-    A published weight belongs to a sum over the pairs of one process's batch. Scaled like this it holds at any batch
-    size and any number of processes.
+    A published weight belongs to a sum over the pairs of one process's batch. This scaling keeps it valid at any batch
+    size and number of processes.
     """
     return values.sum() * (1 if reference_batch is None else reference_batch / images)
 
 
 def cosines(rows: Tensor, texts: Tensor) -> Tensor:
-    """Of matching rows, N D each."""
+    """Cosines of matching rows of two N D tensors of unit vectors."""
     return (rows * texts.to(rows.dtype)).sum(-1)
 
 
 def part_of(texts: PairTexts, rows: slice) -> PairTexts:
-    """The texts of some of the pairs."""
+    """Texts of a slice of the pairs."""
     first, last = rows.start, min(rows.stop, len(texts.label))
     ragged = {}
     for kind, values, offsets in (
@@ -135,6 +136,6 @@ def part_of(texts: PairTexts, rows: slice) -> PairTexts:
 
 
 def per_class(values: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Sums of P values over the pairs of each class, and the number of these: C each."""
+    """Sum of P values over the pairs of each class, and the number of these pairs: C each."""
     sums = torch.zeros(classes, device=values.device).index_add(0, label, values.float())
     return sums, torch.zeros_like(sums).index_add(0, label, torch.ones_like(values, dtype=torch.float32))

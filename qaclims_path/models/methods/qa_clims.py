@@ -1,4 +1,4 @@
-"""QA-CLIMS (Deng et al., ACM MM 2023), as its repository has it: regions against answers about the very image."""
+"""QA-CLIMS (Deng et al., ACM MM 2023) as in its repository: regions compared with answers about the same image."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -26,19 +26,19 @@ Weight = Annotated[float, Field(ge=0)]
 @METHODS.add("qa-clims")
 @dataclass(frozen=True)
 class QaClims:
-    """Foregrounds fit what was answered about the class, backgrounds what was answered about its surroundings.
+    """Foregrounds should match the answers about the class, backgrounds the answers about its surroundings.
 
     Attributes:
         foreground: Weight of the foreground contrast (sum over pairs).
         background: Weight of the background contrast (sum over pairs).
         area: Weight of the mean activation.
-        classification: Weight of the classification loss; not in the published method, as the floor.
+        classification: Weight of the classification loss; like the floor, not in the published method.
         floor: Weight of the penalty for a present class whose area falls below `floor_area`.
-        floor_area: Share of the image.
-        temperature: What cosines are divided by.
-        label_share: Share of the class's name in its text; the rest is the mean of the answers.
+        floor_area: Share of the image, 0..1.
+        temperature: Divisor of cosines.
+        label_share: Weight of the class name in the text of a class, 0..1; the rest is the mean of the answers.
         shift: Subtracted from the maps before the sigmoid.
-        reference_batch: Batch that the weights of the sums were chosen for; null for plain sums, as published.
+        reference_batch: Batch size that the weights of the sums were chosen for; null for plain sums, as published.
     """
 
     foreground: Weight = 10.0
@@ -53,20 +53,20 @@ class QaClims:
     reference_batch: Annotated[float, Field(gt=0)] | None = 4.0
 
     def needs_judge(self, progress: float) -> bool:  # noqa: ARG002
-        """Where one of the contrasts has a weight."""
+        """Always, if one of the contrasts has a weight."""
         return self.foreground + self.background > 0
 
     def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
-        """The sigmoid of the maps."""
+        """Sigmoid of the shifted maps."""
         return torch.sigmoid(logits - self.shift)
 
-    def map_losses(self, seen: MapBatch) -> dict[str, Tensor]:
-        """Area, and classification and floor where they have a weight."""
-        found = published_map_losses(seen, area=self.area, classification=self.classification)
-        return found | floor_loss(seen, self.floor, self.floor_area)
+    def map_losses(self, batch: MapBatch) -> dict[str, Tensor]:
+        """Area, and classification and floor if they have a weight."""
+        out = published_map_losses(batch, area=self.area, classification=self.classification)
+        return out | floor_loss(batch, self.floor, self.floor_area)
 
     def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:
-        """The two published contrasts."""
+        """The two published contrastive losses."""
         texts = pairs.texts
         own = mixed_texts(texts, self.label_share)
         owner = owners(texts.background_offsets, len(texts.background))

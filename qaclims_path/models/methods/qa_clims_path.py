@@ -1,8 +1,8 @@
-"""QA-CLIMS for tissue, where every pixel is something: built from switches that can each be turned off.
+"""QA-CLIMS for tissue, with parts that can each be switched off.
 
-What photographs give for free is missing on tissue: there is no sky behind a tumour, only other tissue. So the classes
-compete for pixels, the other classes' texts are the negatives, and what is beside a class in this very image is what
-its background should look like. Classification stays on, because contrast alone loses classes.
+Unlike a photograph, tissue has no empty background: around a tumour is other tissue. So the present classes compete for
+pixels, texts of other classes are negatives of a foreground, and a background should match the other classes in the
+image. Classification is always trained, because with contrastive losses alone the maps lose classes.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 @METHODS.add("qa-clims-path")
 @dataclass(frozen=True)
 class QaClimsPath:
-    """Contrast between tissues, beside classification. All losses are means, so that weights hold at any batch.
+    """Classification and contrastive losses between tissues. All losses are means, so weights fit any batch size.
 
     Attributes:
         classification: Weight of the classification loss.
@@ -40,16 +40,16 @@ class QaClimsPath:
         background: Weight of the background contrast.
         area: Weight of the mean activation.
         floor: Weight of the penalty for a present class whose area falls below `floor_area`.
-        floor_area: Share of the image.
-        competition: `tissue`: the present classes share every pixel; `rest`: they and something unnamed do; `none`:
-            each class for itself.
-        negatives: What a foreground should not look like: the answers about what is around, the other classes' texts,
-            the words for artefacts and glass.
-        beside: What a background should look like: the answers about what is around, the other classes present.
-        sharpness: How much the best of several texts counts: 0 takes their plain mean.
-        temperature: What cosines are divided by.
+        floor_area: Share of the image, 0..1.
+        competition: `tissue`: softmax over the present classes at every pixel; `rest`: with one more, unnamed class;
+            `none`: a sigmoid per class.
+        negatives: Texts that a foreground should not match: `answers` about its surroundings, other `classes`, `words`
+            for artefacts and glass.
+        beside: Texts that a background should match: `answers` about the surroundings, other `present` classes.
+        sharpness: Sharpness of the softmax that weights several texts of a class; 0 is their plain mean.
+        temperature: Divisor of cosines.
         shift: Subtracted from the maps before the sigmoid, without competition.
-        ramp: Shares of the training at which language sets in and has its full weight.
+        ramp: Shares of the training (0..1) between which the weight of the contrastive losses rises from 0 to full.
     """
 
     classification: Weight = 1.0
@@ -67,30 +67,30 @@ class QaClimsPath:
     ramp: tuple[Share, Share] = (0.1, 0.3)
 
     def language(self, progress: float) -> float:
-        """Share of its weight that language has."""
+        """Factor of the contrastive losses' weights at a point of the training, 0..1."""
         begin, full = self.ramp
         return float(progress >= full) if full <= begin else min(max((progress - begin) / (full - begin), 0.0), 1.0)
 
     def needs_judge(self, progress: float) -> bool:
-        """From the beginning of the ramp on, where language has a weight at all."""
+        """After the start of the ramp, if one of the contrasts has a weight."""
         return self.foreground + self.background > 0 and self.language(progress) > 0
 
     def activations(self, logits: Tensor, present: Tensor) -> Tensor:
-        """The sigmoid of the maps, or shares of each pixel among the classes present."""
+        """Sigmoid of the maps, or the shares of the present classes in each pixel."""
         if self.competition == "none":
             return torch.sigmoid(logits - self.shift)
         return shares(logits, present, rest=self.competition == "rest")
 
-    def map_losses(self, seen: MapBatch) -> dict[str, Tensor]:
-        """Classification, and the losses on areas."""
-        told = losses.classification(seen.scores, seen.present)
-        out = {"classification": self.classification * mean_over_images(told, seen)}
+    def map_losses(self, batch: MapBatch) -> dict[str, Tensor]:
+        """Classification, and area and floor if they have a weight."""
+        loss = losses.classification(batch.scores, batch.present)
+        out = {"classification": self.classification * mean_over_images(loss, batch)}
         if self.area:
-            out["area"] = self.area * mean_over_images(losses.area(seen.activations), seen)
-        return out | floor_loss(seen, self.floor, self.floor_area)
+            out["area"] = self.area * mean_over_images(losses.area(batch.activations), batch)
+        return out | floor_loss(batch, self.floor, self.floor_area)
 
     def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:
-        """The two contrasts, with the weight that language has by now."""
+        """The two contrastive losses, with their weights at this point of the training."""
         weight = self.language(pairs.progress)
         return {
             "foreground": weight * self.foreground * mean_over_pairs(self._foreground(pairs), pairs.total),
@@ -98,48 +98,48 @@ class QaClimsPath:
         }
 
     def _foreground(self, pairs: PairBatch) -> Tensor:
-        """P: a foreground fits its own texts better than any of the negatives."""
-        own, of_class = self._fits(pairs.foreground, pairs)
-        against = []
+        """P losses: a foreground should match its own texts better than any negative."""
+        own, of_class = self._similarities(pairs.foreground, pairs)
+        negatives = []
         if "answers" in self.negatives:
-            against.append(_answers(pairs.foreground, pairs.texts))
+            negatives.append(_background_answers(pairs.foreground, pairs.texts))
         if "classes" in self.negatives and pairs.classes is not None:
-            against.append(_chosen(of_class, _others(pairs)))
+            negatives.append(_selected(of_class, _other_classes(pairs)))
         if "words" in self.negatives and pairs.words is not None:
-            near = pairs.foreground @ pairs.words.to(pairs.foreground.dtype).T
-            against.append(_chosen(near, torch.ones_like(near, dtype=torch.bool)))
-        return losses.foreground_contrast(own, *_joined(against, own), self.temperature)
+            of_words = pairs.foreground @ pairs.words.to(pairs.foreground.dtype).T
+            negatives.append(_selected(of_words, torch.ones_like(of_words, dtype=torch.bool)))
+        return losses.foreground_contrast(own, *_concatenated(negatives, own), self.temperature)
 
     def _background(self, pairs: PairBatch) -> Tensor:
-        """P: a background fits what is beside the class better than the class's own texts."""
-        own, of_class = self._fits(pairs.background, pairs)
-        fits = []
+        """P losses: a background should match the texts of its surroundings better than those of its class."""
+        own, of_class = self._similarities(pairs.background, pairs)
+        positives = []
         if "answers" in self.beside:
-            fits.append(_answers(pairs.background, pairs.texts))
+            positives.append(_background_answers(pairs.background, pairs.texts))
         if "present" in self.beside and pairs.classes is not None:
-            fits.append(_chosen(of_class, _others(pairs) & pairs.present))
-        values, owner = _joined(fits, own)
+            positives.append(_selected(of_class, _other_classes(pairs) & pairs.present))
+        values, owner = _concatenated(positives, own)
         return losses.background_contrast(values, own, owner, self.temperature)
 
-    def _fits(self, regions: Tensor, pairs: PairBatch) -> tuple[Tensor, Tensor]:
-        """How well regions fit the texts of their own pair (P) and of every class (P C)."""
+    def _similarities(self, regions: Tensor, pairs: PairBatch) -> tuple[Tensor, Tensor]:
+        """Similarity of regions to the texts of their own pair (P) and of every class (P C)."""
         rows, owner = all_rows(pairs.texts)
-        near = cosines(regions[owner], pairs.texts.features[rows])
-        own = segment_softmean(near, owner, len(regions), self.sharpness)
+        similarity = cosines(regions[owner], pairs.texts.features[rows])
+        own = segment_softmean(similarity, owner, len(regions), self.sharpness)
         if pairs.classes is None:
             return own, torch.zeros_like(pairs.present, dtype=own.dtype)
         rows, owner = all_rows(pairs.classes)
-        near = pairs.classes.features[rows].to(regions.dtype) @ regions.T
-        return own, segment_softmean(near, owner, pairs.present.shape[1], self.sharpness).T
+        similarity = pairs.classes.features[rows].to(regions.dtype) @ regions.T
+        return own, segment_softmean(similarity, owner, pairs.present.shape[1], self.sharpness).T
 
 
 def shares(logits: Tensor, present: Tensor, *, rest: bool) -> Tensor:
-    """Divide every pixel among the classes present (softmax), and something unnamed at logit 0 where `rest` is set.
+    """Softmax over the present classes at every pixel, and over one more, unnamed class of logit 0 if `rest` is set.
 
     Args:
         logits: B C h w.
-        present: B C, bool; other classes get nothing.
-        rest: Whether a pixel may belong to none; with one class present this is the sigmoid.
+        present: B C, bool; the share of other classes is 0.
+        rest: Add the unnamed class; with one present class the result is its sigmoid.
 
     Returns:
         B C h w in 0..1.
@@ -147,36 +147,37 @@ def shares(logits: Tensor, present: Tensor, *, rest: bool) -> Tensor:
     masked = logits.masked_fill(~present[:, :, None, None], -torch.inf)
     if rest:
         return torch.cat([masked, torch.zeros_like(masked[:, :1])], dim=1).softmax(dim=1)[:, :-1]
-    nothing = ~present.any(dim=1)
-    return masked.masked_fill(nothing[:, None, None, None], 0).softmax(dim=1) * present[:, :, None, None]
+    none_present = ~present.any(dim=1)
+    return masked.masked_fill(none_present[:, None, None, None], 0).softmax(dim=1) * present[:, :, None, None]
 
 
 def all_rows(texts: PairTexts) -> tuple[Tensor, Tensor]:
-    """Every pair's own texts, its name and what was answered about it: rows of the features and their owners."""
-    each = torch.arange(len(texts.label), device=texts.label.device)
+    """Feature rows of each pair's class name and foreground answers, and the pair that owns each row."""
+    pair = torch.arange(len(texts.label), device=texts.label.device)
     owner = owners(texts.foreground_offsets, len(texts.foreground))
-    return torch.cat([texts.label, texts.foreground]), torch.cat([each, owner])
+    return torch.cat([texts.label, texts.foreground]), torch.cat([pair, owner])
 
 
-Ragged = tuple[Tensor, Tensor]  # values of all pairs in one vector, and the pair of each
+Ragged = tuple[Tensor, Tensor]  # values of all pairs in one vector, and the pair that owns each
 
 
-def _answers(regions: Tensor, texts: PairTexts) -> Ragged:
-    """Cosines with what was answered about the surroundings."""
+def _background_answers(regions: Tensor, texts: PairTexts) -> Ragged:
+    """Cosines of regions with the answers about their surroundings."""
     owner = owners(texts.background_offsets, len(texts.background))
     return cosines(regions[owner], texts.features[texts.background]), owner
 
 
-def _others(pairs: PairBatch) -> Tensor:
-    """P C: the classes that a pair is not about."""
+def _other_classes(pairs: PairBatch) -> Tensor:
+    """P C, bool: all classes but that of the pair."""
     return torch.ones_like(pairs.present).scatter(1, pairs.label[:, None], False)  # noqa: FBT003 - torch's signature
 
 
-def _chosen(values: Tensor, which: Tensor) -> Ragged:
-    """Some values of each row of P N."""
-    return values[which], which.nonzero()[:, 0]
+def _selected(values: Tensor, mask: Tensor) -> Ragged:
+    """Values of P N where the mask is True."""
+    return values[mask], mask.nonzero()[:, 0]
 
 
-def _joined(lists: list[Ragged], like: Tensor) -> Ragged:
-    none = like[:0]
-    return torch.cat([none, *(values for values, _ in lists)]), torch.cat([none.long(), *(owner for _, owner in lists)])
+def _concatenated(parts: list[Ragged], like: Tensor) -> Ragged:
+    empty = like[:0]  # there may be no parts
+    values = torch.cat([empty, *(values for values, _ in parts)])
+    return values, torch.cat([empty.long(), *(owner for _, owner in parts)])

@@ -1,9 +1,9 @@
-"""Networks that label every pixel: one file per family, from normalised pixels to logits of classes.
+"""Segmenters, networks that label every pixel: one file per family, from normalised pixels to class logits.
 
 Another package adds one through the entry points `qaclims_path.segmenters`: a function that takes the
 `BackboneSpec` of a timm encoder, the number of channels, and settings, and returns a `SegmenterNet`.
 
-May import compute, files, config, registry, types and errors, and the backbones of this room.
+May import compute, files, config, registry, types and errors, and the backbones of models.
 """
 
 from collections.abc import Mapping
@@ -18,19 +18,19 @@ from qaclims_path.registry import Registry
 
 
 class SegmenterNet(Protocol):
-    """What an architecture has to be; a torch module.
+    """Interface of an architecture, which is a torch module.
 
     Attributes:
-        encoder: The timm model inside, which begins with pretrained weights and learns slower than the rest.
+        encoder: Its timm model, which starts with pretrained weights and has a lower learning rate than the rest.
 
-    A network may have more: `training_logits(pixels)`, a list of logits that are all trained (multi-scale inputs), and
-    `multiple`, the number that height and width have to be multiples of.
+    Optional members are `training_logits(pixels)`, a list of logits that are all trained (multi-scale inputs), and
+    `multiple`, a number of which height and width must be multiples.
     """
 
     encoder: nn.Module
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """B 3 H W, normalised, to logits B K h w of any stride."""
+        """Compute logits B K h w, of any stride, of normalised B 3 H W pixels."""
         ...
 
 
@@ -38,12 +38,12 @@ class Build(Protocol):
     """Builds a network with random weights."""
 
     def __call__(self, encoder: BackboneSpec, channels: int, /, **settings: Any) -> nn.Module:  # noqa: ANN401 - its own settings
-        """Build it.
+        """Build the network.
 
         Args:
             encoder: The timm encoder to build on.
-            channels: Classes to tell apart.
-            settings: Of the architecture.
+            channels: Number of output channels, one per class.
+            settings: Settings of the architecture.
         """
         ...
 
@@ -53,14 +53,14 @@ FILES = "smp", "deeplabv2"
 
 
 def known_segmenters() -> Registry[Build]:
-    """The registry, once the architectures of this package have entered themselves."""
+    """The registry, with the architectures of this package imported."""
     for file in FILES:
         import_module(f"{__name__}.{file}")
     return SEGMENTERS
 
 
 def build_network(architecture: str, encoder: BackboneSpec, channels: int, settings: Mapping[str, Any]) -> nn.Module:
-    """Build a registered architecture with random weights; what cannot be built is an error in a sentence.
+    """Build a registered architecture with random weights; a failure raises a `UsageError` with a sentence.
 
     Example:
         >>> build_network("unett", find_backbone("resnet18"), 4, {})
@@ -72,7 +72,7 @@ def build_network(architecture: str, encoder: BackboneSpec, channels: int, setti
         return build(encoder, channels, **settings)
     except UsageError:
         raise
-    except Exception as error:  # libraries raise anything on an encoder that does not suit a decoder
+    except Exception as error:  # libraries raise errors of any kind if an encoder does not fit a decoder
         first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise UsageError(
             f"The segmenter '{architecture}' cannot be built on the encoder '{encoder.source}' with the settings "

@@ -1,7 +1,7 @@
-"""A segmenter as a MONAI bundle: configurations that build, load and run it, without a line of code of its own.
+"""Export of a segmenter as a MONAI bundle: configurations that build, load and run it, without code.
 
-An architecture of segmentation_models_pytorch is built by that library, so the bundle runs where this package is not
-installed; any other one is loaded through `Segmenter.from_pretrained`. Weights are safetensors, never a pickle.
+Architectures of segmentation_models_pytorch are built by that library, so their bundles run without this package;
+others are loaded by `Segmenter.from_pretrained`. Weights are safetensors, never a pickle.
 """
 
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from qaclims_path.models.segmenters.spec import CARD, WEIGHTS, SegmenterSpec
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 MULTIPLE = 32
-WINDOW = 512  # where the size of the crops in training is not known
+WINDOW = 512  # if the size of the training crops is unknown
 RUNS_WITHOUT_US = ("segmentation-models-pytorch", "timm", "safetensors", "pillow")
 
 
@@ -25,8 +25,8 @@ def write_bundle(segmenter: Segmenter, out: Path) -> None:
     """Write a bundle: `configs/metadata.json`, `configs/inference.json`, `models/`, `docs/README.md`, `LICENSE`.
 
     Args:
-        segmenter: Whose card is complete.
-        out: A folder that does not exist, or an empty one.
+        segmenter: Segmenter with a complete spec.
+        out: New or empty folder.
 
     Example:
         >>> write_bundle(Segmenter.from_pretrained("run"), Path("bundle"))  # doctest: +SKIP
@@ -48,14 +48,14 @@ def write_bundle(segmenter: Segmenter, out: Path) -> None:
 
 
 def window_of(spec: SegmenterSpec) -> int:
-    """Side of the windows in which images are looked at: that of the crops in training, in steps of 32 pixels."""
+    """Side of the sliding window in pixels: that of the training crops, rounded up to a multiple of 32."""
     side = int(spec.about.get("size") or WINDOW)
     return -(-side // MULTIPLE) * MULTIPLE
 
 
 def inference(spec: SegmenterSpec) -> dict[str, Any]:
-    """The configuration that labels all images of a folder and writes their class codes as PNG files."""
-    alone = spec.architecture in CLASSES
+    """Configuration that labels all images of a folder and writes class codes as PNG files."""
+    standalone = spec.architecture in CLASSES
     side = window_of(spec)
     return {
         "imports": ["$import pathlib", "$from safetensors.torch import load_file", "$import torch"],
@@ -66,9 +66,9 @@ def inference(spec: SegmenterSpec) -> dict[str, Any]:
         "weights": f"$@bundle_root + '/models/{WEIGHTS}'",
         "files": "$sorted(str(path) for path in pathlib.Path(@dataset_dir).iterdir() if path.suffix.lower() in "
         "('.png', '.jpg', '.jpeg', '.bmp'))",
-        "network_def": _network(spec, alone=alone),
+        "network_def": _network(spec, standalone=standalone),
         "network": "$@network_def.to(@device).eval()",
-        "preprocessing": _before(spec, alone=alone),
+        "preprocessing": _preprocessing(spec, standalone=standalone),
         "dataset": {
             "_target_": "Dataset",
             "data": "$[{'image': path} for path in @files]",
@@ -82,24 +82,24 @@ def inference(spec: SegmenterSpec) -> dict[str, Any]:
             "mode": "gaussian",
             "padding_mode": "replicate",
         },
-        "postprocessing": _after(spec),
+        "postprocessing": _postprocessing(spec),
         "evaluator": "$torch.no_grad()(lambda: [@postprocessing({'image': item['image'], 'pred': "
         "@inferer(item['image'][None].to(@device), @network)[0].cpu()}) for item in @dataset])",
-        "initialize": ["$@network_def.load_state_dict(load_file(@weights))"] if alone else [],
+        "initialize": ["$@network_def.load_state_dict(load_file(@weights))"] if standalone else [],
         "run": ["$@evaluator()"],
     }
 
 
-def _network(spec: SegmenterSpec, *, alone: bool) -> dict[str, Any]:
-    if not alone:
-        place = "$@bundle_root + '/models'"
-        return {"_target_": "qaclims_path.models.segmenters.segmenter.Segmenter.from_pretrained", "model": place}
-    called = network_arguments(spec.encoder, len(spec.channels), dict(spec.settings))
-    return {"_target_": f"segmentation_models_pytorch.{CLASSES[spec.architecture]}", **called}
+def _network(spec: SegmenterSpec, *, standalone: bool) -> dict[str, Any]:
+    if not standalone:
+        folder = "$@bundle_root + '/models'"
+        return {"_target_": "qaclims_path.models.segmenters.segmenter.Segmenter.from_pretrained", "model": folder}
+    settings = network_arguments(spec.encoder, len(spec.channels), dict(spec.settings))
+    return {"_target_": f"segmentation_models_pytorch.{CLASSES[spec.architecture]}", **settings}
 
 
-def _before(spec: SegmenterSpec, *, alone: bool) -> dict[str, Any]:
-    """From a path to 3 H W; the reader has width before height, and this package does not."""
+def _preprocessing(spec: SegmenterSpec, *, standalone: bool) -> dict[str, Any]:
+    """Transforms from a path to a 3 H W tensor; MONAI's reader has width before height."""
     steps: list[dict[str, Any]] = [
         {
             "_target_": "LoadImaged",
@@ -111,7 +111,7 @@ def _before(spec: SegmenterSpec, *, alone: bool) -> dict[str, Any]:
         {"_target_": "Transposed", "keys": "image", "indices": [0, 2, 1]},
         {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": 0, "a_max": 255, "b_min": 0, "b_max": 1},
     ]
-    if alone:
+    if standalone:
         mean, std = (list(values or ()) for values in (spec.encoder.mean, spec.encoder.std))
         steps.append(
             {
@@ -125,8 +125,8 @@ def _before(spec: SegmenterSpec, *, alone: bool) -> dict[str, Any]:
     return {"_target_": "Compose", "transforms": [*steps, {"_target_": "EnsureTyped", "keys": "image"}]}
 
 
-def _after(spec: SegmenterSpec) -> dict[str, Any]:
-    """From logits to a PNG of the codes of the data set."""
+def _postprocessing(spec: SegmenterSpec) -> dict[str, Any]:
+    """Transforms from logits to a PNG of the data set's class codes."""
     codes = [channel.code for channel in spec.channels]
     steps = [
         {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
@@ -157,14 +157,12 @@ def _after(spec: SegmenterSpec) -> dict[str, Any]:
 
 
 def metadata(spec: SegmenterSpec) -> dict[str, Any]:
-    """What MONAI asks of every bundle."""
-    about, side = spec.about, str(window_of(spec))
+    """Metadata that MONAI requires of every bundle."""
+    about = spec.about
     names = {str(index): channel.name for index, channel in enumerate(spec.channels)}
     own = () if spec.architecture in CLASSES else ("qaclims-path",)
     title = about.get("title") or about.get("dataset") or "images"
     best = next((score for score in about.get("scores", ()) if score.get("miou") is not None), None)
-    image = {"type": "image", "num_channels": 3, "spatial_shape": [side, side], "dtype": "float32"}
-    logits = {"type": "image", "num_channels": len(names), "spatial_shape": [side, side], "dtype": "float32"}
     return {
         "schema": SCHEMA,
         "version": "0.1.0",
@@ -186,35 +184,28 @@ def metadata(spec: SegmenterSpec) -> dict[str, Any]:
         "eval_metrics": {"mean_iou": best["miou"]} if best else {},
         "intended_use": "For research only, not for diagnosis.",
         "references": [],
-        "network_data_format": {
-            "inputs": {
-                "image": {
-                    **image,
-                    "format": "RGB",
-                    "modality": "n/a",
-                    "value_range": [],
-                    "is_patch_data": True,
-                    "channel_def": {"0": "red", "1": "green", "2": "blue"},
-                }
-            },
-            "outputs": {
-                "pred": {
-                    **logits,
-                    "format": "segmentation",
-                    "value_range": [],
-                    "is_patch_data": True,
-                    "channel_def": names,
-                }
-            },
-        },
+        "network_data_format": _data_format(names, window_of(spec)),
+    }
+
+
+def _data_format(names: dict[str, str], side: int) -> dict[str, Any]:
+    """Input and output of the network, for windows of `side` pixels."""
+    size = {"spatial_shape": [str(side), str(side)], "dtype": "float32"}
+    image = {"type": "image", "num_channels": 3, **size}
+    logits = {"type": "image", "num_channels": len(names), **size}
+    channels = {"0": "red", "1": "green", "2": "blue"}
+    patch = {"value_range": [], "is_patch_data": True}
+    return {
+        "inputs": {"image": {**image, "format": "RGB", "modality": "n/a", **patch, "channel_def": channels}},
+        "outputs": {"pred": {**logits, "format": "segmentation", **patch, "channel_def": names}},
     }
 
 
 def licence(spec: SegmenterSpec) -> str:
-    """What is known of the licence of the weights, which is what the licence of their data allows."""
+    """Text of LICENSE: the licence of the data, which also limits the use of the weights."""
     return (
         "The weights in this folder were made by training on data whose licence is:\n\n"
         f"{spec.about.get('licence', 'not stated')}\n\n"
         f"{spec.about.get('citation', '')}\n\n"
-        "Whoever passes them on has to keep to it. The code that made them, qaclims_path, is under Apache-2.0.\n"
+        "It also holds for copies of the weights. The code that made them, qaclims_path, is under Apache-2.0.\n"
     )

@@ -1,4 +1,4 @@
-"""DeepLabV2 (Chen et al., TPAMI 2018) as the papers train it: dilated ResNet, atrous pyramid, several input scales."""
+"""DeepLabV2 (Chen et al., TPAMI 2018) as in the papers: dilated ResNet, atrous spatial pyramid, multi-scale inputs."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -13,16 +13,16 @@ from qaclims_path.models.segmenters import SEGMENTERS
 
 RATES = 6, 12, 18, 24
 SCALES = 0.5, 0.75
-SPREAD = 0.01  # standard deviation of new weights, as published
+INITIAL_STD = 0.01  # of new weights, as published
 
 
 class DeepLabV2(nn.Module):
-    """The sum of four dilated convolutions on features of stride 8, at full size and at smaller scales.
+    """The sum of four dilated convolutions on features of stride 8, for the full-size image and smaller copies.
 
     Attributes:
         encoder: A convolutional timm model.
-        pyramid: One convolution per rate.
-        scales: At which the image is looked at beside its full size; of all results the highest counts.
+        pyramid: One convolution per dilation rate.
+        scales: Factors of the smaller copies; the prediction is the maximum over all sizes.
     """
 
     def __init__(
@@ -36,31 +36,31 @@ class DeepLabV2(nn.Module):
     ) -> None:
         super().__init__()
         backbone = Backbone(encoder, stride=stride)
-        if hasattr(backbone.model, "patch_embed"):  # tokens, or channels that come last
+        if hasattr(backbone.model, "patch_embed"):  # a transformer, or a model with channels last
             raise UsageError(f"DeepLabV2 needs a convolutional encoder, which '{encoder.source}' is not.")
         self.encoder: nn.Module = backbone.model
         self.pyramid = nn.ModuleList(
             nn.Conv2d(backbone.width, channels, 3, padding=rate, dilation=rate) for rate in rates
         )
         for convolution in self.pyramid:
-            nn.init.normal_(cast("Tensor", convolution.weight), std=SPREAD)
+            nn.init.normal_(cast("Tensor", convolution.weight), std=INITIAL_STD)
             nn.init.zeros_(cast("Tensor", convolution.bias))
         self.scales = tuple(scales)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """B 3 H W to logits B K h w: the highest over all scales."""
+        """Compute logits B K h w of B 3 H W pixels, the maximum over all scales."""
         return self.training_logits(pixels)[-1]
 
     def training_logits(self, pixels: Tensor) -> list[Tensor]:
-        """Logits at full size, at each scale, and the highest of them; all of one size, all are trained."""
-        whole = self._logits(pixels)
-        size = (int(whole.shape[-2]), int(whole.shape[-1]))
+        """Logits of the full size, of each scale, and their maximum, all of one size; training uses each of them."""
+        full = self._logits(pixels)
+        size = (int(full.shape[-2]), int(full.shape[-1]))
         smaller = [
             F.interpolate(self._logits(_scaled(pixels, scale)), size, mode="bilinear", align_corners=False)
             for scale in self.scales
         ]
-        every = [whole, *smaller]
-        return [*every, torch.stack(every).amax(0)] if smaller else every
+        logits = [full, *smaller]
+        return [*logits, torch.stack(logits).amax(0)] if smaller else logits
 
     def _logits(self, pixels: Tensor) -> Tensor:
         features = cast("Any", self.encoder).forward_features(pixels)
@@ -69,7 +69,7 @@ class DeepLabV2(nn.Module):
 
 @SEGMENTERS.add("deeplabv2")
 def deeplabv2(encoder: BackboneSpec, channels: int, /, **settings: Any) -> nn.Module:  # noqa: ANN401 - checked by the class
-    """DeepLabV2 with `stride`, `rates` and `scales`."""
+    """Build DeepLabV2; settings are `stride`, `rates` and `scales`."""
     return DeepLabV2(encoder, channels, **settings)
 
 

@@ -1,4 +1,4 @@
-"""Uploading a model to the hub."""
+"""Upload of a model to the hub."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -17,15 +17,15 @@ def upload(
     message: str,
     endpoint: str | None = None,
 ) -> str:
-    """Upload what `save` writes, in one commit; returns the address of the page.
+    """Upload the files that `save` writes, in one commit; returns the address of the model's page.
 
     Args:
         save: Writes the model into a folder.
-        repo: `owner/name`; made where it does not exist.
-        files: Names of what is uploaded.
-        private: Whether a new repository is private.
-        message: Of the commit.
-        endpoint: Address of the hub; the client's own when None.
+        repo: `owner/name`; created if it does not exist.
+        files: Names of the files to upload.
+        private: Make a new repository private.
+        message: Commit message.
+        endpoint: Address of the hub; the client's default if None.
     """
     from huggingface_hub import HfApi, errors, get_token
 
@@ -38,7 +38,7 @@ def upload(
             client.upload_folder(repo_id=name, folder_path=folder, allow_patterns=list(files), commit_message=message)
         except errors.HFValidationError as error:
             raise UsageError(f"'{repo}' is not a name on the hub: {str(error).splitlines()[0]}") from error
-        except Exception as error:  # whatever its network library raises comes through
+        except Exception as error:  # the client passes on errors of its network library
             first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             advice = (
                 "Check that the token may write there, and try again."

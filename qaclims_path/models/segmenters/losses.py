@@ -1,6 +1,6 @@
-"""Losses of segmentation on labels that are partly unknown and partly doubtful, MONAI's among them.
+"""Segmentation losses with unknown pixels and pixel weights; three of them are MONAI's.
 
-Pixels labelled 255 never count. Every other pixel counts by its weight: confidence, 0..1.
+Pixels labelled 255 are ignored. The weight of every other pixel, 0..1, is the confidence of its label.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,12 +20,12 @@ Term = Literal["ce", "focal", "dice", "tversky"]
 
 @dataclass(frozen=True)
 class PixelTargets:
-    """What is known of the pixels of a batch.
+    """Labels and weights of the pixels of a batch.
 
     Attributes:
-        labels: B H W, int64 channel indices; anything where `weight` is 0.
+        labels: B H W, int64 channel indices; any where `weight` is 0.
         weight: B H W in 0..1.
-        total: Sum of the weights (times those of the classes) that means are taken over.
+        total: Divisor of means over pixels: the sum of pixel weights times class weights.
     """
 
     labels: Tensor
@@ -34,13 +34,13 @@ class PixelTargets:
 
 
 def pixel_targets(labels: Tensor, weight: Tensor, total: float) -> PixelTargets:
-    """Take B H W label indices (255 ignored) and weights (0..1) apart."""
+    """Make targets of B H W label indices (255 ignored) and weights (0..1)."""
     known = labels != IGNORE
     return PixelTargets(torch.where(known, labels, 0).long(), weight * known, total)
 
 
 def pixel_weight(labels: Tensor, weight: Tensor, classes: Tensor | None) -> float:
-    """Sum of the weights of all pixels that count, those of their classes (K) included."""
+    """Sum over the labelled pixels of pixel weight times class weight (`classes`, K)."""
     known = labels != IGNORE
     by_class = 1.0 if classes is None else classes[torch.where(known, labels, 0).long()]
     return float((weight * known * by_class).sum())
@@ -49,13 +49,13 @@ def pixel_weight(labels: Tensor, weight: Tensor, classes: Tensor | None) -> floa
 def losses(
     logits: Tensor, pixels: PixelTargets, terms: Mapping[Term, float], classes: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Every named loss, not yet weighted.
+    """Compute losses by name, not multiplied by their weights.
 
     Args:
         logits: B K H W.
-        pixels: What is known of them.
-        terms: Names to their weights; names decide what is computed.
-        classes: K, weights of the classes.
+        pixels: Labels and weights of the pixels.
+        terms: Weights of losses by name; only the names are used.
+        classes: K, class weights.
     """
     return {name: LOSSES[name](logits.float(), pixels, classes) for name in terms}
 
@@ -67,28 +67,26 @@ def cross_entropy(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) 
 
 
 def focal(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:
-    """MONAI's focal loss: cross entropy that cares less for what is right already."""
+    """MONAI's focal loss: cross entropy with a lower weight of pixels that are already right."""
     loss = FocalLoss(use_softmax=True, weight=classes, reduction="none")
     each = loss(logits, _one_hot(logits, pixels)).sum(1)
     return cast("Tensor", (each * pixels.weight).sum() / max(pixels.total, 1.0))
 
 
 def dice(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:
-    """MONAI's Dice loss over the whole batch, each class once."""
-    share = pixels.weight[
-        :, None
-    ].sqrt()  # both sides are squared, so that a doubtful pixel counts as much as its weight
+    """MONAI's Dice loss over the whole batch, averaged over classes."""
+    share = pixels.weight[:, None].sqrt()  # the loss squares both arguments, which makes it the weight
     loss = DiceLoss(squared_pred=True, batch=True, weight=classes)
     return cast("Tensor", loss(logits.softmax(1) * share, _one_hot(logits, pixels) * share))
 
 
 def tversky(logits: Tensor, pixels: PixelTargets, _: Tensor | None) -> Tensor:
-    """MONAI's Tversky loss, where a missed pixel costs more than a wrong one; all known pixels count alike."""
+    """MONAI's Tversky loss: false negatives cost more than false positives; all labelled pixels have weight 1."""
     known = pixels.weight > 0
     if not known.any():
         return logits.sum() * 0
-    chosen = (values.movedim(1, -1)[known].T[None] for values in (logits.softmax(1), _one_hot(logits, pixels)))
-    return cast("Tensor", TverskyLoss(alpha=0.3, beta=0.7, batch=True)(*chosen))
+    of_known = (values.movedim(1, -1)[known].T[None] for values in (logits.softmax(1), _one_hot(logits, pixels)))
+    return cast("Tensor", TverskyLoss(alpha=0.3, beta=0.7, batch=True)(*of_known))
 
 
 def _one_hot(logits: Tensor, pixels: PixelTargets) -> Tensor:
@@ -104,9 +102,9 @@ LOSSES: dict[Term, Callable[[Tensor, PixelTargets, Tensor | None], Tensor]] = {
 
 
 def balanced_weights(counts: Tensor) -> Tensor:
-    """Weights of classes (K) from their pixels (K): the rarer the heavier, by the root, with mean 1 over all pixels.
+    """Class weights (K) from pixel counts (K): 1 / sqrt(count), scaled to a mean of 1 over all pixels.
 
-    A class without a pixel weighs nothing.
+    The weight of a class without pixels is 0.
 
     Example:
         >>> balanced_weights(torch.tensor([900.0, 100.0, 0.0])).round(decimals=2).tolist()

@@ -1,11 +1,11 @@
-"""The model card: what a segmenter was trained on, under which licence, how it scores, and how to use it."""
+"""Model card of a segmenter: training data, licence, scores and use."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qaclims_path.models.segmenters.spec import BACKGROUND, SegmenterSpec
 
-NOT_KNOWN = "not stated"
+NOT_STATED = "not stated"
 HEAD = """---
 license: other
 library_name: {library}
@@ -16,7 +16,7 @@ tags: [semantic-segmentation, weakly-supervised, {domain}]
 
 
 def model_card(spec: SegmenterSpec) -> str:
-    """Markdown with the header that the hub reads."""
+    """Model card in Markdown, with the header that the hub reads."""
     about = spec.about
     title = about.get("title") or about.get("dataset") or "images"
     domain = "histopathology" if about.get("domain") == "pathology" else "computer-vision"
@@ -37,7 +37,7 @@ def model_card(spec: SegmenterSpec) -> str:
                 "Pixel size": f"{spec.mpp:g} um per pixel" if spec.mpp else None,
             }
         ),
-        "The weights were made from these data: check that their licence allows what you plan to do.",
+        "The weights were trained on these data: check that the licence allows your use.",
         "## Scores",
         _scores(about),
         "## Use",
@@ -49,12 +49,12 @@ def model_card(spec: SegmenterSpec) -> str:
 
 
 def _scores(about: Mapping[str, Any]) -> str:
-    """A row per evaluation, and where background goes under the protocol."""
-    protocol = f"Trained for the protocol `{about.get('protocol', NOT_KNOWN)}`."
+    """The protocol, and a table with one row per evaluation."""
+    protocol = f"Trained for the protocol `{about.get('protocol', NOT_STATED)}`."
     rows = [_row(score) for score in about.get("scores", ())]
     if not rows:
         return f"{protocol} Not scored yet."
-    return f"{protocol} Fractions of 1, with the 95 % interval where there is one.\n\n" + _table(
+    return f"{protocol} Fractions of 1, with 95 % intervals if known.\n\n" + _table(
         ("split", "protocol", "gate", "images", "mean IoU", "mean Dice", "IoU of classes"), rows
     )
 
@@ -63,15 +63,15 @@ def _row(score: Mapping[str, Any]) -> tuple[object, ...]:
     interval = score.get("miou_interval")
     miou = _number(score.get("miou")) + (f" ({_number(interval[0])} to {_number(interval[1])})" if interval else "")
     classes = ", ".join(f"{name} {_number(iou)}" for name, iou in score.get("per_class", {}).items())
-    told = tuple(score.get(key, NOT_KNOWN) for key in ("split", "protocol", "gate", "images"))
-    return (*told, miou, _number(score.get("mean_dice")), classes)
+    facts = tuple(score.get(key, NOT_STATED) for key in ("split", "protocol", "gate", "images"))
+    return (*facts, miou, _number(score.get("mean_dice")), classes)
 
 
 def _use(spec: SegmenterSpec) -> str:
     background = (
         "Background is a class of its own."
         if spec.has_background
-        else f"There is no channel for {BACKGROUND}: every pixel gets a class, white glass too; look at tissue only."
+        else f"There is no channel for {BACKGROUND}: every pixel gets a class, also white glass; segment only tissue."
     )
     return (
         "```python\nfrom qaclims_path.models.segmenters.segmenter import Segmenter\n\n"
@@ -87,7 +87,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _bullets(facts: Mapping[str, object]) -> str:
-    return "\n".join(f"- {name}: {_line(value or NOT_KNOWN)}" for name, value in facts.items())
+    return "\n".join(f"- {name}: {_line(value or NOT_STATED)}" for name, value in facts.items())
 
 
 def _bullets_of(lines: Sequence[object]) -> str:
@@ -95,7 +95,7 @@ def _bullets_of(lines: Sequence[object]) -> str:
 
 
 def _line(value: object) -> str:
-    """Text on one line that no table or tag can be made of."""
+    """Text on one line, with the marks of tables and tags escaped."""
     return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
 
 

@@ -1,4 +1,4 @@
-"""A segmenter: pixels in 0..1 go in, logits of classes at full size come out; saved like models of the hub."""
+"""A segmenter: from pixels in 0..1 to class logits at full size; saved like models on the hub."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,26 +12,26 @@ from torch.nn import functional as F
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json, write_text
 from qaclims_path.files.hub import resolve
-from qaclims_path.models.saving import fill_network, save_network
+from qaclims_path.models.saving import load_network, save_network
 from qaclims_path.models.segmenters import build_network
 from qaclims_path.models.segmenters.encoders import fill_encoder, pixels_of
 from qaclims_path.models.segmenters.hub import upload
 from qaclims_path.models.segmenters.model_card import model_card
 from qaclims_path.models.segmenters.spec import CARD, SETTINGS, WEIGHTS, SegmenterSpec, read_spec
 
-PLACE = "seg"  # in the folder of a run
+SUBFOLDER = "seg"  # of a segmenter in the folder of a run
 FILES = (SETTINGS, WEIGHTS, CARD)
 
 
 class Segmenter(nn.Module):
-    """A network that labels every pixel, with all there is to know of it.
+    """A network that labels every pixel, with its normalisation, classes and facts.
 
-    Images may have any size; they are padded to what the network wants by repeating their edge.
+    Images may have any size: they are padded to a multiple of the network's stride by repeating their edges.
 
     Attributes:
-        spec: How to build it again, its classes, pixel size, and what it was trained on.
-        network: From normalised pixels to logits; its weights are what is saved.
-        notes: Sentences about what was left out of the initial weights.
+        spec: What it was built from, its classes, pixel size and training data.
+        network: From normalised pixels to logits; only its weights are saved.
+        notes: Sentences about initial weights that were not used.
 
     Example:
         >>> channels = (Channel("tumor", "Tumor", (255, 0, 0), 0), Channel("stroma", "Stroma", (0, 255, 0), 1))
@@ -44,15 +44,15 @@ class Segmenter(nn.Module):
     std: Tensor
 
     def __init__(self, spec: SegmenterSpec, *, weights: str | Path = "none") -> None:
-        """Build it.
+        """Build the network.
 
         Args:
-            spec: What to build.
-            weights: What the encoder begins with, see `fill_encoder`.
+            spec: Segmenter to build.
+            weights: Initial weights of the encoder, see `fill_encoder`.
         """
         super().__init__()
         if len(spec.channels) < 2:
-            raise UsageError("A segmenter needs at least two classes to tell apart, background included.")
+            raise UsageError("A segmenter needs at least two classes, background included.")
         mean, std = pixels_of(spec.encoder)
         self.spec = replace(spec, encoder=replace(spec.encoder, mean=mean, std=std))
         self.network = build_network(spec.architecture, spec.encoder, len(spec.channels), spec.settings)
@@ -61,21 +61,21 @@ class Segmenter(nn.Module):
             self.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """B 3 H W in 0..1 to logits B K H W, float32."""
+        """Compute logits B K H W, float32, of B 3 H W images in 0..1."""
         return self._full(self.network(self.prepared(images)), images)
 
     def training_logits(self, images: Tensor) -> list[Tensor]:
-        """All logits that training compares with the truth, each B K H W: more than one for multi-scale inputs."""
-        asked = getattr(self.network, "training_logits", None)
+        """Logits B K H W that training compares with the labels: several if the network has multi-scale inputs."""
+        several = getattr(self.network, "training_logits", None)
         pixels = self.prepared(images)
-        return [self._full(logits, images) for logits in (asked(pixels) if asked else [self.network(pixels)])]
+        return [self._full(logits, images) for logits in (several(pixels) if several else [self.network(pixels)])]
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as torch has it
-        """Compile the architecture, because training asks it by `training_logits` instead of calling this module."""
+    def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - torch's signature
+        """Compile the inner network, because training calls `training_logits` and not this module."""
         self.network.compile(*args, **kwargs)
 
     def prepared(self, images: Tensor) -> Tensor:
-        """What the network sees of images in 0..1: normalised, padded, in the precision of its weights."""
+        """Normalise and pad images in 0..1, in the precision of the network's weights."""
         pixels = (images - self.mean) / self.std
         multiple = int(getattr(self.network, "multiple", 1))
         down, across = (-side % multiple for side in images.shape[-2:])
@@ -84,7 +84,7 @@ class Segmenter(nn.Module):
         return pixels.to(next(self.network.parameters()).dtype)
 
     def _full(self, logits: Tensor, images: Tensor) -> Tensor:
-        """Logits of padded images of any stride at the size of the images."""
+        """Resize logits of padded images to full size and crop them to the images."""
         height, width = images.shape[-2:]
         multiple = int(getattr(self.network, "multiple", 1))
         size = (height + -height % multiple, width + -width % multiple)
@@ -93,7 +93,7 @@ class Segmenter(nn.Module):
         return logits[..., :height, :width].float()
 
     def parameter_groups(self, lr: float, head_factor: float = 10.0) -> list[dict[str, Any]]:
-        """Groups for an optimiser: the encoder at `lr`, the rest faster, and its biases faster still, as published."""
+        """Parameter groups: the encoder at `lr`, the rest at `lr * head_factor`, its biases at twice that rate."""
         encoder = list(cast("nn.Module", self.network.encoder).parameters())
         inside = {id(parameter) for parameter in encoder}
         rest = [(name, each) for name, each in self.network.named_parameters() if id(each) not in inside]
@@ -107,46 +107,46 @@ class Segmenter(nn.Module):
         ]
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write `model.safetensors`, `README.md` (the model card) and, when these are complete, `config.json`."""
-        place = Path(folder)
-        save_network(place / WEIGHTS, self.network)
-        write_text(place / CARD, model_card(self.spec))
-        write_json(place / SETTINGS, self.spec.as_json())
+        """Write `model.safetensors`, `README.md` (the model card) and, at last, `config.json`."""
+        folder = Path(folder)
+        save_network(folder / WEIGHTS, self.network)
+        write_text(folder / CARD, model_card(self.spec))
+        write_json(folder / SETTINGS, self.spec.as_json())
 
     @classmethod
     def from_pretrained(
         cls, model: str | Path, *, revision: str | None = None, classes: Sequence[str] | None = None
     ) -> Self:
-        """Load what `save_pretrained` wrote, ready for evaluation.
+        """Load what `save_pretrained` wrote, in evaluation mode.
 
         Args:
-            model: Its folder, the folder of a run, or `owner/name` on the hub.
+            model: Folder of a segmenter or of a run, or `owner/name` on the hub.
             revision: Branch, tag or commit on the hub.
-            classes: Names that it must have, in this order; whatever it has when None.
+            classes: Class names that it must have, in this order; any if None.
         """
         folder = find_segmenter(model, revision)
         spec = read_spec(folder)
         check_classes(spec, classes, model)
         segmenter = cls(spec)
-        fill_network(segmenter.network, folder / WEIGHTS, folder / SETTINGS)
+        load_network(segmenter.network, folder / WEIGHTS, folder / SETTINGS)
         return segmenter.eval()
 
     def push_to_hub(
         self, repo: str, *, private: bool = True, message: str = "Upload segmenter", endpoint: str | None = None
     ) -> str:
-        """Upload the model and its card; returns the address of its page.
+        """Upload the model and its card; returns the address of the page.
 
         Args:
-            repo: `owner/name`; made where it does not exist.
-            private: Whether a new repository is private.
-            message: Of the commit.
-            endpoint: Address of the hub; the client's own when None.
+            repo: `owner/name`; created if it does not exist.
+            private: Make a new repository private.
+            message: Commit message.
+            endpoint: Address of the hub; the client's default if None.
         """
         return upload(self.save_pretrained, repo, FILES, private=private, message=message, endpoint=endpoint)
 
 
 def check_classes(spec: SegmenterSpec, classes: Sequence[str] | None, model: object) -> None:
-    """Refuse a segmenter with other classes than those of a card."""
+    """Refuse a segmenter whose classes differ from the given ones; None allows any."""
     if classes is not None and tuple(classes) != spec.classes:
         raise UsageError(
             f"{model} was trained for the classes {', '.join(spec.classes)}, not {', '.join(classes)}. "
@@ -155,8 +155,10 @@ def check_classes(spec: SegmenterSpec, classes: Sequence[str] | None, model: obj
 
 
 def find_segmenter(model: str | Path, revision: str | None = None) -> Path:
-    """The folder of a segmenter: itself, `seg/` in the folder of a run, or the hub's cache."""
-    place = Path(model)
-    if (place / PLACE / SETTINGS).is_file() and not (place / SETTINGS).is_file():
-        return place / PLACE
-    return resolve(str(model), revision=revision, files=("*.safetensors", "*.json")) if not place.is_dir() else place
+    """Folder of a segmenter: the folder itself, `seg/` in the folder of a run, or the hub's cache."""
+    folder = Path(model)
+    if (folder / SUBFOLDER / SETTINGS).is_file() and not (folder / SETTINGS).is_file():
+        return folder / SUBFOLDER
+    if folder.is_dir():
+        return folder
+    return resolve(str(model), revision=revision, files=("*.safetensors", "*.json"))

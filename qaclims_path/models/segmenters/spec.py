@@ -1,4 +1,4 @@
-"""What there is to know of a segmenter beside its weights, as the JSON file beside them has it."""
+"""Spec of a segmenter: everything about it except its weights, saved as JSON beside them."""
 
 import json
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ BACKGROUND = "background"
 
 @dataclass(frozen=True)
 class Channel:
-    """One class that a segmenter tells apart.
+    """One output channel of a segmenter: a class or background.
 
     Attributes:
-        name: As on the card of the data set, or `background`.
-        display: For people.
+        name: Class name on the data set's card, or `background`.
+        display: Name for people.
         color: Red green blue, 0..255.
-        code: Of its pixels in label maps of the data set.
+        code: Code of the class in label maps of the data set.
     """
 
     name: str
@@ -34,17 +34,17 @@ class Channel:
 
 @dataclass(frozen=True)
 class SegmenterSpec:
-    """Everything that is needed to build a segmenter again and to know what it says.
+    """Everything needed to build a segmenter and to interpret its output.
 
     Attributes:
-        architecture: A name of the registry.
-        encoder: BackboneSpec of the timm encoder, with mean and standard deviation of the pixels.
-        channels: In label order, background last where it is a class.
-        settings: Of the architecture.
-        mpp: Pixel size that it was trained at, in micrometres, where it is known.
-        about: For people: `dataset`, `title`, `domain`, `licence`, `citation`, `protocol`, `method`, `trained_on`,
-            `size` (side of a crop in pixels), `notes`, and `scores`, a list with `split`, `protocol`, `gate`, `images`,
-            `miou`, `miou_interval`, `mean_dice` and `per_class` (IoU by name).
+        architecture: Name in the registry.
+        encoder: Spec of the timm encoder, with mean and standard deviation of the pixels.
+        channels: Output channels in label order; background is the last, if it is a class.
+        settings: Settings of the architecture.
+        mpp: Pixel size of the training images in micrometres, if known.
+        about: Facts for people: `dataset`, `title`, `domain`, `licence`, `citation`, `protocol`, `method`,
+            `trained_on`, `size` (side of a training crop in pixels), `notes`, and `scores`, a list with `split`,
+            `protocol`, `gate`, `images`, `miou`, `miou_interval`, `mean_dice` and `per_class` (IoU by name).
     """
 
     architecture: str
@@ -65,16 +65,16 @@ class SegmenterSpec:
         return any(channel.name == BACKGROUND for channel in self.channels)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values that JSON can hold."""
+        """Convert to values that JSON can hold."""
         tree = asdict(self)
         return {"schema": SCHEMA, "library": LIBRARY, **tree}
 
 
 def read_spec(folder: Path) -> SegmenterSpec:
-    """Read the settings in the folder of a segmenter."""
+    """Read the spec in the folder of a segmenter."""
     path = folder / SETTINGS
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        tree = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadFile(
             f"{folder} holds no segmenter ({SETTINGS}). Train one with `qaclims train seg`, or give the "
@@ -82,19 +82,19 @@ def read_spec(folder: Path) -> SegmenterSpec:
         ) from error
     except (OSError, ValueError) as error:
         raise BadFile(f"{path} cannot be read: {error}. Copy it again.") from error
-    if not isinstance(found, dict) or found.get("library") != LIBRARY:
-        raise BadFile(f"{path} is not of a segmenter of {LIBRARY}. Give a model made by `qaclims train seg`.")
-    if found.get("schema") != SCHEMA:
-        raise BadFile(f"{path} has schema {found.get('schema')}, but this version reads {SCHEMA}. Update {LIBRARY}.")
+    if not isinstance(tree, dict) or tree.get("library") != LIBRARY:
+        raise BadFile(f"{path} does not belong to a segmenter of {LIBRARY}. Give a model made by `qaclims train seg`.")
+    if tree.get("schema") != SCHEMA:
+        raise BadFile(f"{path} has schema {tree.get('schema')}, but this version reads {SCHEMA}. Update {LIBRARY}.")
     try:
         channels = tuple(
             Channel(each["name"], each["display"], (*map(int, each["color"]),), int(each["code"]))  # type: ignore[arg-type]
-            for each in found["channels"]
+            for each in tree["channels"]
         )
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found["encoder"].items()}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in tree["encoder"].items()}
         encoder = BackboneSpec(**values)
         return SegmenterSpec(
-            str(found["architecture"]), encoder, channels, found["settings"], found["mpp"], dict(found["about"])
+            str(tree["architecture"]), encoder, channels, tree["settings"], tree["mpp"], dict(tree["about"])
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{path} is damaged: {error!r}. Copy it again.") from error

@@ -27,7 +27,7 @@ from qaclims_path.models.camnet import CamNet, read_settings
 from qaclims_path.models.judges import load_judge
 from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.models.methods import build_method
-from qaclims_path.models.weights import State, between
+from qaclims_path.models.weights import State, interpolate
 from qaclims_path.pipeline.cam.options import AugmentOptions, TrainCamOptions
 from qaclims_path.pipeline.cam.pictures import MapPictures
 from qaclims_path.pipeline.cam.task import CamTask
@@ -193,7 +193,7 @@ def _weights(options: TrainCamOptions, place: _Place, start: Path | None, result
     keep = options.cam.init.keep
     if start is None or not keep:
         return after
-    return between(after, _network(options, place, start).state_dict(), keep)
+    return interpolate(after, _network(options, place, start).state_dict(), keep)
 
 
 def _save(network: CamNet, weights: State, out: Path) -> None:

@@ -27,7 +27,7 @@ from qaclims_path.files.made_with import check_same
 from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.camnet import WEIGHTS
 from qaclims_path.models.segmenters.losses import balanced_weights
-from qaclims_path.models.segmenters.segmenter import PLACE, Segmenter
+from qaclims_path.models.segmenters.segmenter import SUBFOLDER, Segmenter
 from qaclims_path.models.segmenters.spec import BACKGROUND, Channel, SegmenterSpec
 from qaclims_path.pipeline.segmenter.data import (
     Labelled,
@@ -106,7 +106,7 @@ def train_seg(
     processes = launch(running)
     card = load_card(options.dataset)
     rules = _rules(card, options.protocol)
-    folder = out / PLACE
+    folder = out / SUBFOLDER
     labelled = processes.on_leader(lambda: _labelled(options, card, rules, root, out, masks))
     channels = channels_of(card, rules)
     transform = strong_augmentation(options.augment, card.domain, options.train.seed)
@@ -245,7 +245,7 @@ def _report(
 ) -> TrainSegReport:
     return TrainSegReport(
         run=str(out),
-        folder=str(out / PLACE),
+        folder=str(out / SUBFOLDER),
         architecture=options.network.architecture,
         labels=_in_words(options, labelled),
         classes=tuple(channel.name for channel in segmenter.spec.channels),

@@ -130,7 +130,7 @@ def test_weights_of_another_width_are_refused(folder: Path) -> None:
 @pytest.mark.parametrize("damage", ["{", '{"model_cfg": 3}', "[]"])
 def test_a_damaged_configuration_is_refused(folder: Path, damage: str) -> None:
     (folder / "open_clip_config.json").write_text(damage)
-    with pytest.raises(BadFile, match=r"open_clip_config\.json of judge is no configuration"):
+    with pytest.raises(BadFile, match=r"open_clip_config\.json of judge is not a configuration"):
         load_judge(str(folder))
 
 

@@ -13,7 +13,7 @@ from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.segmenters import SEGMENTERS, known_segmenters
 from qaclims_path.models.segmenters.model_card import model_card
-from qaclims_path.models.segmenters.predicting import Predictor, Whole, for_inference
+from qaclims_path.models.segmenters.predicting import NetworkWithFeatures, Predictor, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.models.segmenters.spec import SegmenterSpec, read_spec
 
@@ -59,7 +59,7 @@ def test_what_training_calls_is_compiled(make):
 def test_a_network_made_fast_says_the_same(name, whole, make):
     segmenter = make(name)
     fast = for_inference(segmenter, CPU)
-    assert isinstance(fast.network, Whole) == whole
+    assert isinstance(fast.network, NetworkWithFeatures) == whole
     for size in ((64, 64), (33, 90)):
         images = torch.rand(1, 3, *size)
         torch.testing.assert_close(fast(images), segmenter(images), rtol=1e-3, atol=1e-4)

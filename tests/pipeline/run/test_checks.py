@@ -38,9 +38,9 @@ def test_what_does_not_fit_together_is_said_at_once(make, tmp_path, settings, se
     [
         ("cam.network.backbone=mobilenetv2_10", "no backbone 'mobilenetv2_10'. Did you mean mobilenetv2_1"),
         ("cam.network.weights=nofile.safetensors", "The weights nofile.safetensors do not exist"),
-        ("cam.network.weights=model.bin", "model.bin is no .safetensors file"),
+        ("cam.network.weights=model.bin", "model.bin is not a .safetensors file"),
         ("cam.init.start=nowhere", "nowhere holds no camnet.json"),
-        ("masks.band=[0.9, 0.1]", "A band of doubt lies around the threshold of background"),
+        ("masks.band=[0.9, 0.1]", "A band of doubt lies around the background threshold"),
         ("masks.threshold=cross-fitted", "Under the protocol 'tissue' maps never yield background"),
         ("masks={refiner: irn, threshold: cross-fitted}", "Thresholds are fitted on unrefined maps"),
         ("seg.network.encoder=mobilnetv2_100", "no backbone 'mobilnetv2_100'"),
