@@ -37,14 +37,14 @@ def test_only_the_branch_is_trained(net):
     net.eval()
 
 
-def test_what_is_saved_is_loaded(net, tmp_path):
+def test_a_loaded_network_gives_the_same_boundaries(net, tmp_path):
     net.save(tmp_path)
     again = BoundaryNet.load(tmp_path)
     images = torch.rand(1, 3, 40, 40)
     assert torch.equal(again.edges(images), net.edges(images))
 
 
-def test_kernels_that_are_not_dilated_stay_so(tmp_path):
+def test_a_loaded_undilated_network_is_undilated(tmp_path):
     torch.manual_seed(0)
     narrow = BoundaryNet(find_backbone("test_resnet"), dilated=False)
     narrow.save(tmp_path)
@@ -52,20 +52,28 @@ def test_kernels_that_are_not_dilated_stay_so(tmp_path):
     assert torch.equal(BoundaryNet.load(tmp_path).edges(images), narrow.edges(images))
 
 
-def test_a_folder_without_a_network_says_how_to_train_one(net, tmp_path):
+def test_a_folder_without_a_network_says_how_to_train_one(tmp_path):
     with pytest.raises(BadFile, match="qaclims train boundary"):
         BoundaryNet.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda settings: {**settings, "schema": 9}, "schema 9"),
+        (lambda _: {}, "cannot be read"),
+        (
+            lambda settings: {**settings, "backbone": {**settings["backbone"], "architecture": "resnet18"}},
+            f"{WEIGHTS} does not belong",
+        ),
+    ],
+    ids=["schema", "empty", "architecture"],
+)
+def test_damaged_settings_are_refused(damage, message, net, tmp_path):
     net.save(tmp_path)
-    settings = json.loads((tmp_path / SETTINGS).read_text())
-    (tmp_path / SETTINGS).write_text(json.dumps({**settings, "schema": 9}))
-    with pytest.raises(BadFile, match="schema 9"):
-        BoundaryNet.load(tmp_path)
-    (tmp_path / SETTINGS).write_text("{}")
-    with pytest.raises(BadFile, match="cannot be read"):
-        BoundaryNet.load(tmp_path)
-    settings["backbone"]["architecture"] = "resnet18"
-    (tmp_path / SETTINGS).write_text(json.dumps(settings))
-    with pytest.raises(BadFile, match=f"{WEIGHTS} does not belong"):
+    path = tmp_path / SETTINGS
+    path.write_text(json.dumps(damage(json.loads(path.read_text()))))
+    with pytest.raises(BadFile, match=message):
         BoundaryNet.load(tmp_path)
 
 

@@ -28,7 +28,7 @@ def images():
 
 @pytest.fixture
 def hub_folder(tmp_path):
-    """A folder as the hub has it: timm settings with arguments of its own, and weights with a classifier."""
+    """A folder as on the hub: timm settings with extra arguments, and weights with a classifier."""
     model = timm.create_model("test_vit", num_classes=7, reg_tokens=4, img_size=64)
     folder = tmp_path / "foundation"
     folder.mkdir()
@@ -43,9 +43,9 @@ def hub_folder(tmp_path):
     return folder, model
 
 
-@pytest.mark.parametrize(("name", "asked", "stride"), FAMILIES)
-def test_every_family_gives_maps(name, asked, stride, images):
-    net = CamNet(name, CLASSES, stride=asked).eval()
+@pytest.mark.parametrize(("name", "requested", "stride"), FAMILIES)
+def test_every_family_of_backbones_gives_maps(name, requested, stride, images):
+    net = CamNet(name, CLASSES, stride=requested).eval()
     with torch.no_grad():
         maps, features = net(images)
     cells = tuple(-(-side // stride) if side % stride == 0 else round(side / stride) for side in (64, 96))
@@ -63,7 +63,7 @@ def test_pixels_are_normalised_inside(images):
     torch.testing.assert_close(net(images).features, model.forward_features((images - mean) / std))
 
 
-def test_patch_tokens_keep_their_places_and_lose_class_and_registers(hub_folder):
+def test_patch_tokens_keep_their_positions_without_class_and_register_tokens(hub_folder):
     folder, model = hub_folder
     backbone = Backbone(find_backbone(f"local-dir:{folder}"))
     backbone.model.load_state_dict(model.state_dict(), strict=False)
@@ -74,12 +74,12 @@ def test_patch_tokens_keep_their_places_and_lose_class_and_registers(hub_folder)
     torch.testing.assert_close(features[0, :, 1, 2], tokens[0, 1 + 4 + 4 * 1 + 2])
 
 
-def test_tokens_take_images_that_are_no_whole_number_of_patches():
+def test_images_need_not_be_a_multiple_of_the_patch_size():
     net = CamNet("test_vit", CLASSES).eval()
     assert net(torch.rand(1, 3, 70, 50)).maps.shape[2:] == (4, 3)
 
 
-def test_undilated_is_as_published():
+def test_an_undilated_network_has_no_dilated_convolutions():
     wide, narrow = (CamNet("resnet10t", CLASSES, dilated=dilated) for dilated in (True, False))
     for module in wide.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -91,8 +91,8 @@ def test_undilated_is_as_published():
     assert max(max(m.dilation) for m in narrow.modules() if isinstance(m, torch.nn.Conv2d)) == 1
 
 
-def test_parameter_groups_and_switches(images):
-    net = CamNet("test_resnet", CLASSES, freeze_bn=True, freeze_stem=True).train()
+def test_a_frozen_stem_is_in_no_parameter_group():
+    net = CamNet("test_resnet", CLASSES, freeze_stem=True)
     backbone, head = net.parameter_groups(0.1, head_factor=10)
     assert (backbone["lr"], head["lr"]) == (0.1, 1.0)
     stem = net.backbone.stem_parameters()
@@ -100,6 +100,10 @@ def test_parameter_groups_and_switches(images):
     assert not any(parameter.requires_grad for parameter in stem)
     grouped = len(backbone["params"]) + len(head["params"])
     assert grouped + len(stem) == len(list(net.parameters()))
+
+
+def test_frozen_batch_norms_keep_their_statistics(images):
+    net = CamNet("test_resnet", CLASSES, freeze_bn=True).train()
     before = {key: value.clone() for key, value in net.named_buffers()}
     net(images).maps.sum().backward()
     assert all(torch.equal(before[key], value) for key, value in net.named_buffers())
@@ -109,7 +113,7 @@ def test_parameter_groups_and_switches(images):
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
-def test_saved_and_loaded_is_the_same(name, tmp_path, images):
+def test_a_loaded_network_gives_the_same_maps(name, tmp_path, images):
     net = CamNet(name, CLASSES, dilated=False).eval()
     net.save(tmp_path / "run" / "cam")
     again = CamNet.load(tmp_path / "run", classes=CLASSES)
@@ -118,7 +122,7 @@ def test_saved_and_loaded_is_the_same(name, tmp_path, images):
     assert torch.equal(net(images).maps, again(images).maps)
 
 
-def test_a_hub_backbone_is_loaded_without_its_folder(hub_folder, tmp_path):
+def test_a_network_on_a_hub_backbone_is_loaded_without_the_folder(hub_folder, tmp_path):
     folder, model = hub_folder
     net = CamNet(f"local-dir:{folder}", CLASSES, weights="pretrained").eval()
     assert torch.equal(net.backbone.model.reg_token, model.reg_token)
@@ -132,7 +136,7 @@ def test_a_hub_backbone_is_loaded_without_its_folder(hub_folder, tmp_path):
     assert str(tmp_path) not in (tmp_path / "cam" / "camnet.json").read_text()
 
 
-def test_an_earlier_run_gives_backbone_and_head(tmp_path, images):
+def test_initial_weights_of_a_run_include_the_head_of_the_same_classes(tmp_path, images):
     first = CamNet("test_resnet", CLASSES).eval()
     first.save(tmp_path / "cam")
     same = CamNet("test_resnet", CLASSES, weights=tmp_path).eval()
@@ -146,16 +150,16 @@ def test_an_earlier_run_gives_backbone_and_head(tmp_path, images):
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "module.backbone.", "model."])
-def test_weights_of_wrappers_fit(prefix, tmp_path):
+def test_prefixes_of_wrappers_are_removed(prefix, tmp_path):
     model = timm.create_model("test_resnet", num_classes=5)
     save_file({prefix + key: value for key, value in model.state_dict().items()}, tmp_path / "w.safetensors")
     net = CamNet("test_resnet", CLASSES, weights=tmp_path / "w.safetensors")
     assert torch.equal(net.backbone.model.conv1[0].weight, model.conv1[0].weight)
-    assert net.notes[0].endswith("left out (fc.bias, fc.weight).")
+    assert net.notes[0].endswith("not used (fc.bias, fc.weight).")
 
 
 def test_other_layouts_are_converted_by_timm(tmp_path):
-    """The original DINOv2 files name their registers otherwise and hold an unused mask token."""
+    """The original DINOv2 files have another name for registers, and an unused mask token."""
     model = timm.create_model("test_vit", num_classes=0, reg_tokens=2, no_embed_class=True, init_values=1e-5)
     plain = {key.replace("reg_token", "register_tokens"): value for key, value in model.state_dict().items()}
     plain["mask_token"] = torch.zeros(1, 1)
@@ -168,16 +172,30 @@ def test_other_layouts_are_converted_by_timm(tmp_path):
     torch.testing.assert_close(net.backbone.model.pos_embed, model.pos_embed)
 
 
-def test_weights_that_do_not_fit_are_explained(tmp_path):
+@pytest.fixture
+def other_shape(tmp_path):
+    """Weights of test_resnet with one tensor of another shape."""
     state = timm.create_model("test_resnet", num_classes=0).state_dict()
     save_file({**state, "conv1.0.weight": torch.zeros(1)}, tmp_path / "shape.safetensors")
-    with pytest.raises(BadFile, match=r"1 tensors have another shape \(conv1\.0\.weight is \(1,\) instead of"):
-        CamNet("test_resnet", CLASSES, weights=tmp_path / "shape.safetensors")
-    with pytest.raises(BadFile, match=r"does not fit the backbone 'test_vit': it lacks \d+ of its \d+ tensors"):
-        CamNet("test_vit", CLASSES, weights=tmp_path / "shape.safetensors")
-    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "shape.safetensors").read_bytes()[:-9])
+    return tmp_path / "shape.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        ("test_resnet", r"1 tensors have another shape \(conv1\.0\.weight is \(1,\) instead of"),
+        ("test_vit", r"does not fit the backbone 'test_vit': it lacks \d+ of its \d+ tensors"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(backbone, message, other_shape):
+    with pytest.raises(BadFile, match=message):
+        CamNet(backbone, CLASSES, weights=other_shape)
+
+
+def test_an_incomplete_file_of_weights_is_refused(other_shape):
+    other_shape.write_bytes(other_shape.read_bytes()[:-9])
     with pytest.raises(BadFile, match="not a complete safetensors file"):
-        CamNet("test_resnet", CLASSES, weights=tmp_path / "cut.safetensors")
+        CamNet("test_resnet", CLASSES, weights=other_shape)
 
 
 @pytest.mark.parametrize(
@@ -191,36 +209,51 @@ def test_weights_that_do_not_fit_are_explained(tmp_path):
         ({"backbone": "test_resnet", "classes": []}, "at least one class"),
     ],
 )
-def test_wrong_use_is_a_sentence(options, sentence):
+def test_wrong_options_are_named(options, sentence):
     with pytest.raises((UsageError, BadFile), match=sentence):
         CamNet(**{"classes": CLASSES, **options})
 
 
-def test_damaged_folders_are_refused(tmp_path):
-    net = CamNet("test_resnet", CLASSES)
+def test_a_folder_without_a_network_is_named(tmp_path):
     with pytest.raises(BadFile, match=r"holds no camnet\.json"):
         CamNet.load(tmp_path)
-    net.save(tmp_path)
+
+
+def test_a_network_of_other_classes_is_refused(tmp_path):
+    CamNet("test_resnet", CLASSES).save(tmp_path)
     with pytest.raises(UsageError, match="was trained for the classes tumor, stroma, lymphocyte, not gland"):
         CamNet.load(tmp_path, classes=["gland"])
+
+
+def test_weights_without_a_head_are_refused(tmp_path):
+    CamNet("test_resnet", CLASSES).save(tmp_path)
     state = load_file(tmp_path / "camnet.safetensors")
     save_file({key: value for key, value in state.items() if key != "head.weight"}, tmp_path / "camnet.safetensors")
     with pytest.raises(BadFile, match="does not belong to"):
         CamNet.load(tmp_path)
-    settings = json.loads((tmp_path / "camnet.json").read_text())
-    (tmp_path / "camnet.json").write_text(json.dumps({**settings, "schema": 99}))
-    with pytest.raises(BadFile, match="has schema 99"):
-        CamNet.load(tmp_path)
-    for plan in ({**settings["backbone"], "depth": 50}, {"source": "test_resnet"}):
-        (tmp_path / "camnet.json").write_text(json.dumps({**settings, "backbone": plan}))
-        with pytest.raises(BadFile, match=r"camnet\.json cannot be read: .*(depth|architecture).*Copy it again"):
-            CamNet.load(tmp_path)
-    (tmp_path / "camnet.json").write_text("{")
-    with pytest.raises(BadFile, match="cannot be read"):
+
+
+BACKBONE = {"source": "test_resnet", "architecture": "test_resnet", "arguments": {}, "mean": None, "std": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 99}, "has schema 99"),
+        ({"backbone": {**BACKBONE, "depth": 50}}, r"camnet\.json cannot be read: .*depth.*Copy it again"),
+        ({"backbone": {"source": "test_resnet"}}, r"camnet\.json cannot be read: .*architecture.*Copy it again"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_damaged_settings_are_refused(change, message, tmp_path):
+    CamNet("test_resnet", CLASSES).save(tmp_path)
+    path = tmp_path / "camnet.json"
+    path.write_text(change if isinstance(change, str) else json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(BadFile, match=message):
         CamNet.load(tmp_path)
 
 
-def test_a_revision_follows_an_at_sign():
+def test_only_hub_models_have_a_revision():
     assert split_revision("hf-hub:a/b@v1") == ("hf-hub:a/b", "v1")
     assert split_revision("local-dir:/home/a@b") == ("local-dir:/home/a@b", None)
 

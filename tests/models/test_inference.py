@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 
 def trained(name):
-    """A network whose norms are not those of a fresh one."""
+    """A network whose batch norms have random statistics and weights."""
     net = CamNet(name, ["a", "b"])
     generator = torch.Generator().manual_seed(0)
     for module in net.modules():
@@ -29,7 +29,7 @@ def trained(name):
 
 @pytest.mark.parametrize(("name", "norms"), [("test_resnet", True), ("mobilenetv2_035", True), ("test_vit", False)])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_ready_computes_the_same(name, norms, precision):
+def test_a_network_for_inference_computes_the_same(name, norms, precision):
     net, images = trained(name), torch.rand(2, 3, 64, 64)
     fast = for_inference(net, CPU, precision)
     before, after = (sum(isinstance(module, nn.BatchNorm2d) for module in each.modules()) for each in (net, fast))
@@ -44,7 +44,7 @@ def test_ready_computes_the_same(name, norms, precision):
 
 
 class Shared(nn.Module):
-    """One norm behind two convolutions, and a convolution whose result is used twice: neither may be folded."""
+    """A norm after two convolutions, and a convolution whose result is used twice: neither may be fused."""
 
     def __init__(self):
         super().__init__()
@@ -66,8 +66,8 @@ class Untraceable(nn.Module):
         return self.norm(self.conv(x)) if x.sum() > 0 else x
 
 
-class Joinable(nn.Module):
-    """Everything that can be joined, in every spelling."""
+class Fusable(nn.Module):
+    """Every operation that can be fused, in every spelling."""
 
     def __init__(self):
         super().__init__()
@@ -85,7 +85,7 @@ class Joinable(nn.Module):
 
 
 @pytest.mark.parametrize("model", [Shared(), Untraceable()])
-def test_what_cannot_be_fused_computes_the_same(model):
+def test_a_model_that_cannot_be_fused_computes_the_same(model):
     images = torch.rand(1, 3, 4, 4)
     wanted = model.eval().forward_features(images)
     same = fuse(model, pointwise=True)
@@ -93,8 +93,8 @@ def test_what_cannot_be_fused_computes_the_same(model):
     assert sum(isinstance(module, nn.BatchNorm2d) for module in same.modules()) >= 1
 
 
-def test_rectifiers_and_sums_join_their_convolutions():
-    model = Joinable()
+def test_relus_and_sums_are_fused_into_convolutions():
+    model = Fusable()
     model.train().forward_features(torch.rand(8, 3, 9, 9))
     images = torch.rand(2, 3, 9, 9)
     wanted = model.eval().forward_features(images)
@@ -108,8 +108,11 @@ def test_rectifiers_and_sums_join_their_convolutions():
     assert isinstance(model.first, nn.BatchNorm2d)
 
 
-def test_precision_is_chosen_without_measuring():
+def test_the_fastest_precision_of_a_device_is_constant():
     assert fastest_precision(CPU) in {"fp32", "bf16"}
     assert fastest_precision(CPU) == fastest_precision(CPU)
+
+
+def test_fp16_on_a_cpu_is_refused():
     with pytest.raises(UsageError, match="fp16 is slow on a CPU"):
         for_inference(CamNet("test_resnet", ["a"]), CPU, "fp16")

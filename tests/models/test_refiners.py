@@ -12,14 +12,14 @@ NAMES = ("none", "par", "crf", "irn")
 
 
 def square_edges(images: torch.Tensor) -> torch.Tensor:
-    """Boundaries around the square of `scene`, weak ones everywhere else."""
+    """Boundaries around the square of `scene`, weak elsewhere."""
     found = torch.full((len(images), *((side - 1) // 4 + 1 for side in images.shape[-2:])), 0.1)
     found[:, 3:10, 3] = found[:, 3:10, 11] = found[:, 3, 3:12] = found[:, 9, 3:12] = 1
     return found
 
 
 def scene(count: int = 2, height: int = 50, width: int = 61) -> tuple[torch.Tensor, torch.Tensor]:
-    """A dark square on a light ground, and one map that covers most of it, another that is faint."""
+    """A dark square on a light background, a map that covers most of it, and a faint second map."""
     generator = torch.Generator().manual_seed(0)
     images = torch.full((count, 3, height, width), 0.85)
     images[..., 10:40, 14:46] = 0.35
@@ -31,7 +31,7 @@ def scene(count: int = 2, height: int = 50, width: int = 61) -> tuple[torch.Tens
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("threshold", [None, 0.3])
-def test_every_refiner_keeps_the_protocol(name, threshold):
+def test_every_refiner_returns_masks_of_the_right_form(name, threshold):
     images, maps = scene()
     present = torch.tensor([[True, True], [False, True]])
     settings = RefineSettings(threshold=threshold, edges=square_edges)
@@ -61,7 +61,7 @@ def test_an_image_without_classes_is_background(name, threshold):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_band_is_where_thresholds_disagree(name):
+def test_doubt_is_where_the_thresholds_of_the_band_disagree(name):
     images, maps = scene(1)
     present = torch.ones(1, 2, dtype=torch.bool)
 
@@ -77,8 +77,8 @@ def test_a_band_is_where_thresholds_disagree(name):
     assert found.doubt.any()
 
 
-def test_sure_labels_are_those_of_the_published_label_step():
-    """Written out as published: two passes, each on its own, put together by code arithmetic."""
+def test_labels_without_doubt_equal_the_published_label_step():
+    """The published step: one CRF per threshold, combined by arithmetic on their codes."""
     images, maps = scene(1)
     full = torch.nn.functional.interpolate(maps, (50, 61), mode="bilinear")[0].numpy()
     picture = images[0].permute(1, 2, 0).mul(255).round().byte().numpy()
@@ -96,7 +96,7 @@ def test_sure_labels_are_those_of_the_published_label_step():
     np.testing.assert_array_equal(ours, expected)
 
 
-def test_threads_change_nothing():
+def test_the_number_of_threads_changes_nothing():
     images, maps = scene(3)
     present = torch.ones(3, 2, dtype=torch.bool)
     one, two = (build_refiner("crf", RefineSettings(threshold=0.3, threads=n))(images, maps, present) for n in (1, 2))
@@ -104,7 +104,7 @@ def test_threads_change_nothing():
     assert torch.equal(one.confidence, two.confidence)
 
 
-def test_the_crf_can_begin_with_the_maps():
+def test_the_crf_can_start_from_the_maps():
     images, maps = scene(1)
     settings = RefineSettings(threshold=0.3, unary="maps")
     found = build_refiner("crf", settings)(images, maps, torch.ones(1, 2, dtype=torch.bool))
@@ -122,16 +122,19 @@ def test_the_walk_stops_at_a_boundary():
     assert outside.all()
 
 
-def test_what_does_not_go_together_is_refused():
-    with pytest.raises(NotRegistered, match="Did you mean 'par'"):
-        build_refiner("paar", RefineSettings())
-    with pytest.raises(UsageError, match="boundary network"):
-        build_refiner("irn", RefineSettings())
-    with pytest.raises(UsageError, match="no background"):
-        build_refiner("none", RefineSettings(band=(0.1, 0.3)))
-    with pytest.raises(UsageError, match="outside its band"):
-        build_refiner("none", RefineSettings(threshold=0.5, band=(0.1, 0.3)))
+@pytest.mark.parametrize(
+    ("name", "settings", "error", "message"),
+    [
+        ("paar", {}, NotRegistered, "Did you mean 'par'"),
+        ("irn", {}, UsageError, "boundary network"),
+        ("none", {"band": (0.1, 0.3)}, UsageError, "no background"),
+        ("none", {"threshold": 0.5, "band": (0.1, 0.3)}, UsageError, "must lie in its band"),
+    ],
+)
+def test_impossible_settings_are_refused(name, settings, error, message):
+    with pytest.raises(error, match=message):
+        build_refiner(name, RefineSettings(**settings))
 
 
-def test_the_registry_lists_them():
+def test_the_registry_lists_all_refiners():
     assert set(NAMES) <= set(REFINERS)

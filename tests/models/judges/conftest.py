@@ -1,4 +1,4 @@
-"""Tiny judges of the real architectures, randomly initialised and saved in the real formats, made offline."""
+"""Tiny judges of real architectures with random weights, saved in the real formats."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "n
 
 
 def save_tokenizer(folder: Path) -> None:
-    """A word-level tokenizer with the end token that CLIP pools at."""
+    """Save a word-level tokenizer with the end token at which CLIP pools."""
     words = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
     words.pre_tokenizer = Whitespace()
     words.post_processor = TemplateProcessing(
@@ -35,7 +35,7 @@ def save_tokenizer(folder: Path) -> None:
 
 
 def save_open_clip(folder: Path, *, own_tokenizer: bool = True, **text: Any) -> Path:
-    """A ViT with a text transformer, as `open_clip.push_to_hf_hub` lays it out."""
+    """Save a ViT with a text transformer, in the files of `open_clip.push_to_hf_hub`."""
     folder.mkdir(parents=True, exist_ok=True)
     text_cfg = {"context_length": CONTEXT, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2, **text}
     if own_tokenizer:
@@ -53,7 +53,7 @@ def save_open_clip(folder: Path, *, own_tokenizer: bool = True, **text: Any) -> 
 
 
 def save_transformers(folder: Path, kind: str) -> Path:
-    """A CLIP or SigLIP as `save_pretrained` leaves it."""
+    """Save a CLIP or SigLIP with `save_pretrained`."""
     text: dict[str, Any] = {**VISION, "vocab_size": 20, "max_position_embeddings": CONTEXT}
     text |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": END}
     vision = {**VISION, "image_size": SIDE, "patch_size": 8}
@@ -64,13 +64,13 @@ def save_transformers(folder: Path, kind: str) -> Path:
         model = SiglipModel(SiglipConfig(text_config={**text, "projection_size": 32}, vision_config=vision))
     model.save_pretrained(folder)
     save_tokenizer(folder)
-    colours = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
-    (folder / "preprocessor_config.json").write_text(json.dumps(colours))
+    pixels = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(pixels))
     return folder
 
 
 def save_ovseg(path: Path, *, depth: int = 3) -> CLIP:
-    """A checkpoint with the names of OVSeg's, and the CLIP that is in it."""
+    """Save a checkpoint with the names of OVSeg; returns its CLIP."""
     torch.manual_seed(0)
     vision = {"image_size": SIDE, "patch_size": 8, "width": 128, "layers": 4, "head_width": 64}
     text = {"context_length": 16, "width": 64, "heads": 1, "layers": 1}
@@ -83,7 +83,7 @@ def save_ovseg(path: Path, *, depth: int = 3) -> CLIP:
 
 
 def plant_code(folder: Path) -> Path:
-    """Let the tokenizer of a folder ask for code of its own; returns the file that the code would write."""
+    """Add code to the tokenizer of a folder; returns the file that the code would write."""
     marker = folder.parent / "executed"
     code = "from pathlib import Path\nfrom transformers import PreTrainedTokenizerFast\n"
     (folder / "tok.py").write_text(f"{code}Path({str(marker)!r}).touch()\nclass Tok(PreTrainedTokenizerFast): ...\n")
@@ -95,7 +95,7 @@ def plant_code(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def make() -> SimpleNamespace:
-    """What writes a judge, for tests that want another one."""
+    """Functions that save a judge, for tests that change it."""
     return SimpleNamespace(
         tokenizer=save_tokenizer,
         open_clip=save_open_clip,

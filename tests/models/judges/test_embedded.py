@@ -1,4 +1,4 @@
-"""The judge that ships with the package: it is there, says what it is, and knows phantom tissue it has never seen."""
+"""The embedded judge: its card, its size, and its accuracy on phantom slides that it was not trained on."""
 
 import numpy as np
 import pytest
@@ -21,14 +21,14 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def test_it_says_what_it_is():
+def test_its_card_has_name_pixel_size_and_warning():
     card = load_judge("embedded", device="cpu").card
     assert (card.id, card.family, card.input_size, card.mpp) == ("embedded", "open_clip", 112, 1.0)
     assert card.warning == EMBEDDED
     assert "no mask" in card.trained_on
 
 
-def test_it_passes_a_small_exam_on_slides_held_out(tmp_path):
+def test_it_recognises_tissue_of_held_out_slides(tmp_path):
     card = load_card("phantom")
     write_split(card, tmp_path, "val", HELD_OUT.tiles(6, 8))
     report = probe_judge(load_judge("embedded", device="cpu", fill="white"), card, tmp_path, split="val")
@@ -40,13 +40,19 @@ def test_it_passes_a_small_exam_on_slides_held_out(tmp_path):
 
 def test_both_models_are_small_enough_to_ship():
     assert sum(path.stat().st_size for path in embedded_dir().rglob("*") if path.is_file()) < 25e6
-    for kind in ("judge", "answerer"):
-        assert EMBEDDED in (embedded_model(kind) / "README.md").read_text(encoding="utf-8")
 
 
-def test_it_has_no_revisions_and_may_be_missing(monkeypatch, tmp_path):
+@pytest.mark.parametrize("kind", ["judge", "answerer"])
+def test_its_readme_has_the_warning(kind):
+    assert EMBEDDED in (embedded_model(kind) / "README.md").read_text(encoding="utf-8")
+
+
+def test_it_has_no_revisions():
     with pytest.raises(UsageError, match="no revision"):
         load_judge("embedded", revision="main")
+
+
+def test_a_missing_embedded_judge_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr("qaclims_path.assets.PACKAGE", tmp_path)
     with pytest.raises(QaclimsError, match="no embedded judge"):
         load_judge("embedded")

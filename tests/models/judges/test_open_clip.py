@@ -24,6 +24,15 @@ def folder(open_clip_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(open_clip_folder, tmp_path / "judge"))
 
 
+@pytest.fixture
+def tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let open_clip know a small model by the name `tiny`; its own are large."""
+    vision = {"image_size": SIDE, "patch_size": 8, "width": 32, "layers": 1, "head_width": 16}
+    text = {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    config = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", config)
+
+
 def change(folder: Path, **text: Any) -> None:
     path = folder / "open_clip_config.json"
     config = json.loads(path.read_text())
@@ -31,7 +40,7 @@ def change(folder: Path, **text: Any) -> None:
     path.write_text(json.dumps(config))
 
 
-def test_features_are_those_of_open_clip(open_clip_folder: Path) -> None:
+def test_features_equal_those_of_open_clip(open_clip_folder: Path) -> None:
     judge = load_judge(str(open_clip_folder), device="cpu")
     model = open_clip.create_model(f"local-dir:{open_clip_folder}").eval()
     tokens = open_clip.get_tokenizer(f"local-dir:{open_clip_folder}")(["a tumor", "pink stroma ."])
@@ -42,11 +51,11 @@ def test_features_are_those_of_open_clip(open_clip_folder: Path) -> None:
         torch.testing.assert_close(judge.encode_images(pixels), model.encode_image(pixels, normalize=True))
 
 
-def test_the_bundled_tokenizer_serves_where_none_is_named(tmp_path: Path, make: SimpleNamespace) -> None:
+def test_a_folder_without_a_tokenizer_name_uses_that_of_clip(tmp_path: Path, make: SimpleNamespace) -> None:
     judge = load_judge(str(make.open_clip(tmp_path / "plain", own_tokenizer=False)), device="cpu")
     texts = ["a photo of a cat", "tumour-infiltrating lymphocytes"]
-    whole = judge._towers.text(judge._towers.tokenise(texts))
-    torch.testing.assert_close(judge.encode_texts(texts), F.normalize(whole, dim=1), atol=1e-5, rtol=0)
+    full_context = judge._towers.text(judge._towers.tokenise(texts))
+    torch.testing.assert_close(judge.encode_texts(texts), F.normalize(full_context, dim=1), atol=1e-5, rtol=0)
     with pytest.warns(UserWarning, match="'a b c d"):
         judge.encode_texts(["a b c d e f g h i j k l m n o"])
 
@@ -61,7 +70,7 @@ def test_a_text_tower_that_is_not_causal_gets_the_full_context(tmp_path: Path, m
 
 
 def test_a_bert_text_tower_ignores_its_padding(tmp_path: Path, make: SimpleNamespace) -> None:
-    """As BiomedCLIP: layout of the tower from the folder itself, context cut to the longest text."""
+    """As in BiomedCLIP: the tower's configuration is in the folder, the context is cut to the longest text."""
     folder = tmp_path / "biomed"
     folder.mkdir()
     bert = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
@@ -79,27 +88,34 @@ def test_a_bert_text_tower_ignores_its_padding(tmp_path: Path, make: SimpleNames
     judge = load_judge(str(folder), device="cpu")
     texts = ["a tumor", "dense nuclei of the stroma"]
     assert judge._towers.lengths(judge._towers.tokenise(texts)).tolist() == [4, 7]
-    whole = judge._towers.text(judge._towers.tokenise(texts))
-    torch.testing.assert_close(judge.encode_texts(texts), F.normalize(whole, dim=1), atol=1e-5, rtol=0)
+    full_context = judge._towers.text(judge._towers.tokenise(texts))
+    torch.testing.assert_close(judge.encode_texts(texts), F.normalize(full_context, dim=1), atol=1e-5, rtol=0)
 
 
+@pytest.mark.usefixtures("tiny_model")
 def test_a_model_by_name_takes_its_weights_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"
-    model = open_clip.create_model("RN50")
-    save_file(model.state_dict(), file)
-    judge = load_judge(f"open_clip:RN50@{file}", device="cpu")
-    assert judge.card.id == "open_clip:RN50@weights.safetensors"
-    assert judge.card.input_size == 224
-    with pytest.raises(UsageError, match="Did you mean 'RN50'"):
-        load_judge("open_clip:RN5")
-    with pytest.raises(UsageError, match="one of openai"):
-        load_judge("open_clip:RN50@openia")
+    save_file(open_clip.create_model("tiny").state_dict(), file)
+    judge = load_judge(f"open_clip:tiny@{file}", device="cpu")
+    assert judge.card.id == "open_clip:tiny@weights.safetensors"
+    assert judge.card.input_size == SIDE
 
 
-def test_what_a_folder_says_about_itself_is_on_the_card(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"), [("open_clip:RN5", "Did you mean 'RN50'"), ("open_clip:RN50@openia", "one of openai")]
+)
+def test_an_unknown_model_or_tag_is_named(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_judge(name)
+
+
+def test_the_notes_of_a_folder_are_on_the_card(folder: Path) -> None:
     (folder / "judge_card.json").write_text('{"mpp": 0.5, "trained_on": "phantoms", "warning": "for a demonstration"}')
     card = load_judge(str(folder)).card
     assert (card.mpp, card.trained_on, card.warning) == (0.5, "phantoms", "for a demonstration")
+
+
+def test_damaged_notes_are_refused(folder: Path) -> None:
     (folder / "judge_card.json").write_text("[1]")
     with pytest.raises(BadFile, match="not the card of a judge"):
         load_judge(str(folder))
@@ -153,17 +169,17 @@ def test_pickled_weights_are_read_as_tensors_only(folder: Path, tmp_path: Path) 
     assert not marker.exists()
 
 
-def test_no_code_of_a_folder_runs_for_its_tokenizer(folder: Path, make: SimpleNamespace) -> None:
+def test_code_of_a_tokenizer_never_runs(folder: Path, make: SimpleNamespace) -> None:
     marker = make.plant_code(folder)
     with pytest.raises(BadFile, match=r"judge cannot be loaded as a judge .*custom code"):
         load_judge(str(folder))
     change(folder, tokenizer_kwargs={"trust_remote_code": True, "clean": "lower"})
-    with pytest.raises(BadFile, match=r"judge sets trust_remote_code in tokenizer_kwargs, which is refused.*take the"):
+    with pytest.raises(BadFile, match=r"judge sets trust_remote_code in tokenizer_kwargs, which is refused.*remove"):
         load_judge(str(folder))
     assert not marker.exists()
 
 
-def test_options_of_a_tokenizer_that_run_nothing_are_kept(folder: Path) -> None:
+def test_safe_options_of_a_tokenizer_are_used(folder: Path) -> None:
     plain = load_judge(str(folder), device="cpu").encode_texts(["TUMOR"])
     change(folder, tokenizer_kwargs={"clean": "lower"})
     judge = load_judge(str(folder), device="cpu")
@@ -171,10 +187,10 @@ def test_options_of_a_tokenizer_that_run_nothing_are_kept(folder: Path) -> None:
     assert not torch.allclose(judge.encode_texts(["TUMOR"]), plain)
 
 
-def test_nobody_is_asked_whether_to_run_the_code_of_a_text_tower(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Transformers would ask on the screen, and a yes would run it."""
-    asked: list[str] = []
-    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "y")
+def test_code_of_a_text_tower_is_refused_without_a_question(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transformers would ask on the screen, and run it after a yes."""
+    questions: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda question: questions.append(question) or "y")
     marker = folder.parent / "executed"
     code = "from pathlib import Path\nfrom transformers import BertConfig\n"
     (folder / "tower.py").write_text(f"{code}Path({str(marker)!r}).touch()\nclass Own(BertConfig): ...\n")
@@ -186,12 +202,12 @@ def test_nobody_is_asked_whether_to_run_the_code_of_a_text_tower(folder: Path, m
     (folder / "config.json").write_text(json.dumps({"model_type": "gpt2", "auto_map": {"AutoModel": "tower.Own"}}))
     with pytest.raises(BadFile, match=r"a text tower of the type 'gpt2', which open_clip does not know"):
         load_judge(str(folder))
-    assert not asked
+    assert not questions
     assert not marker.exists()
 
 
 class _Malicious:
-    """Writes a file when somebody unpickles it."""
+    """Writes a file when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker

@@ -22,7 +22,7 @@ def depth(request: pytest.FixtureRequest) -> int:
 
 
 def plain(clip: Any, prompts: torch.Tensor, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """One region, one token at a time: patch 8 on 32 px is a grid of 4 x 4."""
+    """Reference for one region, one token at a time; patches of 8 on 32 pixels are a grid of 4 x 4."""
     visual = clip.visual
     inside = [bool(mask[8 * (n // 4) : 8 * (n // 4) + 8, 8 * (n % 4) : 8 * (n % 4) + 8].any()) for n in range(16)]
 
@@ -55,7 +55,7 @@ def test_tokens_outside_a_region_are_replaced(tmp_path: Path, make: SimpleNamesp
             torch.testing.assert_close(features[p], expected, atol=1e-5, rtol=0)
 
 
-def test_a_full_mask_changes_nothing(tmp_path: Path, make: SimpleNamespace) -> None:
+def test_with_a_full_mask_features_equal_those_without_prompts(tmp_path: Path, make: SimpleNamespace) -> None:
     make.ovseg(tmp_path / "ovseg.pth")
     prompted, plain = (
         load_judge(f"ovseg:{tmp_path / 'ovseg.pth'}", mode=mode, device="cpu") for mode in ("mask-prompt", "soft")
@@ -67,7 +67,7 @@ def test_a_full_mask_changes_nothing(tmp_path: Path, make: SimpleNamespace) -> N
     )
 
 
-def test_the_card_and_gradients(tmp_path: Path, make: SimpleNamespace) -> None:
+def test_texts_are_encoded_as_by_its_clip_and_gradients_reach_the_maps(tmp_path: Path, make: SimpleNamespace) -> None:
     clip = make.ovseg(tmp_path / "ovseg.pth")
     judge = load_judge(f"ovseg:{tmp_path / 'ovseg.pth'}", mode="mask-prompt", device="cpu")
     card = judge.card
@@ -81,27 +81,32 @@ def test_the_card_and_gradients(tmp_path: Path, make: SimpleNamespace) -> None:
     assert maps.grad.abs().sum() > 0
 
 
-def test_other_files_are_refused(tmp_path: Path, make: SimpleNamespace) -> None:
-    with pytest.raises(BadFile, match=r"none\.pth cannot be read: No such file"):
-        load_judge(f"ovseg:{tmp_path / 'none.pth'}")
-    (tmp_path / "text.pth").write_text("hello")
-    with pytest.raises(BadFile, match="damaged, or holds objects"):
-        load_judge(f"ovseg:{tmp_path / 'text.pth'}")
-    torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(BadFile, match="holds a list"):
-        load_judge(f"ovseg:{tmp_path / 'list.pth'}")
-    save_file({"visual.conv1.weight": torch.zeros(2)}, tmp_path / "plain.safetensors")
-    with pytest.raises(BadFile, match="has no mask embeddings"):
-        load_judge(f"ovseg:{tmp_path / 'plain.safetensors'}")
+OTHER_FILES = {
+    "none.pth": (lambda path: None, r"none\.pth cannot be read: No such file"),
+    "text.pth": (lambda path: path.write_text("hello"), "damaged, or holds objects"),
+    "list.pth": (lambda path: torch.save([1, 2], path), "holds a list"),
+    "plain.safetensors": (lambda path: save_file({"a": torch.zeros(2)}, path), "has no mask embeddings"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_FILES)
+def test_other_files_are_refused(tmp_path: Path, name: str) -> None:
+    write, message = OTHER_FILES[name]
+    write(tmp_path / name)
+    with pytest.raises(BadFile, match=message):
+        load_judge(f"ovseg:{tmp_path / name}")
+
+
+def test_mask_embeddings_of_another_size_are_refused(tmp_path: Path, make: SimpleNamespace) -> None:
     make.ovseg(tmp_path / "other.pth")
-    whole = torch.load(tmp_path / "other.pth", weights_only=True)
-    whole["model"]["clip_adapter.clip_model.visual.mask_embedding"] = torch.zeros(3, 9, 128)
-    torch.save(whole, tmp_path / "other.pth")
+    checkpoint = torch.load(tmp_path / "other.pth", weights_only=True)
+    checkpoint["model"]["clip_adapter.clip_model.visual.mask_embedding"] = torch.zeros(3, 9, 128)
+    torch.save(checkpoint, tmp_path / "other.pth")
     with pytest.raises(BadFile, match=r"shape \(3, 9, 128\) do not fit its image tower \(16, 128\)"):
         load_judge(f"ovseg:{tmp_path / 'other.pth'}")
 
 
-def test_nothing_in_a_checkpoint_runs(tmp_path: Path) -> None:
+def test_code_in_a_checkpoint_never_runs(tmp_path: Path) -> None:
     marker = tmp_path / "executed"
 
     class Malicious:

@@ -1,4 +1,4 @@
-"""The door for judges of other packages: the example of docs/judges.md, installed beside us and used."""
+"""Judges of other packages: the example of docs/judges.md, installed and used."""
 
 import importlib
 import re
@@ -14,7 +14,7 @@ from qaclims_path.models.judges import load_judge
 
 @pytest.fixture
 def installed(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package with the entry point, as pip would leave it."""
+    """A package with the entry point, as pip would install it."""
     page = (checkout / "docs" / "judges.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (entry,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
@@ -32,7 +32,7 @@ def installed(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("installed")
-def test_the_example_of_the_documentation_is_a_judge() -> None:
+def test_the_example_in_the_documentation_is_a_judge() -> None:
     judge = load_judge("colours:any", device="cpu")
     assert judge.card.id == "colours:any"
     texts = judge.encode_texts(["stroma, H&E.", "fat", "an image of tumor"])
@@ -47,12 +47,12 @@ def test_the_example_of_the_documentation_is_a_judge() -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_what_a_plug_in_raises_is_one_sentence() -> None:
+def test_an_error_in_a_plug_in_names_its_judge() -> None:
     with pytest.raises(BadFile, match="broken:x cannot be loaded as a judge of the family broken: no weights"):
         load_judge("broken:x")
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_plug_in_is_suggested() -> None:
+def test_a_plug_in_is_among_the_suggestions() -> None:
     with pytest.raises(UsageError, match="Did you mean 'colours'"):
         load_judge("colors:any")

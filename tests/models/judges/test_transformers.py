@@ -23,7 +23,7 @@ def folder(clip_folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("fixture", "kind"), [("clip_folder", CLIPModel), ("siglip_folder", SiglipModel)])
-def test_features_are_those_of_transformers(request: pytest.FixtureRequest, fixture: str, kind: type) -> None:
+def test_features_equal_those_of_transformers(request: pytest.FixtureRequest, fixture: str, kind: type) -> None:
     folder = request.getfixturevalue(fixture)
     judge = load_judge(f"transformers:{folder}", device="cpu")
     model = kind.from_pretrained(folder).eval()
@@ -32,26 +32,26 @@ def test_features_are_those_of_transformers(request: pytest.FixtureRequest, fixt
         TEXTS, padding="max_length", truncation=True, max_length=12, return_tensors="pt"
     ).input_ids
     with torch.no_grad():
-        whole = model(input_ids=tokens, pixel_values=pixels)
-    torch.testing.assert_close(judge.encode_images(pixels), whole.image_embeds, atol=1e-5, rtol=0)
-    torch.testing.assert_close(judge.encode_texts(TEXTS), whole.text_embeds, atol=1e-5, rtol=0)
+        output = model(input_ids=tokens, pixel_values=pixels)
+    torch.testing.assert_close(judge.encode_images(pixels), output.image_embeds, atol=1e-5, rtol=0)
+    torch.testing.assert_close(judge.encode_texts(TEXTS), output.text_embeds, atol=1e-5, rtol=0)
     assert judge.card.temperature == pytest.approx(float(1 / model.logit_scale.detach().exp()), rel=1e-5)
 
 
-def test_the_end_token_of_old_configurations_is_the_highest_one(folder: Path) -> None:
-    """PLIP and other CLIPs of before 2023 say eos_token_id 2, and are pooled at the highest token."""
+def test_old_configurations_end_texts_at_the_highest_token(folder: Path) -> None:
+    """PLIP and other CLIPs from before 2023 have eos_token_id 2, but are pooled at the highest token."""
     expected = load_judge(str(folder)).encode_texts(TEXTS)
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["eos_token_id"] = 2
     (folder / "config.json").write_text(json.dumps(config))
     judge = load_judge(str(folder))
     torch.testing.assert_close(judge.encode_texts(TEXTS), expected)
-    whole = judge._towers.text(judge._towers.tokenise(TEXTS))
-    torch.testing.assert_close(F.normalize(whole, dim=1), expected, atol=1e-5, rtol=0)
+    features = judge._towers.text(judge._towers.tokenise(TEXTS))
+    torch.testing.assert_close(F.normalize(features, dim=1), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("fixture", "mean"), [("clip_folder", 0.48145466), ("siglip_folder", 0.5)])
-def test_without_preprocessing_the_family_tells_the_colours(
+def test_pixel_statistics_default_to_those_of_the_family(
     request: pytest.FixtureRequest, tmp_path: Path, fixture: str, mean: float
 ) -> None:
     folder = Path(shutil.copytree(request.getfixturevalue(fixture), tmp_path / "judge"))
@@ -69,7 +69,7 @@ def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
         load_judge(str(tmp_path / "bert"))
 
 
-def test_half_a_judge_is_refused(folder: Path) -> None:
+def test_a_model_without_a_text_tower_is_refused(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     vision = {key: value for key, value in weights.items() if not key.startswith("text_model")}
     save_file(vision, folder / "model.safetensors", metadata={"format": "pt"})
@@ -96,23 +96,20 @@ def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
         load_judge(str(folder))
 
 
-def test_damaged_folders_are_refused(folder: Path) -> None:
-    (folder / "model.safetensors").write_bytes(b"0" * 64)
+@pytest.mark.parametrize(("file", "content"), [("model.safetensors", b"0" * 64), ("config.json", b"{")])
+def test_a_damaged_file_is_refused(folder: Path, file: str, content: bytes) -> None:
+    (folder / file).write_bytes(content)
     with pytest.raises(BadFile, match="judge cannot be loaded"):
         load_judge(str(folder))
-    (folder / "config.json").write_text("{")
-    with pytest.raises(BadFile, match="judge cannot be loaded"):
-        load_judge(str(folder))
 
 
-def test_a_name_that_leads_nowhere_is_answered() -> None:
-    with pytest.raises(BadFile, match="does not exist"):
-        load_judge("transformers:not an id")
-    with pytest.raises(BadFile, match="does not exist"):
-        load_judge("./nowhere/at/all")
+def test_missing_folders_are_named() -> None:
+    for name in ("transformers:not an id", "./nowhere/at/all"):
+        with pytest.raises(BadFile, match="does not exist"):
+            load_judge(name)
 
 
-def test_no_code_of_a_folder_runs_for_its_tokenizer(folder: Path, make: SimpleNamespace) -> None:
+def test_code_of_a_tokenizer_never_runs(folder: Path, make: SimpleNamespace) -> None:
     marker = make.plant_code(folder)
-    load_judge(str(folder), device="cpu")  # with the tokenizer that transformers has for such models
+    load_judge(str(folder), device="cpu")  # with the tokenizer class of transformers for such models
     assert not marker.exists()

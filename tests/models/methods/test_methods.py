@@ -23,7 +23,7 @@ def unit(rows: int, seed: int) -> Tensor:
 
 
 def texts_of(labels: Tensor) -> PairTexts:
-    """Two answers about each class, and 0, 1, 2, 0, 1, ... about what is around it."""
+    """Texts with two answers about each class, and 0, 1, 2, 0, 1, ... about its surroundings."""
     around = [i % 3 for i in range(len(labels))]
     return PairTexts(
         features=unit(12, 7),
@@ -36,7 +36,7 @@ def texts_of(labels: Tensor) -> PairTexts:
 
 
 def pairs_of(**changes) -> PairBatch:
-    given = PairBatch(
+    pairs = PairBatch(
         foreground=unit(5, 1),
         background=unit(5, 2),
         label=LABELS,
@@ -47,15 +47,15 @@ def pairs_of(**changes) -> PairBatch:
         classes=texts_of(torch.arange(3)),
         words=unit(4, 3),
     )
-    return replace(given, **changes)
+    return replace(pairs, **changes)
 
 
-def seen_of(logits: Tensor, method, present: Tensor) -> MapBatch:
+def batch_of(logits: Tensor, method, present: Tensor) -> MapBatch:
     activations = method.activations(logits, present)
     return MapBatch(activations, logits.mean((-2, -1)), present, len(present), float(present.sum()))
 
 
-def test_qa_clims_with_plain_sums_is_the_published_loop() -> None:
+def test_qa_clims_with_plain_sums_equals_the_published_loop() -> None:
     method = build_method("qa-clims", {"reference_batch": None}, "a test")
     pairs = pairs_of()
     t, frc, brc = pairs.texts, torch.tensor(0.0), torch.tensor(0.0)
@@ -74,7 +74,7 @@ def test_qa_clims_with_plain_sums_is_the_published_loop() -> None:
     torch.testing.assert_close(losses["background"], 8 * brc)
 
 
-def test_clims_with_plain_sums_is_the_published_loop() -> None:
+def test_clims_with_plain_sums_equals_the_published_loop() -> None:
     method = build_method("clims", {"reference_batch": None, "word_threshold": 0.1}, "a test")
     pairs = pairs_of()
     otm = btm = cbs = 0.0
@@ -89,7 +89,7 @@ def test_clims_with_plain_sums_is_the_published_loop() -> None:
         assert losses[name].item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_sums_hold_at_any_batch_size() -> None:
+def test_sums_are_scaled_to_the_reference_batch() -> None:
     method = build_method("qa-clims", {"reference_batch": 4}, "a test")
     once = method.pair_losses(pairs_of(images=4.0))
     twice = method.pair_losses(pairs_of(images=8.0))
@@ -97,37 +97,37 @@ def test_sums_hold_at_any_batch_size() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(known_methods()))
-def test_parts_of_a_batch_add_up(name: str) -> None:
+def test_losses_of_the_parts_of_a_batch_add_up(name: str) -> None:
     method = build_method(name, {}, "a test")
     pairs = pairs_of()
-    whole = method.pair_losses(pairs)
+    expected = method.pair_losses(pairs)
     parts = []
     for rows in (slice(0, 2), slice(2, 5)):
-        some = {key: getattr(pairs, key)[rows] for key in ("foreground", "background", "label", "present")}
-        parts.append(method.pair_losses(replace(pairs, **some, texts=part_of(pairs.texts, rows))))
-    for key, value in whole.items():
+        values = {key: getattr(pairs, key)[rows] for key in ("foreground", "background", "label", "present")}
+        parts.append(method.pair_losses(replace(pairs, **values, texts=part_of(pairs.texts, rows))))
+    for key, value in expected.items():
         torch.testing.assert_close(sum(part[key] for part in parts), value)
 
 
 @pytest.mark.parametrize("name", sorted(known_methods()))
-def test_a_batch_without_any_class_has_a_loss_and_a_gradient(name: str) -> None:
+def test_images_without_classes_have_finite_losses_and_gradients(name: str) -> None:
     method = build_method(name, {}, "a test")
     logits = torch.randn(2, 3, 4, 4, requires_grad=True)
-    losses = method.map_losses(seen_of(logits, method, torch.zeros(2, 3, dtype=torch.bool)))
+    losses = method.map_losses(batch_of(logits, method, torch.zeros(2, 3, dtype=torch.bool)))
     sum(losses.values()).backward()
     assert all(value.isfinite() for value in losses.values())
     assert logits.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("name", sorted(known_methods()))
-def test_no_pair_is_no_loss(name: str) -> None:
+def test_losses_without_pairs_are_zero(name: str) -> None:
     method = build_method(name, {}, "a test")
     none = {key: getattr(pairs_of(), key)[:0] for key in ("foreground", "background", "label", "present")}
     losses = method.pair_losses(pairs_of(**none, texts=part_of(texts_of(LABELS), slice(0, 0)), total=0.0))
     assert all(value.item() == 0 for value in losses.values())
 
 
-def test_language_sets_in_along_its_ramp() -> None:
+def test_language_weights_rise_along_the_ramp() -> None:
     method = QaClimsPath(ramp=(0.2, 0.4))
     assert [round(method.language(p), 2) for p in (0, 0.2, 0.3, 0.4, 1)] == [0, 0, 0.5, 1, 1]
     assert [method.needs_judge(p) for p in (0.1, 0.3)] == [False, True]
@@ -147,7 +147,7 @@ def test_present_classes_share_every_pixel(rest: bool) -> None:
         torch.testing.assert_close(maps[1, 1], logits[1, 1].sigmoid())
 
 
-def test_every_switch_of_the_tissue_method_changes_its_loss() -> None:
+def test_each_setting_of_the_tissue_method_changes_its_loss() -> None:
     pairs = pairs_of()
     plain = QaClimsPath(negatives=("answers",), beside=("answers",), sharpness=0)
     before = plain.pair_losses(pairs)
@@ -162,23 +162,26 @@ def test_every_switch_of_the_tissue_method_changes_its_loss() -> None:
         assert after[name].item() != pytest.approx(before[name].item()), change
 
 
-def test_what_is_beside_is_only_what_is_in_the_image() -> None:
-    """With the class itself alone in its image, there is nothing that its background should look like."""
+def test_a_background_is_compared_only_with_present_classes() -> None:
+    """If the class is alone in its image, no text remains that the background should match."""
     alone = F.one_hot(LABELS, 3).bool()
     losses = QaClimsPath(beside=("present",)).pair_losses(pairs_of(present=alone))
     assert losses["background"].item() == 0
 
 
-def test_settings_are_checked() -> None:
+def test_wrong_settings_are_named() -> None:
     with pytest.raises(BadConfig, match="Did you mean 'temperature'"):
         build_method("qa-clims", {"temprature": 0.1}, "recipe.yaml, losses")
     with pytest.raises(BadConfig, match="greater than 0"):
         build_method("qa-clims", {"temperature": 0}, "recipe.yaml, losses")
+
+
+def test_an_unknown_method_is_named_with_a_suggestion() -> None:
     with pytest.raises(NotRegistered, match="Did you mean 'clims'"):
         build_method("climz", {}, "recipe.yaml")
 
 
-def test_gradients_reach_the_maps_through_every_loss() -> None:
+def test_every_loss_has_a_gradient() -> None:
     foreground, background = (unit(5, seed).requires_grad_() for seed in (1, 2))
     for name in known_methods():
         losses = build_method(name, {}, "a test").pair_losses(pairs_of(foreground=foreground, background=background))

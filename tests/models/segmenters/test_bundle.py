@@ -53,21 +53,21 @@ quiet = pytest.mark.filterwarnings(
 @quiet
 @pytest.mark.parametrize("name", ["deeplabv3plus", "unet", "deeplabv2"])
 def test_monai_verifies_and_runs_it(name, make, tmp_path):
-    segmenter, place = make(name), tmp_path / "bundle"
+    segmenter, folder = make(name), tmp_path / "bundle"
     with torch.no_grad():  # logits that differ from pixel to pixel
         for parameter in segmenter.parameters():
             parameter.mul_(1.5)
-    write_bundle(segmenter, place)
-    files = {"meta_file": str(place / "configs/metadata.json"), "config_file": str(place / "configs/inference.json")}
+    write_bundle(segmenter, folder)
+    files = {"meta_file": str(folder / "configs/metadata.json"), "config_file": str(folder / "configs/inference.json")}
     (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
     known = hashlib.md5(json.dumps(SCHEMA).encode()).hexdigest()
     verify_metadata(meta_file=files["meta_file"], filepath=str(tmp_path / "schema.json"), hash_val=known)
-    verify_net_in_out("network", **files, device="cpu", bundle_root=str(place))
+    verify_net_in_out("network", **files, device="cpu", bundle_root=str(folder))
     picture = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
     picture[:, 30:], picture[40:] = 230, 90
-    write_image(place / "images" / "one.two.png", picture)
-    run(**files, bundle_root=str(place), device=torch.device("cpu"))
-    found = read_mask(place / "eval" / "one.two.png")
+    write_image(folder / "images" / "one.two.png", picture)
+    run(**files, bundle_root=str(folder), device=torch.device("cpu"))
+    found = read_mask(folder / "eval" / "one.two.png")
     codes = np.array([channel.code for channel in segmenter.spec.channels], np.uint8)
     wanted = codes[Predictor(segmenter)(picture[None])[0].argmax(0).numpy()]
     assert found.shape == (64, 64)
@@ -75,7 +75,7 @@ def test_monai_verifies_and_runs_it(name, make, tmp_path):
     assert len(np.unique(wanted)) > 1
 
 
-def test_large_images_go_through_windows(make, tmp_path):
+def test_large_images_use_a_sliding_window(make, tmp_path):
     write_bundle(make(), tmp_path / "bundle")
     parser = ConfigParser()
     parser.read_config(str(tmp_path / "bundle/configs/inference.json"))
@@ -83,7 +83,7 @@ def test_large_images_go_through_windows(make, tmp_path):
     assert inferer(torch.rand(1, 3, 100, 130), make()).shape == (1, 3, 100, 130)
 
 
-def test_its_models_folder_is_a_segmenter(make, tmp_path):
+def test_a_bundle_holds_a_segmenter_with_licence_and_card(make, tmp_path):
     segmenter = make()
     write_bundle(segmenter, tmp_path / "bundle")
     images = torch.rand(1, 3, 32, 32)
@@ -92,7 +92,7 @@ def test_its_models_folder_is_a_segmenter(make, tmp_path):
     assert "# unet on Made-up tissue" in (tmp_path / "bundle" / "docs" / "README.md").read_text()
 
 
-def test_a_folder_that_is_not_empty_stays(make, tmp_path):
+def test_a_folder_that_is_not_empty_is_kept(make, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(QaclimsError, match="cannot be replaced"):
         write_bundle(make(), tmp_path)

@@ -80,7 +80,7 @@ def test_a_model_is_uploaded_with_its_card(make, tmp_path, monkeypatch):
     assert hub.files == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
-def test_a_refusal_is_one_sentence(make, monkeypatch):
+def test_a_failed_upload_is_one_sentence(make, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_made_up")
     with served() as hub, pytest.raises(QaclimsError, match=r"owner/refused could not be uploaded.*may write there"):
         make().push_to_hub("owner/refused", endpoint=hub.address)

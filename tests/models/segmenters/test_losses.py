@@ -24,7 +24,7 @@ def pixels_of(labels, weight, classes=None):
 
 @given(seed=st.integers(0, 1000), by_class=st.booleans())
 @settings(max_examples=20)
-def test_cross_entropy_equals_counting_pixel_by_pixel(seed, by_class):
+def test_cross_entropy_equals_a_loop_over_pixels(seed, by_class):
     logits, labels, weight = scene(seed)
     classes = torch.tensor([0.5, 1.0, 2.0]) if by_class else None
     top = bottom = 0.0
@@ -42,7 +42,7 @@ def test_cross_entropy_equals_counting_pixel_by_pixel(seed, by_class):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_ignored_and_weightless_pixels_change_nothing(name):
+def test_pixels_that_are_ignored_or_have_no_weight_change_nothing(name):
     logits, labels, weight = scene()
     weight = (weight > 0.3).float() * weight
     wild = torch.where(((labels == IGNORE) | (weight == 0))[:, None], 100 * torch.rand_like(logits), logits)
@@ -53,7 +53,7 @@ def test_ignored_and_weightless_pixels_change_nothing(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_what_is_right_costs_nothing_and_what_is_wrong_learns(name):
+def test_right_predictions_cost_nothing_and_wrong_ones_have_a_gradient(name):
     _, labels, weight = scene()
     sure = 50 * torch.nn.functional.one_hot(torch.where(labels == IGNORE, 0, labels).long(), 3).movedim(-1, 1).float()
     assert float(losses(sure, pixels_of(labels, weight), {name: 1.0})[name]) == pytest.approx(0, abs=1e-3)
@@ -65,7 +65,7 @@ def test_what_is_right_costs_nothing_and_what_is_wrong_learns(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_nothing_known_is_nothing_to_learn(name):
+def test_without_labelled_pixels_the_loss_is_zero(name):
     logits, labels, weight = scene()
     logits.requires_grad_()
     loss = losses(logits, pixels_of(torch.full_like(labels, IGNORE), weight), {name: 1.0})[name]
@@ -75,8 +75,8 @@ def test_nothing_known_is_nothing_to_learn(name):
 
 
 @pytest.mark.parametrize("name", ["ce", "focal"])
-def test_pieces_add_up_to_the_batch(name):
-    """The engine averages pieces, and gives the mean weight of a piece."""
+def test_micro_batches_add_up_to_the_batch(name):
+    """The engine averages micro-batches, and gives the mean weight of one."""
     logits, labels, weight = scene()
     whole = losses(logits, pixels_of(labels, weight), {name: 1.0})[name]
     mean = pixel_weight(labels, weight, None) / 2

@@ -1,4 +1,4 @@
-"""Every architecture keeps its promises: sizes, weights, saving, speed without another result."""
+"""Every architecture: image sizes, training, saving, initial weights, and inference with the same result."""
 
 import json
 from dataclasses import replace
@@ -29,45 +29,56 @@ def tensor(picture):
 
 
 @pytest.mark.parametrize("name", [*known_segmenters()])
-def test_architectures_take_any_size_learn_and_come_back_from_disk(name, make, tmp_path):
+def test_every_architecture_trains_all_its_parameters_on_any_size(name, make):
     segmenter = make(name)
     images = torch.rand(2, 3, 45, 70)
-    logits = segmenter(images)
-    assert logits.shape == (2, 3, 45, 70)
-    every = segmenter.train().training_logits(images)
-    assert all(each.shape == logits.shape for each in every)
-    torch.stack(every).square().mean().backward()
+    assert segmenter(images).shape == (2, 3, 45, 70)
+    logits = segmenter.train().training_logits(images)
+    assert all(each.shape == (2, 3, 45, 70) for each in logits)
+    torch.stack(logits).square().mean().backward()
     groups = segmenter.parameter_groups(0.1, 10)
-    given = [parameter for group in groups for parameter in group["params"]]
-    assert {id(parameter) for parameter in given} == {id(parameter) for parameter in segmenter.parameters()}
-    assert len(given) == len(list(segmenter.parameters()))
-    assert all(parameter.grad is not None for parameter in given)
-    segmenter.eval().save_pretrained(tmp_path)
+    grouped = [parameter for group in groups for parameter in group["params"]]
+    assert {id(parameter) for parameter in grouped} == {id(parameter) for parameter in segmenter.parameters()}
+    assert len(grouped) == len(list(segmenter.parameters()))
+    assert all(parameter.grad is not None for parameter in grouped)
+
+
+@pytest.mark.parametrize("name", [*known_segmenters()])
+def test_a_loaded_segmenter_gives_the_same_logits(name, make, tmp_path):
+    segmenter, images = make(name), torch.rand(2, 3, 45, 70)
+    segmenter.save_pretrained(tmp_path)
     again = Segmenter.from_pretrained(tmp_path, classes=["tumor", "stroma"])
     assert again.spec == segmenter.spec
     torch.testing.assert_close(again(images), segmenter(images))
 
 
-def test_what_training_calls_is_compiled(make):
-    segmenter, seen = make("unet"), []
-    segmenter.compile(backend=lambda graph, _: seen.append(graph) or graph.forward)
+def test_the_network_that_training_calls_is_compiled(make):
+    segmenter, compiled = make("unet"), []
+    segmenter.compile(backend=lambda graph, _: compiled.append(graph) or graph.forward)
     segmenter.train().training_logits(torch.rand(2, 3, 64, 64))
-    assert seen
+    assert compiled
 
 
-@pytest.mark.parametrize(("name", "whole"), [("deeplabv3plus", True), ("unet", True), ("deeplabv2", False)])
-def test_a_network_made_fast_says_the_same(name, whole, make):
+@pytest.mark.parametrize(("name", "fused"), [("deeplabv3plus", True), ("unet", True), ("deeplabv2", False)])
+def test_a_segmenter_for_inference_computes_the_same(name, fused, make):
     segmenter = make(name)
     fast = for_inference(segmenter, CPU)
-    assert isinstance(fast.network, NetworkWithFeatures) == whole
+    assert isinstance(fast.network, NetworkWithFeatures) == fused
     for size in ((64, 64), (33, 90)):
         images = torch.rand(1, 3, *size)
         torch.testing.assert_close(fast(images), segmenter(images), rtol=1e-3, atol=1e-4)
-    half = for_inference(segmenter, CPU, "bf16")(images)
-    assert half.dtype == torch.float32
-    assert (half - segmenter(images)).norm() < 0.1 * segmenter(images).norm()
+
+
+def test_bf16_logits_are_close_to_fp32(make):
+    segmenter, images = make("deeplabv3plus"), torch.rand(1, 3, 33, 90)
+    logits = for_inference(segmenter, CPU, "bf16")(images)
+    assert logits.dtype == torch.float32
+    assert (logits - segmenter(images)).norm() < 0.1 * segmenter(images).norm()
+
+
+def test_fp16_on_a_cpu_is_refused(make):
     with pytest.raises(UsageError, match="bf16"):
-        for_inference(segmenter, CPU, "fp16")
+        for_inference(make(), CPU, "fp16")
 
 
 def test_scales_and_mirror_images_are_averaged(make):
@@ -81,11 +92,14 @@ def test_scales_and_mirror_images_are_averaged(make):
         wanted += torch.nn.functional.interpolate((plain + mirrored) / 2, (64, 48), mode="bilinear") / 2
     torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(found.sum(1), torch.ones(2, 64, 48))
+
+
+def test_scales_must_be_positive(make):
     with pytest.raises(UsageError, match="above 0"):
-        Predictor(segmenter, scales=(0.0,))
+        Predictor(make(), scales=(0.0,))
 
 
-def test_windows_are_for_larger_images_only(make):
+def test_only_larger_images_use_a_sliding_window(make):
     segmenter = make()
     small, large = pictures(64, 64, 1), pictures(64, 160, 1)
     torch.testing.assert_close(Predictor(segmenter, window=64)(small), Predictor(segmenter)(small))
@@ -98,7 +112,7 @@ def test_windows_are_for_larger_images_only(make):
 @pytest.mark.parametrize(
     ("name", "encoder"), [("unet", "test_resnet"), ("segformer", "convnext_atto"), ("deeplabv2", "test_resnet")]
 )
-def test_an_encoder_begins_with_the_weights_of_a_run(name, encoder, make, tmp_path):
+def test_an_encoder_starts_with_the_weights_of_a_run(name, encoder, make, tmp_path):
     maps = CamNet(encoder, ["tumor", "stroma"], stride=32)
     maps.save(tmp_path / "run" / "cam")
     own = {key.replace(".", "_"): value for key, value in maps.backbone.model.state_dict().items()}
@@ -115,20 +129,26 @@ def test_weights_of_another_encoder_are_refused(make, tmp_path):
         make("unet", "mobilenetv2_035", weights=tmp_path / "other.safetensors")
 
 
-def test_what_cannot_be_built_is_said(make):
-    with pytest.raises(NotRegistered, match="Did you mean 'unet'"):
-        make("unett")
-    with pytest.raises(UsageError, match="'unet' cannot be built on the encoder 'test_vit'"):
-        make("unet", "test_vit")
-    with pytest.raises(UsageError, match="decoder_chanels"):
-        make("unet", settings={"decoder_chanels": (8, 8, 8, 8, 8)})
-    with pytest.raises(UsageError, match=r"convolutional|stride"):
-        make("deeplabv2", "test_vit")
+@pytest.mark.parametrize(
+    ("name", "encoder", "settings", "error", "message"),
+    [
+        ("unett", "test_resnet", {}, NotRegistered, "Did you mean 'unet'"),
+        ("unet", "test_vit", {}, UsageError, "'unet' cannot be built on the encoder 'test_vit'"),
+        ("unet", "test_resnet", {"decoder_chanels": (8, 8, 8, 8, 8)}, UsageError, "decoder_chanels"),
+        ("deeplabv2", "test_vit", {}, UsageError, r"convolutional|stride"),
+    ],
+)
+def test_impossible_architectures_are_refused(name, encoder, settings, error, message, make):
+    with pytest.raises(error, match=message):
+        make(name, encoder, settings=settings)
+
+
+def test_a_single_class_is_refused(make):
     with pytest.raises(UsageError, match="at least two classes"):
         Segmenter(SegmenterSpec("unet", find_backbone("test_resnet"), make().spec.channels[:1]))
 
 
-def test_another_package_may_bring_an_architecture(make):
+def test_another_package_can_add_an_architecture(make):
     class OneLayer(torch.nn.Module):
         def __init__(self, channels):
             super().__init__()
@@ -153,34 +173,42 @@ def test_other_classes_are_refused(make, tmp_path):
         Segmenter.from_pretrained(tmp_path, classes=["tumor", "normal"])
 
 
-@pytest.mark.parametrize("broken", ["missing", "text", "foreign", "newer", "lacking", "cut", "other", "nothing"])
-def test_a_damaged_model_is_said(broken, make, tmp_path):
+def change_settings(folder, **values):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def shorten(path):
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+DAMAGES = {
+    "no settings": (lambda folder: (folder / "config.json").unlink(), "Train one"),
+    "no JSON": (lambda folder: (folder / "config.json").write_text("{"), "Copy it again"),
+    "of another library": (lambda folder: change_settings(folder, library="timm"), "Give a model"),
+    "newer": (lambda folder: change_settings(folder, schema=99), "Update"),
+    "channels without keys": (lambda folder: change_settings(folder, channels=[{}]), "is damaged"),
+    "cut weights": (lambda folder: shorten(folder / "model.safetensors"), "Copy or write it again"),
+    "other weights": (lambda folder: save_file({"a": torch.zeros(1)}, folder / "model.safetensors"), "Copy both"),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "do not exist"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_segmenter_is_refused(damage, make, tmp_path):
     make().save_pretrained(tmp_path)
-    config, weights = tmp_path / "config.json", tmp_path / "model.safetensors"
-    tree = json.loads(config.read_text())
-    if broken == "missing":
-        config.unlink()
-    elif broken == "text":
-        config.write_text("{")
-    elif broken == "cut":
-        weights.write_bytes(weights.read_bytes()[:1000])
-    elif broken == "other":
-        save_file({"a": torch.zeros(1)}, weights)
-    elif broken == "nothing":
-        weights.unlink()
-    else:
-        change = {"foreign": {"library": "timm"}, "newer": {"schema": 99}, "lacking": {"channels": [{}]}}[broken]
-        config.write_text(json.dumps({**tree, **change}))
-    with pytest.raises(BadFile, match=r"Train one|again|Give a model|Update|Copy both|not exist"):
+    apply, message = DAMAGES[damage]
+    apply(tmp_path)
+    with pytest.raises(BadFile, match=message):
         Segmenter.from_pretrained(tmp_path)
 
 
-def test_a_path_that_is_none(tmp_path):
+def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(BadFile, match="does not exist"):
         Segmenter.from_pretrained(tmp_path / "nowhere")
 
 
-def test_the_card_says_what_matters_and_stays_markdown(make, tmp_path):
+def test_the_model_card_has_scores_and_licence_in_valid_markdown(make, tmp_path):
     segmenter = make()
     score = {
         "split": "test",
