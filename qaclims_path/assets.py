@@ -1,4 +1,4 @@
-"""Where the data that ships with the package lies: in a checkout, an editable install and a wheel alike."""
+"""Folders of the data that ships with the package, in a checkout, an editable install and a wheel."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 from qaclims_path.errors import QaclimsError
 
 PACKAGE = Path(__file__).resolve().parent
-EMBEDDED = "embedded"  # the name of the models that ship with the package, wherever a model is asked for by name
+EMBEDDED = "embedded"  # name of the models that ship with the package
 EMBEDDED_WEIGHTS = {"judge": "open_clip_model.safetensors", "answerer": "model.safetensors"}
 
 
@@ -17,12 +17,12 @@ def asset_dir(kind: Literal["datasets", "configs"]) -> Path:
 
 
 def embedded_dir() -> Path:
-    """The folder of the small models that ship with the package; it may not exist."""
+    """Folder of the small models that ship with the package; it may not exist."""
     return PACKAGE / "_embedded"
 
 
 def embedded_model(kind: Literal["judge", "answerer"]) -> Path:
-    """The folder of an embedded model; one that is not complete is an error.
+    """Find the folder of an embedded model; an incomplete model is an error.
 
     Example:
         >>> embedded_model("judge").name

@@ -1,4 +1,4 @@
-"""Closed, typed options read from YAML: unknown keys fail, `extends` builds on another file, `--set a.b=c` overrides.
+"""Typed options from YAML: unknown keys are errors, `extends` builds on another file, `--set a.b=c` overrides.
 
 Imports: errors, registry (for suggestions).
 """
@@ -19,11 +19,11 @@ from qaclims_path.registry import suggest
 Tree = dict[str, Any]
 MAX_YAML_BYTES = 4_000_000
 MAX_EXTENDS = 8
-ALTERNATIVE = re.compile(r"function-|tagged-|constrained-|(int|float|str|bool)$|\w+\[")  # pydantic's, of a union
+ALTERNATIVE = re.compile(r"function-|tagged-|constrained-|(int|float|str|bool)$|\w+\[")  # of a union, in pydantic
 
 
 class Options(BaseModel):
-    """Base of every option group: frozen, and closed to unknown keys."""
+    """Base of every group of options: frozen, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
@@ -32,7 +32,7 @@ O = TypeVar("O", bound=BaseModel)  # noqa: E741
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, refusing a key written twice and the anchors that make a small file huge."""
+    """The safe loader, without duplicate keys and without aliases, which can make a small file huge."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - yaml's own signature
         if self.check_event(yaml.events.AliasEvent):
@@ -55,7 +55,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _load(text: str) -> Any:  # noqa: ANN401 - whatever YAML can hold
-    """Load with the closed loader; whatever a value makes it stumble over becomes a YAML error."""
+    """Load with the safe loader; every error of a value becomes a YAML error."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except RecursionError as error:
@@ -65,7 +65,7 @@ def _load(text: str) -> Any:  # noqa: ANN401 - whatever YAML can hold
 
 
 def read_yaml(path: Path) -> Tree:
-    """Read one YAML file as a mapping; every way it can be wrong is one sentence with the line."""
+    """Read one YAML file as a mapping; errors name the file and the line."""
     try:
         if path.stat().st_size > MAX_YAML_BYTES:
             raise BadConfig(
@@ -86,7 +86,7 @@ def read_yaml(path: Path) -> Tree:
 
 
 def merge(base: Tree, over: Tree) -> Tree:
-    """Lay one tree over another: mappings merge, everything else is replaced.
+    """Merge two trees: mappings are merged, all other values are replaced.
 
     Example:
         >>> merge({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}})
@@ -100,7 +100,7 @@ def merge(base: Tree, over: Tree) -> Tree:
 
 
 def load_tree(path: Path, find: Callable[[str, Path], Path], read: Callable[[Path], Tree] = read_yaml) -> Tree:
-    """Read a YAML file and everything it extends.
+    """Read a YAML file and the files that it extends.
 
     Args:
         path: The file.
@@ -111,13 +111,13 @@ def load_tree(path: Path, find: Callable[[str, Path], Path], read: Callable[[Pat
     chain: list[str] = []
     following: Path | None = path
     while following is not None:
-        place = os.path.realpath(following)
-        if place in chain:
-            names = " -> ".join(Path(part).name for part in [*chain, place])
+        real = os.path.realpath(following)
+        if real in chain:
+            names = " -> ".join(Path(part).name for part in [*chain, real])
             raise BadConfig(f"{path} extends itself: {names}.")
         if len(chain) >= MAX_EXTENDS:
-            raise BadConfig(f"{path} builds on more than {MAX_EXTENDS} files. Put some of them together.")
-        chain.append(place)
+            raise BadConfig(f"{path} builds on more than {MAX_EXTENDS} files. Merge some of them.")
+        chain.append(real)
         tree = read(following)
         reference = tree.pop("extends", None)
         trees.append(tree)
@@ -129,7 +129,7 @@ def load_tree(path: Path, find: Callable[[str, Path], Path], read: Callable[[Pat
 
 
 def override(tree: Tree, settings: Iterable[str]) -> Tree:
-    """Apply `a.b=value` settings; values are read as YAML.
+    """Apply settings such as `a.b=value`; values are read as YAML.
 
     Example:
         >>> override({"cam": {"lr": 0.1}}, ["cam.lr=0.01", "seed=3"])
@@ -150,7 +150,7 @@ def override(tree: Tree, settings: Iterable[str]) -> Tree:
 
 
 def flat(tree: Mapping[str, Any], above: str = "") -> Tree:
-    """A tree as dotted keys.
+    """Flatten a tree to dotted keys.
 
     Example:
         >>> flat({"a": {"b": 1}, "c": 2})
@@ -163,18 +163,18 @@ def flat(tree: Mapping[str, Any], above: str = "") -> Tree:
 
 
 def settings_of(values: Mapping[str, Any]) -> list[str]:
-    """Values by dotted key as `override` reads them.
+    """Write values by dotted key as settings for `override`.
 
     Example:
         >>> settings_of({"judge.id": "/models/ä", "cam.train.epochs": 2})
         ['judge.id="/models/ä"', 'cam.train.epochs=2']
     """
-    # in ASCII, JSON writes an emoji as two halves, which YAML does not put together
+    # in ASCII, JSON writes an emoji as two surrogates, which YAML does not join
     return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], most: int = 3) -> str:
-    """The first values that differ between two trees, in words; empty where none does.
+    """Describe the first values that differ between two trees; empty where none does.
 
     Example:
         >>> differences({"train": {"lr": 0.1}}, {"train": {"lr": 0.01}})
@@ -182,12 +182,12 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], most: int = 3
     """
     old, new = flat(before), flat(now)
     keys = [key for key in dict.fromkeys((*new, *old)) if old.get(key) != new.get(key)]
-    said = [f"{key} was {old.get(key, 'not there')}, now {new.get(key, 'not there')}" for key in keys[:most]]
-    return "; ".join(said) + (f" and {len(keys) - most} more" if len(keys) > most else "")
+    named = [f"{key} was {old.get(key, 'not there')}, now {new.get(key, 'not there')}" for key in keys[:most]]
+    return "; ".join(named) + (f" and {len(keys) - most} more" if len(keys) > most else "")
 
 
 def parse(model: type[O], tree: Tree, where: object) -> O:
-    """Check a tree against its model; all mistakes are reported together, with the key that was probably meant."""
+    """Check a tree against its model; all mistakes are reported together, unknown keys with a suggestion."""
     try:
         return model.model_validate(tree)
     except ValidationError as error:

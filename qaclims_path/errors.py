@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 class QaclimsError(Exception):
-    """A problem whose message tells the user what to do."""
+    """A problem whose message says what to do."""
 
     exit_code = 1
 
@@ -20,11 +20,11 @@ class UsageError(QaclimsError):
 
 
 class NotRegistered(UsageError):
-    """A name that no registry entry has."""
+    """A name that is not in a registry."""
 
 
 class BadConfig(UsageError):
-    """A YAML file or an option that does not fit what is expected there."""
+    """A YAML file or an option with a value that is not allowed."""
 
 
 class BadFile(QaclimsError):
@@ -36,7 +36,7 @@ class DatasetProblem(QaclimsError):
 
 
 class SplitAbsent(DatasetProblem):
-    """A split whose images, or list, labels or masks, are not there at all."""
+    """A split whose images, list, labels or masks do not exist."""
 
 
 class PredictionProblem(QaclimsError):

@@ -1,4 +1,4 @@
-"""One small registry for everything that has a name: formats, judges, methods, refiners, ..."""
+"""A registry of named entries: formats, judges, methods, refiners, ..."""
 
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def suggest(wrong: str, known: list[str]) -> str:
-    """Say which known name was probably meant, and list them all when they are few.
+    """Suggest the known name that is closest to a wrong one, and list the known names.
 
     Example:
         >>> suggest("paar", ["par", "crf"])
@@ -25,7 +25,7 @@ def suggest(wrong: str, known: list[str]) -> str:
 
 
 class Registry(Generic[T]):
-    """Named entries, ours by decorator and other packages' by entry point.
+    """Named entries: those of this package by decorator, those of other packages by entry point.
 
     Example:
         >>> REFINERS: Registry[object] = Registry("refiner")
@@ -42,7 +42,7 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def add(self, name: str) -> Callable[[T], T]:
-        """Register what follows under a name."""
+        """Register the decorated entry under a name."""
 
         def register(entry: T) -> T:
             self._entries[name] = entry

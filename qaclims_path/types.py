@@ -1,4 +1,4 @@
-"""The few nouns that several rooms share. Torch is only named here, never imported."""
+"""Types that several rooms share. Torch is used in annotations only and never imported."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,19 +39,19 @@ class Level:
 
 @dataclass(frozen=True)
 class SlideInfo:
-    """What a slide says of itself.
+    """Metadata of a slide.
 
     Attributes:
-        width: Of level 0 in pixels.
-        height: Of level 0 in pixels.
+        width: Width of level 0 in pixels.
+        height: Height of level 0 in pixels.
         levels: Finest first.
-        mpp: Pixel size of level 0 in micrometres (x, y), or None where the file does not say.
-        power: Objective power, where the file says.
-        background: Colour of what was not scanned.
+        mpp: Pixel size of level 0 in micrometres (x, y), or None where the file gives none.
+        power: Objective power, or None.
+        background: Colour of the area that was not scanned.
         bounds: x, y, width, height of the scanned part in level 0 pixels.
         associated: Names of the label, macro and thumbnail pictures.
-        backend: Which reader opened it.
-        vendor: Format as the reader calls it.
+        backend: Name of the reader.
+        vendor: Name of the format in the reader.
     """
 
     path: str
@@ -68,23 +68,23 @@ class SlideInfo:
 
 
 class Backend(Protocol):
-    """What a slide library has to offer; `qaclims_path.slides.reader.Slide` does the rest."""
+    """Methods of a slide library; `qaclims_path.slides.reader.Slide` is built on them."""
 
     @property
     def info(self) -> SlideInfo:
-        """What the slide says of itself."""
+        """Metadata of the slide."""
         ...
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> "NDArray[np.uint8]":
-        """H W 3 pixels of a level, in that level's coordinates; whatever lies outside has the background colour."""
+        """Read H W 3 pixels of a level, in coordinates of that level; pixels outside have the background colour."""
         ...
 
     def associated(self, name: str) -> "NDArray[np.uint8]":
-        """H W 3 pixels of a label, macro or thumbnail picture."""
+        """Read H W 3 pixels of a label, macro or thumbnail picture."""
         ...
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         ...
 
 
@@ -120,12 +120,12 @@ class Ask:
 
     Attributes:
         image: Id of the image.
-        pixels: Reads the image when it is needed: H W 3, uint8.
+        pixels: Reads the image: H W 3, uint8.
         label: Class of the card that the question is about.
-        question: The words, with the class already in them.
-        kind: Whether it asks what the class looks like or what is around it.
+        question: Text of the question with the name of the class.
+        kind: Whether the question is about the class or about its surroundings.
         topic: Group of the question in its bank, such as `cells`; retrieval looks up terms by it.
-        names: All that the class is called, for answerers that look it up; its label alone where empty.
+        names: Names of the class, for answerers that look it up; its label alone where empty.
     """
 
     image: str
@@ -139,42 +139,42 @@ class Ask:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an answerer says; the score is a log probability or a cosine, as its answerer explains."""
+    """An answer; the score is a log probability or a cosine, depending on the answerer."""
 
     text: str
     score: float
 
 
 class Answerer(Protocol):
-    """Whatever answers questions about images: a VQA model, a chat model, retrieval over a lexicon, a file."""
+    """Answers questions about images: a VQA model, a chat model, retrieval over a lexicon, or a file."""
 
     @property
     def provenance(self) -> Mapping[str, str]:
-        """Name, revision and whatever else tells two answerers apart; part of the corpus."""
+        """Name, revision and all settings that change answers; part of the corpus."""
         ...
 
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
-        """Answer in order; asks of one image stand together, so that it is read and encoded once."""
+        """Answer in order; questions about one image are adjacent, so that it is read and encoded once."""
         ...
 
 
 @dataclass(frozen=True)
 class JudgeCard:
-    """What is to be known of a judge.
+    """Facts about a judge.
 
     Attributes:
-        id: As it was asked for: a hub id, or the name of a local folder (never its path).
+        id: A hub id, or the name of a local folder (never its path).
         revision: Commit on the hub, or a hash of the weights.
-        family: Which code loads it, such as `open_clip`.
-        input_size: Side of the square that it looks at, in pixels.
-        mean: Of its pixels, red green blue, in 0..1.
-        std: Of its pixels, red green blue, in 0..1.
+        family: Name of the code that loads it, such as `open_clip`.
+        input_size: Side of its square input in pixels.
+        mean: Mean of its training pixels, red green blue, in 0..1.
+        std: Standard deviation of its training pixels, red green blue, in 0..1.
         width: Length of a feature vector.
         context: Longest text in tokens.
-        temperature: What its cosines were divided by in its own training.
-        mpp: Pixel size it was trained at in micrometres, where it says.
-        trained_on: In words, where it says.
-        warning: What everybody who uses it should be told, such as that it is for demonstration only.
+        temperature: Divisor of the cosines in its own training.
+        mpp: Pixel size in micrometres that it was trained at, if known.
+        trained_on: Description of the training data, if known.
+        warning: Warning for users, such as that it is for demonstration only.
     """
 
     id: str
@@ -196,31 +196,35 @@ class Judge(Protocol):
 
     @property
     def card(self) -> JudgeCard:
-        """What it is."""
+        """Facts about the judge."""
         ...
 
     @property
     def device(self) -> "torch.device":
-        """Where it computes."""
+        """Device of its weights."""
         ...
 
     def prepare(self, images: "Tensor") -> "Tensor":
-        """B 3 H W in 0..1 to B 3 S S as the judge likes its pixels: resized and normalised."""
+        """Resize and normalise B 3 H W in 0..1 to B 3 S S, the input of the judge."""
         ...
 
     def encode_regions(self, prepared: "Tensor", maps: "Tensor", owner: "Tensor", *, outside: bool = False) -> "Tensor":
-        """P D unit vectors of P regions: maps P h w in 0..1, seen through image `owner[p]` of the prepared B 3 S S.
+        """Encode P regions as P D unit vectors.
 
-        With `outside` it is what the maps leave over, which is not the same as their complement in every mode.
+        Args:
+            prepared: B 3 S S, from `prepare`.
+            maps: P h w in 0..1, the regions.
+            owner: P, the image of each region.
+            outside: Encode the area outside the maps, which in some modes differs from encoding `1 - maps`.
         """
         ...
 
     def encode_images(self, prepared: "Tensor") -> "Tensor":
-        """B D unit vectors of whole images."""
+        """Encode whole images as B D unit vectors."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> "Tensor":
-        """N D unit vectors, in order; texts that are too long are cut with a warning that names them."""
+        """Encode texts as N D unit vectors, in order; long texts are cut with a warning that names them."""
         ...
 
 
@@ -230,10 +234,10 @@ class PairTexts:
 
     Attributes:
         features: U D, float32 unit vectors, one row per unique text.
-        label: P, row of the class's own text.
-        foreground: F, rows of what was answered about the class.
+        label: P, row of the text of the class itself.
+        foreground: F, rows of the answers about the class.
         foreground_offsets: P+1, pair p owns `foreground[offsets[p]:offsets[p + 1]]`.
-        background: G, rows of what surrounds it.
+        background: G, rows of the answers about its surroundings.
         background_offsets: P+1.
     """
 

@@ -28,7 +28,7 @@ def demo(
     from qaclims_path.data.phantoms.splits import EMBEDDED
     from qaclims_path.pipeline.demo.demo import demo as run
     from qaclims_path.pipeline.demo.size import CONTROLS, FULL, QUICK
-    from qaclims_path.report.demo import places_part
+    from qaclims_path.report.demo import results_part
 
     size = QUICK if quick else FULL
     if controls:
@@ -38,5 +38,5 @@ def demo(
         print_json(report.as_json())
         return
     print_parts(
-        [*compare_parts(report.comparison), *places_part(report.places, EMBEDDED, report.cpu_seconds, report.peak_mib)]
+        [*compare_parts(report.comparison), *results_part(report.places, EMBEDDED, report.cpu_seconds, report.peak_mib)]
     )

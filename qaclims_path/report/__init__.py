@@ -1,4 +1,4 @@
-"""Turning results into tables, overlays and pages.
+"""Tables, overlays and pages of results.
 
 May import files, config, assets, registry, types and errors; data classes reach it as arguments.
 """

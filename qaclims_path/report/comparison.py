@@ -1,4 +1,4 @@
-"""The outcome of a comparison of runs, and the file it is written to."""
+"""Result of a comparison of runs, and the file it is written to."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ COLUMNS += ["dice_std", "against", "difference", "low", "high", "sources", "note
 
 @dataclass(frozen=True)
 class Key:
-    """Numbers are alike where all of this is; `what` is `cams`, `masks` or `seg`."""
+    """Numbers are comparable where all of this is equal; `what` is `cams`, `masks` or `seg`."""
 
     dataset: str
     what: str
@@ -24,7 +24,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Mean:
-    """Over seeds, as a share of 1, None where there is nothing to score; `std` divides by n - 1, None for one seed."""
+    """Mean over seeds as a share of 1, None without a score; `std` divides by n - 1 and is None for one seed."""
 
     mean: float | None
     std: float | None
@@ -32,16 +32,16 @@ class Mean:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of the mean IoU from that of another row, over the seeds that both have.
+    """Difference of the mean IoU to that of another row, over the seeds that both have.
 
     Attributes:
-        against: The other row.
-        mean: Share of 1; None where there is nothing to compare.
+        against: Label of the other row.
+        mean: Difference as a share of 1; None where it cannot be computed.
         low: Lower end of its 95 % interval; None where images are of one source only.
         high: Upper end.
-        seeds: That both have.
-        sources: Patients, or images where patients are not known.
-        why_not: Why there is no difference.
+        seeds: Seeds that both have.
+        sources: Number of patients, or of images where patients are not known.
+        why_not: Reason for a missing difference.
     """
 
     against: str
@@ -55,7 +55,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Row:
-    """One method with one set of options, over all its seeds; None for the difference of the baseline itself."""
+    """One method with one set of options, over all its seeds; `difference` is None for the baseline itself."""
 
     label: str
     runs: tuple[str, ...]
@@ -67,12 +67,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """What is alike.
+    """Comparable rows.
 
     Attributes:
-        rows: Ours, in the order in which runs were given.
-        published: Results of others under the same protocol, gate and split; in percent, as printed.
-        notes: Sentences that belong beside the numbers.
+        rows: Our runs, in the order in which they were given.
+        published: Published results under the same protocol, gate and split; in percent, as printed.
+        notes: Sentences to show beside the numbers.
     """
 
     key: Key

@@ -1,4 +1,4 @@
-"""A contact sheet: one row of example pictures per class, masks drawn over them, for a first look at a data set."""
+"""A contact sheet: one row of example images per class, with their masks, for a first look at a data set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,19 +25,19 @@ FAINT = (110, 113, 118)
 PAPER = (255, 255, 255)
 FRAME = (215, 217, 220)
 COVER = 0.4
-DARK, PALE = 150, 600  # sums of red, green and blue: beyond them an outline vanishes in shadow or on glass
+DARK, PALE = 150, 600  # sums of red, green and blue; outside them an outline cannot be seen in shadow or on glass
 Color = tuple[int, int, int]
 P = TypeVar("P", np.uint8, np.bool_)
 
 
 @dataclass(frozen=True)
 class Example:
-    """One picture of a row, already small; make it with `example`.
+    """One image of a row, as `example` makes it.
 
     Attributes:
-        caption: Its name.
+        caption: Name of the image.
         image: H W 3, neither side above `TILE` pixels.
-        drawn: H W 3, the picture with its mask drawn over it, or None where the split has no masks.
+        drawn: H W 3, the image with its mask drawn over it, or None where the split has no masks.
     """
 
     caption: str
@@ -47,7 +47,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Row:
-    """One class: its name, its colour, a remark, and pictures that hold it."""
+    """One class: its name, its colour, a remark, and images with the class."""
 
     title: str
     color: Color
@@ -56,13 +56,13 @@ class Row:
 
 
 def example(caption: str, image: NDArray[np.uint8], inside: NDArray[np.bool_] | None, color: Color) -> Example:
-    """Shrink a picture, and draw one class over it where there is a mask.
+    """Resize an image, and draw one class over it where there is a mask.
 
     Args:
-        caption: Its name.
+        caption: Name of the image.
         image: H W 3.
         inside: H W, the pixels of the class, or None.
-        color: The colour of the class.
+        color: Colour of the class.
     """
     small = _resized(image, Image.Resampling.LANCZOS)
     if inside is None:
@@ -71,7 +71,7 @@ def example(caption: str, image: NDArray[np.uint8], inside: NDArray[np.bool_] | 
 
 
 def overlay(image: NDArray[np.uint8], inside: NDArray[np.bool_], color: Color) -> NDArray[np.uint8]:
-    """Lay a half-transparent colour with an outline over the pixels of a picture (H W 3) inside a mask (H W)."""
+    """Draw a half-transparent colour with an outline over the pixels of an image (H W 3) inside a mask (H W)."""
     paint = np.array(color, np.float32)
     drawn = np.where(inside[..., None], image + COVER * (paint - image), image)
     edge = 0.5 * paint if paint.sum() > PALE else 0.5 * (paint + 255) if paint.sum() < DARK else paint
@@ -84,10 +84,10 @@ def contact_sheet(title: str, remark: str, rows: Sequence[Row], *, columns: int 
     """Draw the sheet.
 
     Args:
-        title: The heading.
-        remark: A line below it.
-        rows: One per class; a row without pictures is only its heading.
-        columns: Pictures in a row, a picture and its mask counting as one.
+        title: Heading.
+        remark: Line below the heading.
+        rows: One per class; a row without images is only its heading.
+        columns: Images in a row; an image and its mask count as one.
     """
     masked = any(example.drawn is not None for row in rows for example in row.examples)
     cell = 2 * TILE + HAIR if masked else TILE
@@ -126,7 +126,7 @@ def _draw_example(sheet: Image.Image, shown: Example, left: int, top: int) -> No
 
 
 def _resized(picture: NDArray[P], method: Image.Resampling) -> NDArray[P]:
-    """Scaled until its longer side is `TILE` pixels; small pictures grow, so that rows stay even."""
+    """Resize until the longer side is `TILE` pixels; small images grow, so that rows have one height."""
     image = Image.fromarray(picture)
     scale = TILE / max(image.size)
     return np.asarray(image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), method))
@@ -140,7 +140,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def _write(
     draw: ImageDraw.ImageDraw, corner: tuple[int, int], text: str, size: int, width: int, color: Color = INK
 ) -> int:
-    """Write a text, cut in its middle until it fits a width in pixels; returns the width it took."""
+    """Write a text, cut in its middle to fit a width in pixels; return the width it takes."""
     font = _font(size)
     shown, kept = text, len(text)
     while kept > 4 and draw.textlength(shown, font=font) > width:

@@ -1,6 +1,6 @@
-"""A corpus as one HTML page: what is said of each class how often, and example images with questions and answers.
+"""A corpus as one HTML page: frequent terms of each class, and example images with questions and answers.
 
-The page needs nothing from outside: no script, no font, no network; whatever an answer holds is escaped.
+The page loads nothing: no script, no font, no network. Answers are escaped.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ SIDE = 168  # pixels of a thumbnail's longer side
 
 @dataclass(frozen=True)
 class Shown:
-    """One example: a line of the corpus and its picture as a `data:` address, empty where there is none."""
+    """One example: a line of the corpus, and its image as a `data:` address or an empty text."""
 
     entry: Entry
     picture: str = ""
@@ -28,11 +28,11 @@ class Part:
     """One class of the page.
 
     Attributes:
-        color: As its data set draws it.
-        pairs: Lines about it.
-        failed: Those of images that could not be read.
-        foreground: The most frequent terms said of it, with their counts.
-        background: The most frequent terms said of what surrounds it.
+        color: Colour of the class on the card.
+        pairs: Lines of the corpus about the class.
+        failed: Lines of images that could not be read.
+        foreground: The most frequent terms for the class, with their counts.
+        background: The most frequent terms for its surroundings, with their counts.
     """
 
     title: str
@@ -47,12 +47,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Page:
-    """All that the page shows.
+    """Content of the page.
 
     Attributes:
-        file: Name of the corpus.
-        made: Who answered which questions.
-        pictured: Whether pictures were asked for.
+        file: Name of the corpus file.
+        made: Answerer and questions.
+        pictured: Whether the page shows images.
     """
 
     title: str
@@ -63,7 +63,7 @@ class Page:
 
 
 def corpus_page(page: Page) -> str:
-    """The page as HTML.
+    """Write the page as HTML.
 
     Example:
         >>> "<h1>Corpus</h1>" in corpus_page(Page("Corpus", "corpus.jsonl", {}, (), False))
@@ -73,5 +73,5 @@ def corpus_page(page: Page) -> str:
 
 
 def thumbnail(pixels: NDArray[np.uint8]) -> str:
-    """A picture (H W 3) as a small JPEG inside a `data:` address."""
+    """Encode an image (H W 3) as a small JPEG in a `data:` address."""
     return jpeg_address(pixels, SIDE)

@@ -1,4 +1,4 @@
-"""What the demo made, and what to do next."""
+"""Results of the demo, and the next commands."""
 
 import shlex
 from collections.abc import Mapping
@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rich.text import Text
 
-TOLD = {
+RESULTS = {
     "slides": "Painted slides with truth and annotations, for QuPath",
     "tiles": "Tiles with labels (a data set)",
-    "answers": "What the answerer said about each tile",
+    "answers": "Answers about each tile",
     "runs": "One folder per method: maps, masks, segmenter, scores",
     "page": "The report of qa-clims-path, a page to open",
     "segmented": "A whole slide, segmented: class map, GeoJSON, overlay, areas",
@@ -17,20 +17,20 @@ TOLD = {
 }
 
 
-def places_part(places: Mapping[str, Path], embedded: str, cpu_seconds: float, peak_mib: float) -> list[Text]:
-    """Where everything lies, what it cost, and the next commands.
+def results_part(paths: Mapping[str, Path], embedded: str, cpu_seconds: float, peak_mib: float) -> list[Text]:
+    """List the results, the time and memory they took, and the next commands.
 
     Args:
-        places: By the names of `TOLD`.
-        embedded: What has to be said of the models that come with the package.
+        paths: Paths of the results by the names of `RESULTS`.
+        embedded: Note on the models that come with the package.
         cpu_seconds: User and system time.
-        peak_mib: Largest memory.
+        peak_mib: Largest memory in MiB.
     """
-    page, answers, slides = (shlex.quote(str(places[name])) for name in ("page", "answers", "slides"))
-    told = (
-        ". The numbers say that the method runs, and how its parts compare on slides of the generator that its judge "
-        "has learnt from; they say nothing about tissue. The networks of all rows begin with the weights of the "
-        "judge's own image tower."
+    page, answers, slides = (shlex.quote(str(paths[name])) for name in ("page", "answers", "slides"))
+    note = (
+        ". The numbers show that the method runs, and how its parts compare on slides of the generator that its judge "
+        "was trained on; they say nothing about tissue. The networks of all rows start from the weights of the judge's "
+        "image tower."
     )
     train = "qaclims run bcss-wsss/qa-clims-path --root tiles --out run --set dataset=tiles/card.yaml"
     commands = (
@@ -42,10 +42,10 @@ def places_part(places: Mapping[str, Path], embedded: str, cpu_seconds: float, p
     )
     lines = (
         "",
-        *(f"{what}:  {places[name]}" for name, what in TOLD.items()),
+        *(f"{title}:  {paths[name]}" for name, title in RESULTS.items()),
         "",
         f"This took {cpu_seconds / 60:.1f} minutes of processor time (user and system) and {peak_mib:.0f} MiB.",
         f"Open {page} in a browser, and the slides and GeoJSON files in QuPath. Next:",
         *(f"  {command}" for command in commands),
     )
-    return [Text.assemble("Judge and answerer: ", (embedded, "bold"), told), *map(Text, lines)]
+    return [Text.assemble("Judge and answerer: ", (embedded, "bold"), note), *map(Text, lines)]

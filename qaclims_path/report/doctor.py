@@ -1,4 +1,4 @@
-"""The doctor's findings as lines that fit a narrow terminal, every command on a line of its own to be copied."""
+"""Findings of `qaclims doctor` as lines for a narrow terminal, every command on a line of its own for copying."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -16,16 +16,16 @@ MARKS = {
 
 
 class Finding(Protocol):
-    """What the doctor says of one thing."""
+    """Result of one check."""
 
     @property
     def group(self) -> str:
-        """What it belongs to."""
+        """Group of the check."""
         ...
 
     @property
     def name(self) -> str:
-        """What was looked at."""
+        """Name of the check."""
         ...
 
     @property
@@ -35,17 +35,17 @@ class Finding(Protocol):
 
     @property
     def detail(self) -> str:
-        """What was seen."""
+        """Detail of the result."""
         ...
 
     @property
     def remedy(self) -> str:
-        """The command or deed that mends it."""
+        """The command or action that helps."""
         ...
 
 
 def doctor_page(findings: Sequence[Finding]) -> list[RenderableType]:
-    """A heading per group; libraries that work share one line."""
+    """List the findings under a heading per group; libraries that work share one line."""
     page: list[RenderableType] = []
     for group, members in groupby(findings, key=lambda finding: finding.group):
         page.append(f"[bold]{group}[/]")

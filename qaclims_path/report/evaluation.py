@@ -1,7 +1,7 @@
-"""The outcome of an evaluation, and the files it is written to.
+"""Result of an evaluation, and the files it is written to.
 
-`metrics.json` is a list with one entry of the schema below (`schema: 1`); scores are fractions of 1 and null where
-there is nothing to score. Times are not in it, so the same input gives the same file.
+`metrics.json` is a list with one entry of the schema below (`schema: 1`); scores are fractions of 1, and null where
+there is nothing to score. It holds no times, so the same input gives the same file.
 """
 
 from collections.abc import Iterator
@@ -40,13 +40,13 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class Means:
-    """Scores of the whole split, from one confusion matrix.
+    """Scores of the whole split, from one confusion matrix; absent classes are in no mean.
 
     Attributes:
-        miou: Over the classes of the headline (`mean_over`) that are not absent.
-        mean_dice: Likewise, the mean of the classes' Dice.
-        miou_all: Over all scored classes that are not absent.
-        mean_dice_all: Likewise.
+        miou: Mean IoU of the headline classes (`mean_over`).
+        mean_dice: Mean Dice of the headline classes.
+        miou_all: Mean IoU of all scored classes.
+        mean_dice_all: Mean Dice of all scored classes.
         fwiou: IoU weighted by the pixels of the class in the truth.
         pixel_accuracy: Share of counted pixels that are right.
     """
@@ -61,7 +61,7 @@ class Means:
 
 @dataclass(frozen=True)
 class PerImageMeans:
-    """Means of the scores of single images; not what papers report. `images` have something to score."""
+    """Means of the scores of single images, which papers do not report; `images` is how many have a score."""
 
     images: int
     miou: float
@@ -79,7 +79,7 @@ class BoundaryMean:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How the intervals were made, and those of the means; those of classes stand with the class."""
+    """How the intervals were made, and the intervals of the means; those of classes are in `ClassRow`."""
 
     method: str
     level: float
@@ -113,7 +113,7 @@ class SweepRow:
 
 @dataclass(frozen=True)
 class Best:
-    """The threshold that scores best on the very images that are scored."""
+    """The threshold with the best score on the images that are scored."""
 
     note: str
     threshold: float
@@ -122,20 +122,20 @@ class Best:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Everything that one evaluation found.
+    """Result of one evaluation.
 
     Attributes:
-        what: What was scored (`cams`, `masks` or `seg`), where it was said.
-        gate: `none`, `oracle`, `predicted`, or `not stated` for label maps that came without a word about it.
+        what: What was scored (`cams`, `masks` or `seg`), or None where it was not stated.
+        gate: `none`, `oracle`, `predicted`, or `not stated` for label maps of an unknown gate.
         images: Number of images scored.
-        expected_images: As the card says; fewer make it a partial result.
+        expected_images: Number of images on the card; with fewer images the result is partial.
         missing: Images without a prediction, counted as wrong everywhere.
         mean_over: Classes of the headline means.
         absent: Classes that are neither in the truth nor predicted.
         confusion: (C + 1) x (C + 2) pixels, see `compute.confusion`.
-        confusion_rows: Names of its rows; the columns have 'no class' at the end.
-        published: Results to be shown beside.
-        notes: Sentences that belong beside the numbers.
+        confusion_rows: Names of the rows; the columns have 'no class' at the end.
+        published: Published results to compare with.
+        notes: Sentences to show beside the numbers.
     """
 
     dataset: str

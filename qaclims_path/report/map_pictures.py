@@ -1,4 +1,4 @@
-"""A picture of the maps of one image: the image, every map over it, and the truth where there is one."""
+"""Picture of the maps of one image: the image, every map over it, and the truth where there is one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 PANEL = 240  # pixels of the longer side
-NARROW = 96  # so that titles do not run into each other
+NARROW = 96  # smallest width, so that titles do not overlap
 GAP = 8
 TITLE = 26
 SWATCH = 14
 PAPER, INK, FRAME = (255, 255, 255), (32, 33, 36), (150, 153, 158)
 COVER = 0.7
-FADED = 0.35  # how much of the picture's own colour stays below a map, so that pink tissue does not look like a map
+FADED = 0.35  # share of the image's colour below a map, so that pink tissue does not look like a map
 
 
 @dataclass(frozen=True)
 class MapPicture:
-    """What is drawn.
+    """Content of the picture.
 
     Attributes:
         image: H W 3.
@@ -34,22 +34,22 @@ class MapPicture:
     truth: NDArray[np.uint8] | None = None
 
 
-def map_picture(what: MapPicture, names: Sequence[str], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Draw the image, its maps one beside the other and, where there is one, the truth.
+def map_picture(content: MapPicture, names: Sequence[str], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Draw the image, its maps side by side and, where there is one, the truth.
 
     Args:
-        what: Is drawn.
-        names: Of the classes, in label order.
+        content: What to draw.
+        names: Class names in label order.
         palette: 256 x 3 colours by label index.
     """
-    grey = _faded(what.image)
-    panels = [("image", what.image, None)]
-    for values, label in zip(what.maps, what.labels, strict=True):
+    grey = _faded(content.image)
+    panels = [("image", content.image, None)]
+    for values, label in zip(content.maps, content.labels, strict=True):
         strength = COVER * np.clip(values, 0, 1)[..., None]
         panels.append((names[label], _mixed(grey, palette[label], strength), palette[label]))
-    if what.truth is not None:
-        known = (what.truth < len(names))[..., None]
-        panels.append(("truth", _mixed(grey, palette[what.truth], COVER * known), None))
+    if content.truth is not None:
+        known = (content.truth < len(names))[..., None]
+        panels.append(("truth", _mixed(grey, palette[content.truth], COVER * known), None))
     return _side_by_side([(title, _small(panel), color) for title, panel, color in panels])
 
 
@@ -76,8 +76,8 @@ def _side_by_side(panels: Sequence[tuple[str, Image.Image, NDArray[np.uint8] | N
     height = max(panel.height for _, panel, _ in panels)
     sheet = Image.new("RGB", (len(panels) * (width + GAP) + GAP, height + TITLE + 2 * GAP), PAPER)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
-    for place, (title, panel, color) in enumerate(panels):
-        left, top = GAP + place * (width + GAP), GAP
+    for column, (title, panel, color) in enumerate(panels):
+        left, top = GAP + column * (width + GAP), GAP
         if color is not None:
             box = (left, top + 3, left + SWATCH, top + 3 + SWATCH)
             pen.rectangle(box, fill=tuple(color.tolist()), outline=FRAME)

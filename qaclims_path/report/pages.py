@@ -1,7 +1,7 @@
-"""Pages that are one file and need nothing else: what they show is escaped, and only their own style and script count.
+"""Pages of one file: their content is escaped, and only their own style and script are allowed.
 
-The policy in the head names both by their hashes, so that text which slipped through the escaping could still do
-nothing. Styles are therefore kept in sheets, never in attributes.
+The policy in the head names style and script by their hashes, so that even text that was not escaped could do nothing.
+Styles are therefore in sheets, never in attributes.
 """
 
 import base64
@@ -27,13 +27,13 @@ NARROW = "\u202f"  # the space that does not break a number
 
 
 def page_html(template: str, *, styles: Sequence[str], scripts: Sequence[str] = (), **values: Any) -> str:  # noqa: ANN401
-    """A page from a template.
+    """Fill a template.
 
     Args:
-        template: Name of the template; it finds `style`, `script` and `policy` beside the other values.
-        styles: Names of its sheets, in order.
-        scripts: Names of its scripts, in order.
-        **values: What it shows.
+        template: Name of the template; it gets `style`, `script` and `policy` beside the other values.
+        styles: Names of the style sheets, in order.
+        scripts: Names of the scripts, in order.
+        **values: Content of the page.
     """
     from markupsafe import Markup
 
@@ -45,7 +45,7 @@ def page_html(template: str, *, styles: Sequence[str], scripts: Sequence[str] = 
 
 
 def policy(style: str, script: str) -> str:
-    """The content security policy of a page: its pictures are inside it, and nothing but its sheet and script counts.
+    """Write the content security policy of a page: embedded pictures, and only this sheet and this script.
 
     Example:
         >>> policy("", "")[:36]
@@ -62,7 +62,7 @@ def policy(style: str, script: str) -> str:
 
 
 def jpeg_address(pixels: NDArray[np.uint8], side: int, quality: int = 82) -> str:
-    """A picture (H W 3), made no longer than `side`, as a JPEG in a `data:` address; colours keep their sharpness."""
+    """Encode an image (H W 3) as a JPEG of at most `side` pixels in a `data:` address, at full colour resolution."""
     image = Image.fromarray(pixels)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -71,7 +71,7 @@ def jpeg_address(pixels: NDArray[np.uint8], side: int, quality: int = 82) -> str
 
 
 def spent(seconds: float) -> str:
-    """A time for people.
+    """Format a time.
 
     Example:
         >>> spent(9.3), spent(192), spent(7500)
@@ -86,7 +86,7 @@ def spent(seconds: float) -> str:
 
 
 def hexadecimal(color: Sequence[int]) -> str:
-    """A colour as attributes of drawings name it.
+    """Write a colour as in SVG attributes.
 
     Example:
         >>> hexadecimal((255, 0, 16))

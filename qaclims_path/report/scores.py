@@ -1,4 +1,4 @@
-"""Evaluation reports as tables on the screen. Scores in percent, as the papers print them."""
+"""Evaluation reports as tables on the screen; scores are in percent, as papers print them."""
 
 from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
@@ -12,7 +12,7 @@ from qaclims_path.report.numbers import interval_text, percent
 
 
 def score_tables(report: EvaluationReport) -> list[RenderableType]:
-    """The means, the classes, the published results, and the sentences that belong beside them."""
+    """Make the tables of means, classes and published results, and the notes."""
     parts: list[RenderableType] = [_means(report), _classes(report)]
     if report.published:
         parts.append(_beside(report))
@@ -20,7 +20,7 @@ def score_tables(report: EvaluationReport) -> list[RenderableType]:
 
 
 def notes_of(report: EvaluationReport) -> list[str]:
-    """Everything that a reader of the numbers has to know.
+    """List the sentences that a reader of the numbers has to know.
 
     Example:
         >>> notes_of(report)  # doctest: +SKIP
@@ -92,7 +92,7 @@ def _classes(report: EvaluationReport) -> Table:
     table = _table(_title(report, "Classes"))
     table.add_column("class", overflow="fold", min_width=4)
     for name in ("IoU %", "95 %", "Dice %", "prec. %", "recall %", "b-IoU %", "pixels"):
-        table.add_column(name, justify="right", overflow="fold")  # a number that is cut off looks whole
+        table.add_column(name, justify="right", overflow="fold")  # a number that is cut off would look complete
     for row in report.per_class:
         cells = (row.dice, row.precision, row.recall, row.boundary_iou)
         table.add_row(

@@ -1,12 +1,12 @@
-"""Line charts as places on a drawing: numbers in, paths and ticks out. The template draws them as inline SVG."""
+"""Line charts: numbers in, SVG paths and ticks out. The template draws them as inline SVG."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-LEFT, RIGHT, TOP, BOTTOM = 40, 12, 10, 24  # room for the ticks
-MOST_POINTS = 240  # of a line; more are averaged, nobody can see them
+LEFT, RIGHT, TOP, BOTTOM = 40, 12, 10, 24  # margins for the ticks
+MOST_POINTS = 240  # on a line; more are averaged
 Weight = Literal["main", "second", "faint"]
 Point = tuple[float, float]
 
@@ -17,8 +17,8 @@ class Series:
 
     Attributes:
         points: x, y pairs in the order of x.
-        weight: `main` is the line to look at.
-        name: Written beside it, where there is one.
+        weight: `main` is the most important line.
+        name: Text beside the line, or empty.
     """
 
     points: Sequence[Point]
@@ -28,7 +28,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Line:
-    """A drawn series: an SVG path, and where its name stands."""
+    """A drawn series: an SVG path, and the position of its name."""
 
     path: str
     weight: Weight
@@ -38,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Tick:
-    """A number on an axis, and where it stands on the drawing."""
+    """A number on an axis, and its position on the drawing."""
 
     at: float
     text: str
@@ -46,7 +46,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Mark:
-    """A place on the x axis with a word about it."""
+    """A position on the x axis with a label."""
 
     x: float
     text: str
@@ -57,10 +57,10 @@ class Chart:
     """A drawing.
 
     Attributes:
-        title: What the numbers are.
-        summary: The same in a sentence, for those who do not see it.
+        title: Name of the numbers.
+        summary: The curve in a sentence, for screen readers.
         size: Width and height.
-        color: Of the class that it is about, where it is about one.
+        color: Colour of the class that the chart is about, or None.
     """
 
     title: str
@@ -76,12 +76,12 @@ class Chart:
 
     @property
     def right(self) -> int:
-        """Where the drawn area ends."""
+        """Right end of the drawn area."""
         return self.size[0] - RIGHT
 
     @property
     def bottom(self) -> int:
-        """Where the drawn area ends."""
+        """Lower end of the drawn area."""
         return self.size[1] - BOTTOM
 
 
@@ -97,12 +97,12 @@ def line_chart(
     """Draw lines over one x axis; None where there is no number.
 
     Args:
-        title: What the numbers are.
-        series: At least one of weight `main`, which the summary is about.
+        title: Name of the numbers.
+        series: Lines; the summary is about the first of weight `main`.
         size: Width and height of the drawing.
         y_range: Ends of the y axis; those of the numbers when None.
-        marks: Places to point at.
-        color: Of the class that the chart is about.
+        marks: Positions on the x axis to label.
+        color: Colour of the class that the chart is about.
 
     Example:
         >>> line_chart("loss", [Series([(1, 2.0), (2, 1.0)])]).summary
@@ -114,10 +114,10 @@ def line_chart(
     whole = all(x % 1 == 0 for x, _ in known)  # steps, between which there is nothing
     x_ends = _ends([x for x, _ in known], whole=True)
     y_ends = y_range or _ends([y for _, y in known])
-    x_place = _scale(x_ends, LEFT, size[0] - RIGHT)
-    y_place = _scale(y_ends, size[1] - BOTTOM, TOP)
+    x_at = _scale(x_ends, LEFT, size[0] - RIGHT)
+    y_at = _scale(y_ends, size[1] - BOTTOM, TOP)
     lines = [
-        Line(_path(points, x_place, y_place), one.weight, one.name, _label(points, x_place, y_place))
+        Line(_path(points, x_at, y_at), one.weight, one.name, _label(points, x_at, y_at))
         for one in series
         if (points := [point for point in _thinned(one.points) if math.isfinite(point[1])])
     ]
@@ -127,16 +127,16 @@ def line_chart(
         size=size,
         lines=tuple(lines),
         x_ticks=tuple(
-            Tick(round(x_place(value), 1), short(value)) for value in ticks(*x_ends, 4) if not whole or value % 1 == 0
+            Tick(round(x_at(value), 1), short(value)) for value in ticks(*x_ends, 4) if not whole or value % 1 == 0
         ),
-        y_ticks=tuple(Tick(round(y_place(value), 1), short(value)) for value in ticks(*y_ends, 4)),
-        marks=tuple(Tick(round(x_place(mark.x), 1), mark.text) for mark in marks if x_ends[0] <= mark.x <= x_ends[1]),
+        y_ticks=tuple(Tick(round(y_at(value), 1), short(value)) for value in ticks(*y_ends, 4)),
+        marks=tuple(Tick(round(x_at(mark.x), 1), mark.text) for mark in marks if x_ends[0] <= mark.x <= x_ends[1]),
         color=color,
     )
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """As many round numbers between two different ends as are allowed, the ends included where they are round.
+    """Choose at most `most` round numbers between two different ends, which may be among them.
 
     Example:
         >>> ticks(1, 160, 4)
@@ -146,12 +146,12 @@ def ticks(low: float, high: float, most: int) -> list[float]:
     for step in (unit * factor for factor in (1, 2, 5, 10, 20)):
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         if last - first < most:
-            return [place * step for place in range(first, last + 1)]
+            return [factor * step for factor in range(first, last + 1)]
     return []
 
 
 def short(value: float) -> str:
-    """A number in few letters, as it is written at an axis or in a caption.
+    """Format a number in few characters, for an axis or a caption.
 
     Example:
         >>> short(0.30000000004), short(12500.0), short(0.00001)
@@ -186,20 +186,20 @@ class _Scale:
         return self.start + (value - self.low) * self.step
 
 
-def _path(points: Iterable[Point], x_place: _Scale, y_place: _Scale) -> str:
-    """An SVG path; a single point is a line without length, which round ends make a dot."""
-    places = [f"{x_place(x):.1f} {y_place(y):.1f}" for x, y in points]
-    return f"M{places[0]}" + "".join(f"L{place}" for place in places[1:] or places)
+def _path(points: Iterable[Point], x_at: _Scale, y_at: _Scale) -> str:
+    """Write an SVG path; a single point is a line without length, which round ends draw as a dot."""
+    drawn = [f"{x_at(x):.1f} {y_at(y):.1f}" for x, y in points]
+    return f"M{drawn[0]}" + "".join(f"L{point}" for point in drawn[1:] or drawn)
 
 
-def _label(points: Sequence[Point], x_place: _Scale, y_place: _Scale) -> Point:
-    """A third of the way along; curves of thresholds meet at their end."""
+def _label(points: Sequence[Point], x_at: _Scale, y_at: _Scale) -> Point:
+    """Position of the name: a third of the way along, because curves over thresholds meet at their end."""
     x, y = points[len(points) // 3]
-    return x_place(x), y_place(y)
+    return x_at(x), y_at(y)
 
 
 def _thinned(points: Sequence[Point]) -> Iterator[Point]:
-    """The points, or the means of equal runs of them where they are many."""
+    """Yield the points, or means of runs of points where they are many."""
     run = -(-len(points) // MOST_POINTS)
     for start in range(0, len(points), run) if run else ():
         part = points[start : start + run]

@@ -1,4 +1,4 @@
-"""Learning curves, from the tables that trainings write."""
+"""Learning curves from the tables that trainings write."""
 
 import math
 import statistics
@@ -13,7 +13,7 @@ LOG = "log.csv"
 EPOCH = "epoch/"
 POSITION, SPEED = ("step", "epoch"), "images_per_s"
 CONTROLS = ("lr", "grad_norm")
-OPEN = 8  # charts of a group that are shown at once
+OPEN = 8  # charts; a larger group is folded
 TITLES = {
     "cam": "Activation maps",
     "init/cam": "Activation maps, the initialiser",
@@ -25,24 +25,20 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Group:
-    """Charts that belong together; `shown` at once or folded."""
+    """Charts of one kind, shown or folded."""
 
     title: str
     charts: tuple[Chart, ...]
 
     @property
     def shown(self) -> bool:
-        """Whether they are few."""
+        """Whether the group is small enough to be shown without a click."""
         return len(self.charts) <= OPEN
 
 
 @dataclass(frozen=True)
 class Training:
-    """The curves of one training.
-
-    Attributes:
-        speed: Images per second, the median of what was logged; None where it was not.
-    """
+    """The curves of one training; `speed` is the median of the logged images per second, or None."""
 
     title: str
     epochs: int
@@ -76,8 +72,8 @@ def training_of(log: Log, colors: Mapping[str, Color]) -> Training:
     """Draw the curves of one training.
 
     Args:
-        log: Its table.
-        colors: Of the classes, by name.
+        log: Table of the training.
+        colors: Colours of the classes by name.
     """
     first, last = log.rows[0], log.rows[-1]
     names = [name for name in first if name not in (*POSITION, SPEED) and not name.startswith(EPOCH)]
@@ -93,7 +89,7 @@ def training_of(log: Log, colors: Mapping[str, Color]) -> Training:
 
 
 def _groups(charts: Mapping[str, Chart]) -> tuple[Group, ...]:
-    """Losses first, then what is told by class, then what the optimiser did."""
+    """Group charts: losses first, then values by class, then the optimiser."""
     groups: dict[str, list[Chart]] = {"losses": []}
     for name, chart in charts.items():
         before, _, after = name.partition("/")

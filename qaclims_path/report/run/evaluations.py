@@ -17,26 +17,22 @@ from qaclims_path.report import evaluation as found
 from qaclims_path.report.evaluation import EvaluationReport
 
 METRICS, CONFUSION, SWEEP, PER_IMAGE = "metrics.json", "confusion.csv", "sweep.csv", "per_image.csv"
-LISTED = ("seg", "masks", "cams")  # the last step first
+LISTED = ("seg", "masks", "cams")  # the last stage first
 Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An evaluation, and the folder of its tables where they are there.
-
-    Attributes:
-        images: mIoU of every image by its name, NaN where there is nothing to score.
-    """
+    """An evaluation, and the mIoU of each of its images by name (NaN where there is nothing to score)."""
 
     report: EvaluationReport
     images: Mapping[str, float]
 
 
 def read_evaluations(run: Path) -> tuple[Evaluated, ...]:
-    """Every evaluation of a run: those that its `metrics.json` lists, and those that lie beside what was scored.
+    """Read every evaluation of a run: those that its `metrics.json` lists, and those beside the scored predictions.
 
-    Tables belong to an entry when the `metrics.json` next to them says the same scores.
+    Tables belong to an entry when the `metrics.json` next to them holds the same scores.
 
     Args:
         run: Folder of the run.
@@ -56,10 +52,10 @@ def read_evaluations(run: Path) -> tuple[Evaluated, ...]:
     return tuple(sorted(evaluated, key=_order))
 
 
-def _order(one: Evaluated) -> tuple[int, int, str]:
-    what = LISTED.index(one.report.what) if one.report.what in LISTED else len(LISTED)
-    split = {"test": 0, "val": 1}.get(one.report.split, 2)
-    return what, split, one.report.split
+def _order(evaluated: Evaluated) -> tuple[int, int, str]:
+    report = evaluated.report
+    stage = LISTED.index(report.what) if report.what in LISTED else len(LISTED)
+    return stage, {"test": 0, "val": 1}.get(report.split, 2), report.split
 
 
 def _entries(path: Path) -> list[Entry]:
@@ -68,7 +64,7 @@ def _entries(path: Path) -> list[Entry]:
 
 
 def _evaluated(entry: Entry, folder: Path | None, run: Path) -> Evaluated:
-    where = (folder or run) / METRICS
+    path = (folder or run) / METRICS
     try:
         names, matrix = _confusion(folder) if folder else ((), np.zeros((0, 0), np.int64))
         classes = [
@@ -96,7 +92,7 @@ def _evaluated(entry: Entry, folder: Path | None, run: Path) -> Evaluated:
         return Evaluated(report, dict(_per_image(folder)) if folder else {})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         missing = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
-        raise BadFile(f"{where} is not an evaluation of this version: {missing}. Evaluate again.") from error
+        raise BadFile(f"{path} is not an evaluation of this version: {missing}. Evaluate again.") from error
 
 
 def _maybe(kind: Any, tree: Mapping[str, Any] | None) -> Any:  # noqa: ANN401 - any of the report's parts
@@ -104,7 +100,7 @@ def _maybe(kind: Any, tree: Mapping[str, Any] | None) -> Any:  # noqa: ANN401 - 
 
 
 def _values(kind: Any, tree: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - any of the report's parts
-    """The fields of a part: JSON's null is NaN where a number is due, and lists are pairs."""
+    """Convert the fields of a part: JSON's null is NaN in a number field, and lists become tuples."""
     return {each.name: _value(tree[each.name], each.type) for each in fields(kind) if each.name in tree}
 
 
@@ -122,7 +118,7 @@ def _title(protocol: str) -> str:
 
 
 def _confusion(folder: Path) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Names of the rows, and pixels; empty where there is no table."""
+    """Read the names of the rows, and pixels; empty without a table."""
     path = folder / CONFUSION
     if not path.is_file():
         return (), np.zeros((0, 0), np.int64)

@@ -1,4 +1,4 @@
-"""All that the page of a run shows, and the page itself."""
+"""Content of the page of a run, and the page itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ Facts = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Layer:
-    """One look at an image: its name, the picture as a `data:` address, and what it shows in words."""
+    """One layer of an image: its name, the picture as a `data:` address, and its description."""
 
     name: str
     picture: str
@@ -32,7 +32,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Example:
-    """One image in several layers; `remark` stands beside its name, `size` is width and height of the pictures."""
+    """One image in several layers; `remark` is shown beside its name, `size` is width and height of the pictures."""
 
     image: str
     remark: str
@@ -50,7 +50,7 @@ class ExampleGroup:
 
 @dataclass(frozen=True)
 class Legend:
-    """A class, or background, and how it is drawn."""
+    """Title and colour of a class or of background."""
 
     title: str
     color: Color
@@ -67,7 +67,7 @@ class Slide:
 
 @dataclass(frozen=True)
 class PlainTable:
-    """A table as it was found in a file."""
+    """A table as it is in a file; `left_out` rows are not shown."""
 
     title: str
     columns: tuple[str, ...]
@@ -77,7 +77,7 @@ class PlainTable:
 
 @dataclass(frozen=True)
 class StageShown:
-    """One stage: how it stands, what it took, and why it failed."""
+    """One stage: its state, time and memory, and its error."""
 
     name: str
     state: str
@@ -88,15 +88,15 @@ class StageShown:
 
 @dataclass(frozen=True)
 class RunPage:
-    """All that the page shows; whatever is empty is missing, and `missing` says why, by section.
+    """Content of the page; `missing` gives the reason for each empty section.
 
     Attributes:
-        title: Of the data set.
-        facts: The few settings that name a run.
+        title: Title of the data set.
+        facts: The main settings of the run.
         examples_note: How the examples were chosen.
-        corpus_made: Who answered which questions.
-        config: Every setting, by dotted key.
-        environment: Versions and devices, by dotted key.
+        corpus_made: Answerer and questions of the corpus.
+        config: All settings by dotted key.
+        environment: Versions and devices by dotted key.
     """
 
     title: str
@@ -118,13 +118,13 @@ class RunPage:
 
     @property
     def tiles(self) -> tuple[Scored, ...]:
-        """For every step its first evaluation, in the order of the steps."""
-        first = {one.report.what: one for one in reversed(self.scored)}
+        """The first evaluation of every stage, in the order of the stages."""
+        first = {each.report.what: each for each in reversed(self.scored)}
         return tuple(first[what] for what in WHAT if what in first)
 
     @property
     def seconds(self) -> float:
-        """Spent on all stages."""
+        """Time spent on all stages."""
         return sum(stage.seconds for stage in self.stages)
 
     @property
@@ -133,18 +133,18 @@ class RunPage:
         return max((stage.seconds for stage in self.stages), default=0.0) or 1.0
 
     @property
-    def standing(self) -> str:
-        """How far the run is, in a sentence."""
+    def progress(self) -> str:
+        """Progress of the run as a sentence."""
         done = sum(stage.state == "done" for stage in self.stages)
         if not self.stages:
             return ""
         failed = [stage.name for stage in self.stages if stage.state == "failed"]
-        said = f"{done} of {len(self.stages)} stages done" if done < len(self.stages) else f"all {done} stages done"
-        return f"{said}, {', '.join(failed)} failed" if failed else said
+        progress = f"{done} of {len(self.stages)} stages done" if done < len(self.stages) else f"all {done} stages done"
+        return f"{progress}, {', '.join(failed)} failed" if failed else progress
 
 
 def run_page(page: RunPage) -> str:
-    """The page as HTML: one file that needs no other.
+    """Write the page as HTML in one file.
 
     Example:
         >>> "<h1>Phantom slides</h1>" in run_page(RunPage("Phantom slides", "run"))

@@ -1,4 +1,4 @@
-"""What an image looks like under maps and masks: its own colours faded, theirs laid over, classes outlined."""
+"""Images under maps and masks: the colours of the image are faded, classes are drawn over them and outlined."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ U8 = NDArray[np.uint8]
 
 
 def small(pixels: U8) -> U8:
-    """A picture (H W 3) with no side longer than `SIDE`."""
+    """Resize an image (H W 3) so that no side is longer than `SIDE`."""
     height, width = _size(pixels.shape[:2])
     if (height, width) == pixels.shape[:2]:
         return pixels
@@ -24,13 +24,13 @@ def small(pixels: U8) -> U8:
 
 
 def painted_labels(picture: U8, labels: U8, palette: U8, unpainted: Sequence[int] = ()) -> U8:
-    """Lay classes over a picture, with an outline where they meet.
+    """Draw classes over an image, with an outline where they meet.
 
     Args:
         picture: H W 3, from `small`.
-        labels: Label indices of the image, of any size.
+        labels: h w, label indices, of any size.
         palette: 256 x 3 colours by label index.
-        unpainted: Label indices that are left as they are.
+        unpainted: Label indices that are not drawn.
     """
     height, width = picture.shape[:2]
     drawn = np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
@@ -44,7 +44,7 @@ def painted_labels(picture: U8, labels: U8, palette: U8, unpainted: Sequence[int
 
 
 def painted_maps(picture: U8, maps: NDArray[np.floating], classes: Sequence[int], palette: U8) -> U8:
-    """Lay maps over a picture: the class that is highest at a pixel, as strong as it is high.
+    """Draw maps over an image: at each pixel the highest class, with its value as the opacity.
 
     Args:
         picture: H W 3, from `small`.

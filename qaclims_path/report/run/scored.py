@@ -1,4 +1,4 @@
-"""One evaluation as the page shows it: classes, published results, confusion matrix and threshold curve."""
+"""One evaluation on the page of a run: classes, published results, confusion matrix and threshold curve."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class ClassShown:
-    """One class: its scores, and what was published for it, method and IoU in percent."""
+    """One class: its scores, and published ones as pairs of method and IoU in percent."""
 
     title: str
     color: Color | None
@@ -34,8 +34,8 @@ class TruthShown:
 
     Attributes:
         scored: Whether its pixels count.
-        pixels: Of the class, in the truth.
-        cells: Share of these predicted as each column, and its shade; share NaN where there are no pixels.
+        pixels: Pixels of the class in the truth.
+        cells: Share of these predicted as each column (NaN without pixels), and its shade.
     """
 
     title: str
@@ -50,13 +50,13 @@ class Scored:
     """One evaluation.
 
     Attributes:
-        what: What was scored, for people.
-        published: Results under the same protocol, gate and split; in percent.
-        by_class: Classes that any published row has an IoU of.
-        columns: Of the confusion matrix.
+        what: Title of the stage that was scored.
+        published: Published results under the same protocol, gate and split; in percent.
+        by_class: Classes with a published IoU.
+        columns: Columns of the confusion matrix.
         curve: mIoU and Dice at every threshold.
         curves: IoU of every class at every threshold.
-        notes: What a reader of the numbers has to know.
+        notes: Sentences that a reader of the numbers has to know.
     """
 
     what: str
@@ -72,11 +72,11 @@ class Scored:
 
 
 def scored(report: EvaluationReport, card: Card | None) -> Scored:
-    """Lay out an evaluation.
+    """Prepare an evaluation for the page.
 
     Args:
-        report: What was found.
-        card: Of its data set, for titles, colours and published results; None where it is not at hand.
+        report: Result of the evaluation.
+        card: Gives titles, colours and published results; None where the card cannot be read.
     """
     rows = card.published_like(report.split, report.protocol, report.gate, report.what) if card else ()
     published = tuple(sorted(rows, key=lambda row: -(row.miou or 0)))
@@ -88,7 +88,7 @@ def scored(report: EvaluationReport, card: Card | None) -> Scored:
         report=report,
         classes=classes,
         published=published,
-        by_class=tuple(one for one in classes if one.published),
+        by_class=tuple(each for each in classes if each.published),
         columns=columns,
         matrix=matrix,
         curve=_curve(report),
@@ -98,7 +98,7 @@ def scored(report: EvaluationReport, card: Card | None) -> Scored:
 
 
 def title_of(name: str, card: Card | None) -> tuple[str, Color | None]:
-    """How a class, or background, is called and drawn."""
+    """Find the title and colour of a class or of background."""
     info = next((info for info in card.classes if info.name == name), None) if card else None
     if info is not None:
         return info.title, info.color
@@ -147,15 +147,15 @@ def _curve(report: EvaluationReport) -> Chart | None:
 
 def _class_curves(report: EvaluationReport, classes: Sequence[ClassShown]) -> list[Chart]:
     charts = []
-    for place, one in enumerate(classes if report.sweep else ()):
-        points: list[Point] = [(row.threshold, 100 * row.iou[place]) for row in report.sweep]
-        chart = line_chart(one.title, [Series(points)], y_range=(0, 100), color=one.color)
+    for index, each in enumerate(classes if report.sweep else ()):
+        points: list[Point] = [(row.threshold, 100 * row.iou[index]) for row in report.sweep]
+        chart = line_chart(each.title, [Series(points)], y_range=(0, 100), color=each.color)
         charts += [chart] if chart else []
     return charts
 
 
 def _threshold(protocol: str) -> float | None:
-    """The threshold that a protocol fixes, where it fixes one."""
+    """The fixed threshold of a protocol, or None."""
     try:
         rules = load_protocol(protocol)
     except UsageError:  # of another version

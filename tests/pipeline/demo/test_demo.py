@@ -15,7 +15,7 @@ from qaclims_path.pipeline.demo.demo import Demo, DemoReport, _check_scored, _do
 from qaclims_path.pipeline.demo.size import FULL, MARKER, QUICK, Size, mark_folder, settings_for
 from qaclims_path.pipeline.run.pipeline import RunReport
 from qaclims_path.pipeline.run.report import write_run_report
-from qaclims_path.report.demo import TOLD, places_part
+from qaclims_path.report.demo import RESULTS, results_part
 
 TINY = Size(
     "tiny",
@@ -171,8 +171,8 @@ def test_paths_and_commands_stay_on_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    places = {name: Path("/", "a long name [b] " * 9, name) for name in TOLD}
-    print_parts(places_part(places, "phantoms", 60, 100))
+    places = {name: Path("/", "a long name [b] " * 9, name) for name in RESULTS}
+    print_parts(results_part(places, "phantoms", 60, 100))
     lines = capsys.readouterr().out.splitlines()
     assert all(any(line.endswith(str(place)) for line in lines) for place in places.values())
     commands = [line.split() for line in lines if line.startswith("  qaclims ")]
@@ -183,7 +183,7 @@ def test_paths_and_commands_stay_on_one_line(
         "tiles",
         "judge.id=hf-hub:wisdomik/QuiltNet-B-32",
     ]
-    assert any("begin with the weights of the judge's own image tower" in line for line in lines)
+    assert any("start from the weights of the judge's image tower" in line for line in lines)
 
 
 def test_a_folder_of_something_else_is_refused_and_one_that_was_hardly_begun_is_not(tmp_path):
