@@ -108,13 +108,14 @@ def _parents(rings: Rings, shells: NDArray[np.int64], holes: NDArray[np.int64]) 
 def _polygons(
     rings: Rings, order: NDArray[np.int64], members: NDArray[np.int64], scale: tuple[float, float]
 ) -> tuple[Geometries, NDArray[np.bool_]]:
-    """Polygons in level 0 pixels, and which of them are invalid."""
+    """Polygons in level 0 pixels, and which of them are invalid: some ring crosses, or is empty or inside out."""
     import shapely
 
-    degenerate = np.diff(rings.starts) < 3
-    polygons = shapely.polygons(_lines(rings, scale)[order], indices=members[order])
+    lines = _lines(rings, scale)
+    polygons = shapely.polygons(lines[order], indices=members[order])
     invalid = ~shapely.is_valid(polygons)
-    invalid[members[degenerate]] = True
+    inside_out = shapely.is_ccw(lines) != (rings.areas > 0)
+    invalid[members[inside_out | (np.diff(rings.starts) < 3)]] = True
     return polygons, invalid
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import distance_transform_edt, gaussian_filter
@@ -54,6 +54,7 @@ def test_unsimplified_they_are_the_map(codes):
 
 @settings(max_examples=200)
 @given(MAPS, st.floats(0, 6))
+@example(np.array([[0, 2], [1, 2], [2, 2]], np.uint8), 3.0)  # simplified further, class 2 would turn inside out
 def test_any_map_and_tolerance_gives_valid_polygons(codes, tolerance):
     found = outlines(codes, [0, 1, 2, 3], mpp=1.0, tolerance_um=tolerance, min_area_um2=0)
     check(found)
