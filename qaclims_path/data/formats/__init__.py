@@ -1,7 +1,7 @@
-"""Format readers: one small file per layout found in the wild, each able to list a split and to write a fake one.
+"""Folder layouts of data sets: one file per layout, which lists the records of a split and writes a fake split.
 
-A reader opens no image and no mask to list a split. A new layout is a module with two functions, registered here or
-through the entry-point group `qaclims_path.formats`.
+Listing opens neither images nor masks. A new layout is a module with two functions, registered in `FORMATS` or through
+the entry-point group `qaclims_path.formats`.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ from qaclims_path.registry import Registry
 
 @dataclass(frozen=True)
 class FakeItem:
-    """What a fake image needs to be written: pixels (H W 3), label indices (H W), and whose it is."""
+    """A fake image: pixels (H W 3), label indices (H W), patient, and position on the slide in pixels."""
 
     image: NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -29,12 +29,12 @@ class FakeItem:
 
 @dataclass(frozen=True)
 class Format:
-    """A layout: how a split is listed, and how one is written for tests.
+    """The two functions of a layout.
 
     Attributes:
-        records: (card, root, split name) -> records in a stable order. Raises `DatasetProblem` with the spellings it
-            looked for when a folder or file is missing.
-        write: (card, root, split name, items) writes the split in the exact published layout.
+        records: (card, root, split name) -> records in a stable order. If a folder or file is missing, raises
+            `DatasetProblem` with the accepted spellings.
+        write: (card, root, split name, items) -> None; writes the split in the exact published layout.
     """
 
     records: Callable[[Card, Path, str], list[Record]]

@@ -1,4 +1,4 @@
-"""Masks beside their images, in the same folder (`train_1.bmp`, `train_1_anno.bmp`) or in a folder of their own."""
+"""Masks named after their images, in the same folder (`train_1.bmp`, `train_1_anno.bmp`) or in another one."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from qaclims_path.files.folders import list_files
 
 
 def list_split(card: Card, root: Path, name: str) -> list[Record]:
-    """Records of a split; a file named as a mask is never an image."""
+    """List the records of a split; a file whose name is that of a mask is not an image."""
     files = SplitFiles(card, root, name)
     folder, names = files.images()
     if files.split.masks:
@@ -23,14 +23,14 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
 
 
 def is_mask(split: Split, name: str) -> bool:
-    """Whether a name is what `mask_name` makes of some image's name."""
-    before, _, after = split.mask_name.casefold().partition("{stem}")
+    """Whether a file name fits the pattern `mask_name`."""
+    prefix, _, suffix = split.mask_name.casefold().partition("{stem}")
     folded = name.casefold()
-    return folded.startswith(before) and folded.endswith(after) and len(folded) > len(before) + len(after)
+    return folded.startswith(prefix) and folded.endswith(suffix) and len(folded) > len(prefix) + len(suffix)
 
 
 def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) -> None:
-    """Write images and masks into one folder, or each into its own where the card names a folder for masks."""
+    """Write images and masks into one folder, or masks into their own folder if the card names one."""
     split = card.split(name)
     for file, item in fake_names(card, root, name, items):
         write_item(card, root, name, file, item)
@@ -41,11 +41,11 @@ def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) ->
 def _masks(split: Split, folder: Path, images: Sequence[str]) -> Sequence[MaskSource | None]:
     if split.supervision == "labels":
         return [None] * len(images)
-    known = {_folded(name): name for name in list_files(folder)}
+    files = {_folded(name): name for name in list_files(folder)}
     keys = [_folded(mask_name(split, image)) for image in images]
-    missing = [image for image, key in zip(images, keys, strict=True) if key not in known]
-    refuse(missing, f"without a mask beside them in {folder}", f"Their mask is named {split.mask_name}")
-    return [MaskFile(folder / known[key]) for key in keys]
+    missing = [image for image, key in zip(images, keys, strict=True) if key not in files]
+    refuse(missing, f"without a mask beside them in {folder}", f"Masks must be named {split.mask_name}")
+    return [MaskFile(folder / files[key]) for key in keys]
 
 
 def _folded(name: str) -> str:

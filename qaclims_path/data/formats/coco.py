@@ -1,4 +1,4 @@
-"""MS COCO: instances JSON with polygons and run lengths. Crowds are not drawn and a later annotation wins."""
+"""MS COCO: instances JSON with polygons and run lengths. Crowds are not drawn; later annotations cover earlier ones."""
 
 import json
 import warnings
@@ -17,8 +17,8 @@ from qaclims_path.data.formats.common import (
     SplitFiles,
     class_index,
     fake_names,
+    normalised,
     present_in,
-    spoken,
     write_item,
 )
 from qaclims_path.data.record import MaskSource, Record
@@ -34,11 +34,15 @@ Tree = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class CocoMask:
-    """The mask of one image, drawn from its annotations when asked for.
+    """The mask of one image, drawn from its annotations on demand.
 
     Attributes:
-        shapes: Code and segmentation of every annotation that is no crowd, in file order.
-        background: Code of pixels that no annotation covers.
+        source: Annotation file.
+        name: File name of the image.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        shapes: Code and segmentation of every annotation, in file order, without crowds.
+        background: Code of pixels without annotation.
     """
 
     source: Path
@@ -49,7 +53,7 @@ class CocoMask:
     background: int
 
     def codes(self) -> NDArray[np.uint8]:
-        """H W codes; a later annotation covers an earlier one."""
+        """Draw the codes (H W); later annotations cover earlier ones."""
         check_pixels(self.source, self.width, self.height)
         mask = np.full((self.height, self.width), self.background, np.uint8)
         for code, segmentation in self.shapes:
@@ -63,30 +67,30 @@ class CocoMask:
         return f"{self.source} ({self.name})"
 
 
-def draw(segmentation: Any, height: int, width: int) -> NDArray[np.bool_]:  # noqa: ANN401 - as JSON has it
-    """Draw polygons (`[[x1, y1, x2, y2, ...], ...]`) or run lengths (`{size, counts}`) as H W truth values."""
-    from pycocotools import mask as painter
+def draw(segmentation: Any, height: int, width: int) -> NDArray[np.bool_]:  # noqa: ANN401 - parsed JSON
+    """Draw polygons (`[[x1, y1, x2, y2, ...], ...]`) or run lengths (`{size, counts}`) as a boolean mask (H W)."""
+    from pycocotools import mask as coco_mask
 
     if isinstance(segmentation, list):
         polygons = [[float(value) for value in polygon] for polygon in segmentation]
         if not polygons or any(len(polygon) < 6 or not np.isfinite(polygon).all() for polygon in polygons):
             raise ValueError("a polygon needs three corners or more, all of them finite")
-        runs = painter.merge(painter.frPyObjects(polygons, height, width))  # type: ignore[arg-type]  # floats are fine
+        runs = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))  # type: ignore[arg-type]  # accepts floats
     else:
         if tuple(segmentation["size"]) != (height, width):
             raise ValueError(f"run lengths for {segmentation['size']} in an image of {[height, width]}")
         counts = segmentation["counts"]
         if isinstance(counts, list) and (min(counts, default=0) < 0 or sum(counts) != height * width):
             raise ValueError("run lengths that do not add up to the image")
-        runs = painter.frPyObjects(segmentation, height, width) if isinstance(counts, list) else segmentation
+        runs = coco_mask.frPyObjects(segmentation, height, width) if isinstance(counts, list) else segmentation
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools 2.0.11 hands NumPy 2 an old-style array
-        drawn: NDArray[np.bool_] = painter.decode(runs).astype(bool)
-    return drawn
+        warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools 2.0.11 uses an old array interface of NumPy
+        mask: NDArray[np.bool_] = coco_mask.decode(runs).astype(bool)
+    return mask
 
 
 def list_split(card: Card, root: Path, name: str) -> list[Record]:
-    """Records of a split in the order of the JSON; images that a smaller copy lacks are left out."""
+    """List the records of a split in the order of the JSON; listed images without a file are left out."""
     files = SplitFiles(card, root, name)
     folder, names = files.images()
     path = files.find("the annotations", files.split.labels)
@@ -95,8 +99,8 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
         images = {inside(folder, image["file_name"], path).name: image for image in tree["images"]}
         by_image = _grouped(tree["annotations"])
         classes = _categories(card, path, tree["categories"])
-        here = set(names)
-        listed = [name for name in images if name in here]
+        existing = set(names)
+        listed = [name for name in images if name in existing]
         if not listed:
             raise DatasetProblem(f"None of the {len(images)} images that {path} lists is in {folder}.")
         present = {name: _present(card, by_image.get(images[name]["id"], ()), classes) for name in listed}
@@ -105,16 +109,15 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
             masks = [_mask(card, path, images[name], by_image, classes) for name in listed]
     except (KeyError, TypeError, AttributeError) as error:
         raise BadFile(f"{path} is not laid out as COCO instances: {type(error).__name__} {error}.") from error
-    told = None if files.split.labels_from == "masks" else present
-    return files.records(folder, listed, masks, told)
+    return files.records(folder, listed, masks, None if files.split.labels_from == "masks" else present)
 
 
 def read_json(path: Path) -> Tree:
-    """Read a JSON object, with a sentence for every way it can be wrong."""
+    """Read a JSON object; every failure is one sentence."""
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise BadFile(
-                f"{path} is larger than {MAX_JSON_BYTES // 1_000_000} MB, which no annotation file of COCO is."
+                f"{path} is larger than {MAX_JSON_BYTES // 1_000_000} MB, more than any annotation file of COCO."
             )
         tree = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -132,14 +135,14 @@ def _grouped(annotations: Iterable[Tree]) -> Mapping[Any, Sequence[Tree]]:
 
 
 def _categories(card: Card, path: Path, categories: Iterable[Tree]) -> dict[Any, int]:
-    """Class index by category id; categories that are not on the card are left out, but every class needs one."""
+    """Map category ids to class indices; categories without a class are left out, but every class needs a category."""
     index = class_index(card)
-    called = {category["id"]: str(category["name"]) for category in categories}
-    classes = {key: index[spoken(name)] for key, name in called.items() if spoken(name) in index}
+    names = {category["id"]: str(category["name"]) for category in categories}
+    classes = {key: index[normalised(name)] for key, name in names.items() if normalised(name) in index}
     missing = [name for i, name in enumerate(card.names) if i not in classes.values()]
     if missing:
         raise DatasetProblem(
-            f"{path} has no category for {', '.join(missing[:10])}. {suggest(missing[0], list(called.values()))} "
+            f"{path} has no category for {', '.join(missing[:10])}. {suggest(missing[0], list(names.values()))} "
             "Add the spelling to the synonyms on the card."
         )
     return classes
@@ -166,7 +169,7 @@ def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) ->
     """Write images and the instances JSON: polygons, and one crowd as run lengths."""
     split = card.split(name)
     path = root / split.labels[0]
-    categories = [{"id": int(card.encoder[i]), "name": called} for i, called in enumerate(card.names)]
+    categories = [{"id": int(card.encoder[i]), "name": class_name} for i, class_name in enumerate(card.names)]
     tree = read_json(path) if path.exists() else {"images": [], "annotations": [], "categories": categories}
     for file, item in fake_names(card, root, name, items):
         write_item(card, root, name, file, item)
@@ -177,8 +180,8 @@ def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) ->
             tree["annotations"].append(_annotation(number, int(card.encoder[i]), _rectangles(item.labels == i), 0))
         present = present_in(item.labels, card)
         if number == 1 and present:
-            whole = {"size": [height, width], "counts": [0, height * width]}
-            tree["annotations"].append(_annotation(number, int(card.encoder[present[0]]), whole, 1))
+            full_image = {"size": [height, width], "counts": [0, height * width]}
+            tree["annotations"].append(_annotation(number, int(card.encoder[present[0]]), full_image, 1))
     for number, annotation in enumerate(tree["annotations"], 1):
         annotation["id"] = number
     write_text(path, json.dumps(tree))
@@ -189,12 +192,12 @@ def _annotation(image: int, category: int, segmentation: Any, crowd: int) -> Tre
 
 
 def _rectangles(mask: NDArray[np.bool_]) -> list[list[int]]:
-    """Polygons, one per horizontal run of pixels, which drawn again give exactly the mask (H W)."""
-    out = []
+    """Convert a mask (H W) to polygons that draw exactly it: one rectangle per horizontal run of pixels."""
+    polygons = []
     for y, row in enumerate(mask):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(np.int8), [0]])))
-        out += [[int(a), y, int(b), y, int(b), y + 1, int(a), y + 1] for a, b in edges.reshape(-1, 2)]
-    return out
+        polygons += [[int(a), y, int(b), y, int(b), y + 1, int(a), y + 1] for a, b in edges.reshape(-1, 2)]
+    return polygons
 
 
 FORMATS.add("coco")(Format(records=list_split, write=write_split))

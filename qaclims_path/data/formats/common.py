@@ -1,4 +1,4 @@
-"""What every format needs: finding a split's folder, listing its images, matching masks, naming what is missing."""
+"""Shared by all formats: find the folders of a split, list its images, match masks, and report missing files."""
 
 import re
 import unicodedata
@@ -24,7 +24,7 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """The files of one split of a data set laid out below a root."""
+    """The files of one split in the folder of a data set."""
 
     card: Card
     root: Path
@@ -32,36 +32,36 @@ class SplitFiles:
 
     @property
     def split(self) -> Split:
-        """The split as the card describes it."""
+        """The card's entry of the split."""
         return self.card.split(self.name)
 
     def find(self, what: str, spellings: Sequence[str]) -> Path:
-        """The first spelling that exists, or a sentence with all that was looked for and what is there instead."""
+        """Return the first of several relative paths that exists; if none does, say which `what` is missing."""
         path = first_existing(self.root, spellings)
         if path is None:
-            wanted = " or ".join(f"'{spelling}'" for spelling in spellings) or "any spelling of it on the card"
+            expected = " or ".join(f"'{spelling}'" for spelling in spellings) or "any spelling of it on the card"
             raise SplitAbsent(
-                f"{self.root} has no {wanted} ({what} of the split '{self.name}' of '{self.card.name}'). "
+                f"{self.root} has no {expected} ({what} of the split '{self.name}' of '{self.card.name}'). "
                 f"There is: {_contents(self.root)}. Check the folder given as root, or the spellings on the card."
             )
         return path
 
     def images(self) -> tuple[Path, list[str]]:
-        """Folder and file names of the split's images, sorted or in the order of its list; nothing is opened.
+        """Return folder and file names of the images, sorted or in the order of the split's list, without opening any.
 
-        Of several spellings that exist, the first that holds images counts (`train/` may only hold `train/img/`).
-        Names on the list whose image is not there are left out: a smaller copy of a data set is still readable.
+        Of several spellings, the first folder that holds images is taken (`train/` may only hold `train/img/`). Listed
+        images without a file are left out, so that a smaller copy of a data set can be read.
         """
         split = self.split
         self.find("the images", split.images)
-        there = (first_existing(self.root, [spelling]) for spelling in split.images)
-        folders = [folder for folder in there if folder is not None and folder.is_dir()]
-        found = ((folder, list_files(folder)) for folder in folders)
-        folder, names = next(((folder, names) for folder, names in found if names), (None, []))
+        paths = (first_existing(self.root, [spelling]) for spelling in split.images)
+        folders = [path for path in paths if path is not None and path.is_dir()]
+        listings = ((folder, list_files(folder)) for folder in folders)
+        folder, names = next(((folder, names) for folder, names in listings if names), (None, []))
         if folder is None:
             raise SplitAbsent(f"{', '.join(map(str, folders)) or self.root} holds no images of '{self.name}'.")
         if split.list:
-            names = _on_list(self.find("the list", split.list), folder, names)
+            names = _listed(self.find("the list", split.list), folder, names)
         if split.match:
             names = [name for name in names if re.search(split.match, name)]
         if not names:
@@ -72,7 +72,7 @@ class SplitFiles:
         return folder, names
 
     def masks(self, names: Sequence[str]) -> Sequence[MaskSource | None]:
-        """A mask for every image, or None for all where the split trains on image labels: those are not looked at."""
+        """Return a mask for every image; None for all images if the split trains on image labels."""
         split = self.split
         if split.supervision == "labels":
             return [None] * len(names)
@@ -80,16 +80,18 @@ class SplitFiles:
         masks = self._matched(folder, names, "a mask")
         if not split.background_masks:
             return [MaskFile(mask) for mask in masks]
-        marks = self._matched(self.find("the background masks", split.background_masks), names, "a background mask")
+        folder = self.find("the background masks", split.background_masks)
+        background_masks = self._matched(folder, names, "a background mask")
         code = int(self.card.encoder[self.card.background_index])
-        return [MaskFile(mask, mark, code) for mask, mark in zip(masks, marks, strict=True)]
+        return [MaskFile(mask, background, code) for mask, background in zip(masks, background_masks, strict=True)]
 
     def _matched(self, folder: Path, names: Sequence[str], what: str) -> list[Path]:
-        known = {stem_key(name): name for name in list_files(folder)}
+        """The files of a folder that belong to the images of these names."""
+        files = {stem_key(name): name for name in list_files(folder)}
         keys = [stem_key(mask_name(self.split, name)) for name in names]
-        missing = [name for name, key in zip(names, keys, strict=True) if key not in known]
-        refuse(missing, f"without {what} in {folder}", "Their mask is named " + self.split.mask_name)
-        return [folder / known[key] for key in keys]
+        missing = [name for name, key in zip(names, keys, strict=True) if key not in files]
+        refuse(missing, f"without {what} in {folder}", f"Masks must be named {self.split.mask_name}")
+        return [folder / files[key] for key in keys]
 
     def records(
         self,
@@ -99,22 +101,22 @@ class SplitFiles:
         present: Mapping[str, tuple[int, ...]] | None,
         patients: Mapping[str, str] | None = None,
     ) -> list[Record]:
-        """Put together what was found; `present` and `patients` go by file name."""
-        told = patients or {}
+        """Make the records of images; `present` and `patients` are by file name."""
+        patients = patients or {}
         return [
             Record(
                 id=stem_key(name),
                 image=ImageFile(folder / name),
                 present=None if present is None else present[name],
                 mask=mask,
-                patient=told.get(name) or self.card.patient_of(name),
+                patient=patients.get(name) or self.card.patient_of(name),
             )
             for name, mask in zip(names, masks, strict=True)
         ]
 
 
 def refuse(names: Sequence[str], problem: str, way_out: str) -> None:
-    """Report all names that share a problem in one sentence, the first ten by name."""
+    """Raise one error for all images that share a problem, if there are any; it names the first ten."""
     if names:
         shown = ", ".join(f"'{name}'" for name in names[:SHOWN])
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
@@ -122,7 +124,7 @@ def refuse(names: Sequence[str], problem: str, way_out: str) -> None:
 
 
 def image_key(name: str) -> str:
-    """What an image is matched by when its suffix may be missing and its name may hold dots.
+    """Return the key that matches an image's name with and without suffix; the name may hold dots.
 
     Example:
         >>> image_key("img/TCGA_MPP-0.2500.png"), image_key("TCGA_MPP-0.2500")
@@ -133,7 +135,7 @@ def image_key(name: str) -> str:
 
 
 def mask_name(split: Split, image: str) -> str:
-    """The file name of an image's mask.
+    """Return the file name of an image's mask.
 
     Example:
         `mask_name: "{stem}_anno.bmp"` gives `train_1_anno.bmp` for `train_1.bmp`.
@@ -142,74 +144,74 @@ def mask_name(split: Split, image: str) -> str:
 
 
 def read_list(path: Path) -> list[str]:
-    """Names in a list file, one per line; of `/JPEGImages/x.jpg /Seg/x.png` the first.
+    """Read the names in a list file, one per line; from `/JPEGImages/x.jpg /Seg/x.png`, take the first path.
 
-    Byte-order mark, CRLF and blank lines are dropped.
+    Byte-order mark, CRLF and blank lines are ignored.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadFile(f"{path} cannot be read as a list of names: {reason}.") from error
-    # Names may hold blanks (`[1, 1, 0]`), so only two rooted paths make two columns.
+    # names may hold blanks (`[1, 1, 0]`), so a second column must begin with a slash
     return [re.split(r"\s+(?=/)", line.strip())[0] for line in lines if line.strip()]
 
 
-def spoken(name: str) -> str:
-    """A class name as compared: without case, blanks, hyphens and underscores."""
+def normalised(name: str) -> str:
+    """Normalise a class name for comparison: no case, blanks, hyphens or underscores."""
     return re.sub(r"[\s_-]+", "", name.casefold())
 
 
 def class_index(card: Card) -> dict[str, int]:
-    """Class index by every `spoken` way to call the class; names win over display names and synonyms."""
+    """Map every normalised name of a class to its index; names take precedence over display names and synonyms."""
     index: dict[str, int] = {}
-    for ways in (
+    for names_of_classes in (
         [[info.name] for info in card.classes],
         [[info.title] for info in card.classes],
         [list(info.synonyms) for info in card.classes],
     ):
-        for i, calls in enumerate(ways):
-            for call in calls:
-                index.setdefault(spoken(call), i)
+        for i, names in enumerate(names_of_classes):
+            for name in names:
+                index.setdefault(normalised(name), i)
     return index
 
 
 def label_indices(card: Card) -> list[int | None]:
-    """Class index per position of the published label vector; None for a class that is not on this card."""
+    """Return the class index of every position of the published label vector; None for a class without card entry."""
     index = class_index(card)
-    return [index.get(spoken(name)) for name in card.label_order or card.names]
+    return [index.get(normalised(name)) for name in card.label_order or card.names]
 
 
 def present_in(labels: NDArray[np.uint8], card: Card) -> tuple[int, ...]:
-    """Indices of the classes with a pixel in H W label indices."""
+    """List the classes with at least one pixel in H W label indices."""
     return tuple(int(i) for i in np.unique(labels) if i < len(card.classes))
 
 
 def fake_names(card: Card, root: Path, name: str, items: Iterable[FakeItem]) -> Iterator[tuple[str, FakeItem]]:
-    """File names from the split's `fake_name`; numbering goes on behind images that lie in the folder already."""
+    """Yield fake images with file names after the split's `fake_name`, numbered after the images in the folder."""
     split = card.split(name)
     folder = root / split.images[0]
     start = len(list_files(folder)) if folder.is_dir() else 0
     for i, item in enumerate(items, start):
         present = {card.names[k] for k in present_in(item.labels, card)}
-        bits = card.bit_separator.join("01"[called in present] for called in card.label_order or card.names)
+        bits = card.bit_separator.join("01"[class_name in present] for class_name in card.label_order or card.names)
         yield split.fake_name.format(i=i, patient=item.patient, x=item.x, y=item.y, bits=bits), item
 
 
 def write_item(card: Card, root: Path, name: str, file: str, item: FakeItem) -> None:
-    """Write one fake image, and its mask in card codes where the split names a folder for masks."""
+    """Write one fake image, and its mask in codes of the card if the split has a folder of masks."""
     split = card.split(name)
     write_image(root / split.images[0] / file, item.image)
     codes = card.encode(item.labels)
     if split.masks:
         write_codes(root / split.masks[0] / mask_name(split, file), codes, card)
     if split.background_masks:
-        marked = (item.labels == card.background_index).astype(np.uint8)
-        write_codes(root / split.background_masks[0] / mask_name(split, file), marked, None)
+        background = (item.labels == card.background_index).astype(np.uint8)
+        write_codes(root / split.background_masks[0] / mask_name(split, file), background, None)
 
 
 def write_codes(path: Path, codes: NDArray[np.uint8], card: Card | None) -> None:
-    """Write H W codes: a palette PNG, or 8-bit grey in another format of the suffix."""
+    """Write H W codes as a PNG with palette, or as an 8-bit grey image if the suffix is not `.png`."""
     if path.suffix.lower() == ".png":
         write_mask(path, codes, card.code_palette if card else None)
     else:
@@ -217,17 +219,18 @@ def write_codes(path: Path, codes: NDArray[np.uint8], card: Card | None) -> None
             Image.fromarray(codes).save(temporary)
 
 
-def _on_list(path: Path, folder: Path, names: Sequence[str]) -> list[str]:
-    known = {stem_key(name): name for name in names}
-    wanted = (image_key(inside(folder, line.lstrip("/"), path).name) for line in read_list(path))
-    return [known[key] for key in wanted if key in known]
+def _listed(path: Path, folder: Path, names: Sequence[str]) -> list[str]:
+    """The names that are in the list file, in its order."""
+    by_key = {stem_key(name): name for name in names}
+    listed = (image_key(inside(folder, line.lstrip("/"), path).name) for line in read_list(path))
+    return [by_key[key] for key in listed if key in by_key]
 
 
 def _contents(root: Path) -> str:
     try:
         names = sorted(path.name + (" (a link that leads nowhere)" if _broken(path) else "") for path in root.iterdir())
     except OSError as error:
-        return f"nothing that may be listed ({error.strerror or error})"
+        return f"a folder that cannot be listed ({error.strerror or error})"
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "") or "nothing"
 
 

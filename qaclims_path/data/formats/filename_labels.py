@@ -1,6 +1,6 @@
 """Image-level labels as bits in the file name: `..._MPP-0.2500+0[1101].png`, `...-[1 0 0 1].png`, `...-[1, 1, 0].png`.
 
-Splits without bits in their names (validation, test) have a folder of masks with the same names.
+Splits without bits (validation, test) have a folder of masks with the names of the images.
 """
 
 import re
@@ -14,7 +14,7 @@ from qaclims_path.data.record import Record
 
 
 def bits_in(name: str) -> tuple[int, ...] | None:
-    """The label bits between the brackets of a name, in any of the published spellings; None when there are none.
+    """Read the label bits between the brackets of a name, in any published spelling; None if there are none.
 
     Example:
         >>> bits_in("a_+0[1101].png"), bits_in("b-[1, 1, 0].png"), bits_in("c.png")
@@ -27,7 +27,7 @@ def bits_in(name: str) -> tuple[int, ...] | None:
 
 
 def list_split(card: Card, root: Path, name: str) -> list[Record]:
-    """Records of a split; labels come from the names where the card says so."""
+    """List the records of a split, with labels from the names if the card says so."""
     files = SplitFiles(card, root, name)
     folder, names = files.images()
     present = _present(card, names) if files.split.labels_from == "name" else None
@@ -35,7 +35,7 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
 
 
 def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) -> None:
-    """Write a split in the published layout, labels in the names where the template has `{bits}`."""
+    """Write a split in the published layout, with labels in the names if `fake_name` has `{bits}`."""
     for file, item in fake_names(card, root, name, items):
         write_item(card, root, name, file, item)
 

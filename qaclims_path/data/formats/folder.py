@@ -1,4 +1,4 @@
-"""The generic layout: a folder of images, optionally masks of the same names, and labels in a CSV or from the masks."""
+"""A folder of images, optionally a folder of masks with the same names, and labels from a CSV or from the masks."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ from qaclims_path.data.formats.common import (
     class_index,
     fake_names,
     image_key,
+    normalised,
     present_in,
     refuse,
-    spoken,
     write_item,
 )
 from qaclims_path.data.record import Record
@@ -29,14 +29,14 @@ TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 
 @dataclass
 class Table:
-    """What a CSV says about images, by `image_key`."""
+    """Classes present and patients of images by `image_key`, from a CSV."""
 
     present: dict[str, tuple[int, ...]] = field(default_factory=dict)
     patients: dict[str, str] = field(default_factory=dict)
 
 
 def list_split(card: Card, root: Path, name: str) -> list[Record]:
-    """Records of a split; rows of the CSV for images that are not in the folder are left alone."""
+    """List the records of a split; rows of the CSV without an image are ignored."""
     files = SplitFiles(card, root, name)
     folder, names = files.images()
     masks = files.masks(names)
@@ -83,16 +83,18 @@ def read_table(card: Card, path: Path) -> Table:
 
 def _present(card: Card, index: Mapping[str, int], cells: Mapping[str, str], path: Path) -> tuple[int, ...]:
     if "labels" in cells:
-        called = [part.strip() for part in cells["labels"].replace("|", ";").split(";") if part.strip()]
-        unknown = [name for name in called if spoken(name) not in index]
+        labels = [part.strip() for part in cells["labels"].replace("|", ";").split(";") if part.strip()]
+        unknown = [name for name in labels if normalised(name) not in index]
         if unknown:
             raise ValueError(f"there is no class '{unknown[0]}' on the card '{card.name}'")
-        return tuple(sorted({index[spoken(name)] for name in called}))
-    marks = {index[spoken(column)]: (column, value) for column, value in cells.items() if spoken(column) in index}
+        return tuple(sorted({index[normalised(name)] for name in labels}))
+    marks = {
+        index[normalised(column)]: (column, value) for column, value in cells.items() if normalised(column) in index
+    }
     missing = [name for i, name in enumerate(card.names) if i not in marks]
     if missing:
         raise BadFile(
-            f"{path} needs a column `labels`, or one per class; {', '.join(missing)} has none. "
+            f"{path} needs a column `labels`, or one column per class; {', '.join(missing)} has none. "
             f"Found: {', '.join(cells)}."
         )
     wrong = [f"{column} is '{value}'" for column, value in marks.values() if value.casefold() not in (*TRUE, *FALSE)]
@@ -102,14 +104,14 @@ def _present(card: Card, index: Mapping[str, int], cells: Mapping[str, str], pat
 
 
 def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) -> None:
-    """Write images, masks and the CSV; rows that are there already stay."""
+    """Write images, masks and the CSV; existing rows stay."""
     split = card.split(name)
     table = root / split.labels[0] if split.labels_from == "table" else None
     rows: list[dict[str, object]] = [dict(row) for row in read_csv(table)] if table and table.exists() else []
     for file, item in fake_names(card, root, name, items):
         write_item(card, root, name, file, item)
         present = present_in(item.labels, card)
-        bits = {called: int(i in present) for i, called in enumerate(card.names)}
+        bits = {class_name: int(i in present) for i, class_name in enumerate(card.names)}
         rows.append({"file": file, "patient": item.patient, **bits})
     if table:
         write_csv(table, rows, ["file", "patient", *card.names])

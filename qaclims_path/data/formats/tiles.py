@@ -1,7 +1,7 @@
-"""A folder that `qaclims slides tile` wrote: pixels from its written tiles, or from the slides on the fly.
+"""A folder written by `qaclims slides tile`: images are its tile files, or tiles read from the slides on demand.
 
-`manifest.csv` lists the tiles with their labels, `slides.csv` where the slides lie (relative to itself or absolute),
-`tiling.json` how the tiles are read; `masks` holds a folder per slide where a split of the card has masks.
+`manifest.csv` lists the tiles with their labels, `slides.csv` the slides (paths relative to itself or absolute), and
+`tiling.json` the options of the tiling. If a split of the card has masks, `masks` holds one folder of them per slide.
 """
 
 from collections import defaultdict
@@ -30,7 +30,7 @@ FAKE_MPP = 0.5
 
 
 def list_split(card: Card, root: Path, name: str) -> list[Record]:
-    """Records of a split, in the order of the manifest."""
+    """List the records of a split, in the order of the manifest."""
     split = card.split(name)
     for file in (MANIFEST, SLIDES, TILED):
         if not (root / file).is_file():
@@ -38,17 +38,17 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
                 f"{root} has no {file}, so it is not a folder of tiles, or an unfinished one. Run `qaclims slides "
                 f"tile --out {root}` again, until it says that it is done."
             )
-    how = read_object(root / TILED, "Tile the slides again.")
+    options = read_object(root / TILED, "Tile the slides again.")
     rows = [row for row in read_tiles(root / MANIFEST, card.names) if row.split == split.part]
     slides = read_rows(root / SLIDES)
-    written = how.get("write") in SUFFIXES
-    if not written:
+    as_files = options.get("write") in SUFFIXES
+    if not as_files:
         _check_slides(root, slides, rows)
     masks = _masks_folder(card, root, name, rows) if split.supervision == "masks" else None
     return [
         Record(
             id=row.tile,
-            image=_written(root, row, how) if written else _on_slide(root, row, slides[row.slide], how),
+            image=_tile_file(root, row, options) if as_files else _slide_tile(root, row, slides[row.slide], options),
             present=None if split.labels_from == "masks" else row.present,
             mask=None if masks is None else MaskFile(_mask_path(masks, row.slide, row.x, row.y)),
             patient=row.patient,
@@ -58,15 +58,15 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
 
 
 def _masks_folder(card: Card, root: Path, name: str, rows: list[TileRow]) -> Path:
-    """Where the masks of a split lie, which has those of every slide."""
+    """Find the folder of masks, and check that it has masks of every slide."""
     folder = SplitFiles(card, root, name).find("the masks", card.split(name).masks)
     slides = list(dict.fromkeys(row.slide for row in rows))
-    gone = [slide for slide in slides if not inside(folder, slide, root / MANIFEST).is_dir()]
-    if gone:
-        more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
+    missing = [slide for slide in slides if not inside(folder, slide, root / MANIFEST).is_dir()]
+    if missing:
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise DatasetProblem(
-            f"{folder} has no masks of {', '.join(gone[:SHOWN])}{more}. Run `qaclims slides tile` with --masks and "
-            f"--out {root} again: only these slides are done anew."
+            f"{folder} has no masks of {', '.join(missing[:SHOWN])}{more}. Run `qaclims slides tile` with --masks and "
+            f"--out {root} again: only these slides are tiled again."
         )
     return folder
 
@@ -75,37 +75,38 @@ def _mask_path(folder: Path, slide: str, x: int, y: int) -> Path:
     return folder / slide / f"{x}_{y}.png"
 
 
-def _written(root: Path, row: TileRow, how: dict[str, Any]) -> ImageSource:
+def _tile_file(root: Path, row: TileRow, options: dict[str, Any]) -> ImageSource:
     folder = inside(root / "tiles", row.slide, root / MANIFEST)
-    return ImageFile(folder / f"{row.x}_{row.y}.{SUFFIXES[how['write']]}")
+    return ImageFile(folder / f"{row.x}_{row.y}.{SUFFIXES[options['write']]}")
 
 
-def _on_slide(root: Path, row: TileRow, slide: SlideEntry, how: dict[str, Any]) -> ImageSource:
-    stain = None if how.get("stain", "none") == "none" else inside(root / "stain", f"{row.slide}.json", root / MANIFEST)
-    backend = str(how.get("backend", "auto"))
+def _slide_tile(root: Path, row: TileRow, slide: SlideEntry, options: dict[str, Any]) -> ImageSource:
+    normalised = options.get("stain", "none") != "none"
+    stain = inside(root / "stain", f"{row.slide}.json", root / MANIFEST) if normalised else None
+    backend = str(options.get("backend", "auto"))
     return SlideTile(row.tile, slide.path, row.x, row.y, row.size, row.mpp, slide.mpp, backend, stain)
 
 
 def _check_slides(root: Path, slides: dict[str, SlideEntry], rows: list[TileRow]) -> None:
-    """Every tile's slide is listed and there."""
-    wanted = list(dict.fromkeys(row.slide for row in rows))
-    unlisted = [name for name in wanted if name not in slides]
+    """Check that the slide of every tile is listed and exists."""
+    names = list(dict.fromkeys(row.slide for row in rows))
+    unlisted = [name for name in names if name not in slides]
     if unlisted:
         raise BadFile(f"{root / SLIDES} does not list the slide '{unlisted[0]}' of {MANIFEST}. Tile the slides again.")
-    gone = [path for path in (slides[name].path for name in wanted) if "://" not in path and not Path(path).exists()]
-    if gone:
-        more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
+    paths = (slides[name].path for name in names)
+    missing = [path for path in paths if "://" not in path and not Path(path).exists()]
+    if missing:
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise DatasetProblem(
-            f"{len(gone)} of {len(wanted)} slides are not where they were: {', '.join(gone[:SHOWN])}{more}. Correct "
-            f"the column 'slide' of {root / SLIDES}, or run `qaclims slides tile` on their new folder with the same "
-            f"options and --out {root}: nothing is tiled twice. Tiles written with --write need no slides."
+            f"{len(missing)} of {len(names)} slides are not where they were: {', '.join(missing[:SHOWN])}{more}. "
+            f"Correct the column 'slide' of {root / SLIDES}, or run `qaclims slides tile` on their new folder with the "
+            f"same options and --out {root}: nothing is tiled twice. Tiles written with --write need no slides."
         )
 
 
 def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) -> None:
-    """Paint one plain TIFF slide per patient with an image at each of its places, and list these as tiles."""
-    import tifffile
-
+    """Write one plain TIFF slide per patient that shows the patient's images at their positions, and list the tiles."""
+    split = card.split(name)
     by_patient: dict[str, list[FakeItem]] = defaultdict(list)
     for item in items:
         by_patient[item.patient].append(item)
@@ -113,33 +114,42 @@ def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) ->
     rows: list[dict[str, object]] = [dict(row) for row in read_csv(manifest)] if manifest.exists() else []
     slides: list[dict[str, object]] = [dict(row) for row in read_csv(root / SLIDES)] if manifest.exists() else []
     side = 1
-    for patient, found in by_patient.items():
+    for patient, tiles in by_patient.items():
         slide = f"slide-{patient}"
-        side = found[0].image.shape[0]
-        canvas = np.full((max(item.y for item in found) + side, max(item.x for item in found) + side, 3), 255, np.uint8)
-        for item in found:
-            canvas[item.y : item.y + side, item.x : item.x + side] = item.image
-            rows.append(_fake_row(card, name, slide, item))
-            for folder in card.split(name).masks[:1]:
-                write_codes(_mask_path(root / folder, slide, item.x, item.y), card.encode(item.labels), card)
-        place = root / "fake-slides" / f"{slide}.tiff"
-        per_cm = 10_000 / FAKE_MPP
-        with atomic_path(place) as temporary:
-            tifffile.imwrite(
-                temporary,
-                canvas,
-                photometric="rgb",
-                compression="deflate",
-                tile=(256, 256),
-                resolution=(per_cm, per_cm),
-                resolutionunit="CENTIMETER",
-                metadata=None,
-            )
-        at = place.relative_to(root).as_posix()
-        slides.append({"name": slide, "slide": at, "patient": patient, "split": card.split(name).part, "mpp": FAKE_MPP})
+        side = tiles[0].image.shape[0]
+        for tile in tiles:
+            rows.append(_fake_row(card, name, slide, tile))
+            for folder in split.masks[:1]:
+                write_codes(_mask_path(root / folder, slide, tile.x, tile.y), card.encode(tile.labels), card)
+        path = root / "fake-slides" / f"{slide}.tiff"
+        _write_slide(path, tiles)
+        relative = path.relative_to(root).as_posix()
+        slides.append({"name": slide, "slide": relative, "patient": patient, "split": split.part, "mpp": FAKE_MPP})
     write_csv(manifest, rows, columns_of(card.names))
     write_csv(root / SLIDES, slides, ["name", "slide", "patient", "split", "mpp"])
     write_json(root / TILED, {"mpp": FAKE_MPP, "size": side, "write": "none", "stain": "none", "backend": "auto"})
+
+
+def _write_slide(path: Path, tiles: list[FakeItem]) -> None:
+    """Write a TIFF that shows tiles at their positions on white."""
+    import tifffile
+
+    side = tiles[0].image.shape[0]
+    canvas = np.full((max(tile.y for tile in tiles) + side, max(tile.x for tile in tiles) + side, 3), 255, np.uint8)
+    for tile in tiles:
+        canvas[tile.y : tile.y + side, tile.x : tile.x + side] = tile.image
+    per_cm = 10_000 / FAKE_MPP
+    with atomic_path(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            canvas,
+            photometric="rgb",
+            compression="deflate",
+            tile=(256, 256),
+            resolution=(per_cm, per_cm),
+            resolutionunit="CENTIMETER",
+            metadata=None,
+        )
 
 
 def _fake_row(card: Card, name: str, slide: str, item: FakeItem) -> dict[str, object]:
@@ -158,9 +168,9 @@ def _fake_row(card: Card, name: str, slide: str, item: FakeItem) -> dict[str, ob
         "mpp_um": FAKE_MPP,
         "tissue_share": 1.0,
     }
-    for index, called in enumerate(card.names):
-        row[PRESENT + called] = int(index in present)
-        row[SHARE + called] = float((item.labels == index).mean())
+    for index, class_name in enumerate(card.names):
+        row[PRESENT + class_name] = int(index in present)
+        row[SHARE + class_name] = float((item.labels == index).mean())
     return row
 
 

@@ -15,10 +15,10 @@ from qaclims_path.data.formats.common import (
     class_index,
     fake_names,
     label_indices,
+    normalised,
     present_in,
     read_list,
     refuse,
-    spoken,
     write_item,
 )
 from qaclims_path.data.record import Record
@@ -32,7 +32,7 @@ Present = dict[str, tuple[int, ...]]
 
 
 def list_split(card: Card, root: Path, name: str) -> list[Record]:
-    """Records of a split in the order of its list."""
+    """List the records of a split in the order of its list file."""
     files = SplitFiles(card, root, name)
     folder, names = files.images()
     present = None if files.split.labels_from == "masks" else _present(files, folder, names)
@@ -40,7 +40,7 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
 
 
 def read_label_table(card: Card, path: Path) -> Present:
-    """Classes by image name from the published `cls_labels.npy`; classes that are not on the card are dropped."""
+    """Read the classes present by image name from the published `cls_labels.npy`, without classes not on the card."""
     order = label_indices(card)
     table = read_npy(path)
     if not isinstance(table, Mapping):
@@ -49,13 +49,13 @@ def read_label_table(card: Card, path: Path) -> Present:
 
 
 def read_annotation(index: Mapping[str, int], path: Path) -> tuple[int, ...]:
-    """Classes (by `class_index`) of the objects in one VOC XML file, difficult ones included as published."""
-    called = (found.findtext("name", "") for found in _parse(path).findall("object"))
-    return tuple(sorted({index[spoken(name.strip())] for name in called if spoken(name.strip()) in index}))
+    """Read the classes (by `class_index`) of the objects in one VOC XML file, including difficult ones as published."""
+    names = (element.findtext("name", "").strip() for element in _parse(path).findall("object"))
+    return tuple(sorted({index[normalised(name)] for name in names if normalised(name) in index}))
 
 
 def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) -> None:
-    """Write images, masks, the list and the labels; what is there already stays, because splits share the folders."""
+    """Write images, masks, list and labels; existing entries stay, because splits share the folders."""
     split = card.split(name)
     written: Present = {}
     for file, item in fake_names(card, root, name, items):
@@ -75,8 +75,8 @@ def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) ->
 
 def _present(files: SplitFiles, folder: Path, names: Sequence[str]) -> Present:
     annotations = folder.parent / "Annotations"
-    found = first_existing(files.root, files.split.labels) or (annotations if annotations.is_dir() else None)
-    source = found or files.find("the image-level labels", (*files.split.labels, "Annotations"))
+    source = first_existing(files.root, files.split.labels) or (annotations if annotations.is_dir() else None)
+    source = source or files.find("the image-level labels", (*files.split.labels, "Annotations"))
     if source.is_dir():
         index = class_index(files.card)
         return {name: read_annotation(index, source / f"{Path(name).stem}.xml") for name in names}
@@ -102,18 +102,18 @@ def _from_vector(path: Path, key: object, vector: Any, order: Sequence[int | Non
 def _parse(path: Path) -> ElementTree.Element:
     try:
         if path.stat().st_size > MAX_XML_BYTES:
-            raise BadFile(f"{path} is larger than {MAX_XML_BYTES // 1_000_000} MB, which no annotation of VOC is.")
+            raise BadFile(f"{path} is larger than {MAX_XML_BYTES // 1_000_000} MB, more than any annotation of VOC.")
         text = path.read_text(encoding="utf-8")
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
-            raise BadFile(f"{path} declares entities, which no annotation of VOC needs; refused.")
-        return ElementTree.fromstring(text)  # noqa: S314 - small, and without any declaration
+            raise BadFile(f"{path} declares XML entities, which are refused because no annotation of VOC needs them.")
+        return ElementTree.fromstring(text)  # noqa: S314 - small, and without declarations
     except (OSError, ValueError, ElementTree.ParseError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadFile(f"{path} is not a readable VOC annotation: {reason}.") from error
 
 
 def _write_label_table(card: Card, path: Path, written: Present) -> None:
-    """As published: a pickled dict, year and number as an integer key, float32 labels."""
+    """Write labels as published: a pickled dict with integer keys of year and number, and float32 vectors."""
     order = label_indices(card)
     table: dict[Any, Any] = dict(read_npy(path)) if path.exists() else {}
     for image, present in written.items():

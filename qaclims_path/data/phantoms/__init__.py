@@ -1,5 +1,5 @@
-"""Seeded slides that look like H&E tissue, with truth: real tissue cannot be shipped, so the package makes its own.
+"""Phantoms: seeded synthetic slides that look like H&E tissue, with truth, because real tissue cannot be shipped.
 
-`layout` says where tissues lie, `paint` and `nuclei` put dye there, `stain` turns dye into the colours of a patient,
-`slide` paints what is looked at, `write` makes files and `tiles` makes tiles with image-level labels.
+`layout` places tissues, `paint` and `nuclei` add dye, `stain` converts dye to the colours of a patient, `slide` paints
+any region on demand, `write` makes slide files, and `tiles` makes tiles with image-level labels.
 """

@@ -1,7 +1,7 @@
-"""Where each tissue lies: smooth fields over the slide, laid out on a grid of `STEP` micrometres.
+"""Layout of the tissues: smooth fields over the slide, computed on a grid of `STEP` micrometres.
 
-A slide is a patchwork of zones (solid nests, glands, lymphocytes, necrosis, fat, plain stroma). Every three by three
-zones hold each kind once, so a slide of a few square millimetres shows every class. All lengths are micrometres.
+A slide is a patchwork of zones (solid nests, glands, lymphocytes, necrosis, fat, plain stroma). Every block of three by
+three zones has each kind once, so a slide of a few square millimetres shows every class. Lengths are micrometres.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ SOLID, CORDS, GLANDS, PLAIN, AGGREGATE, FOLLICLES, RIMMED, NECROTIC, ADIPOSE = r
 
 @njit(cache=True)
 def zone_of(key: Key, i: int, j: int) -> int:
-    """The kind of a zone: each block of three by three zones holds the nine kinds in an order of its own."""
+    """Return the kind of a zone; each block of three by three zones holds the nine kinds in its own order."""
     bits = scramble(key ^ 0x51, i // 3, j // 3)
     factor = np.array([1, 2, 4, 5, 7, 8])[int(part(bits, 0) * 6)]
     return int(factor * ((i % 3) * 3 + j % 3) + part(bits, 1) * 9) % 9
@@ -31,7 +31,7 @@ def zone_of(key: Key, i: int, j: int) -> int:
 
 @njit(cache=True)
 def outline(key: Key, x: float, y: float, width: float, height: float) -> float:
-    """Depth below the edge of the section, or below the edge of a tear in it."""
+    """Return the depth inside the section, measured from its edge or from the edge of a tear."""
     u, v = abs(2.0 * x / width - 1.0), abs(2.0 * y / height - 1.0)
     half = 0.5 * min(width, height)
     round_edge = (0.90 - np.sqrt(np.sqrt(u**4 + v**4))) * half
@@ -41,7 +41,7 @@ def outline(key: Key, x: float, y: float, width: float, height: float) -> float:
     torn = smooth(key ^ 0x13, x / 700.0, y / 700.0)
     if torn < 0.5:
         return float(round_edge + ragged)
-    # tears run askew, so that the lattice of the noise does not show
+    # tears are oblique, to hide the lattice of the noise
     along, across = (
         0.8 * x + 0.6 * y + 2.0 * ragged,
         0.8 * y - 0.6 * x + 60.0 * smooth(key ^ 0x15, x / 130.0, y / 130.0),
@@ -51,9 +51,9 @@ def outline(key: Key, x: float, y: float, width: float, height: float) -> float:
 
 
 @njit(cache=True)
-def nests(point: NDArray[np.float32], key: Key, kind: int, bits: int, where: tuple[float, float, float]) -> None:
-    """Tumour nests, cords or glands of one zone; `where` is x, y and the depth inside the zone."""
-    x, y, inside = where
+def nests(point: NDArray[np.float32], key: Key, kind: int, bits: int, position: tuple[float, float, float]) -> None:
+    """Set the fields of tumour nests, cords or glands in one zone; `position` is x, y and the depth in the zone."""
+    x, y, inside = position
     scale = 100.0 + 45.0 * part(bits, 2) if kind == GLANDS else 150.0 + 110.0 * part(bits, 2)
     stretch = 2.2 if kind == CORDS else 1.0
     angle = 6.283 * part(bits, 3)
@@ -67,12 +67,12 @@ def nests(point: NDArray[np.float32], key: Key, kind: int, bits: int, where: tup
     if kind == GLANDS and part(own, 2) < 0.85:
         point[LUMEN] = point[NEST] - 15.0 - 8.0 * part(own, 3)
     elif kind == SOLID and scale > 215.0 and part(own, 2) < 0.4:
-        point[DEAD] = point[NEST] - 45.0  # the centre of a large nest starves
+        point[DEAD] = point[NEST] - 45.0  # the centre of a large nest is necrotic
 
 
 @njit(cache=True)
 def bend(key: Key, x: float, y: float, zone: float) -> float:
-    """How far the patchwork is pulled out of shape here, in one direction."""
+    """Return the displacement of the patchwork at a point along one axis."""
     wide = smooth(key ^ 0x100, x / (0.6 * zone), y / (0.6 * zone))
     middle = smooth(key ^ 0x200, x / 110.0, y / 110.0)
     return 0.24 * zone * wide + 26.0 * middle + 6.0 * smooth(key ^ 0x300, x / 40.0, y / 40.0)
@@ -80,11 +80,11 @@ def bend(key: Key, x: float, y: float, zone: float) -> float:
 
 @njit(cache=True)
 def tissues(point: NDArray[np.float32], key: Key, x: float, y: float, zone: float) -> None:
-    """Depths inside every tissue at one place; `zone` is the spacing of zones."""
+    """Set the depth inside every tissue at one point; `zone` is the spacing of zones."""
     wx = x + bend(key ^ 0x21, x, y, zone)
     wy = y + bend(key ^ 0x22, x, y, zone)
     i, j, border = cell(key ^ 0x25, wx / zone, wy / zone, 0.7)
-    # stroma between the zones is a thin band here and a wide one there
+    # bands of stroma between the zones vary in width
     inside = border * zone - 50.0 * max(0.0, smooth(key ^ 0x29, x / 210.0, y / 210.0))
     bits = scramble(key ^ 0x26, i, j)
     kind = zone_of(key, i, j)
@@ -109,7 +109,7 @@ def tissues(point: NDArray[np.float32], key: Key, x: float, y: float, zone: floa
 
 @njit(cache=True)
 def fold(key: Key, x: float, y: float, width: float, height: float) -> float:
-    """Depth inside the nearest of three folds: wavy dark streaks that begin and end somewhere in the tissue."""
+    """Return the depth inside the nearest of three folds, which are wavy dark streaks of limited length."""
     deepest = -100.0
     for n in range(3):
         bits, more = scramble(key ^ 0x41, n, 0), scramble(key ^ 0x41, n, 1)
@@ -125,7 +125,7 @@ def fold(key: Key, x: float, y: float, width: float, height: float) -> float:
 
 @njit(cache=True)
 def tilt_of(key: Key) -> float:
-    """Main direction of the fibres of a slide, an angle in radians."""
+    """Return the main direction of the fibres of a slide, an angle in radians."""
     return float(6.283 * part(scramble(key ^ 0x61, 0, 0), 0))
 
 
@@ -133,12 +133,12 @@ def tilt_of(key: Key) -> float:
 def lay_out(
     key: Key, corner: tuple[int, int], shape: tuple[int, int], size: tuple[float, float]
 ) -> NDArray[np.float32]:
-    """All fields on a piece of the grid.
+    """Compute all fields on a rectangle of the grid.
 
     Args:
         key: Layout key of the slide.
-        corner: First column and row of the piece, in grid points.
-        shape: Rows and columns.
+        corner: First column and row of the rectangle, in grid points.
+        shape: Rows and columns of the rectangle.
         size: Width and height of the slide in um.
 
     Returns:
@@ -154,7 +154,7 @@ def lay_out(
             point[TISSUE] = outline(key, x, y, size[0], size[1])
             tissues(point, key, x, y, zone)
             point[FOLD] = fold(key, x, y, size[0], size[1])
-            # fibres run along lines of equal FIBRE: around nests, and wavy elsewhere
+            # fibres follow lines of equal FIBRE: around nests, and in waves elsewhere
             wave = 55.0 * smooth(key ^ 0x62, x / 190.0, y / 190.0) + 9.0 * smooth(key ^ 0x63, x / 45.0, y / 45.0)
             around = 0.35 * max(-60.0, min(max(point[NEST], point[LYMPH]), 0.0))
             point[FIBRE] = y * np.cos(tilt) - x * np.sin(tilt) + wave + around
@@ -165,7 +165,7 @@ def lay_out(
 
 @njit(cache=True, inline="always")
 def tissue_at(point, wobble):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201 - rows of several layouts
-    """Class code of a point's fields; `wobble` (um) roughens the borders."""
+    """Return the class code at a point with these fields; `wobble` (um) roughens the borders."""
     if point[TISSUE] < wobble or point[FAT] > wobble:
         return BACKGROUND
     if point[DEAD] > wobble:

@@ -1,6 +1,6 @@
-"""Repeatable randomness by place: every number is a hash of seed, purpose and position, never of the order of painting.
+"""Random numbers by position: each is a hash of seed, purpose and position.
 
-So a pixel is the same whether the slide is painted whole, in bands or as one small region.
+A pixel is therefore the same whether the whole slide, a band or a small region is painted.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ Key = int  # 64 bits
 
 @njit(cache=True, inline="always")
 def scramble(key, i, j):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201 - compiled for several integer types
-    """64 random bits of a key and a lattice point."""
+    """Return 64 random bits for a key and a lattice point."""
     x = np.uint64(key) ^ (np.uint64(i) * np.uint64(0x9E3779B97F4A7C15))
     x ^= (x >> np.uint64(29)) ^ (np.uint64(j) * np.uint64(0xC2B2AE3D27D4EB4F))
     x = (x ^ (x >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
@@ -21,13 +21,13 @@ def scramble(key, i, j):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
 
 @njit(cache=True, inline="always")
 def part(bits, which):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """One of the four uniform numbers 0..1 inside 64 random bits."""
+    """Return one of the four uniform numbers 0..1 inside 64 random bits."""
     return np.float64((bits >> np.uint64(16 * which)) & np.uint64(0xFFFF)) / 65536.0
 
 
 @njit(cache=True)
 def smooth(key: Key, x: float, y: float) -> float:
-    """Smooth noise of wavelength 1, about -1..1."""
+    """Return smooth noise of wavelength 1, about -1..1."""
     i, j = np.floor(x), np.floor(y)
     u, v = x - i, y - j
     u, v = u * u * (3.0 - 2.0 * u), v * v * (3.0 - 2.0 * v)
@@ -39,7 +39,7 @@ def smooth(key: Key, x: float, y: float) -> float:
 
 @njit(cache=True)
 def cell(key: Key, x: float, y: float, jitter: float) -> tuple[int, int, float]:
-    """The cell of a Voronoi pattern of spacing 1 around a point: its lattice indices and the distance to its border."""
+    """Find the cell of a Voronoi pattern of spacing 1 around a point: lattice indices, and distance to its border."""
     ci, cj = np.int64(np.floor(x)), np.int64(np.floor(y))
     xs, ys = np.empty(9), np.empty(9)
     best, nearest = 1e9, 0

@@ -1,4 +1,4 @@
-"""Nuclei: crowded and uneven in tumour, thin along the fibres, small and round in lymphocytes, dying in necrosis."""
+"""Paint nuclei: crowded and uneven in tumour, thin along fibres, small and round in lymphocytes, dying in necrosis."""
 
 import numpy as np
 from numba import njit
@@ -20,13 +20,13 @@ from qaclims_path.data.phantoms.layout import (
 from qaclims_path.data.phantoms.noise import Key, part, scramble
 from qaclims_path.data.phantoms.paint import Fields, Planes, texel
 
-REACH = 16.0  # um: no nucleus is painted farther from its centre
+REACH = 16.0  # um, largest distance of a nucleus from its centre
 SPACING = (8.6, 15.0, 5.9, 7.5)  # um between candidates, by class code
 
 
 @njit(cache=True)
 def look(fields: Fields, gx: float, gy: float, point: NDArray[np.float32]) -> None:
-    """All fields at one place (in grid points of the piece)."""
+    """Interpolate all fields at a position in grid points, into `point`."""
     column, row = np.int64(gx), np.int64(gy)
     u, v = np.float32(gx - column), np.float32(gy - row)
     for f in range(FIELDS):
@@ -37,7 +37,7 @@ def look(fields: Fields, gx: float, gy: float, point: NDArray[np.float32]) -> No
 
 @njit(cache=True)
 def slope(fields: Fields, gx: float, gy: float, field: int) -> tuple[float, float]:
-    """Unit vector of steepest rise of a field; (1, 0) where it is flat."""
+    """Return the unit gradient of a field; (1, 0) where it is flat."""
     column, row = np.int64(gx), np.int64(gy)
     dx = fields[row, column + 1, field] - fields[row, column, field]
     dy = fields[row + 1, column, field] - fields[row, column, field]
@@ -47,7 +47,7 @@ def slope(fields: Fields, gx: float, gy: float, field: int) -> tuple[float, floa
 
 @njit(cache=True)
 def tumor_cell(point: NDArray[np.float32], bits: int, more: int, body: NDArray[np.float64]) -> bool:
-    """A tumour nucleus: large, uneven, pale with a nucleolus or dark all through; in glands a row at the rim."""
+    """Describe a tumour nucleus: large, uneven, pale with a nucleolus or dark; in glands, in a row at the rim."""
     kind = point[KIND]
     if point[LUMEN] > -900.0 and (point[LUMEN] > -6.0 or point[NEST] < 3.0):
         return False
@@ -61,8 +61,8 @@ def tumor_cell(point: NDArray[np.float32], bits: int, more: int, body: NDArray[n
 
 @njit(cache=True)
 def stroma_cell(point: NDArray[np.float32], bits: int, more: int, body: NDArray[np.float64]) -> bool:
-    """A spindle along the fibres, sometimes a stray lymphocyte."""
-    near = max(0.0, 1.0 + point[LYMPH] / 35.0)  # lymphocytes stray from their aggregates
+    """Describe a spindle-shaped nucleus along the fibres, or a scattered lymphocyte."""
+    near = max(0.0, 1.0 + point[LYMPH] / 35.0)  # lymphocytes scatter around their aggregates
     if part(bits, 2) > 0.30 + 0.62 * max(point[KIND], near):
         return False
     if part(more, 0) < 0.08 + 0.7 * near:
@@ -75,7 +75,7 @@ def stroma_cell(point: NDArray[np.float32], bits: int, more: int, body: NDArray[
 
 @njit(cache=True)
 def lymphocyte(point: NDArray[np.float32], bits: int, more: int, body: NDArray[np.float64]) -> bool:
-    """Small, round and dark with clumped chromatin; some aggregates are looser and paler."""
+    """Describe a lymphocyte: small, round and dark with clumped chromatin; some aggregates are looser and paler."""
     kind = point[KIND]
     if part(bits, 2) > 0.97 - 0.42 * kind:
         return False
@@ -94,7 +94,7 @@ def lymphocyte(point: NDArray[np.float32], bits: int, more: int, body: NDArray[n
 
 @njit(cache=True)
 def dead_cell(point: NDArray[np.float32], bits: int, more: int, body: NDArray[np.float64]) -> bool:
-    """Ghost outlines, shrunken dark nuclei, and dust."""
+    """Describe a dying nucleus: a ghost outline, a shrunken dark nucleus, or debris."""
     draw = part(bits, 2)
     dirty = 0.20 + 0.45 * point[KIND]
     if draw < 0.18:
@@ -112,10 +112,10 @@ def dead_cell(point: NDArray[np.float32], bits: int, more: int, body: NDArray[np
 
 @njit(cache=True)
 def choose(code: int, point: NDArray[np.float32], bits: int, more: int, body: NDArray[np.float64]) -> bool:
-    """Fill `body` with a nucleus of this class, or say that there is none.
+    """Fill `body` with a nucleus of this class; return False if there is none here.
 
-    Body: long and short half axis (um), haematoxylin, paleness of the middle, coarseness of chromatin, radius of the
-    nucleolus (part of the short axis), unevenness of the outline.
+    Body: long and short half axis (um), haematoxylin, paleness of the centre, coarseness of chromatin, radius of the
+    nucleolus (as a share of the short axis), unevenness of the outline.
     """
     if code == TUMOR:
         return tumor_cell(point, bits, more, body)
@@ -171,22 +171,22 @@ def stamp(
 def scatter(
     planes: Planes,
     fields: Fields,
-    place: tuple[int, int, int, int, float],
+    origin: tuple[int, int, int, int, float],
     key: Key,
     texture: NDArray[np.uint8],
     size: float,
 ) -> None:
-    """Paint all nuclei of a block, those that reach in from outside too, always in the same order.
+    """Paint all nuclei that reach into a block, always in the same order.
 
     Args:
-        planes: 4 H W; the first two are painted over.
+        planes: 4 H W; nuclei are painted into the first two.
         fields: Layout around the block, at least `REACH` wider on every side.
-        place: Left and top in pixels, first column and row of the fields in grid points, pixel size in um.
+        origin: Left and top in pixels, first column and row of the fields in grid points, pixel size in um.
         key: Layout key of the slide.
-        texture: Patterns.
-        size: Factor on the size of nuclei.
+        texture: Patterns from `textures`.
+        size: Scale factor of nuclei.
     """
-    left, top, column0, row0, mpp = place
+    left, top, column0, row0, mpp = origin
     point = np.empty(FIELDS, np.float32)
     body = np.empty(7)
     for code in range(4):
@@ -211,12 +211,12 @@ def scatter(
 
 @njit(cache=True)
 def turn(
-    code: int, point: NDArray[np.float32], fields: Fields, at: tuple[float, float], chance: float
+    code: int, point: NDArray[np.float32], fields: Fields, position: tuple[float, float], chance: float
 ) -> tuple[float, float]:
-    """Direction of the long side: towards the lumen in glands, along the fibres in stroma, any elsewhere."""
+    """Return the direction of the long side: towards the lumen in glands, along fibres in stroma, else random."""
     if code == TUMOR and point[LUMEN] > -900.0:
-        return slope(fields, at[0], at[1], NEST)
+        return slope(fields, position[0], position[1], NEST)
     if code == STROMA:
-        dx, dy = slope(fields, at[0], at[1], FIBRE)
+        dx, dy = slope(fields, position[0], position[1], FIBRE)
         return -dy, dx
     return np.cos(6.283 * chance), np.sin(6.283 * chance)

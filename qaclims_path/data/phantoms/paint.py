@@ -1,6 +1,6 @@
-"""Painting: dye under every pixel (ground and nuclei), then light through dye by Beer and Lambert.
+"""Paint the dye of every pixel, then convert dye to colour by the law of Beer and Lambert.
 
-Amounts of dye are in units of a well stained nucleus (haematoxylin) or dense collagen (eosin).
+The unit of dye is that of a well stained nucleus (haematoxylin) or of dense collagen (eosin).
 """
 
 import numpy as np
@@ -30,14 +30,14 @@ from qaclims_path.data.phantoms.stain import DENSITIES, DENSITY_STEP
 from qaclims_path.data.phantoms.textures import SIZE, TEXELS_PER_UM
 
 Fields = NDArray[np.float32]  # rows, columns, FIELDS
-Planes = NDArray[np.float32]  # 4 H W: haematoxylin, eosin, and how much of each this place takes up
+Planes = NDArray[np.float32]  # 4 H W: haematoxylin, eosin, and the local uptake of each
 WRAP = SIZE - 1
 ADIPOCYTE = 62.0  # um between centres of fat cells
 
 
 @njit(cache=True, inline="always")
 def texel(texture, which, u, v):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """A repeating pattern -0.5..0.5 at u, v um."""
+    """Return the value (-0.5..0.5) of a repeating pattern at u, v um."""
     column = np.int64(np.floor(u * TEXELS_PER_UM)) & WRAP
     row = np.int64(np.floor(v * TEXELS_PER_UM)) & WRAP
     return np.float32(texture[which, row, column]) * np.float32(1.0 / 255.0) - np.float32(0.5)
@@ -45,14 +45,14 @@ def texel(texture, which, u, v):  # type: ignore[no-untyped-def]  # noqa: ANN001
 
 @njit(cache=True, inline="always")
 def stroma(point, fibre, grain):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Collagen: dense and pink, or loose with clefts, or bluish ground substance."""
+    """Return the dyes of stroma: dense pink collagen, loose collagen with clefts, or bluish ground substance."""
     kind = point[KIND]
     loose = max(kind - np.float32(0.35), np.float32(0.0))
     dense = np.float32(0.58) + np.float32(0.42) * fibre + np.float32(0.12) * grain
     cleft = max(np.float32(0.0), np.float32(0.45) * loose - fibre - np.float32(0.38)) * np.float32(2.2)
     pink = max(dense * (np.float32(1.0) - np.float32(0.45) * loose) - cleft, np.float32(0.04))
     blue = np.float32(0.05) + np.float32(0.20) * kind * kind + np.float32(0.06) * fibre
-    # the tissue draws back from some nests and leaves a pale rim
+    # stroma retracts from some nests and leaves a pale rim
     if point[NEST] > -7.0 and point[PINK] > 0.1:
         pink *= np.float32(0.45)
         blue *= np.float32(0.5)
@@ -61,7 +61,7 @@ def stroma(point, fibre, grain):  # type: ignore[no-untyped-def]  # noqa: ANN001
 
 @njit(cache=True, inline="always")
 def necrosis(point, grain, fine, wave):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Granular pink debris without fibres, bluer where nuclei have fallen apart."""
+    """Return the dyes of necrosis: granular pink debris without fibres, bluer where nuclei have disintegrated."""
     clump = max(grain + np.float32(0.6) * wave + np.float32(0.10), np.float32(0.0))
     pink = np.float32(0.34) + np.float32(0.50) * clump + np.float32(0.28) * fine
     blue = np.float32(0.05) + np.float32(0.22) * point[KIND] + np.float32(0.25) * clump * (point[KIND] + fine)
@@ -70,7 +70,7 @@ def necrosis(point, grain, fine, wave):  # type: ignore[no-untyped-def]  # noqa:
 
 @njit(cache=True, inline="always")
 def ground_dye(code, point, key, x, y, texture, along, grain, wave):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Haematoxylin and eosin between the nuclei."""
+    """Return haematoxylin and eosin between the nuclei."""
     zero = np.float32(0.0)
     if code == STROMA:
         return stroma(point, texel(texture, 0, along, point[FIBRE]), grain)
@@ -99,23 +99,23 @@ def ground(
     planes: Planes,
     truth: NDArray[np.uint8],
     fields: Fields,
-    place: tuple[int, int, int, int, float],
+    origin: tuple[int, int, int, int, float],
     key: Key,
     texture: NDArray[np.uint8],
     tilt: tuple[float, float],
 ) -> None:
-    """Paint everything but nuclei, and the truth.
+    """Paint everything except nuclei, and the truth.
 
     Args:
         planes: 4 H W, overwritten.
         truth: H W class codes, overwritten.
         fields: Layout around the block.
-        place: Left and top in pixels, first column and row of the fields in grid points, pixel size in um.
+        origin: Left and top in pixels, first column and row of the fields in grid points, pixel size in um.
         key: Layout key of the slide.
-        texture: Patterns.
+        texture: Patterns from `textures`.
         tilt: Cosine and sine of the direction of fibres.
     """
-    left, top, column0, row0, mpp = place
+    left, top, column0, row0, mpp = origin
     point = np.empty(FIELDS, np.float32)
     line = np.empty((fields.shape[1], FIELDS), np.float32)
     for py in range(truth.shape[0]):
@@ -144,19 +144,19 @@ def ground(
 
 @njit(cache=True)
 def develop(
-    planes: Planes, dyes: NDArray[np.float32], light: NDArray[np.float32], place: tuple[int, int], key: Key
+    planes: Planes, dyes: NDArray[np.float32], light: NDArray[np.float32], corner: tuple[int, int], key: Key
 ) -> NDArray[np.uint8]:
-    """Turn dye into colour (H W 3) with the noise of the camera; `place` is left and top in pixels."""
+    """Convert dye to colour (H W 3) and add camera noise; `corner` is left and top in pixels."""
     rgb = np.empty((planes.shape[1], planes.shape[2], 3), np.uint8)
     scale = np.float32(1.0 / DENSITY_STEP)
     for py in range(rgb.shape[0]):
         for px in range(rgb.shape[1]):
             blue = planes[0, py, px] * planes[2, py, px] * scale
             pink = planes[1, py, px] * planes[3, py, px] * scale
-            bits = scramble(key, place[0] + px, place[1] + py)
+            bits = scramble(key, corner[0] + px, corner[1] + py)
             for c in range(3):
                 density = int(blue * dyes[0, c] + pink * dyes[1, c])
-                # the sum of two uniform numbers is near enough to camera noise
+                # the sum of two uniform numbers approximates camera noise
                 noise = np.float32((bits >> np.uint64(10 * c)) & np.uint64(0x3FF)) + np.float32(
                     (bits >> np.uint64(10 * c + 30)) & np.uint64(0x3FF)
                 )

@@ -1,4 +1,4 @@
-"""Region annotations as QuPath reads them, from a coarse class map."""
+"""Make QuPath region annotations from a coarse class map."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ CLASS_COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (153, 0, 255), (255, 255,
 
 
 def annotations(codes: NDArray[np.uint8], step: int, size: tuple[int, int]) -> dict[str, Any]:
-    """A GeoJSON FeatureCollection of the tissue regions; what no region covers is background.
+    """Make a GeoJSON FeatureCollection of the tissue regions; background has no region.
 
     Args:
-        codes: H W class codes, one per `step` pixels of the slide.
-        step: Pixels of the slide per code.
-        size: Width and height of the slide in pixels; regions end there.
+        codes: Coarse class map (H W).
+        step: Slide pixels per pixel of the map.
+        size: Width and height of the slide in pixels, to which regions are clipped.
     """
     features: list[dict[str, Any]] = []
     for code in range(BACKGROUND):
@@ -31,7 +31,7 @@ def annotations(codes: NDArray[np.uint8], step: int, size: tuple[int, int]) -> d
 def _feature(number: int, code: int, coordinates: list[list[list[int]]]) -> dict[str, Any]:
     return {
         "type": "Feature",
-        # QuPath wants a UUID; a fixed one keeps the bytes of the file the same
+        # QuPath needs a UUID; a fixed one makes equal slides give equal bytes
         "id": f"00000000-0000-4000-8000-{number:012x}",
         "geometry": {"type": "Polygon", "coordinates": coordinates},
         "properties": {
@@ -42,7 +42,7 @@ def _feature(number: int, code: int, coordinates: list[list[list[int]]]) -> dict
 
 
 def _polygons(inside: NDArray[np.bool_], step: int, size: tuple[int, int]) -> list[Any]:
-    """Outlines of a mask as simplified valid polygons in pixels of the slide, from top to bottom."""
+    """Outline a mask as simplified valid polygons in slide pixels, from top to bottom."""
     import shapely
 
     edges = np.diff(np.pad(inside, ((0, 0), (1, 1))).astype(np.int8), axis=1)
@@ -54,5 +54,5 @@ def _polygons(inside: NDArray[np.bool_], step: int, size: tuple[int, int]) -> li
         starts * step, rows * step, np.minimum(ends * step, size[0]), np.minimum((rows + 1) * step, size[1])
     )
     smooth = shapely.simplify(shapely.union_all(runs), 0.75 * step, preserve_topology=True)
-    whole = [part for part in shapely.get_parts(smooth) if part.is_valid and part.area >= 16 * step * step]
-    return sorted(whole, key=lambda part: (part.bounds[1], part.bounds[0]))
+    polygons = [part for part in shapely.get_parts(smooth) if part.is_valid and part.area >= 16 * step * step]
+    return sorted(polygons, key=lambda polygon: (polygon.bounds[1], polygon.bounds[0]))

@@ -1,4 +1,4 @@
-"""A phantom slide: endless detail from a seed, painted where somebody looks."""
+"""A phantom slide, painted on demand: any region, at full detail, from a seed."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,21 +25,21 @@ from qaclims_path.data.phantoms.stain import Stain, key_of, stain_of
 from qaclims_path.data.phantoms.textures import textures
 from qaclims_path.errors import UsageError
 
-BLOCK = 512, 256  # pixels painted at a time: what fits a processor's cache
+BLOCK = 512, 256  # pixels painted at a time, chosen to fit the processor's cache
 MAX_SIDE = 200_000
 
 
 @dataclass(frozen=True)
 class PhantomSpec:
-    """What determines a slide; two equal specs give the same pixels.
+    """Everything that determines a slide: equal specs give equal pixels.
 
     Attributes:
-        seed: Where the tissues lie.
-        width: In pixels.
-        height: In pixels.
+        seed: Seed of the layout of tissues.
+        width: Width in pixels.
+        height: Height in pixels.
         mpp: Pixel size in um.
-        patient: Whose slide it is; decides the stain, and with the seed the tissue.
-        stain: A family of `FAMILIES`, or None to let the patient's name draw one.
+        patient: Name of the patient; determines the stain and, with the seed, the tissue.
+        stain: One of `FAMILIES`, or None to choose one from the patient's name.
     """
 
     seed: int
@@ -55,11 +55,11 @@ class PhantomSpec:
                 f"A phantom slide of {self.width} x {self.height} pixels cannot be made; sides are 1 to {MAX_SIDE}."
             )
         if not 0.1 <= self.mpp <= 8.0:
-            raise UsageError(f"A pixel size of {self.mpp} um is not one of a microscope; choose 0.1 to 8.")
+            raise UsageError(f"A pixel size of {self.mpp} um is not that of a microscope; choose 0.1 to 8.")
 
 
 class PhantomSlide:
-    """A slide that is painted where it is read.
+    """A slide whose regions are painted when they are read.
 
     Example:
         >>> slide = PhantomSlide(PhantomSpec(seed=1, width=4096, height=4096))  # doctest: +SKIP
@@ -80,7 +80,7 @@ class PhantomSlide:
         return stain_of(self.spec.patient, self.spec.stain)
 
     def read(self, x: int, y: int, width: int, height: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Paint a region: colours (H W 3) and class codes (H W). The same pixels whatever the region around them."""
+        """Paint a region: colours (H W 3) and class codes (H W). Pixels do not depend on the extent of the region."""
         rgb = np.empty((height, width, 3), np.uint8)
         truth = np.empty((height, width), np.uint8)
         for top in range(0, height, BLOCK[1]):
@@ -91,32 +91,32 @@ class PhantomSlide:
         return rgb, truth
 
     def codes(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        """Class codes of a region, one every `STEP` um: quick, for choosing where to look."""
+        """Compute the class codes of a region at points `STEP` um apart, which is fast."""
         fields, _, _ = self._fields(x, y, (height, width), reach=0.0)
         return _codes(fields)
 
     def details(self, x: int, y: int, width: int, height: int) -> dict[str, float]:
-        """Shares of a region that are white glass, fat, lumen and fold, which the codes do not tell."""
+        """Measure the shares of glass, fat, lumen and folds in a region, which the class codes do not show."""
         fields, _, _ = self._fields(x, y, (height, width), reach=0.0)
         glass = fields[..., TISSUE] < 0
         fat = ~glass & (fields[..., FAT] > 0)
         lumen = ~glass & ~fat & (fields[..., DEAD] <= 0) & (fields[..., NEST] > 0) & (fields[..., LUMEN] > 0)
         fold = ~glass & ~fat & ~lumen & (fields[..., FOLD] > 0)
         shares = {"glass": glass, "fat": fat, "lumen": lumen, "fold": fold}
-        return {name: float(where.mean()) for name, where in shares.items()}
+        return {name: float(mask.mean()) for name, mask in shares.items()}
 
     def _paint(self, x: int, y: int, shape: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         texture = textures()
         fields, column, row = self._fields(x, y, shape, REACH + STEP)
-        place = (x, y, column, row, self.spec.mpp)
+        origin = (x, y, column, row, self.spec.mpp)
         truth = np.empty(shape, np.uint8)
         planes = np.empty((4, *shape), np.float32)
-        ground(planes, truth, fields, place, self.key, texture, self.tilt)
-        scatter(planes, fields, place, self.key, texture, self.stain.size)
+        ground(planes, truth, fields, origin, self.key, texture, self.tilt)
+        scatter(planes, fields, origin, self.key, texture, self.stain.size)
         return develop(planes, self.stain.dyes, self.stain.light, (x, y), self.camera), truth
 
     def _fields(self, x: int, y: int, shape: tuple[int, int], reach: float) -> tuple[NDArray[np.float32], int, int]:
-        """The layout around a region, and the grid point it begins at."""
+        """The layout around a region, and its first column and row in grid points."""
         mpp = self.spec.mpp
         column, row = int((x * mpp - reach) // STEP), int((y * mpp - reach) // STEP)
         columns = int(((x + shape[1]) * mpp + reach) // STEP) + 2 - column

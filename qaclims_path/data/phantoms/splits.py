@@ -1,6 +1,6 @@
-"""Which phantom slides are for what: the embedded models learn from some, are examined on others, and show on others.
+"""Splits of phantom slides: for training the embedded models, for evaluating them, and for the demo.
 
-No two of these share a patient, a seed or a stain family, so that a model has never seen what it is shown.
+No two splits share a patient, a seed or a stain family.
 """
 
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from qaclims_path.data.formats import FakeItem
 
 @dataclass(frozen=True)
 class PhantomSplit:
-    """Slides of one purpose.
+    """The slides of one split.
 
     Attributes:
-        seed: Where their tissues lie, unless another one is asked for.
-        prefix: How the names of their patients begin. A name decides the tissue with the seed, so slides of two
-            prefixes differ whatever the seed.
-        stains: Families of `stain.FAMILIES`, which the patients take in turn.
+        seed: Default seed of the layout of tissues.
+        prefix: Prefix of the patients' names. Tissue depends on name and seed, so slides with different prefixes differ
+            for any seed.
+        stains: Stain families of `stain.FAMILIES`, which patients take in turn.
     """
 
     seed: int
@@ -25,7 +25,7 @@ class PhantomSplit:
     stains: tuple[str, ...]
 
     def patients(self, count: int) -> list[str]:
-        """Names of the first patients.
+        """Return the names of the first patients.
 
         Example:
             >>> HELD_OUT.patients(2)
@@ -34,12 +34,12 @@ class PhantomSplit:
         return [f"{self.prefix}{number:04d}" for number in range(1, count + 1)]
 
     def tiles(self, patients: int, each: int, size: int = 224, *, mpp: float = 0.5) -> Iterator[FakeItem]:
-        """Tiles of the first patients, `each` of them.
+        """Yield tiles of the first patients.
 
         Args:
-            patients: How many.
-            each: Tiles of a patient.
-            size: Side in pixels.
+            patients: Number of patients.
+            each: Tiles per patient.
+            size: Side of a tile in pixels.
             mpp: Pixel size in um.
         """
         from qaclims_path.data.phantoms.tiles import phantom_tiles
@@ -50,4 +50,4 @@ class PhantomSplit:
 TRAINING = PhantomSplit(7101, "ET", ("classic", "violet", "crimson"))
 HELD_OUT = PhantomSplit(7202, "EV", ("pale",))
 DEMO = PhantomSplit(7303, "DM", ("blue", "magenta"))
-EMBEDDED = "embedded phantom model: for demonstration and tests, not for tissue"  # said wherever they are used
+EMBEDDED = "embedded phantom model: for demonstration and tests, not for tissue"  # shown wherever one is used

@@ -1,4 +1,4 @@
-"""How a laboratory stains and a scanner sees: families of colours, and one stain per patient."""
+"""Stains: families of colours, as different laboratories and scanners have, and one stain per patient."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ DENSITY_STEP = 1.0 / 256.0
 
 @dataclass(frozen=True)
 class Family:
-    """A laboratory: optical density of red, green and blue per unit of dye, and usual strengths of the dyes."""
+    """A stain family: optical density of red, green and blue per unit of dye, and typical strengths of the dyes."""
 
     haematoxylin: tuple[float, float, float]
     eosin: tuple[float, float, float]
@@ -23,7 +23,7 @@ class Family:
     pink: float
 
 
-# Measured slides spread between these; the hue of both dyes and their balance differ, so families do not overlap.
+# within the range of measured slides; families differ in the hue of both dyes and in their balance, without overlap
 FAMILIES = {
     "classic": Family((0.66, 0.72, 0.32), (0.10, 0.78, 0.34), 1.00, 1.00),
     "violet": Family((0.60, 0.78, 0.24), (0.16, 0.74, 0.22), 1.10, 0.85),
@@ -50,7 +50,7 @@ class Stain:
 
 
 def key_of(*words: object) -> int:
-    """63 bits that depend on every word.
+    """Hash words to 63 bits.
 
     Example:
         >>> key_of("layout", 1) == key_of("layout", 2)
@@ -61,7 +61,7 @@ def key_of(*words: object) -> int:
 
 
 def family_of(patient: str, stain: str | None = None) -> str:
-    """The stain family of a patient: the one asked for, or one that the patient's name draws."""
+    """Return the stain family of a patient: the requested one, or one chosen from the patient's name."""
     names = list(FAMILIES)
     if stain is None:
         return names[key_of("family", patient) % len(names)]
@@ -71,7 +71,7 @@ def family_of(patient: str, stain: str | None = None) -> str:
 
 
 def stain_of(patient: str, stain: str | None = None) -> Stain:
-    """The stain of a patient, drawn within a family."""
+    """Draw the stain of a patient within its family."""
     family = FAMILIES[family_of(patient, stain)]
     rng = np.random.default_rng(key_of("stain", patient))
     dyes = np.array([family.haematoxylin, family.eosin]) + rng.uniform(-0.03, 0.03, (2, 3))

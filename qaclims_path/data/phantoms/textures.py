@@ -1,4 +1,4 @@
-"""Small repeating patterns, made once: fibres, granules and chromatin as numbers 0..1 in eight bits."""
+"""Repeating patterns of fibres, granules, chromatin and cells, computed once: 0..1 as eight bits."""
 
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ TEXELS_PER_UM = 2.0
 
 
 def _pattern(rng: np.random.Generator, wavelengths: list[tuple[float, float, float]]) -> NDArray[np.float64]:
-    """Sum of filtered noises; each (along, across, weight) keeps what is coarser than so many texels."""
+    """Sum filtered noises; each (along, across, weight) is a band of wavelengths, in texels, and its weight."""
     fx = np.fft.fftfreq(SIZE)[None, :]
     fy = np.fft.fftfreq(SIZE)[:, None]
     total = np.zeros((SIZE, SIZE))
@@ -23,13 +23,13 @@ def _pattern(rng: np.random.Generator, wavelengths: list[tuple[float, float, flo
 
 
 def _bytes(pattern: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Spread evenly over 0..255 by rank."""
+    """Convert to bytes by rank, so that 0..255 are equally frequent."""
     ranks = pattern.ravel().argsort().argsort().reshape(pattern.shape)
     return (ranks * 256 // pattern.size).astype(np.uint8)
 
 
 def _cells(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Bodies of cells some 13 um wide, each with a tone of its own, and the lines between them (darkest)."""
+    """Cell bodies about 13 um wide, each with its own tone, and the lines between them (darkest)."""
     from scipy.spatial import cKDTree
 
     across = 20
@@ -45,7 +45,7 @@ def _cells(rng: np.random.Generator) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def textures() -> NDArray[np.uint8]:
-    """5 SIZE SIZE: fibres (running along the second axis), granules, chromatin, waves, cells."""
+    """Compute the patterns (5 SIZE SIZE): fibres along the second axis, granules, chromatin, waves, cells."""
     rng = np.random.default_rng(20)
     fibres = _pattern(rng, [(60, 7, 1.0), (110, 16, 0.9), (30, 3, 0.5)])
     granules = _pattern(rng, [(5, 5, 0.8), (12, 12, 1.0), (30, 30, 0.6)])

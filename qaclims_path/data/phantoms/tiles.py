@@ -1,4 +1,4 @@
-"""Tiles with image-level labels, cut from slides that nobody has to paint whole."""
+"""Tiles with image-level labels, cut from phantom slides without painting whole slides."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,10 +10,10 @@ from qaclims_path.data.phantoms.layout import BACKGROUND
 from qaclims_path.data.phantoms.slide import PhantomSlide, PhantomSpec
 from qaclims_path.data.phantoms.stain import key_of
 
-SLIDE_UM = 6000.0  # side of the slide that a patient's tiles come from
-TRIES = 24
-LEAST = 0.02  # a class covers this share of a tile or is absent from it
-MOST_BACKGROUND = 0.85
+SLIDE_UM = 6000.0  # side of a patient's slide
+CANDIDATES = 24  # positions per tile
+MIN_SHARE = 0.02  # of a tile: a class that covers less makes a poor label
+MAX_BACKGROUND = 0.85  # share of a tile
 CLASSES = BACKGROUND + 1
 
 
@@ -27,16 +27,16 @@ def phantom_tiles(
     stains: Sequence[str] | None = None,
     single: float = 0.35,
 ) -> Iterator[FakeItem]:
-    """Yield tiles patient by patient; the same arguments always give the same tiles.
+    """Yield tiles patient by patient; equal arguments give equal tiles.
 
     Args:
-        seed: Where the tissues lie and the tiles are cut.
-        patients: Whose tiles; give every split its own.
-        tiles_per_patient: How many of each.
-        size: Side in pixels.
+        seed: Seed of the layout of tissues and of the positions of tiles.
+        patients: Names of the patients; use different ones for every split.
+        tiles_per_patient: Number of tiles per patient.
+        size: Side of a tile in pixels.
         mpp: Pixel size in um.
-        stains: Stain families that the patients take in turn; None lets their names draw one.
-        single: Share of tiles that are to hold one tissue; the others hold several. Every tile holds one at least.
+        stains: Stain families that patients take in turn; None chooses one from each patient's name.
+        single: Share of tiles that should show one tissue; the others should show several.
     """
     for number, patient in enumerate(patients):
         stain = stains[number % len(stains)] if stains else None
@@ -53,19 +53,19 @@ def phantom_tiles(
 def _choose(
     slide: PhantomSlide, size: int, rng: np.random.Generator, seen: NDArray[np.float64], *, alone: bool
 ) -> tuple[int, int]:
-    """The place, out of a few, that best brings a class not seen much, with the number of classes wanted."""
-    places = rng.integers(0, slide.spec.width - size, (TRIES, 2))
-    shares = [np.bincount(slide.codes(int(x), int(y), size, size).ravel(), minlength=CLASSES) for x, y in places]
-    best = max(range(TRIES), key=lambda n: _worth(shares[n] / shares[n].sum(), seen, alone=alone))
-    seen += shares[best] / shares[best].sum()
-    return int(places[best, 0]), int(places[best, 1])
+    """Choose the best of several random positions: rare classes first, with one tissue (`alone`) or several."""
+    positions = rng.integers(0, slide.spec.width - size, (CANDIDATES, 2))
+    counts = [np.bincount(slide.codes(int(x), int(y), size, size).ravel(), minlength=CLASSES) for x, y in positions]
+    best = max(range(CANDIDATES), key=lambda n: _quality(counts[n] / counts[n].sum(), seen, alone=alone))
+    seen += counts[best] / counts[best].sum()
+    return int(positions[best, 0]), int(positions[best, 1])
 
 
-def _worth(share: NDArray[np.float64], seen: NDArray[np.float64], *, alone: bool) -> float:
-    """Higher is better; nothing but background, or a class present by a few pixels only, makes a poor label."""
-    rare = float((share / (1.0 + seen)).sum())
-    slivers = int(((share > 0) & (share < LEAST)).sum())
-    kinds = int((share[:BACKGROUND] > 0).sum())
-    fits = kinds == 1 if alone else kinds > 1
-    empty = bool(share[BACKGROUND] > MOST_BACKGROUND)
-    return rare + 2.0 * fits - 4.0 * slivers - 100.0 * empty
+def _quality(share: NDArray[np.float64], seen: NDArray[np.float64], *, alone: bool) -> float:
+    """Score a position from its class shares and those seen so far; background alone or tiny shares score low."""
+    rarity = float((share / (1.0 + seen)).sum())
+    tiny = int(((share > 0) & (share < MIN_SHARE)).sum())
+    tissues = int((share[:BACKGROUND] > 0).sum())
+    fits = tissues == 1 if alone else tissues > 1
+    empty = bool(share[BACKGROUND] > MAX_BACKGROUND)
+    return rarity + 2.0 * fits - 4.0 * tiny - 100.0 * empty

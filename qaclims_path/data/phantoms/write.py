@@ -1,6 +1,7 @@
-"""A phantom slide as files: pyramidal TIFF, truth of the same geometry, QuPath regions. Memory is bounded by a band.
+"""Write a phantom slide as files: pyramidal TIFF, truth of the same size, and QuPath regions.
 
-Tiles are compressed as they are painted; the coarser levels wait compressed, so that a slide of any size fits.
+Only one band is in memory uncompressed: tiles are compressed when they are painted, and coarser levels are kept
+compressed until they are written.
 """
 
 import json
@@ -22,12 +23,12 @@ from qaclims_path.files.progress import track
 TILE = 256
 LEVELS = (1, 4, 16)
 QUALITY = 88
-BIG = 3_000_000_000  # pixels from which a classic TIFF might not do
+MAX_CLASSIC_PIXELS = 3_000_000_000  # more may exceed the 4 GB of a classic TIFF
 
 
 @dataclass(frozen=True)
 class PhantomFiles:
-    """Where the files of a slide lie."""
+    """Paths of the files of a slide."""
 
     slide: Path
     truth: Path
@@ -35,7 +36,7 @@ class PhantomFiles:
 
 
 def write_slide(folder: Path, name: str, spec: PhantomSpec) -> PhantomFiles:
-    """Write `<name>.tiff`, `<name>_truth.tiff` and `<name>.geojson`; the slide appears last, when all is complete.
+    """Write `<name>.tiff`, `<name>_truth.tiff` and `<name>.geojson`; the slide appears last, when all are complete.
 
     Example:
         >>> write_slide(Path("out"), "one", PhantomSpec(seed=1, width=4096, height=4096))  # doctest: +SKIP
@@ -55,7 +56,7 @@ def write_slide(folder: Path, name: str, spec: PhantomSpec) -> PhantomFiles:
 
 @dataclass
 class _Painting:
-    """Paints a slide once, from top to bottom, and keeps what is needed later in compressed form."""
+    """Paints a slide once, from top to bottom, and keeps compressed tiles for later."""
 
     slide: PhantomSlide
     pictures: dict[int, list[bytes]] = field(default_factory=lambda: {level: [] for level in LEVELS})
@@ -63,9 +64,9 @@ class _Painting:
     coarse: list[NDArray[np.uint8]] = field(default_factory=list)
 
     def paint(self, name: str) -> Iterator[bytes]:
-        """Yield the compressed tiles of the finest level; the other levels and the truth collect on the way."""
+        """Yield the compressed tiles of the finest level, and collect those of coarser levels and of the truth."""
         spec = self.slide.spec
-        waiting: dict[int, list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]] = {
+        unfinished: dict[int, list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]] = {
             level: [] for level in levels(spec)[1:]
         }
         for top in track(range(0, spec.height, TILE), f"painting {name}"):
@@ -75,12 +76,12 @@ class _Painting:
             self.coarse.append(band[1][half :: self.step, half :: self.step].copy())  # a view would keep the band
             last = top + TILE >= spec.height
             smaller = band
-            for level, bands in waiting.items():
+            for level, bands in unfinished.items():
                 smaller = _reduced(*smaller)
                 bands.append(smaller)
                 if last or len(bands) == level:
                     self._keep(level, bands)
-            # last, because a writer that has its tiles does not ask again
+            # yield last, because the writer stops the generator after its last tile
             yield from map(_jpeg, _tiles(band[0], 255))
 
     def _keep(self, level: int, bands: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> None:
@@ -90,23 +91,23 @@ class _Painting:
 
     @property
     def step(self) -> int:
-        """Pixels per point of the map that the regions are drawn from: 4 um, coarser on huge slides."""
+        """Slide pixels per pixel of the class map for the regions: about 4 um, more on huge slides."""
         spec = self.slide.spec
-        wanted = max(4.0 / spec.mpp, max(spec.width, spec.height) / 2048)
-        return int(min(TILE, 2 ** np.ceil(np.log2(max(wanted, 1.0)))))
+        pixels = max(4.0 / spec.mpp, max(spec.width, spec.height) / 2048)
+        return int(min(TILE, 2 ** np.ceil(np.log2(max(pixels, 1.0)))))
 
     def overview(self) -> tuple[NDArray[np.uint8], int]:
-        """The coarse class map and its step."""
+        """Return the coarse class map and its step."""
         return np.concatenate(self.coarse), self.step
 
 
 def _write_tiff(
     path: Path, spec: PhantomSpec, finest: Iterator[bytes], coarser: dict[int, list[bytes]], tags: dict[str, Any]
 ) -> None:
-    """One page per level, the finest first; every tile comes compressed."""
+    """Write one page per level, the finest first, from compressed tiles."""
     import tifffile
 
-    with tifffile.TiffWriter(path, bigtiff=spec.width * spec.height > BIG) as tiff:
+    with tifffile.TiffWriter(path, bigtiff=spec.width * spec.height > MAX_CLASSIC_PIXELS) as tiff:
         for level in levels(spec):
             per_cm = 10_000.0 / (spec.mpp * level)
             height, width = spec.height // level, spec.width // level
@@ -125,7 +126,7 @@ def _write_tiff(
 
 
 def levels(spec: PhantomSpec) -> list[int]:
-    """Factors of the pyramid; tiny slides have fewer levels."""
+    """List the downsample factors of the pyramid; tiny slides have fewer levels."""
     return [level for level in LEVELS if level == 1 or min(spec.width, spec.height) >= 16 * level]
 
 
@@ -139,12 +140,12 @@ def _code_tags() -> dict[str, Any]:
     return {"photometric": "palette", "compression": "adobe_deflate", "colormap": palette}
 
 
-def _tiles(band: NDArray[np.uint8], empty: int) -> Iterator[NDArray[np.uint8]]:
-    """Tiles of one or more rows, filled up beyond the edge of the slide."""
+def _tiles(band: NDArray[np.uint8], padding: int) -> Iterator[NDArray[np.uint8]]:
+    """Cut a band into tiles, padded beyond the edge of the slide."""
     height, width = band.shape[:2]
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
-            tile = np.full((TILE, TILE, *band.shape[2:]), empty, np.uint8)
+            tile = np.full((TILE, TILE, *band.shape[2:]), padding, np.uint8)
             piece = band[top : top + TILE, left : left + TILE]
             tile[: piece.shape[0], : piece.shape[1]] = piece
             yield tile
@@ -166,16 +167,16 @@ def _deflate(tile: NDArray[np.uint8]) -> bytes:
 
 @njit(cache=True)
 def _reduced(rgb: NDArray[np.uint8], codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A quarter of the size: mean colours, and the code in the middle."""
+    """Shrink by four: mean colours, and the code at the centre."""
     height, width = codes.shape[0] // 4, codes.shape[1] // 4
-    small = np.empty((height, width, 3), np.uint8)
-    fewer = np.empty((height, width), np.uint8)
+    small_rgb = np.empty((height, width, 3), np.uint8)
+    small_codes = np.empty((height, width), np.uint8)
     for row in range(height):
         for column in range(width):
-            fewer[row, column] = codes[4 * row + 2, 4 * column + 2]
+            small_codes[row, column] = codes[4 * row + 2, 4 * column + 2]
             for c in range(3):
                 total = 8
                 for n in range(16):
                     total += rgb[4 * row + n // 4, 4 * column + n % 4, c]
-                small[row, column, c] = total // 16
-    return small, fewer
+                small_rgb[row, column, c] = total // 16
+    return small_rgb, small_codes

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qaclims_path.data.card import Card
-from qaclims_path.data.formats.common import class_index, spoken
+from qaclims_path.data.formats.common import class_index, normalised
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import atomic_path
 from qaclims_path.files.progress import track
@@ -74,10 +74,10 @@ def _taken(entries: Iterable[Entry], card: Card | None, unknown: dict[str, int])
     for entry in entries:
         label = entry.label
         if card is not None and index is not None:
-            if spoken(label) not in index:
+            if normalised(label) not in index:
                 unknown[label] = unknown.get(label, 0) + 1
                 continue
-            label = card.names[index[spoken(label)]]
+            label = card.names[index[normalised(label)]]
         yield replace(_cleaned(entry), label=label)
 
 

@@ -87,7 +87,7 @@ def test_annotations_in_place_of_the_table(root, card):
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        (b'<!DOCTYPE x [<!ENTITY e "boom">]><annotation>&e;</annotation>', "declares entities"),
+        (b'<!DOCTYPE x [<!ENTITY e "boom">]><annotation>&e;</annotation>', "declares XML entities"),
         ('<?xml version="1.0"?><!DOCTYPE x><annotation/>'.encode("utf-16"), "not a readable VOC annotation"),
         (b"<annotation>", "not a readable VOC annotation"),
         (b"<annotation>" + b" " * 1_000_001 + b"</annotation>", "larger than 1 MB"),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qaclims_path.data.phantoms.layout import BACKGROUND
-from qaclims_path.data.phantoms.tiles import LEAST, phantom_tiles
+from qaclims_path.data.phantoms.tiles import MIN_SHARE, phantom_tiles
 
 PATIENTS = ("FK-0001", "FK-0002", "FK-0003")
 
@@ -41,7 +41,7 @@ def test_every_class_has_a_fair_share(tiles):
 
 def test_few_labels_stand_for_a_sliver(tiles):
     shares = np.array([np.bincount(tile.labels.ravel(), minlength=5) / tile.labels.size for tile in tiles])
-    slivers = (shares > 0) & (shares < LEAST / 2)
+    slivers = (shares > 0) & (shares < MIN_SHARE / 2)
     assert slivers.sum() <= 0.1 * (shares > 0).sum()
 
 
