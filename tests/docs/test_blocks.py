@@ -49,7 +49,9 @@ def blocks(page: str) -> list[Block]:
     return found
 
 
-PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+FOLDERS = ("docs", "scripts", "datasets")
+FOUND = sorted(str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))
+PAGES = ["README.md", *FOUND]
 CODE = {page: [each for each in blocks(page) if each.language in ("sh", "python")] for page in PAGES}
 RUN = [page for page, found in CODE.items() if page not in ELSEWHERE and any(each.run for each in found)]
 NOT_RUN = [(page, each) for page, found in CODE.items() for each in found if page not in RUN or not each.run]
