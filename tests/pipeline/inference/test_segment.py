@@ -143,7 +143,7 @@ def test_a_model_with_background_labels_glass_itself(make_model, slides, tmp_pat
 
 def test_a_model_without_pixel_size_refuses_slides(make_model, slides, tmp_path):
     model = make_model(mpp=None)
-    with pytest.raises(UsageError, match=r"trained. Give it with --mpp"):
+    with pytest.raises(UsageError, match=r"training. Give it with --mpp"):
         segment(model, inputs(slides), tmp_path / "out", OPTIONS)
     assert not (tmp_path / "out").exists()
     options = OPTIONS.model_copy(update={"mpp": 1.0})
@@ -240,7 +240,7 @@ def test_its_own_results_are_not_inputs(model, slides, done, tmp_path):
     report = segment(model, inputs(done[0], slides / "s0.tiff"), tmp_path / "out", OPTIONS)
     assert [row.name for row in report.rows] == ["s0"]
     assert "written by `qaclims segment`" in report.skipped.values()
-    with pytest.raises(BadFile, match="nothing but what `qaclims segment` wrote"):
+    with pytest.raises(BadFile, match="only holds files that `qaclims segment` wrote"):
         segment(model, inputs(done[0]), tmp_path / "again", OPTIONS)
 
 
