@@ -29,7 +29,7 @@ def test_facts(odd):
 def test_what_went_through_a_split(odd):
     report = PredictReport(
         folder=odd, dataset=odd, split="val", images=3, kept=1, failed={odd: odd}, precision="fp32", seconds=2.0,
-        notes=(odd,), scores=None,
+        notes=(odd,),
     )  # fmt: skip
     assert shown(*predict_tables(report)).count(odd) == 5
 

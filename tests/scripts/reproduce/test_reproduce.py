@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(scripts, tmp_path):
 def test_words_that_the_bridge_does_not_know_are_not_asked_for(reproduce):
     found = reproduce("--sets", "voc", "--answerer", "blip", "--dry-run")
     assert found.returncode == 2
-    assert "no other word that 'blip' may answer with. Name one with --judge" in found.stderr
+    assert "'blip' may answer other words. Name a judge with --judge" in found.stderr
 
 
 def test_a_dry_run_trains_and_paints_nothing(reproduce, made_up):
