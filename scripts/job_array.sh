@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# One method and seed per task of a SLURM job array, each a run of its own; send the same line again, and every task goes
-# on where it was stopped. `--array` counts tasks from 0: methods x seeds.
+# Run one method and seed per task of a SLURM job array, each in a run folder of its own. Submit the same line again, and
+# every task resumes. `--array` counts tasks from 0: methods x seeds.
 #
 #   DATASET=bcss-wsss ROOT=/data/BCSS-WSSS OUT=runs sbatch --array=0-11 scripts/job_array.sh
 #   METHODS="cam+ qa-clims-path" SEEDS="0 1 2 3 4" ... sbatch --array=0-9 scripts/job_array.sh masks.refiner=crf
 #
-# GlaS has no `shuffled`, because whole images of glands have no answers to exchange: METHODS="cam+ names qa-clims-path".
-# Settings behind the script's name are passed on. When all is done:
+# GlaS has no `shuffled`, because its images have one class and no answers to exchange: METHODS="cam+ names qa-clims-path".
+# Settings after the script's name are passed on. When all tasks are done:
 #
 #   qaclims compare runs/bcss-wsss/* --against cam+ --out table.csv
 #
-# One GPU per task keeps each training in one process, whose numbers do not depend on how many there were. SLURM asks a
-# task to stop (TERM) two minutes before its time is over; what it did is kept then, and the task is queued again.
+# One GPU per task keeps each training in one process, so that its numbers do not depend on the number of GPUs. SLURM sends
+# TERM two minutes before the end of a task's time; the task saves its state then, and is queued again.
 #SBATCH --job-name=qaclims
 #SBATCH --gpus=1
 #SBATCH --ntasks=1

@@ -1,4 +1,4 @@
-"""The example of a job array: which run each task does, and what happens when its time is over."""
+"""The example of a job array: the run of each task, and the end of its time."""
 
 import os
 import signal
@@ -25,8 +25,12 @@ def start(tmp_path, checkout):
         (tmp_path / name).chmod(0o755)
 
     def started(task: int, *settings: str, **more: str) -> subprocess.Popen:
-        place = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "DATASET": "bcss-wsss", "ROOT": "data folder"}
-        environment = {**place, "SLURM_ARRAY_TASK_ID": str(task), **more}
+        shell = {
+            "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+            "DATASET": "bcss-wsss",
+            "ROOT": "data folder",
+        }
+        environment = {**shell, "SLURM_ARRAY_TASK_ID": str(task), **more}
         script = checkout / "scripts/job_array.sh"
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen([script, *settings], env=environment, **pipes)
@@ -47,7 +51,7 @@ def test_every_task_has_a_method_and_a_seed(start):
             assert any(out.startswith(where) and f"--set seed={seed} " in out for out in said)
 
 
-def test_there_is_no_task_too_many(start):
+def test_a_task_beyond_the_last_is_refused(start):
     process = start(12)
     _, error = process.communicate()
     assert (process.returncode, error) == (2, "There are 4 methods x 3 seeds, so no task 12.\n")
@@ -56,7 +60,7 @@ def test_there_is_no_task_too_many(start):
 def test_a_task_whose_time_is_over_is_queued_again(start):
     process = start(1, SLOW="yes", SLURM_JOB_ID="44", SLURM_ARRAY_JOB_ID="40")
     assert process.stdout is not None
-    assert "begun\n" in process.stdout  # reads as far as that
+    assert "begun\n" in process.stdout  # read until then
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=20)
     assert out == "saved\nscontrol requeue 40_1\n"

@@ -18,17 +18,17 @@ def run(*command: object, cwd: Path) -> str:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Path:
     """A clean environment with the wheel in it and this environment's libraries behind it."""
-    place = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", place, cwd=checkout)
-    venv.create(place / "venv", with_pip=False)
-    python = place / "venv" / "bin" / "python"
-    site = next((place / "venv" / "lib").glob("python3*")) / "site-packages"
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=checkout)
+    venv.create(folder / "venv", with_pip=False)
+    python = folder / "venv" / "bin" / "python"
+    site = next((folder / "venv" / "lib").glob("python3*")) / "site-packages"
     # the libraries are found behind the wheel; the editable install's own .pth there is not processed
     theirs = [path for path in sys.path if path.endswith("site-packages")]
     (site / "beside.pth").write_text("\n".join(theirs) + "\n")
-    wheel = next(place.glob("*.whl"))
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--quiet", wheel, cwd=place)
-    return place
+    wheel = next(folder.glob("*.whl"))
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--quiet", wheel, cwd=folder)
+    return folder
 
 
 def test_the_wheel_lists_every_data_set_outside_the_checkout(installed: Path, checkout: Path) -> None:

@@ -1,6 +1,6 @@
-"""Adding overlapping tiles of class probabilities in a band as high as one tile, however high the picture is.
+"""Add overlapping tiles of class probabilities in a band as high as one tile, whatever the height of the image.
 
-The weights of a tile are the product of one row and one column of numbers. No map of their sums is kept: the
+The weights of a tile are the product of one row and one column of numbers. No map of their sums is stored: the
 probabilities of a pixel add up to one, so the sum over its classes is the sum of its weights.
 """
 
@@ -16,7 +16,7 @@ SIGMA = 0.125  # of a tile's side
 
 
 def window_weights(kind: Window, size: int) -> NDArray[np.float32]:
-    """The weights (size) along one side of a tile: positive, symmetric, 1 in the middle.
+    """Return the weights (size) along one side of a tile: positive, symmetric, 1 in the middle.
 
     Example:
         >>> window_weights("linear", 3).tolist()
@@ -34,12 +34,12 @@ def window_weights(kind: Window, size: int) -> NDArray[np.float32]:
 
 
 class TileBand:
-    """The rows of a wide picture that tiles are still being added to.
+    """The rows of an image that still receive tiles.
 
-    Rows leave at the top, finished; as many empty ones appear at the bottom.
+    Finished rows are taken at the top, and as many empty rows are added at the bottom.
 
     Attributes:
-        top: The first row that has not left.
+        top: The first row that has not been taken.
 
     Example:
         >>> band = TileBand(width=3, classes=2, weights=window_weights("flat", 2))
@@ -56,22 +56,22 @@ class TileBand:
         self._sums = np.zeros((len(weights), classes, width), np.float32)
 
     def add(self, probabilities: NDArray[np.float32], left: int, top: int) -> bool:
-        """Add one tile, cut to the picture; says whether every pixel holds probabilities that add up to one.
+        """Add one tile, cut to the image; return whether the probabilities of every pixel add up to one.
 
         Args:
             probabilities: C h w of a tile.
-            left: Its first column in the picture, negative where it begins outside.
-            top: Its first row; what lies above the band has left already and is not added.
+            left: Its first column in the image; negative where the tile begins outside.
+            top: Its first row; rows above the band are not added.
         """
         if top > self.top:
             raise ValueError(f"row {top} is added before the rows from {self.top} on have been taken")
         return bool(_add(self._sums, probabilities, self._weights, left, top, self.top) == 0)
 
     def take(self, rows: int, outside: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Take the top rows: the best class of each pixel, and its share of the probability in 255ths.
+        """Take the top rows: the best class of each pixel, and its share of the probability times 255.
 
         Args:
-            rows: How many, at most the height of a tile.
+            rows: Number of rows, at most the height of a tile.
             outside: Code of the pixels that no tile covers; their confidence is 0.
         """
         codes = np.empty((rows, self._sums.shape[2]), np.uint8)
@@ -90,7 +90,7 @@ def _add(
     top: int,
     start: int,
 ) -> int:
-    """Row r of the picture lies in `sums[r % height]`. Gives the number of pixels that are no probabilities."""
+    """Add a tile; row r of the image is `sums[r % height]`. Return the number of pixels that hold no probabilities."""
     height, classes, width = sums.shape
     first, last = max(0, -left), max(0, -left, min(tile.shape[2], width - left))
     totals = np.empty(tile.shape[2], np.float32)
@@ -99,7 +99,7 @@ def _add(
         totals[:] = 0
         for c in range(classes):
             values = tile[c, i]
-            for j in range(totals.size):  # NaN is not above
+            for j in range(totals.size):  # NaN fails the comparison
                 totals[j] += values[j] if values[j] >= np.float32(-SUM_MARGIN) else np.float32(2.0)
         for j in range(totals.size):
             wrong += 0 if abs(totals[j] - np.float32(1.0)) <= np.float32(SUM_MARGIN) else 1

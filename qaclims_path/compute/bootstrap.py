@@ -1,10 +1,9 @@
 """95 % intervals over images by the Poisson bootstrap.
 
-An ordinary bootstrap draws n of n images again and again, and needs all of them at hand. Here every image is given, in
-every replicate, a number of appearances drawn from a Poisson distribution of mean 1, which is what drawing with
-replacement tends to for many images. The draw depends on the seed and the image's own number alone, so images stream
-by in any order, and memory is replicates x classes x 3 numbers however many there are. With fewer than some 20 images
-any bootstrap is rough.
+An ordinary bootstrap draws n of n images many times, and needs all of them in memory. Here each image appears in each
+replicate as often as a Poisson distribution of mean 1 says, which is the limit of drawing with replacement for many
+images. The draw depends only on the seed and the image's number, so images can be added in any order, and memory is
+replicates x classes x 3 numbers for any number of images. With fewer than about 20 images any bootstrap is rough.
 """
 
 from collections.abc import Sequence
@@ -40,10 +39,10 @@ class Intervals:
 
 
 class PoissonBootstrap:
-    """Keeps the weighted counts of all replicates.
+    """Adds up the weighted counts of all replicates.
 
     Attributes:
-        sums: replicates x n x 3, the weighted counts so far.
+        sums: replicates x n x 3 weighted counts of all images so far.
 
     Example:
         >>> resampled = PoissonBootstrap(classes=1, replicates=200, seed=0)
@@ -65,7 +64,7 @@ class PoissonBootstrap:
         self.sums[:, found] += weights[:, None, None] * counts[found]
 
     def intervals(self, mean_over: Sequence[int] = (), level: float = 0.95) -> Intervals:
-        """Percentile intervals of the scores of all replicates."""
+        """Return percentile intervals over the replicates."""
         iou, dice = iou_of(self.sums), dice_of(self.sums)
         ends = ((1 - level) / 2, (1 + level) / 2)
         return Intervals(
@@ -79,13 +78,13 @@ class PoissonBootstrap:
 
 
 def image_weights(seed: int, image: int, replicates: int) -> NDArray[np.int64]:
-    """How often an image appears in each replicate; the same for the same seed and image, whatever came before."""
+    """Draw how often an image appears in each replicate; depends only on the seed and the image's number."""
     source = np.random.Philox(key=np.array([seed, image], np.uint64))
     return np.random.Generator(source).poisson(1.0, replicates)
 
 
 def _ends(values: Floats, ends: tuple[float, float]) -> Floats:
-    """Quantiles over the replicates (first axis) that have the class; the ends are the last axis."""
+    """Return quantiles over the replicates (first axis) that have the class; the quantiles are the last axis."""
     if values.ndim > 1:
         return np.stack([_ends(column, ends) for column in values.T])
     found = values[~np.isnan(values)]

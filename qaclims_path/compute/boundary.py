@@ -1,7 +1,7 @@
 """Boundary IoU (Cheng et al., CVPR 2021): the IoU of the bands along the contours, pooled over a split.
 
-The band of a class holds its pixels within `width` steps of a pixel that is not of the class; outside the picture is
-not of the class. Ignored pixels say nothing: they belong to no band, and being beside one makes no contour.
+The band of a class holds its pixels within `width` steps of a pixel of another class or of the image's edge. Ignored
+pixels belong to no band and make no contour.
 """
 
 import math
@@ -15,7 +15,7 @@ from qaclims_path.compute.scores import Background
 
 
 def band_width(height: int, width: int, share: float) -> int:
-    """Width of the band in pixels: a share of the diagonal, at least one.
+    """Return the width of the band in pixels: a share of the diagonal, at least one.
 
     Example:
         >>> band_width(300, 400, 0.02)
@@ -74,5 +74,5 @@ class BoundaryIoU:
             self.counts[:, column] += np.bincount(chosen, minlength=self.classes + 2)[: self.classes + 1]
 
     def scored(self) -> NDArray[np.int64]:
-        """The counts of the scored classes (n x 3), as `scores.class_counts` orders them."""
+        """Return the counts of the scored classes (n x 3), in the order of `scores.class_counts`."""
         return self.counts if self.background == "score" else self.counts[: self.classes]

@@ -1,4 +1,4 @@
-"""Maps of several scales become one, exactly as the published code merges them, for the classes that are asked for."""
+"""Merge activation maps of several scales as the published code does, for chosen classes only."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,12 @@ from torch.nn import functional as F
 
 SCALES = (1.0, 0.5, 1.5, 2.0)
 STRIDE = 4
-GRID = 16  # pixels per cell of the published network; full-size maps are made on whole cells and cut
+GRID = 16  # pixels per cell of the published network; full-size maps are made on complete cells, then cropped
 EPSILON = 1e-5
 
 
 def strided_size(height: int, width: int, stride: int = STRIDE) -> tuple[int, int]:
-    """Size of a map that has a value for every `stride` pixels, the first pixel included.
+    """Return the size of a map that has a value for every `stride` pixels, beginning with the first.
 
     Example:
         >>> strided_size(75, 101)
@@ -23,7 +23,7 @@ def strided_size(height: int, width: int, stride: int = STRIDE) -> tuple[int, in
 
 
 def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
-    """Size of an image at a scale, rounded as published (halves to even).
+    """Return the size of an image at a scale, rounded as published (halves to even).
 
     Example:
         >>> scaled_size(375, 501, 0.5)
@@ -33,10 +33,10 @@ def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
 
 
 def fold_flip(maps: Tensor) -> Tensor:
-    """Add the maps of mirrored images, turned back, to those of the images.
+    """Mirror the maps of mirrored images back, and add them to the maps of the images.
 
     Args:
-        maps: 2B C h w, of B images and then of the same images mirrored.
+        maps: 2B C h w: B images, then the same images mirrored.
 
     Returns:
         B C h w.
@@ -48,16 +48,16 @@ def fold_flip(maps: Tensor) -> Tensor:
 def merge_scales(maps: Sequence[Tensor], height: int, width: int, stride: int = STRIDE) -> Tensor:
     """Sum maps of several scales at one size.
 
-    Only rows that are kept should be given: interpolating costs more than choosing.
+    Select the rows first: interpolating costs more than selecting.
 
     Args:
         maps: One tensor P h w for each scale; h and w differ.
-        height: Of the images at scale 1.
-        width: Likewise.
+        height: Height of the images at scale 1, in pixels.
+        width: Their width.
         stride: Pixels per value of the result; 1 for full size.
 
     Returns:
-        P H' W', with the size of `strided_size`.
+        P H' W', the size that `strided_size` gives.
     """
     rows, columns = strided_size(height, width, stride)
     size = (rows, columns) if stride > 1 else tuple(GRID * cells for cells in strided_size(height, width, GRID))
@@ -68,22 +68,21 @@ def merge_scales(maps: Sequence[Tensor], height: int, width: int, stride: int = 
 
 
 def by_own_maximum(maps: Tensor) -> Tensor:
-    """Divide every map (P H W, not negative) by its maximum, as published: the strongest place of each is nearly 1."""
+    """Divide every map (P H W, not negative) by its maximum, as published: the highest value of each is nearly 1."""
     return maps / (maps.amax((-2, -1), keepdim=True) + EPSILON)
 
 
 def merged(
     logits: Sequence[Tensor], pairs: tuple[Tensor, Tensor], size: tuple[int, int], *, own_maximum: bool
 ) -> Tensor:
-    """Maps of (image, class) pairs from the logits of all scales, flips included.
+    """Merge the logits of all scales and of mirrored images to maps of (image, class) pairs.
 
     Args:
-        logits: For each scale 2B C h w, of B images and then of the same images mirrored.
+        logits: For each scale 2B C h w: B images, then the same images mirrored.
         pairs: P indices of images, and P of classes.
         size: Height and width of the images at scale 1.
-        own_maximum: Whether values are as published, positive logits divided by the maximum of their map, which only
-            makes sense for classes that are present; else they are mean probabilities, which can be compared between
-            classes.
+        own_maximum: Divide positive logits by the maximum of their map, as published, which makes sense only for
+            classes that are present. Otherwise values are mean probabilities, which are comparable between classes.
 
     Returns:
         P H' W' in 0..1 at stride 4.
@@ -98,9 +97,9 @@ def merged(
 
 
 def image_probabilities(logits: Tensor) -> Tensor:
-    """Probability of every class for B images, from maps (2B C h w) of images and their mirrored twins: B C.
+    """Return the probability of every class (B C) from logits (2B C h w) of B images, then of the same images mirrored.
 
-    It is the sigmoid of the mean logit: what a network trained as a classifier says of the image.
+    It is the sigmoid of the mean logit, the output of the network as a classifier.
     """
     plain, mirrored = logits.float().mean((-2, -1)).chunk(2)
     return ((plain + mirrored) / 2).sigmoid()

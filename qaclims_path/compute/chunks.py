@@ -1,4 +1,4 @@
-"""Exact gradients of a sum over many pairs in the memory of a few: chunk by chunk through detached tensors."""
+"""Exact gradients of a sum over many pairs in the memory of a few: one chunk at a time, through detached tensors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,16 +13,15 @@ def in_chunks(term: Term, inputs: Sequence[Tensor], count: int, size: int, *, sc
     """Sum a term over chunks of pairs; only one chunk's graph is alive at a time.
 
     Each chunk is computed on detached inputs and differentiated at once; the sum of these gradients enters the backward
-    pass of whatever made the inputs (a backbone), which runs once. Chunks must add up: `term` of all pairs is the sum
-    of `term` over chunks, so divide by totals, not by what one chunk holds. Gradients reach `inputs` and nothing else:
-    pass whatever is learnt.
+    pass of the network that made the inputs, which runs once. `term` of all pairs must be the sum of `term` over the
+    chunks, so divide by totals and not by the size of a chunk. Gradients reach only `inputs`.
 
     Args:
         term: Called with the inputs and a slice of pairs; returns named scalars, of which `loss` is differentiated.
         inputs: Tensors that gradients should reach, such as maps B C h w.
-        count: Pairs in all.
+        count: Number of all pairs.
         size: Pairs per chunk; decides the memory.
-        scale: Loss scale of fp16 (`StepInfo.scale`), so that the small gradients of a chunk survive.
+        scale: Loss scale of fp16 (`StepInfo.scale`), which keeps small gradients of a chunk from becoming zero.
 
     Returns:
         Sums over all chunks by name; only `loss` carries a gradient.
@@ -64,7 +63,7 @@ def _summed(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 class _Known(torch.autograd.Function):
-    """A value whose gradient is known already."""
+    """A value whose gradient was computed before."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, gradients: list[Tensor], *inputs: Tensor) -> Tensor:  # noqa: ANN401, ARG004

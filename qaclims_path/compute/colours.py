@@ -1,11 +1,11 @@
-"""Colours of classes, told apart by colour-blind readers too."""
+"""Colours of classes; the first seven can be told apart by colour-blind readers."""
 
 import colorsys
 
 Color = tuple[int, int, int]
 
 
-# Okabe and Ito's colours, told apart by nearly everybody; black and white are left to background and ignored pixels.
+# Okabe and Ito's colours; black and white are kept for background and ignored pixels.
 SAFE: tuple[Color, ...] = (
     (213, 94, 0),
     (0, 114, 178),
@@ -17,11 +17,11 @@ SAFE: tuple[Color, ...] = (
 )
 
 
-GOLDEN = 0.618034  # steps of the hue that never come back to an earlier one
+GOLDEN = 0.618034  # step of the hue, the golden ratio: no hue comes twice
 
 
 def color_of(index: int) -> Color:
-    """The colour of a class by its position: colour-blind safe for the first seven, merely different after that."""
+    """Return the colour of the class at an index: colour-blind safe for the first seven, only different after that."""
     if index < len(SAFE):
         return SAFE[index]
     red, green, blue = colorsys.hsv_to_rgb(index * GOLDEN % 1, 0.45 + 0.4 * (index % 2), 0.85 - 0.3 * (index % 3 == 0))

@@ -1,4 +1,4 @@
-"""Connected areas of a mask, by runs of equal pixels: small ones are flipped without labelling every pixel."""
+"""Remove small connected areas and holes of a mask by runs of equal pixels, without labelling every pixel."""
 
 import numpy as np
 from numba import njit
@@ -6,12 +6,12 @@ from numpy.typing import NDArray
 
 
 def drop_specks(mask: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
-    """Clear the areas of a mask (H W) that are smaller than so many pixels; diagonal neighbours belong together."""
+    """Clear the areas of a mask (H W) that have fewer pixels; diagonal neighbours belong together."""
     return _without_small(mask, pixels, of=True)
 
 
 def fill_holes(mask: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
-    """Fill the gaps in a mask (H W) that are smaller than so many pixels.
+    """Fill the holes of a mask (H W) that have fewer pixels.
 
     Example:
         >>> fill_holes(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool), 2).all()
@@ -43,7 +43,7 @@ def _count_runs(mask: NDArray[np.bool_], of: bool) -> int:  # noqa: FBT001 - num
 
 @njit(cache=True, nogil=True)
 def _fill_runs(mask: NDArray[np.bool_], of: bool, runs: NDArray[np.int32]) -> None:  # noqa: FBT001 - numba
-    """Row, first column and column after the last of every run, in row order."""
+    """Write row, first column and column after the last of every run, in row order."""
     n = 0
     width = mask.shape[1]
     for y in range(mask.shape[0]):
@@ -70,7 +70,7 @@ def _root(parent: NDArray[np.int32], i: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _areas(runs: NDArray[np.int32], diagonal: int) -> NDArray[np.int64]:
-    """For every run, the pixels of the area it belongs to. Runs touch when they overlap, by `diagonal` more columns."""
+    """Return the pixels of each run's area. Runs touch where they overlap, extended by `diagonal` columns."""
     count = len(runs)
     parent = np.arange(count).astype(np.int32)
     above = 0

@@ -1,7 +1,7 @@
-"""The confusion matrix, counted once per pixel and kept small however many images there are.
+"""The confusion matrix, added up over any number of images.
 
-Rows are truth: classes 0..C-1, then background. Columns are prediction: the same, then 'no class', which is where every
-pixel goes that was predicted as nothing known. Truth of any other value (255) is ignored.
+Rows are truth: classes 0..C-1, then background. Columns are prediction: the same, then 'no class' for any other value.
+Pixels whose truth has any other value (255) are ignored.
 """
 
 import numpy as np
@@ -30,14 +30,14 @@ class Confusion:
         self.matrix: NDArray[np.int64] = np.zeros((classes + 1, classes + 2), np.int64)
 
     def add(self, truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Count one image or batch of label indices of any equal shape; gives its own matrix back."""
+        """Count label indices of one image or batch, of any equal shape, and return the matrix of these alone."""
         matrix = confusion_matrix(truth, prediction, self.classes)
         self.matrix += matrix
         return matrix
 
 
 def confusion_matrix(truth: NDArray[np.uint8], prediction: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
-    """Matrix (C + 1) x (C + 2) of two arrays of label indices of equal shape."""
+    """Count the matrix (C + 1) x (C + 2) of two arrays of label indices of equal shape."""
     if truth.shape != prediction.shape:
         raise ValueError(f"truth has shape {truth.shape}, prediction {prediction.shape}")
     if truth.dtype != np.uint8 or prediction.dtype != np.uint8:
@@ -56,7 +56,7 @@ def confusion_matrix(truth: NDArray[np.uint8], prediction: NDArray[np.uint8], cl
 def _count(
     truth: NDArray[np.uint8], prediction: NDArray[np.uint8], last: int, shift: int, lanes: NDArray[np.int64]
 ) -> None:
-    """Four histograms take turns, so that neighbours of one class do not wait for each other's increment."""
+    """Count into four histograms in turn: equal neighbours would wait for each other's increment of one."""
     whole = truth.size - truth.size % _LANES
     for i in range(0, whole, _LANES):
         for lane in range(_LANES):

@@ -1,7 +1,7 @@
-"""How much of every cell of a lattice polygons cover: exact areas, in one walk along the edges.
+"""The exact area that polygons cover of every cell of a lattice, in one walk along their edges.
 
-An edge that rises through a row of cells covers everything to its right there, one that falls uncovers it again; summed
-along the row, what is left is the inside. Lines of the lattice may be unevenly spaced.
+An edge that rises through a row of cells adds everything to its right, an edge that falls subtracts it; the sum along
+the row is the inside. Lines of the lattice may be unevenly spaced.
 """
 
 from collections.abc import Iterable
@@ -16,13 +16,13 @@ Ring = NDArray[np.float64]
 def covered_area(
     polygons: Iterable[tuple[Ring, list[Ring]]], xs: NDArray[np.float64], ys: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Area of every cell (len(ys) - 1, len(xs) - 1) that lies in a polygon.
+    """Return the area of every cell (len(ys) - 1, len(xs) - 1) that polygons cover.
 
     Args:
-        polygons: Outer ring and holes of each, as points (P 2: x, y), the first repeated at the end. Polygons that
-            overlap count twice.
-        xs: Increasing lines of the lattice; what lies outside them is not counted.
-        ys: As `xs`.
+        polygons: Outer ring and holes of each, as points (P 2: x, y), the first repeated at the end. Where polygons
+            overlap, the area counts twice.
+        xs: Increasing x of the lattice's lines; area outside them is not counted.
+        ys: Increasing y of its lines.
 
     Example:
         >>> triangle = np.array([[0, 0], [2, 0], [0, 2], [0, 0]], float)
@@ -39,7 +39,7 @@ def covered_area(
 
 
 def _turn(ring: Ring) -> float:
-    """The sign that makes the area of a ring positive."""
+    """Return the sign that makes the area of a ring positive."""
     x, y = (ring - ring[0]).T
     return 1.0 if np.dot(x[:-1], y[1:]) >= np.dot(x[1:], y[:-1]) else -1.0
 
@@ -53,7 +53,7 @@ def _trace(
     inside: NDArray[np.float64],
     beyond: NDArray[np.float64],
 ) -> None:
-    """Cut every edge at the rows of the lattice and add what each piece covers to its right."""
+    """Cut every edge at the rows of the lattice, and add the area to the right of each piece."""
     for i in range(len(ring) - 1):
         xa, ya, xb, yb = ring[i, 0], ring[i, 1], ring[i + 1, 0], ring[i + 1, 1]
         if ya == yb:
@@ -80,7 +80,7 @@ def _cover(
     inside: NDArray[np.float64],
     beyond: NDArray[np.float64],
 ) -> None:
-    """One piece within a row: cut at the columns; each bit covers part of its own cell and all cells beyond it."""
+    """Cut one piece within a row at the columns; each part covers some of its own cell and all cells to the right."""
     if left < xs[0]:
         share = (min(right, xs[0]) - left) / (right - left) if right > left else 1.0
         beyond[0] += height * share

@@ -1,4 +1,4 @@
-"""From class scores to label indices: which classes an image may have, and where background wins."""
+"""Turn class scores into label indices: which classes an image may have, and where background wins."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,12 @@ _BLOCK = 4096
 
 
 def allowed_classes(probabilities: NDArray[np.floating], threshold: float, *, keep_highest: bool) -> NDArray[np.bool_]:
-    """The gate of one image from its class probabilities (C): those above the threshold.
+    """Return the gate of one image: the classes whose probability (C) is above a threshold.
 
     Args:
         probabilities: C numbers in 0..1.
         threshold: A class is allowed when its probability is above this.
-        keep_highest: Whether the most probable class (the first of equals) is allowed anyway.
+        keep_highest: Always allow the most probable class (the first of equals).
 
     Example:
         >>> allowed_classes(np.array([0.3, 0.1]), 0.5, keep_highest=True).tolist()
@@ -32,19 +32,19 @@ def allowed_classes(probabilities: NDArray[np.floating], threshold: float, *, ke
 def gated(
     scores: NDArray[np.float32], labels: Sequence[int], allowed: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], list[int]]:
-    """Drop the channels whose class the gate (bool, C) forbids; background, label C, always stays.
+    """Remove the channels whose class the gate forbids; background, label C, always stays.
 
     Args:
         scores: K h w.
         labels: Label index of each channel.
-        allowed: C, bool.
+        allowed: C, the gate.
     """
     keep = [k for k, label in enumerate(labels) if label >= len(allowed) or allowed[label]]
     return scores[keep], [labels[k] for k in keep]
 
 
 def best_class(scores: NDArray[np.float32], labels: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """The highest score (h w) and its label (h w); of equal scores the first channel wins, like `argmax`.
+    """Return the highest score (h w) and its label (h w); of equal scores the first channel wins, as in `argmax`.
 
     Without channels the score is minus infinity and the label 255.
     """
@@ -61,7 +61,7 @@ def best_class(scores: NDArray[np.float32], labels: Sequence[int]) -> tuple[NDAr
 def _climb(
     scores: NDArray[np.float32], labels: NDArray[np.uint8], best: NDArray[np.float32], label: NDArray[np.uint8]
 ) -> None:
-    """Blocks small enough that the best so far stays in the first cache while the channels pass by."""
+    """Compare channel by channel, in blocks whose best scores so far fit into the first cache."""
     for start in range(0, best.size, _BLOCK):
         stop = min(start + _BLOCK, best.size)
         for k in range(scores.shape[0]):
@@ -80,19 +80,19 @@ def label_map(
     map_threshold: float = 0.0,
     background_power: float | None = None,
 ) -> NDArray[np.uint8]:
-    """Label indices (h w) of class scores (K h w); 255 where there is no channel to choose from.
+    """Return the label indices (h w) of class scores (K h w); 255 without any channel.
 
-    With a background channel it is `argmax`, background first. Without one, and where background may be predicted, it
-    wins where no score is above `map_threshold`, or where `(1 - highest score) ** background_power` is at least the
-    highest score.
+    With a background channel the highest score wins, and background of equals. Without one, and with
+    `predict_background`, a pixel is background where no score is above `map_threshold`, or where
+    `(1 - highest score) ** background_power` is at least the highest score.
 
     Args:
         scores: K h w.
         labels: Label index of each channel.
         background: Label index of background.
-        predict_background: Whether scores without a background channel may yield background.
-        map_threshold: Compared in float32, as the maps are.
-        background_power: Takes the place of the threshold.
+        predict_background: Allow background where there is no channel for it.
+        map_threshold: Highest score of background, compared in float32.
+        background_power: Power that is used instead of the threshold.
     """
     if background in labels:
         order = sorted(range(len(labels)), key=lambda k: labels[k] != background)

@@ -1,7 +1,7 @@
-"""Learning which texts are true of which views when only image-level labels are known.
+"""Losses that match views and texts when only image-level labels are known.
 
-A caption is about a set of classes and may name some of them only; a region of an image shows some of its classes,
-nobody knows which. Both leave pairs of view and text of which nothing is known, and these are left out.
+A caption may name only some of its classes, and a region shows an unknown part of its image's classes. So for some
+pairs of view and text it is not known whether they match; these pairs are left out.
 """
 
 import torch
@@ -10,16 +10,16 @@ from torch.nn import functional as F
 
 
 def pair_targets(present: Tensor, sure: Tensor, said: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
-    """Which texts are true of which views, and of which pairs that is known.
+    """Return which texts are true of which views, and for which pairs this is known.
 
     Args:
-        present: N C, bool: the classes that a view can show.
-        sure: N, bool: it does show them all, as a whole image does.
-        said: T C, bool: the classes that a text is about. It names one of them at least.
-        wrong: T, bool: the text is about these classes, and about one that is not among them (a hard negative).
+        present: N C, bool: classes that a view may show.
+        sure: N, bool: the view shows all of them, as a complete image does.
+        said: T C, bool: classes that a text is about; it names at least one.
+        wrong: T, bool: the text also names a class that is not among these (a hard negative).
 
     Returns:
-        Truth N T and knowledge N T, bool.
+        True pairs (N T) and known pairs (N T), bool.
 
     Example:
         >>> image, text = torch.tensor([[True, True, False]]), torch.eye(3, dtype=torch.bool)
@@ -29,19 +29,19 @@ def pair_targets(present: Tensor, sure: Tensor, said: Tensor, wrong: Tensor) -> 
     shows, about = present.float(), said.float()
     all_there = (about @ (1 - shows).T == 0).T
     none_there = shows @ about.T == 0
-    within = shows @ (1 - about).T == 0  # what a hard negative adds is foreign to these views, too
+    within = shows @ (1 - about).T == 0  # so these views cannot show the class that a hard negative adds
     truth = all_there & sure[:, None] & ~wrong
     false = torch.where(wrong, within, none_there)
     return truth, truth | false
 
 
 def matching_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """Binary cross-entropy of pairs, in which true and false ones of every text weigh the same.
+    """Return the binary cross-entropy of known pairs; true and false pairs of every text have equal weight.
 
     Args:
         logits: N T.
-        truth: N T, bool.
-        known: N T, bool.
+        truth: N T, bool: true pairs.
+        known: N T, bool: known pairs.
     """
     losses = F.binary_cross_entropy_with_logits(logits, truth.to(logits.dtype), reduction="none")
     parts = []
@@ -52,31 +52,31 @@ def matching_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     return (parts[0] + parts[1]) / 2
 
 
-def placing_loss(logits: Tensor, present: Tensor, share: float = 0.15) -> Tensor:
-    """How far the places of an image are from showing its classes: each one of them, and together all of them.
+def patch_loss(logits: Tensor, present: Tensor, share: float = 0.15) -> Tensor:
+    """Train patches from image-level labels: every patch shows a present class, every present class has some patches.
 
-    Classes compete for places. So two classes that are seldom apart in images can still be told apart: each has places
-    that are more like its own images.
+    Classes compete for patches. So two classes that mostly occur together can still be told apart: the images that hold
+    one without the other decide.
 
     Args:
-        logits: B K C of K places.
+        logits: B K C of K patches.
         present: B C, bool, with a class in every image.
-        share: Of the places that a class has at least.
+        share: Least share of the patches of a present class.
     """
     chances = logits.softmax(-1).clamp(1e-6, 1)
     one_of = -(chances * present[:, None]).sum(-1).clamp(1e-6, 1).log().mean()
     most = chances.topk(max(round(share * logits.shape[1]), 1), dim=1).values.mean(1)
-    has_a_place = -most.log()[present].mean()
-    return one_of + has_a_place
+    some_patches = -most.log()[present].mean()
+    return one_of + some_patches
 
 
-def shown_under(logits: Tensor, weights: Tensor, present: Tensor) -> Tensor:
-    """Which classes a region shows, as far as its places tell: B C, shares that sum to one.
+def region_shares(logits: Tensor, weights: Tensor, present: Tensor) -> Tensor:
+    """Estimate the share of each class in a region from its patches: B C, each row sums to one.
 
     Args:
-        logits: B K C of K places.
-        weights: B K in 0..1, how much of each place belongs to the region.
-        present: B C, bool; what is not in the image is in no region of it.
+        logits: B K C of K patches.
+        weights: B K in 0..1, how much of each patch belongs to the region.
+        present: B C, bool; other classes get no share.
     """
     chances = logits.softmax(-1) * present[:, None] + 1e-6 * present[:, None]
     chances = chances / chances.sum(-1, keepdim=True)
@@ -85,7 +85,7 @@ def shown_under(logits: Tensor, weights: Tensor, present: Tensor) -> Tensor:
 
 
 def soft_blobs(count: int, side: int, generator: torch.Generator) -> Tensor:
-    """Random regions, some of them sharp and some vague: count side side in 0..1, each of 0.05 to 0.9 of the area."""
+    """Draw random regions with sharp or soft edges: count side side in 0..1, each 0.05 to 0.9 of the area."""
     cells = int(torch.randint(2, 6, (1,), generator=generator))
     noise = F.interpolate(torch.randn(count, 1, cells, cells, generator=generator), (side, side), mode="bicubic")[:, 0]
     share = 0.05 + 0.85 * torch.rand(count, generator=generator)

@@ -1,7 +1,7 @@
-"""Whether one method is better than another: 95 % intervals of the difference over images and trainings.
+"""95 % intervals of the difference between two methods, over images and trainings.
 
-Both methods are scored on the very same drawn images in every replicate (`bootstrap.image_weights` depends on the seed
-and the image's number alone), and the same trainings of both are drawn, so what is hard for both cancels out.
+In every replicate both methods are scored on the same drawn images (`bootstrap.image_weights` depends only on the seed
+and the image's number), and the same trainings of both are drawn. So the difficulty of the images cancels out.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,13 +14,13 @@ from qaclims_path.compute.scores import Counts, Floats, iou_of, mean_of
 
 
 def drawn_scores(counts: Iterable[Counts], mean_over: Sequence[int], replicates: int, seed: int) -> Floats:
-    """Mean IoU of a training on drawn images, one number per replicate; NaN where no class was drawn.
+    """Return the mean IoU of a training on drawn images, one number per replicate; NaN where no class was drawn.
 
     Args:
-        counts: For every source of images, n x 3: right, in the truth, predicted; in the same order for all trainings.
+        counts: n x 3 of every image source: right, in the truth, predicted; in the same order for all trainings.
         mean_over: Indices of the classes of the mean; all when empty.
-        replicates: How often images are drawn.
-        seed: Of the draw.
+        replicates: Number of draws.
+        seed: Seed of the draws.
     """
     resampled: PoissonBootstrap | None = None
     for source, each in enumerate(counts):
@@ -30,7 +30,7 @@ def drawn_scores(counts: Iterable[Counts], mean_over: Sequence[int], replicates:
 
 
 def drawn_trainings(trainings: int, replicates: int, seed: int) -> NDArray[np.float64]:
-    """The share of each training in every replicate (replicates x trainings), drawn with replacement.
+    """Draw the share of each training in every replicate (replicates x trainings), with replacement.
 
     Example:
         >>> drawn_trainings(1, replicates=2, seed=0).tolist()
@@ -43,15 +43,15 @@ def drawn_trainings(trainings: int, replicates: int, seed: int) -> NDArray[np.fl
 def difference_interval(
     ours: Sequence[Floats], theirs: Sequence[Floats], seed: int, level: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile interval of the mean difference between paired trainings.
+    """Return the percentile interval of the mean difference between paired trainings.
 
-    With few trainings the interval is too narrow: three of them say little of how much the next will differ.
+    With few trainings the interval is too narrow: three say little about how much the next one differs.
 
     Args:
-        ours: Per training, its `drawn_scores`.
-        theirs: Likewise, the partner of each.
-        seed: Of the draw of trainings.
-        level: Share of the replicates inside.
+        ours: `drawn_scores` of each training.
+        theirs: `drawn_scores` of its partner.
+        seed: Seed of the draw of trainings.
+        level: Share of the replicates inside the interval.
 
     Example:
         >>> low, high = difference_interval([np.array([0.5, 0.7])], [np.array([0.4, 0.4])], seed=0)

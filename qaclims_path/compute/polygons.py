@@ -1,9 +1,9 @@
-"""Outlines of a class map: exact along the edges of pixels, then simplified within a stated distance.
+"""Outlines of a class map: exact along the edges of pixels, then simplified within a tolerance.
 
-Coordinates are corners of pixels: the pixel in column x and row y reaches from (x, y) to (x + 1, y + 1). An outline has
-its class on one side, so that outer ones have a positive area and holes a negative one (x to the right, y up: the
-right-hand rule of GeoJSON). Two classes that meet have the same corners along their common border, before and after
-simplification.
+Coordinates are corners of pixels: the pixel in column x and row y reaches from (x, y) to (x + 1, y + 1). The class lies
+always on the same side of its outline, so that outer rings have a positive area and holes a negative one (x to the
+right, y up: the right-hand rule of GeoJSON). Neighbouring classes have the same corners along their common border,
+before and after simplification.
 """
 
 from collections.abc import Collection
@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 
 from qaclims_path.errors import UsageError
 
-NONE = 255  # code of everything that is not outlined
+NONE = 255  # code of pixels that are not outlined
 Corners = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Rings:
-    """Closed outlines, one after another, none of which touches itself.
+    """Closed outlines, one after another; none touches itself.
 
     Attributes:
         corners: N 2, (x, y) of every corner; the last of a ring is not the first again.
-        fixed: N, corners that stay in any simplification: where more than two classes meet.
-        starts: R + 1, where each ring begins, and N.
-        codes: R, the class on its inside.
-        areas: R, pixels enclosed; negative for holes.
+        fixed: N, corners that every simplification keeps, such as those where more than two classes meet.
+        starts: R + 1, index of the first corner of each ring, and N.
+        codes: R, class of each ring.
+        areas: R, enclosed pixels; negative for holes.
     """
 
     corners: Corners
@@ -39,21 +39,21 @@ class Rings:
 
     @property
     def owner(self) -> NDArray[np.int64]:
-        """N, number of the ring that each corner belongs to."""
+        """Index of the ring of each corner (N)."""
         return np.repeat(np.arange(len(self.codes)), np.diff(self.starts))
 
-    def thinned(self, keep: NDArray[np.bool_]) -> "Rings":
-        """Only some of the corners (N); the areas stay as measured with all of them."""
+    def keep(self, keep: NDArray[np.bool_]) -> "Rings":
+        """Keep some of the corners (N); the areas stay those of all corners."""
         starts = np.concatenate([[0], np.cumsum(keep)])[self.starts]
         return replace(self, corners=self.corners[keep], fixed=self.fixed[keep], starts=starts)
 
     @property
     def following(self) -> NDArray[np.int64]:
-        """N, number of the next corner of the same ring."""
+        """Index of the next corner of the same ring (N)."""
         return _following(self.starts)
 
-    def chosen(self, rings: NDArray[np.bool_]) -> "Rings":
-        """Only some of the rings (R)."""
+    def select(self, rings: NDArray[np.bool_]) -> "Rings":
+        """Keep some of the rings (R)."""
         of_corners = rings[self.owner]
         starts = np.concatenate([[0], np.cumsum(np.diff(self.starts)[rings])])
         return Rings(self.corners[of_corners], self.fixed[of_corners], starts, self.codes[rings], self.areas[rings])
@@ -72,7 +72,7 @@ def trace(codes: NDArray[np.uint8], wanted: Collection[int]) -> Rings:
     table = np.full(256, NONE, np.uint8)
     table[list(wanted)] = list(wanted)
     framed = np.full((codes.shape[0] + 2, codes.shape[1] + 2), NONE, np.uint8)
-    for row, line in enumerate(codes, start=1):  # one by one: an index takes eight times the memory of the codes
+    for row, line in enumerate(codes, start=1):  # row by row: an index takes eight times the memory of the codes
         framed[row, 1:-1] = table[line]
     corners, fixed, starts, ring_codes = _walk(framed)
     owner = np.repeat(np.arange(len(ring_codes)), np.diff(starts))
@@ -82,18 +82,18 @@ def trace(codes: NDArray[np.uint8], wanted: Collection[int]) -> Rings:
 
 
 def corners_to_keep(rings: Rings, tolerance: float) -> NDArray[np.bool_]:
-    """Choose corners (N) such that no outline moves by more than `tolerance` pixels when the others are left out.
+    """Choose corners (N) such that no outline moves by more than `tolerance` pixels without the others.
 
-    Rings may be left with fewer than three corners, or cross one another where an area is narrower than the tolerance:
-    fix some of the corners that were left out (`fixed_too`) and choose again.
+    Where an area is narrower than the tolerance, its ring may keep fewer than three corners, or cross another: fix some
+    of the corners that were left out (`with_fixed`) and choose again.
     """
     keep = np.zeros(len(rings.corners), np.bool_)
     _simplify(rings.corners, rings.fixed, rings.starts, tolerance * tolerance, keep)
     return keep
 
 
-def fixed_too(rings: Rings, corners: NDArray[np.bool_]) -> Rings:
-    """The same rings with more corners (N) fixed, in every ring that passes them."""
+def with_fixed(rings: Rings, corners: NDArray[np.bool_]) -> Rings:
+    """Fix more corners (N), in every ring that passes them."""
     keys = rings.corners[:, 1].astype(np.int64) << 32 | rings.corners[:, 0]
     return replace(rings, fixed=rings.fixed | np.isin(keys, keys[corners]))
 
@@ -101,20 +101,20 @@ def fixed_too(rings: Rings, corners: NDArray[np.bool_]) -> Rings:
 def _successors(
     corners: Corners, fixed: NDArray[np.bool_], starts: NDArray[np.int64], owner: NDArray[np.int64], width: int
 ) -> NDArray[np.int64]:
-    """Which corner follows each; where a ring passes one twice, the ways are exchanged, so that it falls into two."""
+    """Return the next corner of each. Rings that pass a corner twice are split there, by exchanging the two."""
     following = _following(starts)
     numbers = np.flatnonzero(fixed)
-    places = corners[numbers, 1].astype(np.int64) * width + corners[numbers, 0]
-    order = np.lexsort((places, owner[numbers]))
-    numbers, places = numbers[order], places[order]
-    twice = (places[1:] == places[:-1]) & (owner[numbers[1:]] == owner[numbers[:-1]])
+    positions = corners[numbers, 1].astype(np.int64) * width + corners[numbers, 0]
+    order = np.lexsort((positions, owner[numbers]))
+    numbers, positions = numbers[order], positions[order]
+    twice = (positions[1:] == positions[:-1]) & (owner[numbers[1:]] == owner[numbers[:-1]])
     first, second = numbers[:-1][twice], numbers[1:][twice]
     following[first], following[second] = following[second], following[first]
     return following
 
 
 def _following(starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number of the next corner of the same ring; no ring is empty."""
+    """Return the index of the next corner of the same ring; no ring is empty."""
     numbers = np.arange(1, starts[-1] + 1)
     numbers[starts[1:] - 1] = starts[:-1]
     return numbers
@@ -130,9 +130,9 @@ def _areas(corners: Corners, starts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @njit(cache=True)
 def _walk(codes: NDArray[np.uint8]):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """Follow every outline of a map with a border of `NONE`, class on the right hand as seen on the screen.
+    """Follow every outline of a map with a border of `NONE`; the class lies on the right, as seen on the screen.
 
-    Steps: 0 to the right, 1 down, 2 to the left, 3 up. Only steps to the right are marked as done: every ring has one.
+    Steps: 0 right, 1 down, 2 left, 3 up. Only steps to the right are marked as done: every ring has one.
     """
     height, width = codes.shape
     done = np.zeros((height, width), np.bool_)
@@ -170,7 +170,7 @@ def _walk(codes: NDArray[np.uint8]):  # type: ignore[no-untyped-def]  # noqa: AN
 
 @njit(cache=True, inline="always")
 def _corner(codes, x, y, step, code):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """The turn to take (1 right, -1 left), and whether this is where more than two areas meet."""
+    """Return the turn to take (1 right, -1 left), and whether more than two areas meet here."""
     above_left, above_right = codes[y - 1, x - 1], codes[y - 1, x]
     below_left, below_right = codes[y, x - 1], codes[y, x]
     if step == 0:
@@ -182,7 +182,7 @@ def _corner(codes, x, y, step, code):  # type: ignore[no-untyped-def]  # noqa: A
     else:
         right, left = above_right, above_left
     turn = 1 if right != code else (-1 if left == code else 0)
-    # going around the corner, the class changes this many times: 2 along a border of two areas
+    # number of changes of class around the corner: 2 along a border of two areas
     changes = (
         (above_left != above_right)
         + (above_right != below_right)
@@ -194,7 +194,7 @@ def _corner(codes, x, y, step, code):  # type: ignore[no-untyped-def]  # noqa: A
 
 @njit(cache=True)
 def _loops(following: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The corners in the order of their rings, and where rings begin."""
+    """Return the corners in the order of their rings, and the start of each ring."""
     order = np.empty_like(following)
     starts = [0]
     seen = np.zeros(len(following), np.bool_)
@@ -220,7 +220,7 @@ def _simplify(
     limit: float,
     keep: NDArray[np.bool_],
 ) -> None:
-    """Cut every ring at its fixed corners, or else at its first in reading order, and thin the lines between."""
+    """Cut every ring at its fixed corners, or at its first in reading order without any, and thin the lines between."""
     for ring in range(len(starts) - 1):
         begin, length = starts[ring], starts[ring + 1] - starts[ring]
         anchor = -1
@@ -251,7 +251,7 @@ def _before(corners, a, b):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN
 
 @njit(cache=True)
 def _thin(corners: Corners, begin: int, length: int, i: int, j: int, limit: float, keep: NDArray[np.bool_]) -> None:
-    """Douglas and Peucker's rule from corner i to j of a ring, in the direction that the ring next door sees too."""
+    """Apply Douglas and Peucker's rule from corner i to j of a ring, in the same direction as its neighbour."""
     first, last = begin + i % length, begin + j % length
     inner = (begin + (i + 1) % length, begin + (j - 1) % length)
     backwards = _before(corners, last, first) if first != last else _before(corners, inner[1], inner[0])
@@ -275,9 +275,9 @@ def _thin(corners: Corners, begin: int, length: int, i: int, j: int, limit: floa
 
 @njit(cache=True, inline="always")
 def _distance(corners, a, b, c):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Squared distance of corner c from the line that ends at a and b."""
+    """Return the squared distance of corner c from the line between a and b."""
     across, down = float(corners[b, 0] - corners[a, 0]), float(corners[b, 1] - corners[a, 1])
     x, y = float(corners[c, 0] - corners[a, 0]), float(corners[c, 1] - corners[a, 1])
-    whole = across * across + down * down
-    share = min(max((x * across + y * down) / whole, 0.0), 1.0) if whole > 0.0 else 0.0
+    square = across * across + down * down
+    share = min(max((x * across + y * down) / square, 0.0), 1.0) if square > 0.0 else 0.0
     return (x - share * across) ** 2 + (y - share * down) ** 2

@@ -1,4 +1,4 @@
-"""How well a score ranks what it should rank first, and how well the highest of several scores names a class."""
+"""Quality of a ranking (ROC AUC) and of a classification by the highest score (balanced accuracy)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +8,11 @@ Floats = NDArray[np.floating]
 
 
 def roc_auc(scores: Floats, positive: NDArray[np.bool_]) -> float:
-    """Chance that a positive scores above a negative, ties counting half; NaN where either is missing.
+    """Return the probability that a positive scores above a negative, ties counting half; NaN without both.
 
     Args:
         scores: N.
-        positive: N.
+        positive: N, bool.
 
     Example:
         >>> roc_auc(np.array([0.1, 0.4, 0.3, 0.9]), np.array([False, True, True, True]))
@@ -27,7 +27,7 @@ def roc_auc(scores: Floats, positive: NDArray[np.bool_]) -> float:
 
 
 def named_confusion(scores: Floats, truth: NDArray[np.integer]) -> NDArray[np.int64]:
-    """C C counts of truth (rows) against the class of the highest score (columns).
+    """Count truth (rows) against the class of the highest score (columns): C C.
 
     Args:
         scores: N C.
@@ -39,7 +39,7 @@ def named_confusion(scores: Floats, truth: NDArray[np.integer]) -> NDArray[np.in
 
 
 def balanced_accuracy(confusion: NDArray[np.int64]) -> float:
-    """Mean recall over the classes that occur; NaN where none does.
+    """Return the mean recall over the classes that occur; NaN where none does.
 
     Example:
         >>> balanced_accuracy(np.array([[8, 2, 0], [0, 1, 0], [0, 0, 0]]))

@@ -1,7 +1,7 @@
-"""Views of a region under a class map: what a judge is shown of an image when it is asked about one class.
+"""Views of a region under a class map: the part of an image that a judge sees for one class.
 
-A map belongs to one (image, class) pair. Only the maps of pairs that exist are enlarged; gradients reach the maps in
-every mode. `outside` asks for the background of the same map, which only in the soft mode is the view of `1 - map`.
+A map belongs to one (image, class) pair. Gradients reach the maps in every mode. `outside` gives the background of the
+same map; only in the soft mode is it the view of `1 - map`.
 """
 
 from typing import Literal
@@ -13,24 +13,24 @@ from torch.nn import functional as F
 Mode = Literal["soft", "hard", "published", "mask-prompt", "crop"]
 Fill = Literal["zero", "mean", "white", "blur"]
 
-ALPHA = 0.1  # of a map's own maximum, as published (foreground adaptive threshold)
-BLUR_CELLS = 14  # a blurred backdrop keeps this many patches of colour along a side
-LEAST_CROP = 0.125  # of the side: a smaller box would be enlarged until nothing can be seen in it
+ALPHA = 0.1  # share of a map's own maximum, as published (foreground adaptive threshold)
+BLUR_CELLS = 14  # cells of colour along the side of a blurred backdrop
+LEAST_CROP = 0.125  # share of the side; smaller boxes would be enlarged too far
 
 
 def enlarge(maps: Tensor, side: int, *, corners: bool = False) -> Tensor:
-    """Bilinear P h w to P side side; `corners` aligns the outermost pixel centres, as the published code does."""
+    """Enlarge P h w to P side side, bilinear; `corners` aligns the outer pixel centres, as the published code does."""
     if maps.shape[-2:] == (side, side):
         return maps
     return F.interpolate(maps[:, None], (side, side), mode="bilinear", align_corners=corners)[:, 0]
 
 
 def adaptive_mask(maps: Tensor, alpha: float = ALPHA) -> Tensor:
-    """1 where a map reaches a share of its own maximum, else 0; no gradient.
+    """Return 1 where a map reaches a share of its own maximum, else 0; no gradient.
 
     Args:
         maps: P h w, not negative.
-        alpha: The share.
+        alpha: Share of the maximum.
 
     Example:
         >>> adaptive_mask(torch.tensor([[[0.04, 0.06, 0.5]]])).tolist()
@@ -43,17 +43,17 @@ def adaptive_mask(maps: Tensor, alpha: float = ALPHA) -> Tensor:
 def pixel_weights(
     maps: Tensor, side: int, mode: Mode = "soft", *, outside: bool = False, alpha: float = ALPHA
 ) -> tuple[Tensor, Tensor]:
-    """How much of every pixel is shown, and which pixels belong to the region at all.
+    """Return the weight of every pixel of a view, and the mask of the region.
 
-    `soft`, `mask-prompt` and `crop` show the map itself; `hard` the adaptive mask, whose gradient is passed straight to
-    the map; `published` their product.
+    The weights of `soft`, `mask-prompt` and `crop` are the map; of `hard` the adaptive mask, with the map's gradient;
+    of `published` their product.
 
     Args:
         maps: P h w in 0..1.
-        side: Of the view in pixels.
-        mode: How a region is shown.
-        outside: Whether the background of the class is wanted.
-        alpha: Of the adaptive mask.
+        side: Side of the view in pixels.
+        mode: Kind of view.
+        outside: Return the background of the class instead.
+        alpha: Share of the adaptive mask.
 
     Returns:
         Weights and mask, both P side side in 0..1; the mask is binary and carries no gradient.
@@ -68,13 +68,13 @@ def pixel_weights(
 
 
 def compose(prepared: Tensor, weights: Tensor, owner: Tensor, *, backdrop: Tensor | None = None) -> Tensor:
-    """Blend each region's pixels with what lies behind it.
+    """Blend each region's pixels with a backdrop.
 
     Args:
-        prepared: B 3 S S as the judge likes its pixels.
+        prepared: B 3 S S pixels, normalised for the judge.
         weights: P S S in 0..1.
         owner: P, the image of each region.
-        backdrop: B or 1, 3, S S or 1 1, see `make_backdrop`; None is zero, the judge's mean colour.
+        backdrop: B or 1, 3, S S or 1 1, from `make_backdrop`; None is zero, the judge's mean colour.
 
     Returns:
         P 3 S S.
@@ -88,12 +88,12 @@ def compose(prepared: Tensor, weights: Tensor, owner: Tensor, *, backdrop: Tenso
 
 
 def make_backdrop(prepared: Tensor, fill: Fill, white: Tensor | None = None) -> Tensor | None:
-    """What is put where a region is not, made once per image.
+    """Make the pixels outside of regions, once per image.
 
     Args:
         prepared: B 3 S S.
-        fill: `zero` in normalised space (published), `mean` colour of the image, `white` glass, or a `blur` of it.
-        white: 3, white as the judge sees it; needed for that filling only.
+        fill: `zero` in normalised space (published), `mean` colour of the image, `white` glass, or the image in `blur`.
+        white: 3, normalised white; needed for `white` only.
 
     Returns:
         None for zero, else B 3 1 1 (mean), 1 3 1 1 (white) or B 3 S S (blur).
@@ -111,9 +111,9 @@ def make_backdrop(prepared: Tensor, fill: Fill, white: Tensor | None = None) -> 
 
 
 def crop_boxes(masks: Tensor) -> Tensor:
-    """Squares around the pixels of P S S binary masks: P 3, centre x and y and half the side in -1..1.
+    """Return squares around the pixels of P S S binary masks: P 3, centre x, centre y and half the side, in -1..1.
 
-    A square is at least `LEAST_CROP` wide and lies inside the image; an empty mask gets the whole image.
+    A square is at least `LEAST_CROP` wide and lies inside the image; an empty mask gets the complete image.
     """
     side = masks.shape[-1]
     low_x, high_x = _extent(masks.amax(-2) > 0)
@@ -127,9 +127,9 @@ def crop_boxes(masks: Tensor) -> Tensor:
 def crop(views: Tensor, boxes: Tensor) -> Tensor:
     """Enlarge the square P 3 of `crop_boxes` of each view P 3 S S to the size of the view."""
     x, y, half = boxes.to(views.dtype).unbind(1)
-    nought = torch.zeros_like(half)
-    motion = torch.stack([torch.stack([half, nought, x], 1), torch.stack([nought, half, y], 1)], 1)
-    grid = F.affine_grid(motion, list(views.shape), align_corners=False)
+    zero = torch.zeros_like(half)
+    affine = torch.stack([torch.stack([half, zero, x], 1), torch.stack([zero, half, y], 1)], 1)
+    grid = F.affine_grid(affine, list(views.shape), align_corners=False)
     return F.grid_sample(views, grid, padding_mode="border", align_corners=False)
 
 
@@ -143,19 +143,19 @@ def region_views(
     backdrop: Tensor | None = None,
     alpha: float = ALPHA,
 ) -> tuple[Tensor, Tensor]:
-    """What a judge is shown of P regions.
+    """Make the views of P regions for a judge.
 
     Args:
-        prepared: B 3 S S as the judge likes its pixels.
+        prepared: B 3 S S pixels, normalised for the judge.
         maps: P h w in 0..1.
         owner: P, the image of each map.
-        mode: How a region is shown.
-        outside: Whether the background of each map is wanted.
-        backdrop: See `make_backdrop`.
-        alpha: Of the adaptive mask.
+        mode: Kind of view.
+        outside: View the background of each map instead.
+        backdrop: From `make_backdrop`.
+        alpha: Share of the adaptive mask.
 
     Returns:
-        Views P 3 S S, and the binary masks P S S that a mask-prompted judge needs.
+        Views P 3 S S, and binary masks P S S for a mask-prompted judge.
     """
     weights, mask = pixel_weights(maps, prepared.shape[-1], mode, outside=outside, alpha=alpha)
     views = compose(prepared, weights, owner, backdrop=backdrop)
@@ -163,7 +163,7 @@ def region_views(
 
 
 def _extent(used: Tensor) -> tuple[Tensor, Tensor]:
-    """First and one behind the last True of P S; the whole length where there is none."""
+    """Return the first index and the one after the last True of P S; 0 and S without any."""
     length = used.shape[1]
     first = used.float().argmax(1)
     last = length - used.flip(1).float().argmax(1)

@@ -21,7 +21,7 @@ def resize_bilinear(scores: NDArray[np.float32], height: int, width: int) -> NDA
 
 
 def _neighbours(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """The two old positions beside each new one, and how far between them it lies."""
-    place = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
-    first = place.astype(np.intp)
-    return first, np.minimum(first + 1, old - 1), (place - first).astype(np.float32)
+    """Return the two old indices beside each new one, and its distance from the first in 0..1."""
+    position = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
+    first = position.astype(np.intp)
+    return first, np.minimum(first + 1, old - 1), (position - first).astype(np.float32)

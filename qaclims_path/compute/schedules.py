@@ -1,4 +1,4 @@
-"""How a learning rate falls: factors of its start value as plain functions of the step, so that nothing is stored."""
+"""Schedules of the learning rate: factors of its start value, as functions of the step without state."""
 
 import math
 
@@ -24,10 +24,10 @@ def cosine(step: int, steps: int) -> float:
 
 
 def warmed(step: int, warmup: int, steps: int) -> tuple[float, int, int]:
-    """Split a step into the rise before a schedule and the place inside it.
+    """Split a step into the warm-up and the step of the schedule that follows.
 
     Returns:
-        Factor of the rise (1 when it is over), and the step and number of steps that the schedule should be asked for.
+        Factor of the warm-up (1 when it is over), and step and number of steps to pass to the schedule.
 
     Example:
         >>> warmed(1, 4, 104), warmed(54, 4, 104)

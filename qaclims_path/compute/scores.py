@@ -1,7 +1,7 @@
-"""Scores of a confusion matrix: per class, and their means as a protocol wants them.
+"""Scores of a confusion matrix: per class, and their means under a protocol.
 
-All functions take matrices (..., C + 1, C + 2) as `confusion.py` makes them, so one call scores one image, a split, or
-every threshold of a sweep. A class that is neither in the truth nor predicted has no score: it is NaN and `absent`.
+All functions take matrices (..., C + 1, C + 2) of `confusion.py`, so one call scores one image, a split, or all
+thresholds of a sweep. A class that is neither in the truth nor predicted is `absent` and scores NaN.
 """
 
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ class Scores:
         support: (..., n) pixels of the class in the truth.
         absent: (..., n) whether the class is neither in the truth nor predicted.
         miou: (...,) mean of iou over the classes of the headline that are not absent.
-        mean_dice: (...,) likewise.
-        miou_all: (...,) mean over all scored classes that are not absent.
-        mean_dice_all: (...,) likewise.
+        mean_dice: (...,) mean of dice over the same classes.
+        miou_all: (...,) mean of iou over all scored classes that are not absent.
+        mean_dice_all: (...,) mean of dice over the same classes.
         fwiou: (...,) iou weighted by support.
         pixel_accuracy: (...,) share of counted truth pixels that are right.
     """
@@ -85,7 +85,7 @@ def score(matrix: Counts, background: Background, mean_over: Sequence[int] = ())
 
 
 def class_counts(matrix: Counts, background: Background) -> Counts:
-    """What every score is made of: (..., n, 3) pixels that are right, in the truth, and predicted, per scored class."""
+    """Count pixels per scored class, (..., n, 3): right, in the truth, predicted."""
     classes = matrix.shape[-2] - 1
     kept = matrix[..., :classes, :] if background == "ignore" else matrix
     scored = classes + 1 if background == "score" else classes
@@ -96,7 +96,7 @@ def class_counts(matrix: Counts, background: Background) -> Counts:
 
 
 def foreground_counts(matrix: Counts) -> Counts:
-    """Any class against background, (..., 2, 3) like `class_counts`: foreground, then background."""
+    """Count pixels of any class against background, (..., 2, 3) as `class_counts`: foreground, then background."""
     right = np.stack([matrix[..., :-1, :-2].sum(axis=(-1, -2)), matrix[..., -1, -2]], axis=-1)
     truth = np.stack([matrix[..., :-1, :].sum(axis=(-1, -2)), matrix[..., -1, :].sum(axis=-1)], axis=-1)
     predicted = np.stack([matrix[..., :, :-2].sum(axis=(-1, -2)), matrix[..., :, -2].sum(axis=-1)], axis=-1)
@@ -104,17 +104,17 @@ def foreground_counts(matrix: Counts) -> Counts:
 
 
 def iou_of(counts: Counts) -> Floats:
-    """Intersection over union of (..., 3) counts; NaN where there is nothing to score."""
+    """Return the intersection over union of (..., 3) counts; NaN where there is nothing to score."""
     return _ratio(counts[..., 0], counts[..., 1] + counts[..., 2] - counts[..., 0])
 
 
 def dice_of(counts: Counts) -> Floats:
-    """Dice of (..., 3) counts; NaN where there is nothing to score."""
+    """Return the Dice of (..., 3) counts; NaN where there is nothing to score."""
     return _ratio(2 * counts[..., 0], counts[..., 1] + counts[..., 2])
 
 
 def mean_of(values: Floats, over: Sequence[int] = ()) -> Floats:
-    """Mean of (..., n) over the last axis without the NaN; NaN where nothing is left.
+    """Return the mean of (..., n) over the last axis without NaN; NaN where nothing is left.
 
     Example:
         >>> float(mean_of(np.array([0.2, np.nan, 0.6])))

@@ -1,6 +1,6 @@
-"""Reductions over ragged lists: the values of all owners in one vector, and who owns which.
+"""Reductions over ragged lists: the values of all owners in one vector, and the owner of each.
 
-Everything is computed in float32 (float64 stays) and in the order of the values: bf16 features lose nothing here.
+Sums are in float32 (float64 stays) and in the order of the values, so that bf16 features lose no precision.
 """
 
 import torch
@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 def owners(offsets: Tensor, total: int) -> Tensor:
-    """Who owns each value of a CSR list.
+    """Return the owner of each value of a CSR list.
 
     Args:
         offsets: P+1, ascending from 0 to `total`.
-        total: Number of values; given, because asking a GPU for it would wait for the GPU.
+        total: Number of values; an argument, because reading it from `offsets` would wait for the GPU.
 
     Example:
         >>> owners(torch.tensor([0, 2, 2, 3]), 3)
@@ -23,17 +23,17 @@ def owners(offsets: Tensor, total: int) -> Tensor:
 
 
 def precise(values: Tensor) -> Tensor:
-    """Half precision to float32; float64 stays as it is."""
+    """Convert half precision to float32; float64 stays."""
     return values if values.dtype == torch.float64 else values.float()
 
 
 def counts(owner: Tensor, size: int) -> Tensor:
-    """How many values each of `size` owners has, as float32."""
+    """Count the values of each of `size` owners, as float32."""
     return torch.zeros(size, device=owner.device).index_add(0, owner, torch.ones(len(owner), device=owner.device))
 
 
 def segment_sum(values: Tensor, owner: Tensor, size: int) -> Tensor:
-    """Sum per owner, zero where an owner has nothing.
+    """Return the sum per owner, zero for an owner without values.
 
     Example:
         >>> segment_sum(torch.tensor([1.0, 2.0, 5.0]), torch.tensor([0, 0, 2]), 3)
@@ -44,12 +44,12 @@ def segment_sum(values: Tensor, owner: Tensor, size: int) -> Tensor:
 
 
 def segment_mean(values: Tensor, owner: Tensor, size: int) -> Tensor:
-    """Mean per owner, zero where an owner has nothing."""
+    """Return the mean per owner, zero for an owner without values."""
     return segment_sum(values, owner, size) / _beside(counts(owner, size).clamp(min=1), values)
 
 
 def segment_logsumexp(values: Tensor, owner: Tensor, size: int) -> Tensor:
-    """log(sum(exp(values))) per owner, minus infinity (with no gradient) where an owner has nothing.
+    """Return log(sum(exp(values))) per owner, minus infinity without gradient for an owner without values.
 
     Args:
         values: G, or G and further axes.
@@ -66,10 +66,10 @@ def segment_logsumexp(values: Tensor, owner: Tensor, size: int) -> Tensor:
 
 
 def segment_softmean(values: Tensor, owner: Tensor, size: int, sharpness: float) -> Tensor:
-    """Mean of each owner's values, soft towards the largest: the plain mean at sharpness 0, the largest at infinity.
+    """Return the soft maximum of each owner's values: the mean at sharpness 0, the largest at infinity.
 
-    It is `log(mean(exp(sharpness * values))) / sharpness`, so every value counts with the weight that a softmax would
-    give it: a region that looks like one of several texts need not look like the others too.
+    It is `log(mean(exp(sharpness * values))) / sharpness`; its gradient weights values by their softmax. So a region
+    that matches one of several texts need not match the others.
     """
     if sharpness == 0:
         return segment_mean(values, owner, size)
@@ -79,5 +79,5 @@ def segment_softmean(values: Tensor, owner: Tensor, size: int, sharpness: float)
 
 
 def _beside(per_owner: Tensor, values: Tensor) -> Tensor:
-    """A vector with as many axes as the values, for broadcasting."""
+    """Add axes to a vector, as many as the values have, for broadcasting."""
     return per_owner.view(-1, *[1] * (values.dim() - 1))

@@ -1,7 +1,7 @@
-"""Stain normalisation: fitted once per slide, applied to each tile through tables.
+"""Stain normalisation: fitted once per slide, applied to tiles through tables.
 
-Macenko works in optical density, where stains add up; Reinhard shifts and stretches the three axes of CIELAB (D65).
-Glass stays as it is: both leave pixels alone that no stain darkens, and fade in where one begins to.
+Macenko works in optical density, where stains add up; Reinhard shifts and scales the three axes of CIELAB (D65). Both
+keep glass: unstained pixels do not change, and the change grows with the stain between `GLASS` and `STAINED`.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,10 +17,10 @@ Triple = tuple[float, float, float]
 Table = NDArray[np.float32]
 
 GLASS, STAINED = 0.05, 0.15  # optical density up to which a pixel is glass, and from which it is stained
-WHITE = 240.0  # brightness of glass where nothing better is known, as in the published code of Macenko et al.
-ONE_STAIN = 0.02  # angle in rad between two stains that are one
-FAINT = 0.05  # amount of a stain below which it is noise, not to be stretched further
-FEWEST = 100  # stained pixels without which there is nothing to fit
+WHITE = 240.0  # default brightness of glass, as in the published code of Macenko et al.
+ONE_STAIN = 0.02  # angle in rad below which two stains count as one
+FAINT = 0.05  # amount of a stain below which it is noise, and is not amplified further
+FEWEST = 100  # stained pixels that a fit needs
 DENSITY_STEPS = 512  # per unit of optical density, in the table back to brightness
 DENSITIES = 4096
 CUBE_ROOTS = 4096  # entries for CIELAB's f(t), t in 0..1
@@ -36,7 +36,7 @@ TO_XYZ = np.array(  # linear sRGB to XYZ, divided by the white of D65
 
 @dataclass(frozen=True)
 class Macenko:
-    """Two stains and how strong they get.
+    """Two stains and their strength.
 
     Attributes:
         stains: Optical density of red, green and blue per unit of haematoxylin and of eosin; each has length 1.
@@ -59,10 +59,10 @@ class Reinhard:
 
 StainFit = Macenko | Reinhard
 
-# The reference of Macenko et al. (ISBI 2009) as their published code has it, also MONAI's default.
+# The reference in the published code of Macenko et al. (ISBI 2009), also the default of MONAI.
 MACENKO_TARGET = Macenko(((0.5626, 0.7201, 0.4062), (0.2159, 0.8012, 0.5581)), (1.9705, 1.0308))
-# Mean over two public slides (OpenSlide's CMU-1-Small-Region, TCGA-CR-7395-01A-01-TS1) of what `fit_reinhard` measures
-# after Macenko with MACENKO_TARGET: both methods lead to the same look.
+# Mean of `fit_reinhard` over two public slides (OpenSlide's CMU-1-Small-Region, TCGA-CR-7395-01A-01-TS1) after Macenko
+# with MACENKO_TARGET, so that both methods lead to similar colours.
 REINHARD_TARGET = Reinhard((62.4, 22.6, -7.9), (13.7, 5.5, 5.1))
 
 
@@ -74,14 +74,14 @@ def fit_macenko(pixels: NDArray[np.uint8], white: Triple = (WHITE, WHITE, WHITE)
         white: Brightness of its glass.
 
     Raises:
-        ValueError: Fewer than `FEWEST` pixels are stained, or all in one colour.
+        ValueError: Fewer than `FEWEST` pixels are stained, or all have one colour.
     """
     density = -np.log(np.maximum(pixels, 1) / np.asarray(white))
     stained = density[(density > STAINED).all(axis=1)]
     if len(stained) < FEWEST:
         raise ValueError(f"only {len(stained)} of {len(pixels)} pixels are stained")
     plane = np.linalg.eigh(np.cov(stained.T))[1][:, 1:]
-    plane = plane * np.where(plane.sum(axis=0) < 0, -1, 1)  # eigenvectors have no sign of their own
+    plane = plane * np.where(plane.sum(axis=0) < 0, -1, 1)  # the sign of an eigenvector is arbitrary
     ends = np.percentile(np.arctan2(stained @ plane[:, 0], stained @ plane[:, 1]), (1, 99))
     if np.ptp(ends) < ONE_STAIN:
         raise ValueError("its pixels have one colour, so that two stains cannot be told apart")
@@ -92,7 +92,7 @@ def fit_macenko(pixels: NDArray[np.uint8], white: Triple = (WHITE, WHITE, WHITE)
 
 
 def fit_reinhard(pixels: NDArray[np.uint8]) -> Reinhard:
-    """Mean and spread in CIELAB of the stained ones among pixels (N 3); `ValueError` where fewer than `FEWEST` are."""
+    """Measure mean and spread in CIELAB of the stained pixels of N 3; `ValueError` with fewer than `FEWEST`."""
     stained = pixels[(pixels < WHITE * np.exp(-STAINED)).any(axis=1)]
     if len(stained) < FEWEST:
         raise ValueError(f"only {len(stained)} of {len(pixels)} pixels are stained")
@@ -101,7 +101,7 @@ def fit_reinhard(pixels: NDArray[np.uint8]) -> Reinhard:
 
 
 def lab_of(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Pixels in sRGB (... 3) as CIELAB under D65."""
+    """Convert sRGB pixels (... 3) to CIELAB under D65."""
     xyz = _linear()[pixels] @ TO_XYZ.T
     f = _f(xyz)
     return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=-1)
@@ -112,8 +112,8 @@ def normalise(image: NDArray[np.uint8], fit: StainFit, target: StainFit | None =
 
     Args:
         image: Red, green, blue.
-        fit: The slide's own.
-        target: Of the same method; None takes `MACENKO_TARGET` or `REINHARD_TARGET`.
+        fit: Fit of the tile's slide.
+        target: Fit of the same method; None takes `MACENKO_TARGET` or `REINHARD_TARGET`.
     """
     result = np.empty_like(image, order="C")
     flat, out = np.ascontiguousarray(image).reshape(-1, 3), result.reshape(-1, 3)
@@ -131,7 +131,7 @@ def normalise(image: NDArray[np.uint8], fit: StainFit, target: StainFit | None =
 
 
 def to_json(fit: StainFit) -> dict[str, Any]:
-    """A fit as JSON writes it.
+    """Convert a fit to values for JSON.
 
     Example:
         >>> to_json(Reinhard((60, 20, -10), (10, 5, 5)))["method"]
@@ -141,7 +141,7 @@ def to_json(fit: StainFit) -> dict[str, Any]:
 
 
 def from_json(values: dict[str, Any]) -> StainFit:
-    """A fit from what `to_json` gave; `ValueError` for anything else."""
+    """Read a fit from the values of `to_json`; `ValueError` for anything else."""
     if values.get("method") == "macenko":
         first, second = (_triple(np.asarray(stain, float)) for stain in values["stains"])
         a, b = (float(value) for value in values["strength"])
@@ -158,7 +158,7 @@ def _triple(values: NDArray[np.floating[Any]]) -> Triple:
 
 
 def _transfer(fit: Macenko, target: Macenko) -> NDArray[np.float64]:
-    """3 3: from optical density under one stain to that under the other."""
+    """Return the 3 3 matrix from optical densities of the fit to those of the target."""
     scale = np.divide(target.strength, np.maximum(fit.strength, FAINT))
     matrix: NDArray[np.float64] = np.array(target.stains).T @ np.diag(scale) @ np.linalg.pinv(np.array(fit.stains).T)
     return matrix
@@ -166,7 +166,7 @@ def _transfer(fit: Macenko, target: Macenko) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)
 def _macenko_tables(fit: Macenko, target: Macenko) -> tuple[I64, Table, Table]:
-    """What each value of each channel adds to the densities, brightness by density (3 N), and `_glass`."""
+    """Tables: contribution of channels and values to the densities, brightness by density (3 N), and `_glass`."""
     density = np.maximum(_density(fit.white), 0)
     parts = density[:, :, None] * _transfer(fit, target).T[:, None, :] * DENSITY_STEPS
     light = np.array(target.white)[:, None] * np.exp(-np.arange(DENSITIES) / DENSITY_STEPS)
@@ -174,13 +174,13 @@ def _macenko_tables(fit: Macenko, target: Macenko) -> tuple[I64, Table, Table]:
 
 
 def _density(white: Triple) -> NDArray[np.float64]:
-    """Optical density of every value of every channel (3 256)."""
+    """Return the optical density of every value of every channel (3 256)."""
     density: NDArray[np.float64] = -np.log(np.maximum(np.arange(256), 1) / np.array(white)[:, None])
     return density
 
 
 def _glass(white: Triple) -> Table:
-    """How much of a pixel of every value of every channel is glass (3 256), 0..1."""
+    """Return the share of glass in 0..1 for every value of every channel (3 256)."""
     return np.clip((STAINED - _density(white)) / (STAINED - GLASS), 0, 1).astype(np.float32)
 
 
@@ -192,7 +192,7 @@ def _shift(fit: Reinhard, target: Reinhard) -> tuple[Table, Table]:
 
 @lru_cache(maxsize=1)
 def _lab_tables() -> tuple[Table, Table, Table, Table, Table]:
-    """Per channel and value its part of X, Y and Z; f; the way back; sRGB by light; glass."""
+    """Tables: contribution of channels and values to X, Y, Z; f; the inverse matrix; sRGB by linear light; glass."""
     parts = _linear()[None, :, None] * TO_XYZ.T[:, None, :] * (CUBE_ROOTS - 2)
     roots = _f(np.arange(CUBE_ROOTS) / (CUBE_ROOTS - 2))
     light = np.arange(LIGHTS) / (LIGHTS - 1)
@@ -203,11 +203,11 @@ def _lab_tables() -> tuple[Table, Table, Table, Table, Table]:
 
 
 def _linear() -> NDArray[np.float64]:
-    """Linear light of every sRGB value (256)."""
+    """Return the linear light of every sRGB value (256)."""
     value = np.arange(256) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
 def _f(t: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The cube root of CIELAB, straight near black."""
+    """Return f(t) of CIELAB: the cube root, linear near black."""
     return np.where(t > 216 / 24389, np.cbrt(t), t * (24389 / 27 / 116) + 16 / 116)

@@ -1,4 +1,4 @@
-"""The loops over pixels behind `stain`, compiled; they leave Python's lock to others while they run."""
+"""Compiled loops over pixels for `stain`; they release Python's lock."""
 
 import numpy as np
 from numba import njit
@@ -10,17 +10,17 @@ U8 = NDArray[np.uint8]
 
 I64 = NDArray[np.int64]
 
-# Three densities share one word of 63 bits, so that one addition adds them all: fixed-point numbers of FIELD bits, BIAS
-# above zero so that none borrows from its neighbour.
+# Three densities are packed into one word of 63 bits, so that one addition adds all three: fixed-point numbers of FIELD
+# bits, each raised by BIAS so that none becomes negative and borrows from its neighbour.
 FIELD, FRACTION = 21, 5
 BIAS = 1 << (FIELD - 1)
-LARGEST_PART = BIAS // 3 - (1 << FRACTION)  # three of these, of either sign, stay within a field
+LARGEST_PART = BIAS // 3 - (1 << FRACTION)  # the sum of three, of either sign, fits into a field
 
 
 def packed(parts: NDArray[np.float64]) -> I64:
-    """Put what a channel's value adds to each of three densities (3 256 3) into one word each (3 256)."""
+    """Pack the contributions of values to three densities (3 256 3) into one word per channel and value (3 256)."""
     fixed = np.clip(np.rint(parts * (1 << FRACTION)), -LARGEST_PART, LARGEST_PART).astype(np.int64)
-    fixed[0] += BIAS + (1 << (FRACTION - 1))  # half a step, because what follows rounds down
+    fixed[0] += BIAS + (1 << (FRACTION - 1))  # half a step, because the loop rounds down
     words: I64 = fixed[..., 0] + (fixed[..., 1] << FIELD) + (fixed[..., 2] << 2 * FIELD)
     return words
 
@@ -33,7 +33,7 @@ def macenko_loop(image: U8, parts: I64, light: F32, glass: F32, out: U8) -> None
         image: N 3.
         parts: 3 256, `packed`, in steps of `light`.
         light: 3 M, brightness by density.
-        glass: 3 256, how much of a pixel is glass and stays; the least of three channels counts.
+        glass: 3 256, share of a pixel that is glass and does not change; the lowest of the three channels counts.
         out: N 3.
     """
     last = light.shape[1] - 1
@@ -57,7 +57,7 @@ def macenko_loop(image: U8, parts: I64, light: F32, glass: F32, out: U8) -> None
 def lab_loop(
     image: U8, parts: F32, roots: F32, back: F32, srgb: F32, glass: F32, factor: F32, offset: F32, out: U8
 ) -> None:
-    """To CIELAB, times `factor` plus `offset`, and back.
+    """Convert to CIELAB, multiply by `factor`, add `offset`, and convert back.
 
     Args:
         image: N 3.
@@ -77,9 +77,9 @@ def lab_loop(
         r, g, b = image[i, 0], image[i, 1], image[i, 2]
         keep = min(glass[0, r], glass[1, g], glass[2, b])
         for c in range(3):
-            place = parts[0, r, c] + parts[1, g, c] + parts[2, b, c]
-            entry = np.int32(place)
-            xyz[c] = roots[entry] + (place - np.float32(entry)) * (roots[entry + 1] - roots[entry])
+            position = parts[0, r, c] + parts[1, g, c] + parts[2, b, c]
+            entry = np.int32(position)
+            xyz[c] = roots[entry] + (position - np.float32(entry)) * (roots[entry + 1] - roots[entry])
         lightness = (np.float32(116) * xyz[1] - np.float32(16)) * factor[0] + offset[0]
         a = np.float32(500) * (xyz[0] - xyz[1]) * factor[1] + offset[1]
         yellow = np.float32(200) * (xyz[1] - xyz[2]) * factor[2] + offset[2]

@@ -1,7 +1,7 @@
-"""Every threshold of a sweep in one pass over the maps, identical to scoring each threshold on its own.
+"""Score all thresholds of a sweep in one pass over the maps, with the results of scoring each alone.
 
-A pixel needs only its best class, that class's score and its truth. It is background at every threshold that its score
-does not exceed, so one histogram over (thresholds exceeded, truth, class) holds all matrices at once.
+Only the best class of a pixel, its score and the truth matter. The pixel is background at every threshold that the
+score does not exceed, so one histogram over (thresholds exceeded, truth, class) holds the matrices of all thresholds.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ DEFAULT_THRESHOLDS = tuple(step / 100 for step in range(1, 100))
 class Sweep:
     """Adds up the matrices of all thresholds, image by image.
 
-    Background is predicted where the best class score is not above the threshold: exactly `argmax` with a constant
-    background channel first. Scores and thresholds are compared in float32.
+    Background is predicted where the best class score is not above the threshold, as `argmax` does with a constant
+    background channel in front. Scores and thresholds are compared in float32.
 
     Attributes:
         thresholds: T, float32, sorted.
@@ -50,13 +50,13 @@ class Sweep:
         if scores.shape[1:] != truth.shape:
             raise ValueError(f"scores have shape {scores.shape}, truth {truth.shape}")
         best, label = best_class(scores, labels)
-        # 255, no channel at all, is counted in the last column; it never exceeds a threshold
+        # label 255 (no channel) is counted in the last column; its score exceeds no threshold
         _count(
             best.reshape(-1), label.reshape(-1), np.ascontiguousarray(truth).reshape(-1), self.thresholds, self._counts
         )
 
     def matrices(self) -> NDArray[np.int64]:
-        """T x (C + 1) x (C + 2) confusion matrices, one for each threshold."""
+        """Return T x (C + 1) x (C + 2) confusion matrices, one for each threshold."""
         counts = self._counts[:, : self.classes + 1]
         exceeded = counts[::-1].cumsum(axis=0)[::-1][1:, :, : self.classes]
         not_exceeded = counts.sum(axis=2).cumsum(axis=0)[:-1, :, None]
@@ -65,11 +65,11 @@ class Sweep:
 
 @njit(cache=True, nogil=True)
 def _cell(value: float, first: float, scale: float) -> int:
-    """Number of the cell, of equal ones between the first and last threshold; never less for a larger value."""
-    place = (value - first) * scale
-    if not place > 0:
+    """Return the cell of a value; equal cells lie between the first and last threshold, and grow with the value."""
+    position = (value - first) * scale
+    if not position > 0:
         return 0
-    return _CELLS if place >= _CELLS else int(place)
+    return _CELLS if position >= _CELLS else int(position)
 
 
 @njit(cache=True, nogil=True)
@@ -80,7 +80,7 @@ def _count(
     thresholds: NDArray[np.float32],
     counts: NDArray[np.int64],
 ) -> None:
-    """Thresholds in earlier cells than a score's are exceeded for certain; only those of its own cell are compared."""
+    """Count pixels by thresholds exceeded: all of earlier cells, and those of the score's own cell by comparison."""
     rows, columns = counts.shape[1] - 1, counts.shape[2] - 1
     first, extent = thresholds[0], thresholds[-1] - thresholds[0]
     scale = _CELLS / extent if extent > 0 else 0.0

@@ -9,13 +9,13 @@ from qaclims_path.types import PairTexts
 
 
 def mixed_texts(texts: PairTexts, label_share: float = 0.5, *, normalise: bool = False) -> Tensor:
-    """What stands for each pair's class: its name and the mean of its answers; the name alone where none came.
+    """Mix the features of each pair's class: its name and the mean of its answers; only the name without answers.
 
     Args:
         texts: P pairs.
         label_share: Weight of the name, 0..1; the answers have the rest.
-        normalise: Whether the mixture becomes a unit vector. As published it does not, so that a pair whose answers
-            disagree weighs less.
+        normalise: Scale the mixture to length 1. Not done as published, so that pairs whose answers disagree have less
+            weight.
 
     Returns:
         P D.
@@ -29,7 +29,7 @@ def mixed_texts(texts: PairTexts, label_share: float = 0.5, *, normalise: bool =
 
 
 def take_rows(values: Tensor, offsets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Some rows of a CSR list, in the order in which they are asked for.
+    """Take rows of a CSR list, in the order of `rows`.
 
     Args:
         values: G.
@@ -37,7 +37,7 @@ def take_rows(values: Tensor, offsets: Tensor, rows: Tensor) -> tuple[Tensor, Te
         rows: P, in 0..N-1, repetition allowed.
 
     Returns:
-        Values of these rows, and their P+1 offsets.
+        Values of the rows, and their P+1 offsets.
 
     Example:
         >>> take_rows(torch.tensor([7, 8, 9]), torch.tensor([0, 2, 2, 3]), torch.tensor([2, 0]))

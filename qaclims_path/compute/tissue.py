@@ -1,4 +1,4 @@
-"""Where a picture shows tissue, ink or blur. Glass is grey, tissue is coloured: one number tells them apart."""
+"""Masks of tissue, ink, blur and glass. Tissue is coloured and glass is grey: the chroma separates them."""
 
 import numpy as np
 from numba import njit
@@ -6,21 +6,21 @@ from numpy.typing import NDArray
 
 from qaclims_path.compute.components import drop_specks, fill_holes
 
-# Chroma of glass is below 8 on clean slides; faint eosin begins near 15. Otsu's threshold is kept between these, so
-# that it neither splits the noise of an empty slide nor the tissue of a full one.
+# Chroma of glass is below 8 on clean slides; faint eosin begins near 15. Otsu's threshold is kept within this range, so
+# that it splits neither the noise of an empty slide nor the tissue of a full one.
 THRESHOLDS = 12, 40
-INK_RATIO = 1.5  # haematoxylin absorbs at most 1.3 times as much red as green, blue and green ink twice as much
+INK_RATIO = 1.5  # red over green absorption: haematoxylin up to 1.3, blue and green ink 2
 INK_DENSITY = 0.6
 BLACK, GREY = 80, 24  # brightest channel and chroma of black ink
 BLUR_WINDOW = 48
-GLASS_CHROMA = 16 / 255  # glass is grey: its channels differ by less than faint eosin's do
-GLASS_BRIGHT = 0.7  # and bright, which pigment and black ink are not
-LEAST_GLASS = 50  # pixels; smaller bright spots are part of the tissue (MLPS)
+GLASS_CHROMA = 16 / 255  # chroma of glass is below that of faint eosin
+GLASS_BRIGHT = 0.7  # brightness of glass is above that of pigment and black ink
+LEAST_GLASS = 50  # pixels; smaller bright spots count as tissue (MLPS)
 SHARP = 0.05  # `sharpness` of tissue in focus at 2 um per pixel is above 0.4, blurred by 4 um below 0.05
 
 
 def chroma(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Largest minus smallest of red, green and blue, per pixel (H W), and its histogram (256).
+    """Return the largest minus the smallest of red, green and blue per pixel (H W), and the histogram (256).
 
     Example:
         >>> chroma(np.array([[[250, 250, 250], [200, 90, 150]]], np.uint8))[0].tolist()
@@ -37,12 +37,12 @@ def _chroma(image: NDArray[np.uint8], values: NDArray[np.uint8], counts: NDArray
     for i in range(len(image)):
         r, g, b = image[i, 0], image[i, 1], image[i, 2]
         values[i] = max(r, g, b) - min(r, g, b)
-    for i in range(len(values)):  # histograms take turns, so that equal neighbours do not wait for each other
+    for i in range(len(values)):  # four histograms in turn: equal neighbours would wait for each other's increment
         counts[i & 3, values[i]] += 1
 
 
 def otsu(counts: NDArray[np.int64]) -> int:
-    """The value that best separates a histogram into `<= value` and `> value`.
+    """Return the value that best separates a histogram into `<= value` and `> value`, computed in float64.
 
     Args:
         counts: 256 pixel counts.
@@ -63,13 +63,13 @@ def otsu(counts: NDArray[np.int64]) -> int:
 def tissue_mask_of(
     image: NDArray[np.uint8], *, threshold: int | None = None, specks: float = 0, holes: float = 0
 ) -> NDArray[np.bool_]:
-    """Coloured pixels of a thumbnail (H W 3) as a mask (H W).
+    """Return the mask (H W) of coloured pixels of a thumbnail (H W 3).
 
     Args:
         image: Red, green, blue.
-        threshold: Chroma above which a pixel is tissue; None finds it by Otsu, between `THRESHOLDS`.
-        specks: Areas of fewer pixels than this are dropped.
-        holes: Gaps of fewer pixels than this are filled.
+        threshold: Chroma above which a pixel is tissue; None finds it by Otsu, within `THRESHOLDS`.
+        specks: Areas of fewer pixels are removed.
+        holes: Holes of fewer pixels are filled.
     """
     values, counts = chroma(image)
     if threshold is None:
@@ -78,14 +78,15 @@ def tissue_mask_of(
 
 
 def ink_mask(image: NDArray[np.uint8], *, specks: float = 0, reach: int = 0) -> NDArray[np.bool_]:
-    """Marks of blue, green or black pens (H W) in a picture (H W 3).
+    """Return the mask (H W) of marks of blue, green or black pens in an image (H W 3).
 
-    Haematoxylin and eosin always let more red than green through; these inks do not, or let nothing through.
+    Haematoxylin and eosin let more red than green through; blue and green ink do not, and black ink lets nothing
+    through.
 
     Args:
         image: Red, green, blue.
-        specks: Marks of fewer pixels are taken for tissue.
-        reach: Pixels around a mark that belong to it.
+        specks: Marks of fewer pixels count as tissue.
+        reach: Widen the marks by this many pixels.
     """
     from scipy.ndimage import binary_dilation
 
@@ -107,9 +108,9 @@ def _ink(image: NDArray[np.uint8], densities: NDArray[np.float32], ink: NDArray[
 
 
 def sharpness(image: NDArray[np.uint8], window: int) -> NDArray[np.float32]:
-    """Local variance of the Laplacian over local variance of brightness (H W).
+    """Return local variance of the Laplacian over local variance of brightness (H W).
 
-    The ratio does not depend on the strength of the stain. Flat places, which have nothing to be sharp, get infinity.
+    The ratio does not depend on the strength of the stain. Areas without contrast get infinity.
 
     Args:
         image: H W 3.
@@ -133,18 +134,18 @@ def sharpness(image: NDArray[np.uint8], window: int) -> NDArray[np.float32]:
 
 
 def blur_mask(image: NDArray[np.uint8], *, window: int = BLUR_WINDOW, sharp: float = SHARP) -> NDArray[np.bool_]:
-    """What is out of focus (H W): little of its contrast is between neighbouring pixels.
+    """Return the mask (H W) of pixels out of focus: little of their contrast is between neighbouring pixels.
 
     Args:
         image: H W 3, about 2 um per pixel.
         window: Side of the neighbourhood in pixels.
-        sharp: Least `sharpness` of what is in focus.
+        sharp: Least `sharpness` in focus.
     """
     return sharpness(image, window) < sharp
 
 
 def glass_of(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Bright grey pixels (H W) of a picture (H W 3), without specks."""
+    """Return the mask (H W) of bright grey pixels of an image (H W 3), without specks."""
     red, green, blue = (pixels[..., channel] for channel in range(3))
     brightest = np.maximum(np.maximum(red, green), blue)
     darkest = np.minimum(np.minimum(red, green), blue)

@@ -1,4 +1,4 @@
-"""What a judge is shown of a tile: no glass, and a window at the magnification that it was trained at."""
+"""Views of a tile for a judge: weighted by tissue, and a window at the magnification of the judge's training."""
 
 import math
 
@@ -9,12 +9,12 @@ from torch.nn import functional as F
 from qaclims_path.compute.tissue import GLASS_BRIGHT, GLASS_CHROMA
 
 WHITE = 1.0
-# Steps that fill a range evenly without being drawn; one for each choice, so that every place is seen from all sides.
+# Steps that cover 0..1 evenly without random draws; independent of each other, so that all combinations occur.
 DOWN, ACROSS, TURN = 0.8191725133961645, 0.5698402909980532, 0.7548776662466927
 
 
 def tissue_share(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Share of tissue in every cell of a map: what is not bright grey.
+    """Return the share of tissue (pixels that are not bright grey) in every cell of a map.
 
     Args:
         images: B 3 H W in 0..1.
@@ -29,7 +29,7 @@ def tissue_share(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def pooled(maps: Tensor, share: Tensor | None) -> Tensor:
-    """Mean over the pixels (B C) of maps (B C h w), weighted by their share of tissue (B h w) where it is given.
+    """Return the mean over pixels (B C) of maps (B C h w), weighted by their share of tissue (B h w) unless None.
 
     A tile without tissue scores zero for every class.
     """
@@ -40,18 +40,18 @@ def pooled(maps: Tensor, share: Tensor | None) -> Tensor:
 
 
 def corner(room: int, step: int, pace: float) -> int:
-    """Where a window starts, 0..room: another place at every step, evenly over all of them."""
+    """Return the start of a window in 0..room for a step; over many steps all starts are equally frequent."""
     return min(int(math.modf((step + 1) * pace)[0] * (room + 1)), room)
 
 
 def window(values: Tensor, side: int, step: int, fill: float) -> Tensor:
-    """Cut a square of `side` pixels out of N C H W, or put the picture in the middle of one that is larger.
+    """Crop a square of `side` pixels out of N C H W, or centre a smaller image in it.
 
     Args:
-        values: Pictures of one size.
-        side: Of the window in pixels.
-        step: Decides the place; the same for all pictures, so that maps follow their images.
-        fill: Value of what the picture does not cover.
+        values: Images or maps of one size.
+        side: Side of the window in pixels.
+        step: Decides the position, the same for all, so that maps match their images.
+        fill: Value outside the image.
     """
     height, width = values.shape[-2:]
     top, left = corner(max(height - side, 0), step, DOWN), corner(max(width - side, 0), step, ACROSS)
@@ -62,10 +62,10 @@ def window(values: Tensor, side: int, step: int, fill: float) -> Tensor:
 
 
 def turned(values: Tensor, step: int) -> Tensor:
-    """Turn or mirror squares (... S S), in one of eight ways that come evenly with the steps.
+    """Rotate or mirror squares (... S S) in one of eight ways, equally frequent over many steps.
 
-    A network can prefer what lies at the top to what lies at the bottom, and maps would follow it there; when it is
-    shown everything from all sides, such preferences cancel out.
+    A network may score a pattern higher at the top than at the bottom, and maps would follow. Over all eight
+    orientations such preferences cancel out.
     """
     way = corner(7, step, TURN)
     axes = [axis for axis, bit in ((-1, 1), (-2, 2)) if way & bit]
@@ -74,10 +74,10 @@ def turned(values: Tensor, step: int) -> Tensor:
 
 
 def centred(vectors: Tensor, mean: Tensor) -> Tensor:
-    """Unit vectors without what they have in common: where all cosines are near one, differences show."""
+    """Subtract the mean from vectors and scale them to length 1, so that cosines near one spread out."""
     return F.normalize(vectors - mean.to(vectors.dtype), dim=-1)
 
 
 def mean_vector(vectors: Tensor) -> Tensor:
-    """What unit vectors N D have in common; nothing, where there are fewer than two."""
+    """Return the mean of vectors (N D); zeros for fewer than two."""
     return vectors.mean(0) if len(vectors) > 1 else torch.zeros_like(vectors[0])

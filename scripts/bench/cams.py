@@ -1,13 +1,12 @@
-"""How fast maps are made, beside the published procedure: same network, same tiles, equal results asserted first.
+"""Time activation maps against the published procedure: same network, same tiles, equal results asserted first.
 
     python scripts/bench/cams.py [--tiles 8] [--size 224] [--rounds 3] [--threads 1] [--steps 80]
 
-A ResNet-50 at stride 16 with 20 classes looks at phantom tiles at four scales with mirror images. The published
-procedure (its step `make_cam`, written afresh) takes one image after another: it merges all classes at stride 4 and at
-full size, keeps those that are present, and pickles both. Ours is what `qaclims cams` does, reading of the tiles and
-writing of the maps included. The network is first trained on the tiles for a minute, because the maps of a random one
-are noise around a constant, whose order any rounding changes. Seconds are those of the processor, so that other
-programs on the machine disturb little; take the ratios.
+A ResNet-50 at stride 16 with 20 classes, phantom tiles, four scales with mirror images. The published procedure (its
+step `make_cam`, rewritten here) takes one image at a time: it merges all classes at stride 4 and at full size, keeps
+those that are present, and pickles both. Ours is `qaclims cams`, with reading the tiles and writing the maps. The
+network is first trained on the tiles for a minute: the maps of a random network are noise around a constant, whose
+order changes with any rounding. Seconds are processor time, which other programs disturb little; the ratios count.
 """
 
 import argparse
@@ -58,8 +57,8 @@ class Tiles:
 def paint(folder: Path, count: int, size: int) -> Tiles:
     """Write phantom tiles with at least two classes as PNG files."""
     records, truths = [], []
-    for place, item in enumerate(phantom_tiles(7, ["TCGA-A1-0001"], count, size, single=0.0)):
-        path = folder / f"tile{place:03d}.png"
+    for number, item in enumerate(phantom_tiles(7, ["TCGA-A1-0001"], count, size, single=0.0)):
+        path = folder / f"tile{number:03d}.png"
         Image.fromarray(item.image).save(path)
         present = np.bincount(item.labels.ravel(), minlength=256)[:BACKGROUND] > 0.02 * item.labels.size
         records.append(Record(path.stem, ImageFile(path), tuple(np.flatnonzero(present).tolist())))
@@ -68,11 +67,11 @@ def paint(folder: Path, count: int, size: int) -> Tiles:
 
 
 def trained(tiles: Tiles, steps: int) -> CamNet:
-    """A ResNet-50 trained on the tiles and their truth for a minute: its maps have the contrast of real ones."""
+    """Train a ResNet-50 on the tiles and their truth for a minute, so that its maps have realistic contrast."""
     torch.manual_seed(0)
-    net = CamNet("resnet50", [f"class {place}" for place in range(CLASSES)], dilated=False).train()
-    pictures = [torch.tensor(record.image.pixels()).permute(2, 0, 1) / 255 for record in tiles.records]
-    images, truth = torch.stack(pictures), torch.stack([torch.from_numpy(each) for each in tiles.truths]).long()
+    net = CamNet("resnet50", [f"class {index}" for index in range(CLASSES)], dilated=False).train()
+    pixels = [torch.tensor(record.image.pixels()).permute(2, 0, 1) / 255 for record in tiles.records]
+    images, truth = torch.stack(pixels), torch.stack([torch.from_numpy(each) for each in tiles.truths]).long()
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3)
     for _ in range(steps):
         tile = torch.randint(len(images), (8,))
@@ -88,7 +87,7 @@ def trained(tiles: Tiles, steps: int) -> CamNet:
 
 
 class Published(nn.Module):
-    """The network as the published maps are made: no sigmoid, the mirrored half turned back and added."""
+    """The network of the published procedure: no sigmoid; the map of the mirrored image is mirrored back and added."""
 
     def __init__(self, net: CamNet) -> None:
         super().__init__()
@@ -101,19 +100,17 @@ class Published(nn.Module):
 
 
 def published(tiles: Tiles, net: CamNet, folder: Path) -> Maps:
-    """Image by image, all classes, at stride 4 and in full size, one pickle each."""
+    """Make maps as published: image by image, all classes, at stride 4 and in full size, one pickle each."""
     model, made = Published(net).eval(), {}
     with torch.no_grad():
         for record in tiles.records:
-            picture = np.asarray(Image.open(folder.parent / "tiles" / record.image.name))
-            height, width = picture.shape[:2]
+            pixels = np.asarray(Image.open(folder.parent / "tiles" / record.image.name))
+            height, width = pixels.shape[:2]
             outputs = []
             for scale in SCALES:
                 size = (round(width * scale), round(height * scale))
                 scaled = (
-                    picture
-                    if scale == 1
-                    else np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+                    pixels if scale == 1 else np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
                 )
                 chw = (scaled / np.float32(255)).astype(np.float32).transpose(2, 0, 1)
                 outputs.append(model(torch.from_numpy(np.stack([chw, np.flip(chw, -1)]))))
@@ -133,7 +130,7 @@ def published(tiles: Tiles, net: CamNet, folder: Path) -> Maps:
 
 
 def ours(tiles: Tiles, net: CamNet, folder: Path) -> None:
-    """What `qaclims cams` does between loading the network and writing the index."""
+    """Make maps as `qaclims cams`, from the loaded network to the written index."""
     for path in folder.iterdir():
         path.unlink()
     maker = MapMaker(net, lambda _, present: present, SCALES, own_maximum=True)
@@ -146,7 +143,7 @@ def ours(tiles: Tiles, net: CamNet, folder: Path) -> None:
 
 @torch.inference_mode()
 def difference(tiles: Tiles, net: CamNet, wanted: Maps) -> float:
-    """Largest difference from the published maps, at stride 4 and full size, before ours are rounded to fp16."""
+    """Return the largest difference from the published maps, at stride 4 and full size, before rounding to fp16."""
     worst = 0.0
     load = ImageLoader(load_card("phantom"), SCALES, labels=True)
     for record in tiles.records:
@@ -164,7 +161,7 @@ def difference(tiles: Tiles, net: CamNet, wanted: Maps) -> float:
 
 
 def agreement(folder: Path, wanted: Maps) -> float:
-    """Share of pixels with the label that the published maps give: background at a constant 0.15, else the highest."""
+    """Return the share of pixels whose label equals the published one: background at 0.15, else the highest map."""
     same = total = 0
     for stored in MapReader(folder):
         pair = (wanted[stored.image][0], torch.from_numpy(stored.maps.astype(np.float32)))
@@ -175,14 +172,14 @@ def agreement(folder: Path, wanted: Maps) -> float:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Processor time of all threads."""
+    """Return the processor time of all threads."""
     start = time.process_time()
     work()
     return time.process_time() - start
 
 
 def size_of(folder: Path) -> int:
-    """Bytes in a folder."""
+    """Return the bytes in a folder."""
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
@@ -193,8 +190,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    with tempfile.TemporaryDirectory() as place:
-        folders = {name: Path(place) / name for name in ("tiles", "published", "fp32", "bf16")}
+    with tempfile.TemporaryDirectory() as temporary:
+        folders = {name: Path(temporary) / name for name in ("tiles", "published", "fp32", "bf16")}
         for folder in folders.values():
             folder.mkdir()
         tiles = paint(folders["tiles"], asked.tiles, asked.size)
@@ -206,7 +203,7 @@ def main() -> None:
 
 
 def measure(tiles: Tiles, net: CamNet, folders: dict[str, Path], rounds: int) -> list[str]:
-    """Run everything in turns, the best round counts; returns the bars that were missed."""
+    """Run everything in turn; the best round counts. Return the limits that were missed."""
     cpu = torch.device("cpu")
     wanted = published(tiles, net, folders["published"])
     fp32, bf16 = for_inference(net, cpu, "fp32"), for_inference(net, cpu, "bf16")

@@ -1,4 +1,4 @@
-"""Memory and time of a corpus of a million lines: read, resumed, counted and compared, each in a process of its own.
+"""Measure memory and time of a corpus of a million lines: reading, resuming, statistics, comparison; a process each.
 
 Run: python scripts/bench/corpus.py [--lines 1000000]
 """
@@ -17,25 +17,25 @@ LABELS = ("tumor", "stroma")
 
 
 def write(path: Path, lines: int) -> None:
-    """A corpus of five answers a line."""
+    """Write a corpus with five answers per line."""
     with CorpusWriter(path) as writer:
         for number in range(lines):
             said = tuple(
-                Said(f"What is it, {place}?", f"Answer {place * number % 50}", f"answer {place * number % 50}", -0.5)
-                for place in range(5)
+                Said(f"What is it, {i}?", f"Answer {i * number % 50}", f"answer {i * number % 50}", -0.5)
+                for i in range(5)
             )
             writer.write([Entry(f"image{number // 2}", LABELS[number % 2], said[:3], said[3:], {"answerer": "toy"})])
         writer.finish()
 
 
 def reading(path: Path, _: int) -> None:
-    """Every entry, one at a time."""
+    """Read every entry, one at a time."""
     for _entry in read_corpus(path):
         pass
 
 
 def resuming(path: Path, lines: int) -> None:
-    """A build that goes on after a stop."""
+    """Resume an interrupted build."""
     part = path.rename(path.with_name(f"{path.name}.part"))
     with CorpusWriter(path) as writer:
         writer.resume([(f"image{number // 2}", LABELS[number % 2])] for number in range(lines))
@@ -43,29 +43,29 @@ def resuming(path: Path, lines: int) -> None:
 
 
 def counting(path: Path, _: int) -> None:
-    """`qaclims corpus stats`."""
+    """Run `qaclims corpus stats`."""
     from qaclims_path.pipeline.corpus.stats import corpus_stats
 
     corpus_stats(path)
 
 
 def comparing(path: Path, _: int) -> None:
-    """`qaclims corpus diff`."""
+    """Run `qaclims corpus diff`."""
     from qaclims_path.pipeline.corpus.diff import corpus_diff
 
     corpus_diff(path, path)
 
 
 def measured(work: Callable[[Path, int], None], path: Path, lines: int) -> None:
-    """Print the time and the highest memory of one piece of work."""
+    """Print the time and the peak memory of one function."""
     start = time.perf_counter()
     work(path, lines)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{work.__name__:<10} {time.perf_counter() - start:7.1f} s   {peak:6.0f} MB at most", flush=True)
+    print(f"{work.__name__:<10} {time.perf_counter() - start:7.1f} s   {peak:6.0f} MB peak", flush=True)
 
 
 def main() -> None:
-    """Measure all, and print a line for each."""
+    """Measure all functions, and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
     lines = parser.parse_args().lines

@@ -1,10 +1,10 @@
-"""How fast scoring is, beside what others use: the same arrays in the same process, equal results asserted first.
+"""Time scoring against other libraries: the same arrays in the same process, equal results asserted first.
 
     python scripts/bench/evaluate.py
 
 One thread each. Confusion: 16 label maps of 512 x 512 with five classes, against torchmetrics and a NumPy bincount over
-int64 keys. Sweep: 12 pictures of 375 x 500 with up to three of 20 classes, 55 thresholds, against the usual evaluation,
-which reloads every file and takes an `argmax` for each threshold.
+int64 keys. Sweep: 12 images of 375 x 500 with up to three of 20 classes, 55 thresholds, against the published
+evaluation, which reloads every file and takes an `argmax` for each threshold.
 """
 
 import os
@@ -37,7 +37,7 @@ Maps = tuple[NDArray[np.float32], list[int], Labels]
 
 
 def median_ms(work: Callable[[], object], runs: int = RUNS) -> tuple[float, float]:
-    """Median and spread (slowest less fastest) in milliseconds, after one run that is not counted."""
+    """Return median and spread (slowest less fastest) in milliseconds, after one run that is not counted."""
     work()
     times = []
     for _ in range(runs):
@@ -48,20 +48,20 @@ def median_ms(work: Callable[[], object], runs: int = RUNS) -> tuple[float, floa
 
 
 def label_maps(rng: np.random.Generator) -> tuple[Labels, Labels]:
-    """Blobs of five classes, and a prediction that is wrong here and there."""
+    """Make blobs of five classes, and a prediction with 15 % errors."""
     truth = rng.integers(0, 5, (16, 16, 16), dtype=np.uint8).repeat(32, 1).repeat(32, 2)
     wrong = rng.random(truth.shape) < 0.15
     return truth, np.where(wrong, rng.integers(0, 5, truth.shape, dtype=np.uint8), truth)
 
 
 def bincount_matrix(truth: Labels, prediction: Labels, classes: int) -> NDArray[np.int64]:
-    """The usual NumPy way: one int64 key for each pixel."""
+    """Count with NumPy: one int64 key for each pixel."""
     keys = truth.ravel().astype(np.int64) * classes + prediction.ravel().astype(np.int64)
     return np.bincount(keys, minlength=classes**2).reshape(classes, classes)
 
 
 def bench_confusion(rng: np.random.Generator) -> list[tuple[str, float, float]]:
-    """Ours, bincount and torchmetrics on the same label maps."""
+    """Time ours, bincount and torchmetrics on the same label maps."""
     truth, prediction = label_maps(rng)
     tensors = torch.from_numpy(prediction).long(), torch.from_numpy(truth).long()
 
@@ -79,7 +79,7 @@ def bench_confusion(rng: np.random.Generator) -> list[tuple[str, float, float]]:
 
 
 def voc_like(rng: np.random.Generator) -> list[Maps]:
-    """Smooth maps of the classes in an image, and a truth that follows them."""
+    """Make smooth maps of the classes in an image, and a truth that follows them."""
     images = []
     for _ in range(12):
         labels = sorted(rng.choice(VOC_CLASSES, rng.integers(1, 4), replace=False).tolist())
@@ -92,7 +92,7 @@ def voc_like(rng: np.random.Generator) -> list[Maps]:
 
 
 def sweep_once(images: list[Maps]) -> NDArray[np.int64]:
-    """Ours: one pass over arrays that are loaded once."""
+    """Sweep as we do: one pass over arrays that are loaded once."""
     sweep = Sweep(VOC_CLASSES, THRESHOLDS.tolist())
     for maps, labels, truth in images:
         sweep.add(maps, labels, truth)
@@ -100,12 +100,12 @@ def sweep_once(images: list[Maps]) -> NDArray[np.int64]:
 
 
 def sweep_from_files(folder: Path, images: list[Maps]) -> NDArray[np.int64]:
-    """Ours, loading each file once."""
+    """Sweep as we do, loading each file once."""
     return sweep_once([(np.load(folder / f"{i}.npy"), labels, truth) for i, (_, labels, truth) in enumerate(images)])
 
 
 def sweep_by_reloading(folder: Path, images: list[Maps]) -> NDArray[np.int64]:
-    """As published evaluations do it: for every threshold load, pad with the threshold, `argmax`, count."""
+    """Sweep as published: for every threshold load, pad with the threshold, `argmax`, count."""
     classes = VOC_CLASSES + 1
     matrices = []
     for threshold in THRESHOLDS:
@@ -121,7 +121,7 @@ def sweep_by_reloading(folder: Path, images: list[Maps]) -> NDArray[np.int64]:
 
 
 def bench_sweep(rng: np.random.Generator) -> list[tuple[str, float, float]]:
-    """One pass against reload-and-argmax."""
+    """Time one pass against reloading with `argmax`."""
     images = voc_like(rng)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -136,7 +136,7 @@ def bench_sweep(rng: np.random.Generator) -> list[tuple[str, float, float]]:
 
 
 def bench_boundary(rng: np.random.Generator) -> list[tuple[str, float, float]]:
-    """Boundary IoU of the same label maps, for the record."""
+    """Time Boundary IoU of the same label maps, without a peer."""
     truth, prediction = label_maps(rng)
     boundary = BoundaryIoU(4, 0.02, "score")
     return [("boundary IoU, one 512 x 512 pair, ours", *median_ms(lambda: boundary.add(truth[0], prediction[0])))]

@@ -1,14 +1,14 @@
-"""How fast language is, beside how the released code does it: the same model, equal results asserted first.
+"""Time text features and questions against the released code: the same model, equal results asserted first.
 
     python scripts/bench/language.py [--rows photo_texts tissue_texts gather questions] [--runs 5] [--threads 1]
 
-Text features: 96 prompts, all different, through the text tower of a randomly initialised ViT-B-32 of open_clip; one
-call per prompt with the full context of 77 tokens, against sorted batches cut to their longest prompt. Once as
-published ('a photo of {}.' with everyday terms, 7 tokens on average) and once about tissue (five templates, 14 tokens).
-Gather: 1 000 random rows of 20 000 features of 512 numbers; a pickled dictionary of tensors, against opening the store
-and taking the rows from its mapped matrix. Both files are in the cache of the system.
-Questions: the 16 published questions about one image at 384 pixels, asked of a randomly initialised BLIP of the base
-size; one `generate` of transformers per question, against one call of the answerer `blip`. At most three runs.
+Text features: 96 different prompts through the text tower of a randomly initialised ViT-B-32 of open_clip; one call per
+prompt with the full context of 77 tokens, against sorted batches cut to their longest prompt. Once as published ('a
+photo of {}.' with everyday terms, 7 tokens on average) and once about tissue (five templates, 14 tokens). Gather: 1 000
+random rows of 20 000 features of 512 numbers; a pickled dictionary of tensors, against opening the store and taking
+rows of its mapped matrix. Both files are in the system's cache. Questions: the 16 published questions about one image
+at 384 pixels, to a randomly initialised BLIP of the base size; one `generate` of transformers per question, against one
+call of the answerer `blip`. At most three runs.
 """
 
 import argparse
@@ -52,10 +52,10 @@ class Row:
 
     Attributes:
         what: What is compared.
-        usual: Median seconds of the usual way.
+        usual: Median seconds of the peer.
         ours: Median seconds of this package.
-        spread: Slowest less fastest run in seconds, of the usual way and of ours.
-        promised: How many times faster it is said to be, at least.
+        spread: Slowest less fastest run in seconds, of the peer and of ours.
+        promised: Least ratio that the documentation claims.
         difference: Largest difference between the results.
     """
 
@@ -68,25 +68,25 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """How many times faster it was."""
+        """Seconds of the peer over ours."""
         return self.usual / self.ours
 
 
 def photo_texts(runs: int) -> Row:
-    """Everyday terms in the published template."""
+    """Compare features of everyday terms in the published template."""
     return text_features("natural", promised=5, runs=runs)
 
 
 def tissue_texts(runs: int) -> Row:
-    """Terms of histology in several templates, which are longer."""
+    """Compare features of histology terms in several, longer templates."""
     return text_features("histology", promised=5, runs=runs)
 
 
 def text_features(bank: str, *, promised: float, runs: int) -> Row:
-    """Different prompts one by one, and through `encode_texts`."""
+    """Compare prompts one by one with `encode_texts`."""
     import open_clip
 
-    logging.disable(logging.WARNING)  # open_clip's, that the weights are random
+    logging.disable(logging.WARNING)  # open_clip warns that the weights are random
     torch.manual_seed(0)
     model = open_clip.create_model("ViT-B-32").eval()
     tokenizer = open_clip.get_tokenizer("ViT-B-32")
@@ -106,7 +106,7 @@ def text_features(bank: str, *, promised: float, runs: int) -> Row:
 
 
 class Remembered:
-    """Stands for a judge whose features are known already, so that only the files are timed."""
+    """A judge with stored features, so that only files are timed."""
 
     card = JudgeCard("remembered", "1", "bench", 224, (0.5,) * 3, (0.5,) * 3, WIDTH, 77, 0.07)
     device = torch.device("cpu")
@@ -115,21 +115,21 @@ class Remembered:
         self.features = features
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """Known rows."""
+        """Return stored rows."""
         return torch.stack([self.features[text] for text in texts])
 
 
 def gather(runs: int) -> Row:
-    """Random rows of a pickled dictionary, and of a store that is opened for it."""
+    """Compare random rows of a pickled dictionary with those of a store, opened for each run."""
     generator = torch.Generator().manual_seed(0)
     features = F.normalize(torch.randn(STORED, WIDTH, generator=generator), dim=-1)
     table = {f"text {number}": row.clone() for number, row in enumerate(features)}
-    wanted = [f"text {place}" for place in torch.randint(0, STORED, (TAKEN,), generator=generator).tolist()]
+    wanted = [f"text {number}" for number in torch.randint(0, STORED, (TAKEN,), generator=generator).tolist()]
     with tempfile.TemporaryDirectory() as folder:
         pickled = Path(folder) / "features.pkl"
         pickled.write_bytes(pickle.dumps(table))
         judge = Remembered(table)
-        TextStore(judge, ["{}"], Path(folder)).rows(list(table))  # type: ignore[arg-type] # never looks at images
+        TextStore(judge, ["{}"], Path(folder)).rows(list(table))  # type: ignore[arg-type] # needs no image tower
 
         def from_pickle() -> Tensor:
             found = pickle.loads(pickled.read_bytes())
@@ -144,7 +144,7 @@ def gather(runs: int) -> Row:
 
 
 def questions(runs: int) -> Row:
-    """16 questions about one image: a call of transformers for each, and one call of ours."""
+    """Compare a call of transformers for each of 16 questions about one image with one call of ours."""
     blip = random_blip()
     size, context = {"height": blip.size, "width": blip.size}, {"max_new_tokens": LONGEST, "do_sample": False}
     picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
@@ -178,7 +178,7 @@ def questions(runs: int) -> Row:
 
 
 def random_blip() -> BlipAnswerer:
-    """A BLIP of the size of `blip-vqa-base` with random weights, and a tokenizer that knows the questions' words."""
+    """Build a BLIP of the size of `blip-vqa-base` with random weights, and a tokenizer with the questions' words."""
     from transformers import BertTokenizer, BlipConfig, BlipForQuestionAnswering, BlipImageProcessor, BlipProcessor
 
     said = " ".join(question.about("dog") for question in load_bank("natural").questions)
@@ -207,7 +207,7 @@ def compare(
     tolerance: float,
     runs: int,
 ) -> Row:
-    """Time both ways in turn, after one run of each whose results must agree."""
+    """Time both in turn, after one run of each whose results must agree."""
     difference = float((usual() - ours()).abs().max())
     assert difference <= tolerance, f"{what}: results differ by {difference}"
     times: list[tuple[float, float]] = [(seconds(usual), seconds(ours)) for _ in range(runs)]
@@ -217,14 +217,14 @@ def compare(
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long one run takes."""
+    """Return the seconds of one run."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def main() -> None:
-    """Measure and print a Markdown table; exit with 1 where a promise is broken."""
+    """Measure and print a Markdown table; exit with 1 where a claim is not reached."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [row.__name__ for row in ROWS]
     parser.add_argument("--rows", nargs="*", choices=names, default=names)
@@ -246,7 +246,7 @@ def main() -> None:
             usual, ours = f"{row.usual:.4f} ({row.spread[0]:.4f})", f"{row.ours:.4f} ({row.spread[1]:.4f})"
             print(f"| {row.what} | {usual} | {ours} | {row.ratio:.1f}x | {row.promised:g}x | {row.difference:.1e} |")
             broken += [row.what] if row.ratio < row.promised else []
-    sys.exit(f"promise broken: {', '.join(broken)}" if broken else 0)
+    sys.exit(f"claims not reached: {', '.join(broken)}" if broken else 0)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""How fast maps become masks: our dense CRF and PAR beside pydensecrf2, as the published label step uses it.
+"""Time refiners: our dense CRF and PAR against pydensecrf2 as in the published label step.
 
     .venv/bin/python scripts/bench/refiners.py [--data FOLDER] [--rounds 7]
 
-The published step labels an image with a high and with a low threshold and runs a dense CRF on each, which builds its
-lattices anew. Ours works on both together. PAR is another refinement of the same maps; it runs in batches of 16.
+The published step labels an image with a high and a low threshold and runs a dense CRF on each, which builds its
+lattices twice. Ours refines both together. PAR is another refinement of the same maps; it runs in batches of 16.
 
 Images are crops of 224 and 512 pixels: a painted slide, and with --data (or QACLIMS_DATA) glands (`glas`) and
-photographs (`voc2012`). Maps are smooth noise. Labels of both CRFs are asserted to agree. Everything runs on one core,
-compiled code warm; contestants take turns, and times are medians. Two threads are reported on two cores, two images at
-a time. Needs `pip install pydensecrf2` (it compiles), which the package itself does not use.
+photographs (`voc2012`). Maps are smooth noise. Labels of both CRFs are asserted to agree. Everything runs on one core
+after compilation; the peers take turns, and times are medians. Two threads are timed on two cores, two images at a
+time. Needs `pip install pydensecrf2` (it compiles), which the package itself does not use.
 """
 
 import argparse
@@ -43,24 +43,24 @@ Maps = NDArray[np.float32]
 
 
 def pictures(data: Path | None) -> Iterator[tuple[str, Picture]]:
-    """Names and pictures, of at least the larger side where possible."""
+    """Yield names and images, of at least the larger side where possible."""
     yield "painted", np.ascontiguousarray(paint_slide(3, (max(SIDES), max(SIDES)))[0])
     if data is None:
         return
-    for name, place in (("glands", data / "glas" / "val" / "images"), ("photograph", data / "voc2012" / "JPEGImages")):
-        found = sorted(place.glob("*.*"))
+    for name, folder in (("glands", data / "glas" / "val" / "images"), ("photograph", data / "voc2012" / "JPEGImages")):
+        found = sorted(folder.glob("*.*"))
         if found:
             yield name, read_image(found[0])
 
 
 def crop(picture: Picture, side: int) -> Picture:
-    """A square; smaller pictures are mirrored."""
+    """Crop a square; smaller images are mirrored."""
     short = [(0, max(0, side - length)) for length in picture.shape[:2]]
     return np.ascontiguousarray(np.pad(picture, [*short, (0, 0)], mode="symmetric")[:side, :side])
 
 
 def maps_of(side: int, classes: int) -> Maps:
-    """Smooth maps whose maximum is one."""
+    """Make smooth maps whose maximum is one."""
     rng = np.random.default_rng(side + classes)
     noise = np.stack([gaussian_filter(rng.normal(size=(side, side)), side / 16) for _ in range(classes)])
     maps: Maps = (noise.clip(0) / noise.max((1, 2), keepdims=True)).astype(np.float32)
@@ -68,14 +68,14 @@ def maps_of(side: int, classes: int) -> Maps:
 
 
 def ours(picture: Picture, maps: Maps) -> NDArray[np.intp]:
-    """Labels under both thresholds."""
+    """Label with our CRF under both thresholds."""
     energies = [label_energy(threshold_labels(maps, at), len(maps) + 1) for at in THRESHOLDS]
     labels: NDArray[np.intp] = dense_crf(picture, np.stack(energies)).argmax(axis=1)
     return labels
 
 
 def peers(picture: Picture, maps: Maps) -> NDArray[np.intp]:
-    """The same by pydensecrf2, one pass after the other."""
+    """Label with pydensecrf2 under both thresholds, in two passes."""
     dense, utils = import_module("pydensecrf.densecrf"), import_module("pydensecrf.utils")
     count, (height, width) = len(maps) + 1, picture.shape[:2]
     found = []
@@ -93,7 +93,7 @@ def peers(picture: Picture, maps: Maps) -> NDArray[np.intp]:
 
 
 def par(picture: Picture, maps: Maps) -> Callable[[], object]:
-    """PAR on a batch of the same image."""
+    """Return a call of PAR on a batch of the same image."""
     images = torch.from_numpy(picture).permute(2, 0, 1)[None].float().div(255).expand(BATCH, -1, -1, -1).contiguous()
     full = torch.from_numpy(maps)[None].expand(BATCH, -1, -1, -1).contiguous()
     present = torch.ones(BATCH, len(maps), dtype=torch.bool)
@@ -102,7 +102,7 @@ def par(picture: Picture, maps: Maps) -> Callable[[], object]:
 
 
 def threaded(picture: Picture, maps: Maps, threads: int) -> float:
-    """Seconds per image of the refiner `crf` on four images, the best of three."""
+    """Return the seconds per image of the refiner `crf` on four images, the best of three runs."""
     images = torch.from_numpy(picture).permute(2, 0, 1)[None].float().div(255).expand(4, -1, -1, -1).contiguous()
     full = torch.from_numpy(maps)[None].expand(4, -1, -1, -1).contiguous()
     settings = RefineSettings(threshold=THRESHOLDS[0], band=THRESHOLDS[::-1], threads=threads)
@@ -116,7 +116,7 @@ def threaded(picture: Picture, maps: Maps, threads: int) -> float:
 
 
 def turns(contestants: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each; they take turns, so that a busy moment hits all."""
+    """Return the median seconds of each; they take turns, so that other load affects all."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, run in contestants.items():
@@ -127,7 +127,7 @@ def turns(contestants: dict[str, Callable[[], object]], rounds: int) -> dict[str
 
 
 def row(name: str, picture: Picture, classes: int, rounds: int, cores: list[int]) -> bool:
-    """Print one line of the table; says whether the bars are reached."""
+    """Print one line of the table; return whether the limits are reached."""
     side = len(picture)
     maps = maps_of(side, classes)
     agree = float((ours(picture, maps) == peers(picture, maps)).mean())
@@ -154,7 +154,7 @@ def row(name: str, picture: Picture, classes: int, rounds: int, cores: list[int]
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="How fast maps become masks.")
+    parser = argparse.ArgumentParser(description="Time refiners.")
     parser.add_argument("--data", type=Path, default=os.environ.get("QACLIMS_DATA"))
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Time listing a split of many files: no image is opened, so the files may be empty.
+"""Time the listing of a split of many files; no image is opened, so the files are empty.
 
 Run: .venv/bin/python scripts/bench/registry.py [--files 100000]
 """
@@ -17,7 +17,7 @@ from qaclims_path.data.listing import list_records
 
 
 def main() -> None:
-    """Print a Markdown table: seconds from a card and a folder to records."""
+    """Print a Markdown table: seconds from card and folder to records."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
@@ -41,18 +41,18 @@ def main() -> None:
 
 
 def bits_in_names(root: Path, count: int) -> None:
-    """Training patches as BCSS-WSSS names them."""
+    """Make training patches with the names of BCSS-WSSS."""
     touch(root / "training", count, lambda i: f"TCGA-A1-{i % 151:04d}-DX1_xmin{i}_ymin0_MPP-0.2500+0[{i % 16:04b}].png")
 
 
 def images_and_masks(root: Path, count: int) -> None:
-    """Validation patches of BCSS-WSSS: half of the files are masks."""
+    """Make validation patches of BCSS-WSSS: half of the files are masks."""
     for kind in ("img", "mask"):
         touch(root / "val" / kind, count // 2, lambda i: f"TCGA-A1-{i % 151:04d}-DX1_xmin{i}_ymin0_MPP-0.2500+0.png")
 
 
 def folder_and_table(root: Path, count: int) -> None:
-    """The generic folder with one row per image."""
+    """Make a generic folder with one table row per image."""
     classes = load_card("folder").names
     rows = [f"image_{i}.png,{i % 100}," + ",".join("1" * len(classes)) for i in range(count)]
     touch(root / "train" / "images", count, lambda i: f"image_{i}.png")
@@ -61,7 +61,7 @@ def folder_and_table(root: Path, count: int) -> None:
 
 
 def voc_list(root: Path, count: int) -> None:
-    """A list of names and a pickled table of labels, as published for VOC."""
+    """Make a list of names and a pickled table of labels, as published for VOC."""
     card = load_card("voc2012")
     split = card.split("train_aug")
     touch(root / split.images[0], count, lambda i: f"2008_{i:06d}.jpg")

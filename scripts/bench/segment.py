@@ -1,13 +1,13 @@
-"""How much of a model's speed is left when it segments slides, and whether memory grows with the slide.
+"""Measure the share of a model's speed that `segment` reaches, and whether memory grows with the slide.
 
     .venv/bin/python scripts/bench/segment.py [--side 3072] [--encoder resnet18] [--threads 1]
 
-Speed: a U-Net on a small encoder, so that everything else weighs much, after a few steps of training on painted
-tissue, so that its maps are like real ones. `segment_one` takes a phantom slide from its file to class map, confidence,
-outlines and overlay; the bare model gets the same batches of tiles, which are in memory already. They take turns;
-medians of wall time and of processor time (all threads).
+Speed: a U-Net on a small encoder, so that everything else has a large share, after a few steps of training on painted
+tissue, so that its maps are realistic. `segment_one` takes a phantom slide from its file to class map, confidence,
+outlines and overlay; the model alone gets the same batches of tiles, already in memory. They take turns; medians of
+wall time and of processor time (all threads).
 
-Memory: the highest resident size in a process of its own, above that before the slide, for slides of equal width.
+Memory: the peak resident size in a separate process, less that before the slide, for slides of equal width.
 """
 
 import argparse
@@ -39,20 +39,20 @@ from qaclims_path.pipeline.inference.options import SegmentOptions
 from qaclims_path.pipeline.inference.slides import segment_one
 
 ROUNDS, STEPS, BATCH = 3, 40, 4
-GOAL = 0.9  # of the bare model's speed
+GOAL = 0.9  # share of the speed of the model alone
 WIDTH, HEIGHTS, ALLOWED = 1024, (2048, 16384), 64  # pixels, pixels, MiB between the two
-TRIES = 3  # of the memory of a slide, the least counts: what threads hold at once by chance only adds
+TRIES = 3  # runs per slide; the lowest counts, because threads add memory by chance
 CLASSES = (("tumor", (200, 30, 30)), ("stroma", (60, 160, 75)), ("lymphocyte", (70, 90, 200)),
            ("necrosis", (240, 180, 30)))  # fmt: skip
 
 
 class Recording(SegmentModel):
-    """Keeps the batches that it is given."""
+    """Keeps its batches."""
 
     batches: list[NDArray[np.uint8]]
 
     def of_tiles(self, factor: float = 1.0) -> TileScores:
-        """As the model, and remember."""
+        """Predict as the model, and keep the tiles."""
         plain, self.batches = super().of_tiles(factor), []
 
         class Kept(TileScores):
@@ -64,7 +64,7 @@ class Recording(SegmentModel):
 
 
 def taught(encoder: str, folder: Path) -> Path:
-    """A segmenter that has seen a little painted tissue."""
+    """Train a segmenter for a few steps on painted tissue."""
     torch.manual_seed(0)
     channels = tuple(Channel(name, name, color, code) for code, (name, color) in enumerate(CLASSES))
     about = {"domain": "pathology", "dataset": "phantom"}
@@ -84,45 +84,45 @@ def taught(encoder: str, folder: Path) -> Path:
 
 
 def task_of(slide: Path, out: Path, options: SegmentOptions) -> SegmentTask:
-    """The slide as the recipe sees it."""
+    """Return the task of one slide."""
     [task], _ = collect(SegmentInputs((str(slide),)), out, options)
     return task
 
 
 def timed(run: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of wall and of processor time."""
+    """Return the seconds of wall and of processor time."""
     wall, processor = time.perf_counter(), time.process_time()
     run()
     return time.perf_counter() - wall, time.process_time() - processor
 
 
 def speed(model: Path, side: int, folder: Path) -> bool:
-    """Print the table of speeds; says whether the bar is reached in processor time."""
+    """Print the table of speeds; return whether the limit is reached in processor time."""
     slide = write_slide(folder, "square", PhantomSpec(7, side, side)).slide
     options = SegmentOptions(precision="fp32")
     looks = Recording(model, options, "cpu")
     predict = looks.of_tiles().predict
 
-    def whole() -> None:
+    def complete() -> None:
         shutil.rmtree(folder / "out", ignore_errors=True)
         segment_one(task_of(slide, folder / "out", options), looks, BATCH)
 
-    whole()  # compiled code is warm after it
+    complete()  # compiles
     batches = list(looks.batches)
 
     def bare() -> None:
         for tiles in batches:
             predict(tiles)
 
-    runs: dict[str, list[tuple[float, float]]] = {"bare": [], "whole": []}
+    runs: dict[str, list[tuple[float, float]]] = {"bare": [], "complete": []}
     for _ in range(ROUNDS):
         runs["bare"].append(timed(bare))
-        runs["whole"].append(timed(whole))
+        runs["complete"].append(timed(complete))
     tiles = sum(map(len, batches))
     (wall, processor), (wall_all, processor_all) = (
-        tuple(statistics.median(column) for column in zip(*runs[name], strict=True)) for name in ("bare", "whole")
+        tuple(statistics.median(column) for column in zip(*runs[name], strict=True)) for name in ("bare", "complete")
     )
-    print(f"| {tiles} tiles of 512 px, {side} x {side} px slide | bare model | `segment` | share of its speed |")
+    print(f"| {tiles} tiles of 512 px, {side} x {side} px slide | model alone | `segment` | share of its speed |")
     print("|---|---|---|---|")
     print(f"| wall time | {tiles / wall:.2f} tiles/s | {tiles / wall_all:.2f} tiles/s | {wall / wall_all:.1%} |")
     print(f"| processor time | {processor:.2f} s | {processor_all:.2f} s | {processor / processor_all:.1%} |\n")
@@ -130,13 +130,13 @@ def speed(model: Path, side: int, folder: Path) -> bool:
 
 
 def highest() -> float:
-    """MiB at most since the last `from_now`. Linux only."""
+    """Return the peak MiB since `clear_refs` was written. Linux only."""
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) / 1024
 
 
 def memory_of(model: Path, slide: Path, folder: Path) -> None:
-    """Print the MiB that one slide takes; needs a fresh process."""
+    """Print the MiB that one slide needs, in a fresh process."""
     options = SegmentOptions(precision="fp32")
     looks = SegmentModel(model, options, "cpu")
     looks.of_tiles()(np.zeros((BATCH, 512, 512, 3), np.uint8))
@@ -147,7 +147,7 @@ def memory_of(model: Path, slide: Path, folder: Path) -> None:
 
 
 def memory(model: Path, folder: Path, threads: int) -> bool:
-    """Print the memory of a short and a tall slide; says whether they are alike."""
+    """Print the memory of a short and a tall slide; return whether they are similar."""
     found = []
     for height in HEIGHTS:
         slide = write_slide(folder, f"tall{height}", PhantomSpec(7, WIDTH, height)).slide
@@ -155,17 +155,17 @@ def memory(model: Path, folder: Path, threads: int) -> bool:
         said = (subprocess.run([*map(str, command)], check=True, capture_output=True, text=True) for _ in range(TRIES))
         tries = [int(each.stdout.split()[-1]) for each in said]
         found.append(min(tries))
-        print(f"{WIDTH} x {height} pixels: {', '.join(map(str, tries))} MiB at most above the loaded model.")
+        print(f"{WIDTH} x {height} pixels: {', '.join(map(str, tries))} MiB above the loaded model.")
     return found[1] - found[0] <= ALLOWED
 
 
 def main() -> None:
-    """Print both."""
-    parser = argparse.ArgumentParser(description="What is left of a model's speed when it segments slides.")
+    """Measure speed and memory, and print both."""
+    parser = argparse.ArgumentParser(description="The share of a model's speed that `segment` reaches, and its memory.")
     parser.add_argument("--side", type=int, default=3072)
     parser.add_argument("--encoder", default="resnet18")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--memory-of", nargs=2, type=Path, help="only the memory of a model and a slide")
+    parser.add_argument("--memory-of", nargs=2, type=Path, help="measure only the memory of a model and a slide")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,11 +1,11 @@
-"""How fast slides are read, against OpenSlide, MONAI and the codec alone.
+"""Time the reading of slides against OpenSlide, MONAI and the codec alone.
 
     .venv/bin/python scripts/bench/slides.py [--data DIR] [--side 16384]
 
-Reads a phantom slide (JPEG, 256 px tiles, three levels), and the real slides of `--data` or QACLIMS_DATA where they
-are. Pixels are asserted equal before anything is timed. Contestants take turns, with a warm file cache and in one
-process; medians of processor time, which other work on the machine disturbs least. Two processes against one are wall
-time. A row is one function in `ROWS` that takes a `Bench` and returns a `Row`, or None where it cannot be measured.
+Reads a phantom slide (JPEG, 256 px tiles, three levels), and the real slides below `--data` or QACLIMS_DATA if there
+are any. Pixels are asserted equal first. The peers take turns in one process, with a warm file cache; times are medians
+of processor time, which other programs disturb least, but wall time for two processes against one. A row is a function
+in `ROWS` that takes a `Bench` and returns a `Row`, or None where it cannot be measured.
 """
 
 import argparse
@@ -35,13 +35,13 @@ from qaclims_path.slides.streaming import iter_tiles
 from qaclims_path.types import TileGrid
 
 ROUNDS = 5
-TILES = 1024  # of the phantom per round: every contestant reads the same ones
+TILES = 1024  # of the phantom per round, the same for all peers
 MPP = 0.25
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What rows are measured on: the phantom slide, and the folder of real ones where there is one."""
+    """The phantom slide, and the folder of real slides or None."""
 
     phantom: Path
     real: Path | None
@@ -49,7 +49,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; `ratio` is how many times better we are than the peer."""
+    """One line of the table; `ratio` is our speed over the peer's."""
 
     what: str
     ours: str
@@ -59,50 +59,50 @@ class Row:
 
 
 def read_against_openslide(bench: Bench) -> Row:
-    """Tiles that coincide with the compressed ones."""
+    """Read tiles that coincide with the compressed ones."""
     return _against_openslide("256 px tiles, JPEG TIFF, OpenSlide one by one", bench.phantom, 256, 5.0)
 
 
 def read_unaligned(bench: Bench) -> Row:
-    """Tiles that straddle the compressed ones."""
+    """Read tiles that overlap several compressed ones."""
     return _against_openslide("224 px tiles, unaligned, OpenSlide one by one", bench.phantom, 224, 4.0)
 
 
 def read_real_svs(bench: Bench) -> Row | None:
-    """The real Aperio slide: 240 px JPEG tiles."""
+    """Read the real Aperio slide: 240 px JPEG tiles."""
     if bench.real is None:
         return None
     return _against_openslide("256 px tiles, real SVS, OpenSlide one by one", bench.real / SVS, 256, 5.0)
 
 
 def read_real_svs_unaligned(bench: Bench) -> Row | None:
-    """The real Aperio slide in tiles for a backbone."""
+    """Read the real Aperio slide in tiles for a backbone."""
     if bench.real is None:
         return None
     return _against_openslide("224 px tiles, real SVS, OpenSlide one by one", bench.real / SVS, 224, 4.0)
 
 
 def read_real_jpeg_2000(bench: Bench) -> Row | None:
-    """A real slide in JPEG 2000, which OpenSlide decodes for us too: no gain is claimed."""
+    """Read a real slide in JPEG 2000, which OpenSlide decodes for us, too: no gain is claimed."""
     if bench.real is None:
         return None
     return _against_openslide("256 px tiles, real JPEG 2000 SVS (read with OpenSlide)", bench.real / J2K, 256, None)
 
 
 def read_against_monai(bench: Bench) -> Row:
-    """MONAI's own way to all tiles of a slide."""
+    """Read all tiles of the phantom, against MONAI's data set of a slide."""
     return _against_monai("256 px tiles, JPEG TIFF, MONAI SlidingPatchWSIDataset", bench.phantom)
 
 
 def read_real_against_monai(bench: Bench) -> Row | None:
-    """The same on the real slide."""
+    """Read all tiles of the real slide, against MONAI's data set of a slide."""
     if bench.real is None:
         return None
     return _against_monai("256 px tiles, real SVS, MONAI SlidingPatchWSIDataset", bench.real / SVS)
 
 
 def distance_to_the_limit(bench: Bench) -> Row:
-    """Everything that reading costs beyond the codec."""
+    """Compare reading with decoding alone."""
     grid, data = grid_of(bench.phantom, 256), compressed(bench.phantom)
     ours, bare = turns(lambda: stream(bench.phantom, grid), lambda: decode(data))
     pixels = TILES * 256 * 256 / 1e6
@@ -112,13 +112,13 @@ def distance_to_the_limit(bench: Bench) -> Row:
 
 
 def two_processes(bench: Bench) -> Row:
-    """How much faster two processes are than one, against the same of the codec alone."""
+    """Compare the gain of a second process with that of the codec alone."""
     seconds: dict[tuple[str, int], list[float]] = {}
     for _ in range(3):
         for contest in (("ours", 1), ("bare", 1), ("ours", 2), ("bare", 2)):
             seconds.setdefault(contest, []).append(_seconds(*contest, bench.phantom))
     middle = {contest: statistics.median(times) for contest, times in seconds.items()}
-    # each process does the whole work, so two of them do it twice
+    # each process does all the work, so two of them do it twice
     ours, bare = (2 * middle[what, 1] / middle[what, 2] for what in ("ours", "bare"))
     return Row("two processes instead of one, bare imagecodecs", f"{ours:.2f}x", f"{bare:.2f}x", ours / bare, 0.9)
 
@@ -138,7 +138,7 @@ SVS, J2K = "CMU-1-Small-Region.svs", "tcga-cr-7395-01a-01-ts1.svs"
 
 
 def turns(*contestants: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
-    """Median processor seconds of each contestant; they take turns, so that a busy moment hits all."""
+    """Return the median processor seconds of each; they take turns, so that other load affects all."""
     times: list[list[float]] = [[] for _ in contestants]
     for _ in range(rounds):
         for run, seconds in zip(contestants, times, strict=True):
@@ -149,7 +149,7 @@ def turns(*contestants: Callable[[], object], rounds: int = ROUNDS) -> list[floa
 
 
 def grid_of(path: Path, size: int) -> TileGrid:
-    """The first whole tiles of a slide in row order."""
+    """Return the first complete tiles of a slide in row order."""
     with open_slide(path, mpp=MPP) as slide:
         across, down = slide.info.width // size, slide.info.height // size
     rows, columns = np.divmod(np.arange(min(across * down, TILES), dtype=np.int64), across)
@@ -157,34 +157,34 @@ def grid_of(path: Path, size: int) -> TileGrid:
 
 
 def stream(path: Path, grid: TileGrid) -> int:
-    """Our way: open, read all tiles, close."""
+    """Open a slide with this package, read all tiles, and close it."""
     with open_slide(path, mpp=MPP) as slide:
         return sum(int(tile[0, 0, 0]) for _, tile in iter_tiles(slide, grid))
 
 
 def one_by_one(path: Path, grid: TileGrid) -> int:
-    """OpenSlide's documented way, with the file kept open."""
+    """Read tiles with OpenSlide as documented, with the file kept open."""
     with openslide.OpenSlide(path) as slide:
         return sum(int(region(slide, grid, number)[0, 0, 0]) for number in range(len(grid)))
 
 
 def region(slide: openslide.OpenSlide, grid: TileGrid, number: int) -> NDArray[np.uint8]:
-    """A tile as OpenSlide reads it."""
-    place = int(grid.x[number]), int(grid.y[number])
-    return np.asarray(slide.read_region(place, 0, (grid.size, grid.size)).convert("RGB"))
+    """Read one tile with OpenSlide."""
+    corner = int(grid.x[number]), int(grid.y[number])
+    return np.asarray(slide.read_region(corner, 0, (grid.size, grid.size)).convert("RGB"))
 
 
 def compressed(path: Path) -> tuple[list[bytes], bytes | None]:
-    """The JPEG bytes of the first tiles, and their common tables."""
+    """Return the JPEG bytes of the first tiles, and their common tables."""
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages[0]
-        places = zip(page.dataoffsets[:TILES], page.databytecounts[:TILES], strict=True)
+        spans = zip(page.dataoffsets[:TILES], page.databytecounts[:TILES], strict=True)
         content = path.read_bytes()
-        return [content[offset : offset + count] for offset, count in places], page.jpegtables
+        return [content[offset : offset + count] for offset, count in spans], page.jpegtables
 
 
 def decode(data: tuple[list[bytes], bytes | None]) -> None:
-    """The codec alone, at its best: bytes in memory, into one buffer that stays in the cache."""
+    """Decode with the codec alone: bytes in memory, into one buffer that stays in the cache."""
     tiles, tables = data
     pixels = np.empty((256, 256, 3), np.uint8)
     for tile in tiles:
@@ -205,7 +205,7 @@ def _against_monai(what: str, path: Path) -> Row:
 
     theirs = SlidingPatchWSIDataset([{"image": str(path)}], patch_size=256, reader="openslide", patch_level=0)
     grid = grid_of(path, 256)
-    # MONAI's grid may hold unfinished tiles at the right border; only those that both have are compared and timed
+    # MONAI's grid may hold incomplete tiles at the right border; only tiles of both grids are compared and timed
     where = {tuple(int(v) for v in theirs.data[i]["location"]): i for i in range(len(theirs))}
     numbers = [where[y, x] for x, y in zip(grid.x.tolist(), grid.y.tolist(), strict=True)]
     with open_slide(path, mpp=MPP) as slide:
@@ -218,7 +218,7 @@ def _against_monai(what: str, path: Path) -> Row:
 
 
 def _seconds(what: str, processes: int, path: Path) -> float:
-    """Wall time of processes that all do the whole work, from a common start to the last end."""
+    """Return the wall time of processes that each do all the work, from a common start to the last end."""
     context = multiprocessing.get_context("spawn")
     ready, results = context.Barrier(processes), context.SimpleQueue()
     workers = [context.Process(target=_work, args=(what, path, ready, results)) for _ in range(processes)]
@@ -245,7 +245,7 @@ def _work(
 
 def main() -> None:
     """Make the phantom, measure every row, print the table."""
-    parser = argparse.ArgumentParser(description="How fast slides are read.")
+    parser = argparse.ArgumentParser(description="Time the reading of slides.")
     parser.add_argument("--data", type=Path, default=os.environ.get("QACLIMS_DATA"))
     parser.add_argument("--side", type=int, default=16_384)
     parser.add_argument("--only", default="", help="measure only rows whose function has this in its name")
@@ -260,7 +260,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         spec = PhantomSpec(seed=1, width=options.side, height=options.side, mpp=MPP)
         bench = Bench(write_slide(Path(folder), "phantom", spec).slide, options.data and Path(options.data) / "slides")
-        print("| what, and against whom | ours | peer | ratio | goal |\n|---|---|---|---|---|")
+        print("| what, and the peer | ours | peer | ratio | goal |\n|---|---|---|---|---|")
         for measure in ROWS:
             row = measure(bench) if options.only in measure.__name__ else None
             if row is not None:

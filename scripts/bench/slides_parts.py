@@ -1,12 +1,12 @@
-"""How fast tissue masks and stain normalisation are, beside MONAI's; agreement is printed, as the algorithms differ.
+"""Time tissue masks and stain normalisation against MONAI; agreement is printed, because the algorithms differ.
 
     python scripts/bench/slides_parts.py [SLIDE...]
 
-Tissue: a picture of 4096 x 4096 pixels (2 um each), with specks and holes cleaned in ours and left in MONAI's
-`ForegroundMask`; the bar of 10 is against its pathology setting (saturation by Otsu), which looks at colour as ours
-does. Its setting for brightness is quicker and shown too, beside ours without cleaning. Stain: a tile of 512 x 512
-pixels, normalised by a fit made once per slide; MONAI's `NormalizeHEStains` fits every tile anew. Without slides the
-pictures are a phantom's; a slide's pictures are its own. One thread each.
+Tissue: an image of 4096 x 4096 pixels (2 um each). Ours removes specks and fills holes, MONAI's `ForegroundMask` does
+not. The limit of 10 is against its pathology setting (saturation by Otsu), which uses colour as ours does; its setting
+for brightness is faster and is shown, too, beside ours without cleaning. Stain: a tile of 512 x 512 pixels, normalised
+by a fit made once per slide; MONAI's `NormalizeHEStains` fits every tile. Images come from the slides named, or from a
+phantom. One thread each.
 """
 
 import os
@@ -40,7 +40,7 @@ Row = tuple[str, float, float, str]
 
 
 def median_ms(work: Callable[[], object], runs: int = RUNS) -> tuple[float, float]:
-    """Median and spread (slowest less fastest) in milliseconds, after one run that is not counted."""
+    """Return median and spread (slowest less fastest) in milliseconds, after one run that is not counted."""
     work()
     times = []
     for _ in range(runs):
@@ -51,7 +51,7 @@ def median_ms(work: Callable[[], object], runs: int = RUNS) -> tuple[float, floa
 
 
 def tissue_row(picture: Pixels) -> list[Row]:
-    """Ours and MONAI's masks of one picture (H W 3)."""
+    """Time our masks and MONAI's on one image (H W 3)."""
     channels = np.ascontiguousarray(picture.transpose(2, 0, 1))
     mask = tissue_mask_of(picture, specks=AREA, holes=AREA)
     rows: list[Row] = [
@@ -74,7 +74,7 @@ def tissue_row(picture: Pixels) -> list[Row]:
 
 
 def stain_row(tile: Pixels, sample: Pixels) -> list[Row]:
-    """Ours with a fit on a sample of the slide (N 3), and MONAI's, on one tile (H W 3)."""
+    """Time our normalisation, fitted on a sample of the slide (N 3), and MONAI's on one tile (H W 3)."""
     peer = NormalizeHEStains()
     macenko, reinhard = fit_macenko(sample), fit_reinhard(sample)
     own, theirs = np.array(fit_macenko(tile.reshape(-1, 3)).stains), ExtractHEStains()(tile).T
@@ -93,7 +93,7 @@ def stain_row(tile: Pixels, sample: Pixels) -> list[Row]:
 
 
 def pictures(path: Path | None) -> tuple[Pixels, Pixels]:
-    """A picture of SIDE x SIDE pixels and one at full resolution, of a slide or of a phantom."""
+    """Return an image of SIDE x SIDE pixels and one at full resolution, of a slide or of a phantom."""
     if path is None:
         coarse, _ = paint_slide(5, (SIDE, SIDE), 2.0)
         fine, _ = paint_slide(5, (2048, 2048), 0.5)
@@ -104,10 +104,10 @@ def pictures(path: Path | None) -> tuple[Pixels, Pixels]:
 
 
 def densest(picture: Pixels) -> Pixels:
-    """The tile with most tissue."""
+    """Return the tile with most tissue."""
     mask = tissue_mask_of(picture)
-    places = [(y, x) for y in range(0, mask.shape[0] - TILE, 128) for x in range(0, mask.shape[1] - TILE, 128)]
-    y, x = max(places, key=lambda place: mask[place[0] : place[0] + TILE, place[1] : place[1] + TILE].sum())
+    corners = [(y, x) for y in range(0, mask.shape[0] - TILE, 128) for x in range(0, mask.shape[1] - TILE, 128)]
+    y, x = max(corners, key=lambda at: mask[at[0] : at[0] + TILE, at[1] : at[1] + TILE].sum())
     return np.ascontiguousarray(picture[y : y + TILE, x : x + TILE])
 
 
@@ -117,8 +117,8 @@ def main() -> None:
     load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
     print(f"Python {platform.python_version()}, {packages}; one thread each; load {load}.")
     missed = []
-    places: list[Path | None] = [Path(name) for name in sys.argv[1:]]
-    for path in places or [None]:
+    slides: list[Path | None] = [Path(name) for name in sys.argv[1:]]
+    for path in slides or [None]:
         coarse, fine = pictures(path)
         sample = fine[tissue_mask_of(fine)]
         sample = sample[np.random.default_rng(0).integers(0, len(sample), 100_000)]

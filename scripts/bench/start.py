@@ -1,8 +1,8 @@
-"""How long starting takes: `import qaclims_path` (limit 0.1 s) and `qaclims --help` (limit 0.5 s).
+"""Time the start: `import qaclims_path` (limit 0.1 s) and `qaclims --help` (limit 0.5 s).
 
     .venv/bin/python scripts/bench/start.py
 
-Medians over fresh interpreters; what Python itself needs is shown beside, and taken off the import.
+Medians over fresh interpreters. The time of Python alone is shown, and subtracted from the import.
 """
 
 import statistics
@@ -14,7 +14,7 @@ ROUNDS = 15
 
 
 def median_seconds(*arguments: str) -> float:
-    """Median wall time of a fresh interpreter."""
+    """Return the median wall time of a fresh interpreter."""
     times = []
     for _ in range(ROUNDS):
         start = time.perf_counter()

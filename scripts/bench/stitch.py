@@ -1,15 +1,15 @@
-"""How fast predicted tiles become a class map, beside MONAI's `AvgMerger`, and the memory of a 30 000 pixel slide.
+"""Time the merging of predicted tiles against MONAI's `AvgMerger`, and measure the memory of a 30 000 pixel slide.
 
     .venv/bin/python scripts/bench/stitch.py [--side 30000]
 
-Merging: tiles of 256 pixels with 5 classes that are in memory already, to a map of 4096 x 4096; equal weights, because
-AvgMerger has no others. The class maps are asserted equal, and the mean probabilities equal to their rounding. Ours
-gives class and confidence; AvgMerger gives mean probabilities, so it is shown alone and with the argmax that makes a
-class map. Contestants take turns; medians of wall time.
+Merging: tiles of 256 pixels with 5 classes, already in memory, to a map of 4096 x 4096, with equal weights as AvgMerger
+has no others. Class maps are asserted equal, and mean probabilities equal up to rounding. Ours returns class and
+confidence; AvgMerger returns mean probabilities, so it is timed alone and with the argmax that makes a class map. They
+take turns; medians of wall time.
 
-Slide: a synthetic slide (a painted patch, repeated) of which a disc is tissue, through `segment_slide` with overlapping
-tiles of 512 pixels, a Gaussian window and a colour classifier, to the written OME-TIFFs, then to polygons. It runs in a
-process of its own; memory is the highest resident size less that after imports.
+Slide: a synthetic slide (a repeated painted patch) with a disc of tissue, through `segment_slide` with overlapping
+tiles of 512 pixels, a Gaussian window and a colour classifier, to OME-TIFF files and to polygons. It runs in a separate
+process; memory is the peak resident size less that after imports.
 """
 
 import argparse
@@ -45,7 +45,7 @@ SIDE, TILE, CLASSES = 4096, 256, 5
 GOAL, MEMORY = 5.0, 1024  # times AvgMerger's speed; MiB
 PATCH = 2048
 Tiles = list[NDArray[np.float32]]
-Places = list[tuple[int, int]]
+Corners = list[tuple[int, int]]
 
 
 class Wallpaper:
@@ -59,21 +59,21 @@ class Wallpaper:
         )
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        """The pixels of a region."""
+        """Return the pixels of a region."""
         del level
         rows, columns = (np.arange(start, start + length) % PATCH for start, length in ((y, height), (x, width)))
         return self.patch[rows[:, None], columns]
 
     def associated(self, name: str) -> NDArray[np.uint8]:
-        """No pictures."""
+        """Refuse: there are no associated images."""
         raise NotImplementedError(name)
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing."""
 
 
-def ours(tiles: Tiles, places: Places) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Class map and confidence."""
+def ours(tiles: Tiles, corners: Corners) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Merge with this package to class map and confidence."""
     band = TileBand(SIDE, CLASSES, window_weights("flat", TILE))
     codes, confidence = np.empty((SIDE, SIDE), np.uint8), np.empty((SIDE, SIDE), np.uint8)
 
@@ -82,24 +82,24 @@ def ours(tiles: Tiles, places: Places) -> tuple[NDArray[np.uint8], NDArray[np.ui
             rows = slice(band.top, min(band.top + TILE, until))
             codes[rows], confidence[rows] = band.take(rows.stop - rows.start, 255)
 
-    for tile, (left, top) in zip(tiles, places, strict=True):
+    for tile, (left, top) in zip(tiles, corners, strict=True):
         take(top)
         assert band.add(tile, left, top)
     take(SIDE)
     return codes, confidence
 
 
-def averaged(tiles: Tiles, places: Places) -> torch.Tensor:
-    """Mean probabilities."""
+def averaged(tiles: Tiles, corners: Corners) -> torch.Tensor:
+    """Merge with AvgMerger to mean probabilities."""
     merger = AvgMerger(merged_shape=(1, CLASSES, SIDE, SIDE))
-    for tile, (left, top) in zip(tiles, places, strict=True):
+    for tile, (left, top) in zip(tiles, corners, strict=True):
         merger.aggregate(torch.from_numpy(tile)[None], (top, left))
     merged: torch.Tensor = merger.finalize()[0]
     return merged
 
 
 def turns(contestants: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of each; they take turns, so that a busy moment hits all."""
+    """Return the median seconds of each; they take turns, so that other load affects all."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(ROUNDS):
         for name, run in contestants.items():
@@ -110,34 +110,34 @@ def turns(contestants: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 
 def merge_row(stride: int) -> bool:
-    """Print one line of the table; says whether the bar is reached."""
+    """Print one line of the table; return whether the limit is reached."""
     rng = np.random.default_rng(0)
     scores = rng.random((40, CLASSES, TILE, TILE), dtype=np.float32) ** 3
     scores /= scores.sum(1, keepdims=True)
     edges = range(0, SIDE - TILE + 1, stride)
-    places = [(x, y) for y in edges for x in edges]
-    tiles = [scores[i % len(scores)] for i in range(len(places))]
-    (codes, confidence), means = ours(tiles, places), averaged(tiles, places)
+    corners = [(x, y) for y in edges for x in edges]
+    tiles = [scores[i % len(scores)] for i in range(len(corners))]
+    (codes, confidence), means = ours(tiles, corners), averaged(tiles, corners)
     agree = float((codes == means.argmax(0).numpy()).mean())
     assert agree > 1 - 1e-5, f"only {agree:.3%} of the pixels agree"
     assert np.abs(confidence - 255 * means.amax(0).numpy()).max() < 0.51
     seconds = turns(
         {
-            "ours": lambda: ours(tiles, places),
-            "merger": lambda: averaged(tiles, places),
-            "classes": lambda: averaged(tiles, places).argmax(0),
+            "ours": lambda: ours(tiles, corners),
+            "merger": lambda: averaged(tiles, corners),
+            "classes": lambda: averaged(tiles, corners).argmax(0),
         }
     )
     alone, whole = seconds["merger"] / seconds["ours"], seconds["classes"] / seconds["ours"]
     print(
-        f"| {len(places)} tiles, stride {stride} | {seconds['ours']:.3f} s | {seconds['merger']:.3f} s, {alone:.1f}x | "
-        f"{seconds['classes']:.3f} s, {whole:.1f}x | {agree:.4%} |"
+        f"| {len(corners)} tiles, stride {stride} | {seconds['ours']:.3f} s | {seconds['merger']:.3f} s, "
+        f"{alone:.1f}x | {seconds['classes']:.3f} s, {whole:.1f}x | {agree:.4%} |"
     )
     return whole >= GOAL
 
 
 def classifier(patch: NDArray[np.uint8]) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """Probabilities by colour, looked up; the colours of the classes are quantiles of the patch."""
+    """Return a classifier by colour, from a table; the colours of the classes are quantiles of the patch."""
     centres = np.quantile(patch.reshape(-1, 3), np.linspace(0.1, 0.9, CLASSES), axis=0)
     axis = np.arange(4, 256, 8, dtype=np.float32)
     cube = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)[..., None, :]
@@ -152,19 +152,19 @@ def classifier(patch: NDArray[np.uint8]) -> Callable[[NDArray[np.uint8]], NDArra
 
 
 def from_now() -> float:
-    """MiB in use; the highest use (`highest`) is counted from here on. Linux only."""
+    """Reset the peak that `highest` reads, and return the MiB in use. Linux only."""
     Path("/proc/self/clear_refs").write_text("5")
     return highest()
 
 
 def highest() -> float:
-    """MiB at most."""
+    """Return the peak MiB."""
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) / 1024
 
 
 def whole_slide(side: int) -> None:
-    """Stitch the synthetic slide and print times and memory; needs a fresh process."""
+    """Stitch the synthetic slide and print times and memory, in a fresh process."""
     slide = Slide(Wallpaper(side))
     predict = classifier(slide.read(0, 0, PATCH, PATCH, 0.5))
     grid = make_grid(slide.info, size=512, mpp=0.5, overlap=0.25, pad=True)
@@ -197,9 +197,9 @@ def whole_slide(side: int) -> None:
 
 def main() -> None:
     """Print the table and the figures of the slide."""
-    parser = argparse.ArgumentParser(description="How fast predicted tiles become a class map.")
+    parser = argparse.ArgumentParser(description="Time the merging of predicted tiles.")
     parser.add_argument("--side", type=int, default=30_000)
-    parser.add_argument("--slide-only", action="store_true", help="only the slide, in this process")
+    parser.add_argument("--slide-only", action="store_true", help="measure only the slide, in this process")
     options = parser.parse_args()
     if options.slide_only:
         whole_slide(options.side)

@@ -1,18 +1,18 @@
-"""How fast a training step is, beside the published one: the same models and batch, equal losses asserted first.
+"""Time a training step against the published one: the same models and batch, equal losses asserted first.
 
     python scripts/bench/train.py [--steps 20] [--batch 16] [--size 448] [--threads 1] [--device cpu]
 
 QA-CLIMS with a ResNet-50 at stride 16, 20 classes, one or two of them in each image (24 pairs at a batch of 16), and a
-ViT-B-32 of open_clip as judge; both with random weights, which cost as much as others. The published step is written
-afresh here as its code has it: all classes of all images are enlarged and thresholded one after another, regions and
-losses are made in loops over pairs and texts, and the judge is called twice. Three things are measured, as medians:
+ViT-B-32 of open_clip as judge; both have random weights, which take the same time. The published step is rewritten
+here: all classes of all images are enlarged and thresholded one by one, regions and losses are made in loops over pairs
+and texts, and the judge is called twice. Three things are measured, as medians:
 
-- overhead: the whole step over the backbone's forward and backward pass and the judge's forward pass and gradient of
-  its input, each alone; what is above 1 is everything else, from the loss to the optimiser;
-- region preparation: from maps to what the judge is shown, and the gradient back to the maps;
-- the whole step, with this judge and with a small one.
+- overhead: the complete step over the backbone's forward and backward pass and the judge's forward pass and gradient of
+  its input, each alone; the part above 1 is everything else, from the loss to the optimiser;
+- region preparation: from maps to the judge's views, and the gradient back to the maps;
+- the complete step, with this judge and with a small one.
 
-On a CPU, seconds are those of the processor, so that other programs on the machine disturb little; take the ratios.
+On a CPU, seconds are processor time, which other programs disturb little; the ratios count.
 """
 
 import argparse
@@ -60,19 +60,19 @@ class Bench:
 
     @property
     def batch(self) -> dict[str, Any]:
-        """As a loader gives it."""
+        """The batch, as a loader returns it."""
         return {"image": self.images, "present": self.present, "id": [str(i) for i in range(len(self.images))]}
 
 
 def make(asked: argparse.Namespace, *, small: bool) -> Bench:
     """Build everything from one seed."""
-    logging.disable(logging.WARNING)  # open_clip says that its weights are random
+    logging.disable(logging.WARNING)  # open_clip warns that the weights are random
     torch.manual_seed(0)
     net = CamNet("resnet50", [f"class {i}" for i in range(CLASSES)]).to(asked.device).train()
     model = open_clip.create_model("ViT-B-32", **({"vision_cfg": dict(SMALL)} if small else {}))
     towers = make_towers("bench", "random", model, open_clip.get_tokenizer("ViT-B-32"), Notes())
     judge = FrozenJudge(towers, device=asked.device, dtype="fp32", mode="published", published_pixels=True)
-    with torch.no_grad():  # maps that reach from 0 to 1, as trained ones do
+    with torch.no_grad():  # maps from 0 to 1, as trained ones
         small_maps = net(torch.rand(4, 3, 64, 64, device=asked.device)).maps
         net.head.weight *= 3 / small_maps.std()
     present = torch.zeros(asked.batch, CLASSES, dtype=torch.bool)
@@ -93,7 +93,7 @@ def make(asked: argparse.Namespace, *, small: bool) -> Bench:
 
 
 def our_step(bench: Bench) -> Callable[[], Tensor]:
-    """What the engine calls, and the backward pass."""
+    """Return our step: the call of the engine, and the backward pass."""
     words = Words(lambda _: bench.texts, bench.texts)
     method = build_method("qa-clims", {"reference_batch": None}, "bench")
     teacher = Teacher(bench.judge, words, corners=True)
@@ -110,7 +110,7 @@ def our_step(bench: Bench) -> Callable[[], Tensor]:
 
 
 def published_regions(cams: Tensor, pixels: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """Foregrounds and backgrounds of all pairs: every map enlarged and thresholded, then a loop over pairs."""
+    """Make foregrounds and backgrounds as published: enlarge and threshold every map, then loop over pairs."""
     side = (224, 224)
     large = F.interpolate(cams, side, mode="bilinear", align_corners=True)
     image = F.interpolate(pixels, side, mode="bilinear", align_corners=True)
@@ -128,7 +128,7 @@ def published_regions(cams: Tensor, pixels: Tensor, present: Tensor) -> tuple[Te
 
 
 def published_step(bench: Bench) -> Callable[[], Tensor]:
-    """The step of the released code."""
+    """Return the step of the released code."""
     texts = bench.texts
     bounds = texts.background_offsets.tolist()
 
@@ -157,7 +157,7 @@ def published_step(bench: Bench) -> Callable[[], Tensor]:
 
 
 def region_work(bench: Bench) -> dict[str, Callable[[], tuple[Tensor, ...]]]:
-    """Region preparation and its gradient, published and ours."""
+    """Return region preparation with its gradient, published and ours."""
     with torch.no_grad():
         cams = torch.sigmoid(bench.net(bench.images).maps)
         pixels = bench.net.normalise(bench.images)
@@ -185,7 +185,7 @@ def region_work(bench: Bench) -> dict[str, Callable[[], tuple[Tensor, ...]]]:
 
 
 def models_alone(bench: Bench) -> Callable[[], None]:
-    """The backbone forward and backward, and the judge forward and backward to its input."""
+    """Return a call of the two models: backbone forward and backward, judge forward and backward to its input."""
     views = torch.rand(2 * len(bench.texts.label), 3, 224, 224, device=bench.images.device)
 
     def run() -> None:
@@ -200,7 +200,7 @@ def models_alone(bench: Bench) -> Callable[[], None]:
 
 
 def seconds(work: Callable[[], object], device: str) -> float:
-    """Of the processor; on a GPU, of the clock."""
+    """Return the processor time of a call; on a GPU, its wall time."""
     if device != "cpu":
         torch.accelerator.synchronize()
     clock = time.process_time if device == "cpu" else time.perf_counter
@@ -212,7 +212,7 @@ def seconds(work: Callable[[], object], device: str) -> float:
 
 
 def medians(works: Mapping[str, Callable[[], object]], runs: int, device: str) -> dict[str, float]:
-    """Take turns, so that a disturbance meets all alike; the first run of each only warms up."""
+    """Return the median seconds of each; they take turns, after one run each that is not counted."""
     for work in works.values():
         work()
     times: dict[str, list[float]] = {name: [] for name in works}
@@ -223,7 +223,7 @@ def medians(works: Mapping[str, Callable[[], object]], runs: int, device: str) -
 
 
 def assert_same(names: Sequence[str], pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
-    """Equal within 1e-4 of the largest value."""
+    """Assert that values are equal within 1e-4 of the largest."""
     for name, (one, other) in zip(names, pairs, strict=True):
         difference = float((one - other).abs().max() / other.abs().max())
         assert difference < 1e-4, f"{name} differs by {difference}"
@@ -254,17 +254,17 @@ def main() -> None:
         steps: dict[str, Callable[[], object]] = {"published": published_step(bench), "ours": our_step(bench)}
         assert_same(["loss"], [tuple(work() for work in steps.values())])  # type: ignore[list-item]
         times = medians({**steps, "models": models_alone(bench)}, asked.steps, asked.device)
-        row(f"whole step, {kind} judge", times)
+        row(f"complete step, {kind} judge", times)
         if not small:
             found["overhead"] = times["ours"] / times["models"]
-            print(f"| over the two models alone ({times['models']:.2f} s) | | {found['overhead']:.3f}x | |")
+            print(f"| overhead over the two models alone ({times['models']:.2f} s) | | {found['overhead']:.3f}x | |")
     missed = [f"regions {found['regions']:.0f}x"] if found["regions"] < BARS["regions"] else []
     missed += [f"overhead {found['overhead']:.3f}"] if found["overhead"] > BARS["overhead"] else []
     sys.exit(f"bars not reached: {', '.join(missed)}" if missed else 0)
 
 
 def row(what: str, times: Mapping[str, float]) -> float:
-    """Print one comparison."""
+    """Print one comparison, and return the ratio."""
     ratio = times["published"] / times["ours"]
     print(f"| {what} | {times['published']:.3f} s | {times['ours']:.3f} s | {ratio:.1f}x |", flush=True)
     return ratio

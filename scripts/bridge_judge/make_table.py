@@ -1,8 +1,8 @@
-"""Make `qaclims_bridge/imagenet_names.csv`: which of the names with a text feature a label of ImageNet stands for.
+"""Make `qaclims_bridge/imagenet_names.csv`: for every label of ImageNet, a name that has a text feature.
 
-A label takes, in this order: what is said by hand below, the name of its range (breeds are dogs), one of its synonyms
-that is a name, or the last word of one where that is a name (a 'park bench' is a bench). All others are dropped. Read
-the result: a wrong match is a wrong teacher.
+A label gets, in this order: its entry in `HAND`, the name of its range (breeds are dogs), one of its synonyms that is a
+name, or the last word of one that is a name (a 'park bench' is a bench). Other labels are dropped. Read the result: a
+wrong match misleads trainings.
 
     python scripts/bridge_judge/make_table.py --data DIR
 """
@@ -26,7 +26,7 @@ RANGES = {
     (369, 383): "monkey",
 }  # fmt: skip
 
-# By first synonym; None drops a label that would match something it is not.
+# By first synonym; None drops a label that would match a wrong name.
 HAND: dict[str, str | None] = {
     "sorrel": "horse", "ox": "cow", "ram": "sheep", "bighorn": "sheep", "hog": "pig", "wild boar": "pig",
     "great grey owl": "owl", "vulture": "vulture", "bald eagle": "eagle", "kite": "bird", "hen": "chicken",
@@ -109,7 +109,7 @@ HAND: dict[str, str | None] = {
 
 
 def main() -> None:
-    """Parse, match and write."""
+    """Parse the command line, match the labels and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with weights/ and text-embeddings/")
     parser.add_argument("--out", type=Path, default=TABLE)
@@ -128,14 +128,14 @@ def main() -> None:
 
 
 def match(number: int, label: str, features: NamedFeatures) -> tuple[str, str]:
-    """The name of a label and why; nothing where it has none."""
+    """Return the name of a label and the reason; empty strings without a name."""
     synonyms = [each.strip() for each in label.split(",")]
     if number == 0:
         return "", ""
     if synonyms[0] in HAND:
         name = HAND[synonyms[0]] or ""
         if name and name not in features.rows:
-            raise SystemExit(f"'{name}', said by hand for '{synonyms[0]}', has no feature.")
+            raise SystemExit(f"'{name}', given in HAND for '{synonyms[0]}', has no feature.")
         return name, "by hand"
     for (first, last), name in RANGES.items():
         if first <= number <= last:

@@ -1,7 +1,7 @@
-"""The embedded answerer: a small BLIP that learns first to see phantom tiles, and then to answer about them.
+"""Train the embedded answerer: a small BLIP that learns first to recognise phantom tissue, then to answer questions.
 
-Seeing is taught by naming the tissue of each patch and what touches what; then the eyes are kept as they are, so that
-what they see can be kept, too, and learning to answer is cheap.
+The vision tower learns to name the tissue of each patch and which tissues touch. Then it is frozen, so that its output
+is computed once per view and training the text part is cheap.
 """
 
 import tempfile
@@ -24,27 +24,27 @@ from qaclims_path.files.progress import track
 from qaclims_path.language.answerers.blip import BlipAnswerer
 from qaclims_path.types import Ask
 
-LIKELY = (0.7, 0.2, 0.1)  # how often the first, second and third phrasing is the answer
-ABSENT, UNNAMED, OTHERWISE = 0.15, 0.08, 0.3  # how often: an absent class, no class, another name of the class
+LIKELY = (0.7, 0.2, 0.1)  # probabilities of the first, second and third phrasing of an answer
+ABSENT, UNNAMED, OTHERWISE = 0.15, 0.08, 0.3  # probabilities of an absent class, no class, another name of the class
 MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]
 CODES = 5
 WIDTH, WIDER, HEADS = 192, 576, 6
 STAIN = 0.2  # deviation of the logarithm of a colour's absorbance
-TOLD = 100  # steps between two lines
+LOG_EVERY = 100  # steps
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long, on how much and how fast.
+    """Steps, batch and learning rate.
 
     Attributes:
-        see: Steps of learning to see.
-        say: Steps of learning to answer.
-        images: Of a step.
-        asked: Questions about each of them.
-        views: Kept of each tile, turned and stained differently.
+        see: Steps of the vision tower.
+        say: Steps of the text part.
+        images: Images per step.
+        asked: Questions about each image.
+        views: Stored views of each tile, with other rotations and stains.
         lr: Highest learning rate.
-        seed: Of every random number.
+        seed: Seed of all random numbers.
     """
 
     see: int = 2000
@@ -57,7 +57,7 @@ class Schedule:
 
 
 class Eyes(nn.Module):
-    """The vision tower with what teaches it: the tissue of patches, and facts about the whole tile."""
+    """The vision tower with two heads for its training: the tissue of patches, and facts about the tile."""
 
     def __init__(self, vision: nn.Module) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Eyes(nn.Module):
         self.facts = nn.Linear(WIDTH, FACTS)
 
     def losses(self, pixels: Tensor, patches: Tensor, facts: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross entropy of the patches B 8 8, and of the facts B F, of images B 3 S S."""
+        """Return the cross entropy of the patches (B 8 8) and of the facts (B F) of images (B 3 S S)."""
         seen = self.vision(pixels).last_hidden_state
         named = F.cross_entropy(self.patches(seen[:, 1:]).flatten(0, 1).float(), patches.flatten().long())
         known = F.binary_cross_entropy_with_logits(self.facts(seen[:, 0]).float(), facts.float())
@@ -74,7 +74,7 @@ class Eyes(nn.Module):
 
 
 def build(words: list[str], seed: int) -> tuple[Any, Any]:
-    """A small BLIP and its processor."""
+    """Build a small BLIP and its processor."""
     from transformers import BertTokenizer, BlipConfig, BlipForQuestionAnswering, BlipImageProcessor, BlipProcessor
 
     torch.manual_seed(seed)
@@ -95,7 +95,7 @@ def build(words: list[str], seed: int) -> tuple[Any, Any]:
 
 
 def learn(tiles: Tiles, schedule: Schedule, work: Path) -> tuple[Any, Any]:
-    """Train a model from nothing; eyes that an earlier run has kept in `work` are used again."""
+    """Train a model from random weights; a vision tower that an earlier run left in `work` is used again."""
     examiner = Examiner()
     model, processor = build(vocabulary(examiner, MARKS), schedule.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -125,13 +125,13 @@ def learn_to_see(eyes: Eyes, tiles: Tiles, schedule: Schedule, colours: tuple[Te
             named, known = eyes.losses((pixels - mean) / std, patches, torch.from_numpy(tiles.facts[picks]).to(device))
         torch.autograd.backward(named + 2 * known)
         update(eyes, optimizer, rate)
-        if step % TOLD == 0:
+        if step % LOG_EVERY == 0:
             print(f"seeing, step {step}: patches {named.item():.3f}, facts {known.item():.3f}", flush=True)
 
 
 def learn_to_say(model: Any, processor: Any, tiles: Tiles, examiner: Examiner, schedule: Schedule) -> None:  # noqa: ANN401
-    """Train what reads questions and writes answers, on what the eyes see of every tile in a few views."""
-    blip = BlipAnswerer(model, processor)  # what is trained is what will answer
+    """Train the text encoder and decoder on the stored output of the vision tower for a few views of every tile."""
+    blip = BlipAnswerer(model, processor)  # training goes through the answerer's own code
     seen = keep_views(model.vision_model, tiles, schedule, mean_std(processor))
     rng = np.random.default_rng(schedule.seed + 1)
     texts = nn.ModuleList([model.text_encoder, model.text_decoder])
@@ -148,12 +148,12 @@ def learn_to_say(model: Any, processor: Any, tiles: Tiles, examiner: Examiner, s
             loss = saying_loss(model, processor, states, [answer for _, answer in quizzes])
         torch.autograd.backward(loss)
         update(texts, optimizer, rate)
-        if step % TOLD == 0:
+        if step % LOG_EVERY == 0:
             print(f"answering, step {step}: {loss.item():.3f}", flush=True)
 
 
 def saying_loss(model: Any, processor: Any, states: list[Tensor], answers: list[str]) -> Tensor:  # noqa: ANN401
-    """Cross entropy of answers, word after word, given questions L D that have looked at their images."""
+    """Return the cross entropy of answers, word by word, given encoded questions (L D) with their images."""
     start, device = model.config.text_config.bos_token_id, states[0].device
     words = [processor.tokenizer(answer, add_special_tokens=False)["input_ids"] for answer in answers]
     rows = [torch.tensor([start, *ids, 3], device=device) for ids in words]
@@ -164,7 +164,7 @@ def saying_loss(model: Any, processor: Any, states: list[Tensor], answers: list[
     )
     logits = model.text_decoder(
         input_ids=inputs[:, :-1],
-        attention_mask=torch.ones_like(inputs[:, :-1]),  # padding comes last, where nothing attends to it
+        attention_mask=torch.ones_like(inputs[:, :-1]),  # padding is last, and nothing attends to it
         encoder_hidden_states=pad_sequence(states, batch_first=True),
         encoder_attention_mask=asked,
     ).logits
@@ -173,7 +173,7 @@ def saying_loss(model: Any, processor: Any, states: list[Tensor], answers: list[
 
 @torch.no_grad()
 def keep_views(vision: nn.Module, tiles: Tiles, schedule: Schedule, colours: tuple[Tensor, Tensor]) -> Tensor:
-    """V N S D, half precision: what the eyes see of every tile, turned and stained in a few ways."""
+    """Return the output of the vision tower for a few views of every tile: V N S D, half precision."""
     rng, device = np.random.default_rng(schedule.seed + 2), next(vision.parameters()).device
     mean, std = colours
     kept = torch.empty(schedule.views, len(tiles.pixels), GRID * GRID + 1, WIDTH, dtype=torch.float16)
@@ -188,7 +188,7 @@ def keep_views(vision: nn.Module, tiles: Tiles, schedule: Schedule, colours: tup
 
 
 def quiz(tiles: Tiles, image: int, examiner: Examiner, rng: np.random.Generator) -> tuple[str, str]:
-    """A question about a tile and a truthful answer; classes that are there are asked about most."""
+    """Draw a question about a tile and a truthful answer; most questions are about classes in the tile."""
     seen = tiles.seen[image]
     there = [name for name, share in zip(CLASSES, seen.shares, strict=False) if share >= PRESENT]
     kind = rng.random()
@@ -202,9 +202,9 @@ def quiz(tiles: Tiles, image: int, examiner: Examiner, rng: np.random.Generator)
 
 
 def exam(folder: Path, tiles: Tiles) -> dict[str, Any]:
-    """Shares of truthful answers, letter by letter, to every question about every class of every tile.
+    """Return the shares of truthful answers, by exact match, to every question about every class of every tile.
 
-    Classes that are there, by topic; classes that are not there, whose answer is "unknown"; and over all.
+    For classes in the tile, by topic; for absent classes, whose answer is "unknown"; and for all.
     """
     examiner, answerer = Examiner(), BlipAnswerer.load(str(folder), device="cpu", batch=32)
     asks: list[Ask] = []
@@ -216,30 +216,30 @@ def exam(folder: Path, tiles: Tiles) -> dict[str, Any]:
                 asks.append(
                     Ask(str(i), partial(tiles.pixels.__getitem__, i), name, text, question.kind, question.topic)
                 )
-                place = "there" if seen.shares[code] >= PRESENT else "absent"
-                keys.append((place, f"{question.kind}: {question.topic}", examiner.truth(seen, name, question)))
+                group = "there" if seen.shares[code] >= PRESENT else "absent"
+                keys.append((group, f"{question.kind}: {question.topic}", examiner.truth(seen, name, question)))
     right: dict[str, list[bool]] = {}
-    for answer, (place, topic, truthful) in zip(answerer.answer(asks), keys, strict=True):
+    for answer, (group, topic, truthful) in zip(answerer.answer(asks), keys, strict=True):
         hit = answer.text in truthful
-        for group in ("all", place, *([topic, topic.split(":")[0]] if place == "there" else [])):
-            right.setdefault(group, []).append(hit)
+        for name in ("all", group, *([topic, topic.split(":")[0]] if group == "there" else [])):
+            right.setdefault(name, []).append(hit)
     return {group: round(float(np.mean(hits)), 4) for group, hits in sorted(right.items())} | {"questions": len(asks)}
 
 
 def mean_std(processor: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-    """3 1 1 each, as the processor normalises pixels."""
+    """Return mean and standard deviation (3 1 1 each) of the processor's normalisation."""
     images = processor.image_processor
     return torch.tensor(images.image_mean).view(3, 1, 1), torch.tensor(images.image_std).view(3, 1, 1)
 
 
 def optimizer_of(parameters: list[nn.Parameter], lr: float, steps: int) -> tuple[Any, Any]:
-    """AdamW whose rate rises briefly and falls as a cosine."""
+    """Return AdamW and a schedule that rises briefly and falls along a cosine."""
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.02, betas=(0.9, 0.98))
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, max(steps, 2), pct_start=0.08)
 
 
 def update(network: nn.Module, optimizer: Any, rate: Any) -> None:  # noqa: ANN401
-    """One step along the gradients, which are then forgotten."""
+    """Take one optimiser step and clear the gradients."""
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
     rate.step()
@@ -249,7 +249,7 @@ def update(network: nn.Module, optimizer: Any, rate: Any) -> None:  # noqa: ANN4
 def turned(
     image: NDArray[np.uint8], patches: NDArray[np.uint8], rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """One of the eight ways to lay a tile down."""
+    """Rotate or mirror a tile in one of eight ways."""
     quarter, flip = int(rng.integers(4)), bool(rng.random() < 0.5)
     image, patches = np.rot90(image, quarter), np.rot90(patches, quarter)
     image, patches = (image[:, ::-1], patches[:, ::-1]) if flip else (image, patches)
@@ -257,7 +257,7 @@ def turned(
 
 
 def restained(image: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
-    """3 H W in 0..1, with the absorbance of each colour made stronger or weaker."""
+    """Return the image (3 H W in 0..1) with the absorbance of each colour scaled at random."""
     powers = np.exp(rng.normal(0, STAIN, 3) + rng.normal(0, STAIN))
     table = (np.arange(256) / 255.0)[:, None] ** powers
     return torch.from_numpy(np.stack([table[image[..., c], c] for c in range(3)]).astype(np.float32))

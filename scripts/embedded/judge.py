@@ -1,4 +1,4 @@
-"""The embedded judge: `qaclims judge train` on phantom tiles and captions, its weights halved, its card written."""
+"""Train the embedded judge with `qaclims judge train` on phantom tiles and captions, and store it in half precision."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,12 @@ from qaclims_path.pipeline.judge.train import JudgeTrainOptions, train_judge
 
 WEIGHTS = "open_clip_model.safetensors"
 SHIPPED = (WEIGHTS, "open_clip_config.json", "tokenizer.json", "tokenizer_config.json")
-MPP = 1.0  # of its pixels: tiles of 224 px of 0.5 um, seen as 112
+MPP = 1.0  # um per pixel of its input: tiles of 224 px of 0.5 um, resized to 112 px
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How much it learns from, and is examined on: patients, tiles of each, passes over the tiles."""
+    """Amount of data: training patients, tiles of each, epochs, and patients of the held-out set."""
 
     patients: int = 200
     each: int = 12
@@ -34,7 +34,7 @@ class Amount:
 
 
 def write_tiles(card: Card, root: Path, amount: Amount) -> None:
-    """Write the tiles to learn from and those to be examined on, in the layout of `datasets fake phantom`."""
+    """Write training tiles and held-out tiles, in the layout of `datasets fake phantom`."""
     for name, split, patients in (("train", TRAINING, amount.patients), ("val", HELD_OUT, amount.examined)):
         folder = root / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,12 +43,12 @@ def write_tiles(card: Card, root: Path, amount: Amount) -> None:
 
 
 def make_judge(work: Path, out: Path, amount: Amount) -> dict[str, Any]:
-    """Train it, ship it to `out`, examine what was shipped, and return its card.
+    """Train the judge, copy it to `out`, measure the copy, and return its card.
 
     Args:
-        work: Folder for tiles and checkpoints; what is there is used again.
+        work: Folder for tiles and checkpoints; existing ones are used again.
         out: Folder of the judge.
-        amount: How much.
+        amount: Amount of data.
     """
     card, root, trained = load_card("phantom"), work / "tiles", work / "judge"
     if not root.is_dir():
@@ -74,20 +74,20 @@ def make_judge(work: Path, out: Path, amount: Amount) -> dict[str, Any]:
 
 
 def ship(trained: Path, out: Path) -> None:
-    """Copy a judge with weights of half precision, which reading turns into single precision again."""
+    """Copy a judge with weights in half precision; loading converts them back to single precision."""
     weights = {
         key: value.half() if value.is_floating_point() else value for key, value in load_file(trained / WEIGHTS).items()
     }
     with atomic_path(out / WEIGHTS) as temporary:
         save_file(weights, temporary)
-        temporary.chmod(0o644)  # safetensors keeps its files to their owner, and a wheel would, too
+        temporary.chmod(0o644)  # safetensors writes files that only their owner can read, and a wheel keeps the mode
     for name in SHIPPED[1:]:
         with atomic_path(out / name) as temporary:
             temporary.write_bytes((trained / name).read_bytes())
 
 
 def examine(card: Card, root: Path, folder: Path) -> dict[str, Any]:
-    """What `qaclims judge probe` says of it on the slides held out, for the fillings that trainers use."""
+    """Run `qaclims judge probe` on the held-out slides, for the fillings that trainings use."""
     scores: dict[str, Any] = {"slides": f"stains {', '.join(HELD_OUT.stains)}"}
     for fill in ("zero", "white"):
         report = probe_judge(load_judge(f"local-dir:{folder}", device="cpu", fill=fill), card, root, split="val")

@@ -1,12 +1,13 @@
-"""Measure the phantom slides: are they hard enough, learnable, fast, and small in memory?
+"""Measure the phantom slides: difficulty, learnability, speed and memory.
 
-1. Colour: a gradient boosting classifier sees only the mean RGB of 32 px windows that hold a single class, trained and
-   tested on different patients. Balanced accuracy (mean recall over classes) must stay under 0.60.
-2. Texture: a small U-Net trained on truth for some CPU minutes, tested on the pixels of other patients. Balanced
+1. Colour: a gradient boosting classifier gets only the mean RGB of 32 px windows of a single class, trained and tested
+on
+   different patients. Its balanced accuracy (mean recall over classes) must stay under 0.60.
+2. Texture: a small U-Net trained on truth for some CPU minutes, tested on the pixels of other patients. Its balanced
    accuracy must be above 0.90.
-   Both are given twice: over the four tissue classes (tumor, stroma, lymphocyte, necrosis: windows and pixels of
-   background are left out, the choice is among the four), and over all five with background, which glass makes easy.
-3. Speed: megapixels a second on one core, painting alone and writing all three files, compiled code warm.
+   Both are measured twice: over the four tissue classes (tumor, stroma, lymphocyte, necrosis; background is left out),
+   and over all five with background, which is easy because of glass.
+3. Speed: megapixels per second on one core, painting alone and writing all three files, after compilation.
 4. Memory: peak of a process that writes one slide.
 
 Example:
@@ -44,18 +45,18 @@ Codes = NDArray[np.integer[Any]]
 
 
 def tiles(first: int, patients: int, each: int) -> list[FakeItem]:
-    """Tiles of patients that no other range of numbers has."""
+    """Make tiles of patients with numbers from `first` on."""
     return list(phantom_tiles(7, [f"FK-{first + n:04d}" for n in range(patients)], each))
 
 
 def balanced(truth: Codes, guess: Codes, classes: int) -> tuple[float, list[float]]:
-    """Mean recall over the classes, and each."""
+    """Return the mean recall over the classes, and the recall of each."""
     recalls = [float((guess[truth == code] == code).mean()) for code in range(classes)]
     return float(np.mean(recalls)), recalls
 
 
 def windows(items: Iterable[FakeItem]) -> tuple[NDArray[np.float64], Codes]:
-    """Mean RGB (N 3) and class (N) of the windows that hold one class."""
+    """Return mean RGB (N 3) and class (N) of the windows that hold one class."""
     colors, codes = [], []
     for item in items:
         n = item.labels.shape[0] // WINDOW
@@ -68,7 +69,7 @@ def windows(items: Iterable[FakeItem]) -> tuple[NDArray[np.float64], Codes]:
 
 
 def measure_colour() -> None:
-    """What mean colour alone can tell."""
+    """Measure the accuracy of the mean colour alone."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     colors, codes = windows(tiles(1000, 60, 8))
@@ -82,7 +83,7 @@ def measure_colour() -> None:
 
 
 def measure_texture(steps: int) -> None:
-    """What a small U-Net learns from truth."""
+    """Measure the accuracy of a small U-Net trained on truth."""
     torch.manual_seed(0)
     torch.set_num_threads(2)
     train, test = tiles(1000, 90, 6), tiles(2000, 25, 6)
@@ -98,7 +99,7 @@ def measure_texture(steps: int) -> None:
             x, y = x.flip(3), y.flip(2)
         if step % 3:
             x, y = x.transpose(2, 3), y.transpose(1, 2)
-        x = x.pow(torch.empty(8, 3, 1, 1).uniform_(0.75, 1.33))  # other strengths of stain
+        x = x.pow(torch.empty(8, 3, 1, 1).uniform_(0.75, 1.33))  # stronger and weaker stains
         with torch.autocast("cpu", torch.bfloat16):
             out = net(x.contiguous(memory_format=torch.channels_last) - 0.7)
         loss = nn.functional.cross_entropy(out.float(), y, weight=torch.tensor([1.2, 1.2, 1.2, 1.2, 1.0]))
@@ -120,13 +121,13 @@ def measure_texture(steps: int) -> None:
 
 
 def batch(items: list[FakeItem]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images N 3 H W in 0..1 and labels N H W."""
+    """Return images N 3 H W in 0..1 and labels N H W."""
     images = torch.from_numpy(np.stack([item.image for item in items])).permute(0, 3, 1, 2).float() / 255
     return images, torch.from_numpy(np.stack([item.labels for item in items])).long()
 
 
 def block(a: int, b: int, stride: int = 1) -> nn.Sequential:
-    """Two convolutions, the first with a stride."""
+    """Build two convolutions, the first with a stride."""
     layers: list[nn.Module] = []
     for i, o, s in ((a, b, stride), (b, b, 1)):
         layers += [nn.Conv2d(i, o, 3, s, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU(inplace=True)]
@@ -144,7 +145,7 @@ class UNet(nn.Module):
         self.last = nn.Conv2d(widths[0], 5, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """N 3 H W to scores N 5 H W."""
+        """Map images N 3 H W to scores N 5 H W."""
         kept = []
         for down in self.down:
             x = down(x)
@@ -155,13 +156,13 @@ class UNet(nn.Module):
 
 
 def report(what: str, name: str, score: float, recalls: list[float], note: str) -> None:
-    """One line of results."""
+    """Print one line of results."""
     each = ", ".join(f"{CLASS_NAMES[code]} {recall:.2f}" for code, recall in enumerate(recalls))
     print(f"{what}, {name}: balanced accuracy {score:.3f} ({each}; {note})", flush=True)
 
 
 def measure_speed(side: int) -> None:
-    """Megapixels a second, warm, median of three."""
+    """Measure megapixels per second after compilation, the median of three."""
     PhantomSlide(PhantomSpec(1, 600, 600)).read(0, 0, 600, 600)
     with tempfile.TemporaryDirectory() as folder:
         write_slide(Path(folder), "warm", PhantomSpec(1, 600, 600))
@@ -179,7 +180,7 @@ def measure_speed(side: int) -> None:
 
 
 def measure_memory(side: int) -> None:
-    """Peak of a process that does nothing but write one slide."""
+    """Measure the peak memory of a process that only writes one slide."""
     code = (
         "import sys; from pathlib import Path; from qaclims_path.data.phantoms.slide import PhantomSpec; "
         "from qaclims_path.data.phantoms.write import write_slide; "
@@ -195,7 +196,7 @@ def measure_memory(side: int) -> None:
 
 
 def draw(path: Path) -> None:
-    """A picture for the README: a slide with a close look at every class, and its truth with a legend."""
+    """Draw a picture for the README: a slide, its truth, and a detail of every class as the legend."""
     width, height, close = 3200, 2400, 250
     slide = PhantomSlide(PhantomSpec(15, width, height, patient="FK-0004", stain="classic"))
     rgb, truth = slide.read(0, 0, width, height)
@@ -219,7 +220,7 @@ def draw(path: Path) -> None:
 
 
 def purest(truth: NDArray[np.uint8], rgb: NDArray[np.uint8], code: int, side: int) -> tuple[int, int]:
-    """Left and top of the square that holds most of a class; for background, most that is not plain glass."""
+    """Return left and top of the square with most pixels of a class; for background, without plain glass."""
     from scipy.ndimage import uniform_filter
 
     step = 10
@@ -233,7 +234,7 @@ def purest(truth: NDArray[np.uint8], rgb: NDArray[np.uint8], code: int, side: in
 
 
 def main() -> None:
-    """Parse and measure."""
+    """Parse the command line and measure."""
     kinds = ["colour", "speed", "memory", "texture"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--what", nargs="*", default=kinds, choices=kinds)

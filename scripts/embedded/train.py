@@ -1,7 +1,7 @@
-"""Make the embedded models from nothing: a judge and an answerer for phantom tissue, trained on phantom slides.
+"""Train the embedded models from random weights: a judge and an answerer for phantom tissue.
 
-Both are deterministic on one machine (one thread, fixed seeds). What was painted or learnt half-way is kept in --work
-and used again by a second call. The judge takes some five minutes of one core, the answerer a quarter of an hour.
+Both are deterministic on one machine (one thread, fixed seeds). Tiles and intermediate weights stay in --work, and a
+second call uses them again. The judge takes about five minutes of one core, the answerer a quarter of an hour.
 
 Example:
     python scripts/embedded/train.py judge --work work
@@ -26,7 +26,7 @@ from qaclims_path.data.phantoms.splits import EMBEDDED, HELD_OUT, TRAINING
 from qaclims_path.files.atomic import atomic_path, write_json, write_text
 from qaclims_path.language.answerers.blip import CARD
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # started as a script, the folder is no package yet
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script's own folder is on the path, not the one above
 
 from embedded.answerer import Schedule, exam, learn
 from embedded.judge import Amount, make_judge
@@ -42,7 +42,7 @@ ANSWERER_FILES = (
     "special_tokens_map.json",
     "vocab.txt",
 )
-PATIENTS, EACH, EXAMINED = 200, 16, 20  # of the answerer: patients to learn from, tiles of each, patients of the exam
+PATIENTS, EACH, EXAMINED = 200, 16, 20  # answerer: training patients, tiles of each, held-out patients
 JUDGE_PAGE = """# Embedded judge
 
 **{warning}**
@@ -115,7 +115,7 @@ def answerer(work: Path, out: Path) -> None:
         for name in ANSWERER_FILES:
             if (temporary / name).is_file():
                 with atomic_path(out / name) as copied:
-                    copied.write_bytes((temporary / name).read_bytes())  # not a copy: its mode would come along
+                    copied.write_bytes((temporary / name).read_bytes())  # bytes only: a copy would keep the mode
     trained_on = (
         f"{len(tiles.pixels)} tiles of {PATIENTS} phantom slides ({', '.join(TRAINING.stains)}), their masks too; "
         f"{schedule.see} steps of seeing, {schedule.say} of answering, {schedule.images} tiles each."
@@ -125,7 +125,7 @@ def answerer(work: Path, out: Path) -> None:
 
 
 def examine(work: Path, out: Path, facts: dict[str, Any]) -> None:
-    """Examine the answerer on the slides held out, and write card and page."""
+    """Measure the answerer on the held-out slides, and write card and page."""
     tiles = paint_tiles(HELD_OUT, EXAMINED, EACH, work / "answerer-held-out.npz")
     scores = exam(out, tiles)
     print(json.dumps(scores, indent=1))
@@ -137,15 +137,15 @@ def examine(work: Path, out: Path, facts: dict[str, Any]) -> None:
 
 
 def again(work: Path, out: Path) -> None:
-    """Examine the answerer that is shipped."""
+    """Measure the embedded answerer again."""
     card = json.loads((out / CARD).read_text(encoding="utf-8"))
     examine(work, out, {name: card[name] for name in ("parameters", "words", "trained_on")})
 
 
 def held_out(out: Path) -> None:
-    """Write tiles of the slides held out for the probes of the command line.
+    """Write tiles of the held-out slides for `qaclims judge probe` and `qaclims answerer probe`.
 
-    Both splits hold the same tiles: `val` has masks, for the judge, `train` labels in its names, for the answerer.
+    Both splits hold the same tiles: `val` with masks for the judge, `train` with labels in file names for the answerer.
     """
     card = load_card("phantom")
     with atomic_path(out) as temporary:
@@ -155,18 +155,18 @@ def held_out(out: Path) -> None:
 
 
 def _row(name: str, trial: dict[str, Any]) -> str:
-    """A line of the judge's table."""
+    """Return a line of the judge's table."""
     auc = ", ".join("-" if value is None else f"{value:.2f}" for value in trial["auc"])
     accuracy, right = f"{trial['balanced_accuracy']:.3f}", ", ".join(trial["right"])
     return f"| {name} | {trial['named']} | {accuracy} | {right} | {auc} |"
 
 
 def main() -> None:
-    """Read the command line."""
+    """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("judge", "answerer", "exam", "held-out"))
     parser.add_argument("--work", type=Path, required=True, help="folder for tiles and checkpoints")
-    parser.add_argument("--out", type=Path, default=embedded_dir(), help="where the folders of both models lie")
+    parser.add_argument("--out", type=Path, default=embedded_dir(), help="folder of both models' folders")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)

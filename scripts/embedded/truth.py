@@ -1,6 +1,6 @@
-"""Truthful answers about phantom tiles, and the tiles with all that is known of them.
+"""Truthful answers about phantom tiles, and the tiles with their known content.
 
-Answers are terms of the lexicon `histology`, drawn from what is in and around the region that is asked about.
+Answers are terms of the lexicon `histology` for the tissues in and around the region of the question.
 """
 
 from collections.abc import Sequence
@@ -22,24 +22,24 @@ from qaclims_path.language.lexicon import Lexicon, load_lexicon
 from qaclims_path.language.questions import Question, load_bank
 from qaclims_path.language.terms import called, names_of
 
-TILE, MPP, SIDE, GRID = 224, 0.5, 112, 8  # px of a tile, um, px that the model sees, patches along a side
+TILE, MPP, SIDE, GRID = 224, 0.5, 112, 8  # px of a tile, um per px, px of the model's input, patches along a side
 CLASSES = ("tumor", "stroma", "lymphocyte", "necrosis")
-BLIND = "tissue"  # asked about without a class: what there is most of
+BLIND = "tissue"  # the name in questions without a class, about the main tissue
 WHITE = {"glass": "white glass", "fat": "adipose tissue", "lumen": "empty lumen"}
 FOLD = "tissue fold"
 NONE, UNKNOWN = "none", "unknown"
-PRESENT, BESIDE = 0.02, 0.05  # share of a tile from which something may be named, and from which it has to be
-ABOUT_AS = 0.5  # what there is half as much of as of the most is named truthfully, too
+PRESENT, BESIDE = 0.02, 0.05  # share of a tile from which something may be named, and from which it must be
+ABOUT_AS = 0.5  # of the largest share: tissues above it are truthful answers, too
 FACTS = 4 + 4 + 2 * 4 * 4  # see `Tile.facts`
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What is in a tile.
+    """Content of a tile.
 
     Attributes:
-        shares: 5, of each code.
-        touching: 4 5, how much of each code lies within a few micrometres of each class.
+        shares: 5, share of each code.
+        touching: 4 5, pixels of each code within a few micrometres of each class.
         details: Shares of white glass, fat, lumen and fold.
     """
 
@@ -49,14 +49,14 @@ class Seen:
 
 
 def look(codes: NDArray[np.uint8], details: dict[str, float]) -> Seen:
-    """See what is in a tile of codes H W."""
+    """Measure the content of a tile of codes (H W)."""
     small = np.ascontiguousarray(codes[::4, ::4])
     shares = np.bincount(small.ravel(), minlength=5)[:5] / small.size
     return Seen(shares, np.stack([contacts(small, code) for code in range(4)]), details)
 
 
 def contacts(codes: NDArray[np.uint8], code: int) -> NDArray[np.float64]:
-    """5, how much of each code lies within a few points of a class."""
+    """Count the pixels of each code (5) within three pixels of a class."""
     from scipy.ndimage import binary_dilation
 
     where = codes == code
@@ -67,21 +67,21 @@ def contacts(codes: NDArray[np.uint8], code: int) -> NDArray[np.float64]:
 
 
 def main_tissues(weights: NDArray[np.float64], shares: NDArray[np.float64]) -> list[int]:
-    """Classes that weigh about as much as the heaviest one, heaviest first; slivers do not count."""
+    """Return the classes with at least half the largest weight, in descending order, without tiny ones."""
     counted = np.where(shares[:4] >= PRESENT, weights, 0.0)
     top = counted.max()
     return [int(c) for c in np.argsort(-counted, kind="stable") if top > 0 and counted[c] >= ABOUT_AS * top]
 
 
 def others(seen: Seen, code: int, *, touching: bool) -> list[int]:
-    """Classes that are most around a class, or most in the tile besides it."""
+    """Return the main classes around a class, or the main other classes of the tile."""
     weights = seen.touching[code, :4].copy() if touching else seen.shares[:4].copy()
     weights[code] = 0.0
     return main_tissues(weights, seen.shares)
 
 
 class Examiner:
-    """Knows the truthful answers: the first of several is the most usual one."""
+    """Gives truthful answers, the most usual one first."""
 
     def __init__(self) -> None:
         card = load_card("phantom")
@@ -91,7 +91,7 @@ class Examiner:
         self.called = {label.name: called(label) for label in card.classes} | {BLIND: BLIND}
 
     def truth(self, seen: Seen, name: str, question: Question) -> tuple[str, ...]:
-        """All truthful answers to a question about a class, or about what there is most of."""
+        """Return all truthful answers to a question about a class, or about the main tissue."""
         codes = main_tissues(seen.shares[:4], seen.shares) if name == BLIND else [CLASSES.index(name)]
         if seen.shares[codes].sum() < PRESENT:
             return (UNKNOWN,)
@@ -111,14 +111,14 @@ class Examiner:
         return said + [NONE] * bool(not said or largest < BESIDE)
 
     def _there(self, shares: dict[str, float], least: float) -> list[str]:
-        """What there is about most of; nothing where that is too little to have to be named."""
+        """Return the names with the largest shares, and `NONE` where these are below the least share."""
         top = max(shares.values())
         found = [name for name, share in shares.items() if share >= max(least / 2, ABOUT_AS * top)]
         return sorted(found, key=lambda name: -shares[name]) + [NONE] * (top < least)
 
 
 def terms(lexicon: Lexicon, topic: str, name: str, kind: str) -> list[str]:
-    """Terms of no organ that the lexicon has for a class under a topic."""
+    """Return the lexicon's terms for a class and a topic, without those of an organ."""
     return [
         entry.term
         for entry in lexicon
@@ -127,7 +127,7 @@ def terms(lexicon: Lexicon, topic: str, name: str, kind: str) -> list[str]:
 
 
 def facts(seen: Seen) -> NDArray[np.uint8]:
-    """`FACTS` yes or no: classes there, details there, and for each class what touches it and what is besides it."""
+    """Return `FACTS` booleans: classes, details, and for each class the tissues that touch it or are beside it."""
     there = seen.shares[:4] >= PRESENT
     details = [
         seen.details[kind] >= (PRESENT if kind == "fold" else BESIDE) for kind in ("glass", "fat", "lumen", "fold")
@@ -141,13 +141,13 @@ def facts(seen: Seen) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Tiles as the model sees them.
+    """Tiles at the size of the model's input.
 
     Attributes:
         pixels: N 112 112 3, uint8.
         patches: N 8 8, uint8: the commonest code of each patch.
         facts: N `FACTS`.
-        seen: N, what is in them.
+        seen: N, their content.
     """
 
     pixels: NDArray[np.uint8]
@@ -157,7 +157,7 @@ class Tiles:
 
 
 def paint_tiles(split: PhantomSplit, patients: int, each: int, keep: Path) -> Tiles:
-    """Paint tiles with the truth about each; what an earlier run kept in the file `keep` is used again."""
+    """Paint tiles and measure their content; an existing file `keep` of an earlier run is used again."""
     if not keep.is_file():
         painted: dict[str, list[Any]] = {name: [] for name in ("pixels", "patches", "shares", "touching", "details")}
         for item in track(split.tiles(patients, each, TILE, mpp=MPP), f"painting {keep.stem}", total=patients * each):
@@ -180,15 +180,15 @@ def paint_tiles(split: PhantomSplit, patients: int, each: int, keep: Path) -> Ti
 
 
 def details_of(split: PhantomSplit, patient: str, x: int, y: int) -> dict[str, float]:
-    """Shares of white glass, fat, lumen and fold in a tile of a patient."""
-    place = split.patients(int(patient[len(split.prefix) :])).index(patient)
+    """Return the shares of white glass, fat, lumen and fold in a tile of a patient."""
+    index = split.patients(int(patient[len(split.prefix) :])).index(patient)
     side = int(SLIDE_UM / MPP)
-    slide = PhantomSlide(PhantomSpec(split.seed, side, side, MPP, patient, split.stains[place % len(split.stains)]))
+    slide = PhantomSlide(PhantomSpec(split.seed, side, side, MPP, patient, split.stains[index % len(split.stains)]))
     return slide.details(x, y, TILE, TILE)
 
 
 def commonest(codes: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """The code that most pixels of each side x side patch have."""
+    """Return the commonest code of each side x side patch."""
     rows, columns = codes.shape[0] // side, codes.shape[1] // side
     blocks = codes.reshape(rows, side, columns, side)
     counts = np.array([(blocks == code).sum((1, 3)) for code in range(5)])
@@ -197,7 +197,7 @@ def commonest(codes: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def vocabulary(examiner: Examiner, marks: Sequence[str]) -> list[str]:
-    """Every word of the questions and of the answers, after the marks."""
+    """Return the marks, then all words of the questions and answers."""
     names = [name.lower() for several in examiner.names.values() for name in several]
     texts = [question.about(name) for question in examiner.questions for name in names]
     texts += [entry.term for entry in examiner.lexicon if not entry.organs]

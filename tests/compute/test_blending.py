@@ -12,12 +12,12 @@ def probabilities(rng, *shape):
     return scores / scores.sum(-3, keepdims=True)
 
 
-def blended(width, height, tiles, places, weights):
+def blended(width, height, tiles, corners, weights):
     """The slow twin: everything in memory, with a map of the weights."""
     classes = tiles[0].shape[0]
     sums, total = np.zeros((classes, height + 99, width + 99)), np.zeros((height + 99, width + 99))
     window = np.outer(weights, weights)
-    for tile, (left, top) in zip(tiles, places, strict=True):
+    for tile, (left, top) in zip(tiles, corners, strict=True):
         area = np.s_[top : top + len(weights), left : left + len(weights)]
         sums[(slice(None), *area)] += window * tile
         total[area] += window
@@ -49,8 +49,8 @@ def test_weights_are_positive_symmetric_and_highest_in_the_middle(kind, size):
 )
 def test_equals_adding_up_in_memory(width, height, size, stride, classes, kind, seed):
     rng = np.random.default_rng(seed)
-    places = [(x, y) for y in range(0, height, stride) for x in range(0, width, stride) if rng.random() < 0.8]
-    tiles = [probabilities(rng, classes, size, size) for _ in places] or [np.zeros((classes, size, size), np.float32)]
+    corners = [(x, y) for y in range(0, height, stride) for x in range(0, width, stride) if rng.random() < 0.8]
+    tiles = [probabilities(rng, classes, size, size) for _ in corners] or [np.zeros((classes, size, size), np.float32)]
     weights = window_weights(kind, size)
     band, codes, confidence = TileBand(width, classes, weights), [], []
 
@@ -59,16 +59,16 @@ def test_equals_adding_up_in_memory(width, height, size, stride, classes, kind, 
             for rows, part in zip((codes, confidence), band.take(min(size, until - band.top), 255), strict=True):
                 rows.append(part)
 
-    for tile, (left, top) in zip(tiles, places, strict=False):
+    for tile, (left, top) in zip(tiles, corners, strict=False):
         take(top)
         assert band.add(tile, left, top)
     take(height)
-    wanted, best = blended(width, height, tiles, places or [(0, height)], weights)
+    wanted, best = blended(width, height, tiles, corners or [(0, height)], weights)
     assert np.array_equal(np.concatenate(codes), wanted)
     assert np.abs(np.concatenate(confidence) - 255 * best).max() <= 0.51
 
 
-def test_tiles_are_cut_at_every_side_of_the_picture():
+def test_tiles_are_cut_at_every_side_of_the_image():
     rng = np.random.default_rng(0)
     tile = probabilities(rng, 3, 6, 6)
     band = TileBand(4, 3, window_weights("linear", 6))
@@ -87,7 +87,7 @@ def test_a_tile_that_starts_above_the_band_adds_only_the_rest():
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.5, 3.0])
-def test_one_number_that_is_no_probability_is_noticed(wrong):
+def test_a_single_number_that_is_no_probability_is_reported(wrong):
     tile = np.full((2, 4, 4), 0.5, np.float32)
     tile[1, 2, 3] = wrong
     assert not TileBand(4, 2, window_weights("flat", 4)).add(tile, 0, 0)

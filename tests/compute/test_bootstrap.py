@@ -1,4 +1,4 @@
-"""The Poisson bootstrap: seeded, free of order, and about as wide as the classical one."""
+"""The Poisson bootstrap: seeded, independent of the order, and about as wide as the classical one."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def run(counts, order=None, replicates=500, seed=7):
 
 
 def classical(counts, replicates, seed):
-    """n of n images with replacement, again and again."""
+    """Draw n of n images with replacement, many times."""
     rng = np.random.default_rng(seed)
     draws = rng.integers(0, len(counts), (replicates, len(counts)))
     return np.quantile([iou_of(counts[draw].sum(axis=0)) for draw in draws], [0.025, 0.975], axis=0).T
@@ -57,7 +57,7 @@ def test_width_matches_the_classical_bootstrap():
     assert np.abs(ours - theirs).max() < 0.15 * width.min()
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
+def test_intervals_cover_the_truth_about_as_often_as_their_level():
     covered = 0
     population = some_counts(20000, classes=1, seed=1)
     truth = iou_of(population.sum(axis=0))[0]
@@ -69,7 +69,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     assert 0.88 <= covered / 150 <= 0.99
 
 
-def test_headline_is_over_its_own_classes():
+def test_the_headline_interval_is_over_its_classes():
     boot = run(some_counts(40))
     some, all_of_them = boot.intervals((0, 1)), boot.intervals()
     assert some.miou.tolist() != all_of_them.miou.tolist()

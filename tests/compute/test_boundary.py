@@ -53,7 +53,7 @@ def test_all_classes_at_once_equal_erosion_class_by_class(background, seed, shap
 
 
 @given(arrays(np.uint8, (12, 15), elements=st.sampled_from([0, 1, 255])), st.integers(1, 4))
-def test_beside_ignored_pixels_there_is_no_contour(labels, width):
+def test_ignored_pixels_make_no_contour(labels, width):
     valid = labels != 255
     fast = band(labels, valid, width)
     for label in (0, 1):
@@ -63,7 +63,7 @@ def test_beside_ignored_pixels_there_is_no_contour(labels, width):
         assert np.array_equal(fast & (labels == label), windows.any(axis=(2, 3)) & (labels == label))
 
 
-def test_what_lies_under_ignored_pixels_changes_nothing():
+def test_predictions_at_ignored_pixels_change_nothing():
     rng = np.random.default_rng(0)
     truth = blocks(rng, (40, 40), [0, 1, 255])
     guess = blocks(rng, (40, 40), [0, 1])
@@ -96,5 +96,5 @@ def test_a_split_is_the_sum_of_its_images():
     assert np.array_equal(together.counts, sum(parts))
 
 
-def test_width_is_a_share_of_the_diagonal_and_never_nought():
+def test_width_is_a_share_of_the_diagonal_and_at_least_one():
     assert [band_width(300, 400, 0.02), band_width(224, 224, 0.02), band_width(5, 5, 0.001)] == [10, 6, 1]

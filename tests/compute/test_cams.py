@@ -27,7 +27,7 @@ def published():
 @pytest.mark.parametrize(("stride", "name"), [(4, "strided"), (1, "high_res")])
 def test_scales_are_merged_as_published(published, stride, name):
     height, width = published["size"].tolist()
-    kept = [published[f"scale{place}"][published["keys"]] for place in range(4)]
+    kept = [published[f"scale{index}"][published["keys"]] for index in range(4)]
     maps = by_own_maximum(merge_scales(kept, height, width, stride))
     torch.testing.assert_close(maps, published[name], rtol=0, atol=1e-5)
 
@@ -71,12 +71,12 @@ def test_half_precision_logits_are_merged_in_full():
     assert torch.equal(merged([logits[0].bfloat16()], pairs, (16, 16), own_maximum=True), full)
 
 
-def test_nothing_present_gives_no_maps():
+def test_no_present_class_gives_no_maps():
     nowhere = torch.zeros(0, dtype=torch.long)
     assert merged([torch.randn(2, 3, 4, 4)], (nowhere, nowhere), (16, 20), own_maximum=True).shape == (0, 4, 5)
 
 
-def test_flips_are_turned_back():
+def test_mirrored_maps_are_mirrored_back():
     maps = torch.tensor([[[[1.0, 0.0, 0.0]]], [[[0.0, 0.0, 2.0]]]])
     assert fold_flip(maps).tolist() == [[[[3.0, 0.0, 0.0]]]]
 

@@ -1,4 +1,4 @@
-"""Chunks give the value and the gradients of the whole, in the memory of a part."""
+"""Chunks give the value and the gradients of all pairs, in the memory of one chunk."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_gradients_are_exact(size: int, scale: float, halved: bool) -> None:
     torch.testing.assert_close(chunked, whole, rtol=1e-12, atol=1e-12)
 
 
-def test_only_one_chunk_is_alive_at_a_time() -> None:
+def test_only_one_graph_of_a_chunk_is_in_memory() -> None:
     sizes = []
     x = torch.rand(PAIRS, 5, requires_grad=True)
 
@@ -77,7 +77,7 @@ def test_an_input_that_is_not_used_gets_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 3, 4])
-def test_what_is_only_shown_carries_no_gradient(size: int) -> None:
+def test_scalars_other_than_the_loss_carry_no_gradient(size: int) -> None:
     x = torch.ones(4, requires_grad=True)
     found = in_chunks(lambda x, rows: {"loss": x[rows].sum(), "shown": x[rows].max()}, [x], 4, size)
     assert not found["shown"].requires_grad

@@ -24,14 +24,14 @@ def test_equal_to_labelling(seed, height, width, share, pixels):
     assert (fill_holes(mask, pixels) == ~(areas(~mask, None) >= max(pixels, 1))).all()
 
 
-def test_the_mask_given_is_left_alone():
+def test_the_input_is_not_changed():
     mask = np.eye(5, dtype=bool)
     drop_specks(mask, 100)
     assert mask.sum() == 5
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 4), (4, 0)])
-def test_nothing_stays_nothing(shape):
+def test_empty_masks_stay_empty(shape):
     assert drop_specks(np.zeros(shape, bool), 5).shape == shape
 
 

@@ -31,7 +31,7 @@ def label_pairs(draw):
 
 @given(label_pairs())
 @settings(max_examples=80)
-def test_the_fast_matrix_equals_one_pixel_after_the_other(pair):
+def test_the_fast_matrix_equals_a_loop_over_pixels(pair):
     truth, prediction, classes = pair
     assert np.array_equal(confusion_matrix(truth, prediction, classes), slow_matrix(truth, prediction, classes))
 
@@ -57,7 +57,7 @@ def test_agrees_with_torchmetrics_where_pixels_are_ignored():
     assert not ours[:, -1].any()
 
 
-def test_pieces_add_up_to_the_whole_in_any_order():
+def test_parts_add_up_to_the_total_in_any_order():
     rng = np.random.default_rng(0)
     truth, prediction = rng.integers(0, 7, (2, 9, 31, 17), dtype=np.uint8)
     whole, pieces = Confusion(5), Confusion(5)
@@ -74,7 +74,7 @@ def test_views_are_counted_like_copies():
     assert np.array_equal(views, slow_matrix(truth[::2, ::-3], prediction[::2, ::-3], 3))
 
 
-def test_nothing_seen_is_nothing_counted():
+def test_no_pixels_give_a_matrix_of_zeros():
     assert Confusion(3).matrix.tolist() == [[0] * 5] * 4
     empty = np.zeros((0, 5), np.uint8)
     assert not confusion_matrix(empty, empty, 3).any()
@@ -85,7 +85,7 @@ def test_no_class_is_an_error_of_the_true_class():
     assert confusion_matrix(truth, np.full(3, NO_CLASS, np.uint8), 1).tolist() == [[0, 0, 1], [0, 0, 1]]
 
 
-def test_shapes_and_kinds_that_do_not_fit_are_refused():
+def test_different_shapes_and_wrong_types_are_refused():
     labels = np.zeros((3, 3), np.uint8)
     with pytest.raises(ValueError, match="shape"):
         confusion_matrix(labels, labels[:2], 3)

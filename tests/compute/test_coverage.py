@@ -42,7 +42,7 @@ def test_the_direction_of_rings_does_not_matter():
             assert covered_area([(outer, [inner])], lines, lines).item() == 15
 
 
-def test_far_away_covers_nothing():
+def test_polygons_outside_the_lattice_cover_nothing():
     square = np.array([[1, 1], [5, 1], [5, 5], [1, 5], [1, 1]], float)
     for shift in ((100, 0), (-100, 0), (0, 100), (0, -100)):
         assert covered_area([(square + shift, [])], np.arange(7.0), np.arange(7.0)).sum() == 0

@@ -52,13 +52,13 @@ def test_large_maps_cross_the_blocks_of_the_loop():
     assert np.array_equal(best_class(maps, [0, 1, 2])[1], np.argmax(maps, axis=0))
 
 
-def test_a_gate_leaves_only_what_it_allows():
+def test_a_gate_removes_forbidden_classes():
     maps = np.array([0.9, 0.5, 0.7], np.float32).reshape(3, 1, 1)
     scores, labels = gated(maps, [0, 1, 2], np.array([False, True, False]))
     assert label_map(scores, labels, 3, predict_background=False).tolist() == [[1]]
 
 
-def test_a_gate_never_closes_background():
+def test_a_gate_never_forbids_background():
     maps = np.array([0.9, 0.1], np.float32).reshape(2, 1, 1)
     scores, labels = gated(maps, [0, 1], np.array([False]))
     assert label_map(scores, labels, 1, predict_background=False).tolist() == [[1]]
@@ -66,7 +66,7 @@ def test_a_gate_never_closes_background():
 
 @pytest.mark.parametrize(("predict_background", "expected"), [(False, NO_CLASS), (True, 3)])
 @pytest.mark.parametrize("power", [None, 10.0])
-def test_when_nothing_is_allowed(predict_background, expected, power):
+def test_a_gate_that_allows_no_class(predict_background, expected, power):
     scores, labels = gated(np.ones((3, 2, 2), np.float32), [0, 1, 2], np.zeros(3, bool))
     found = label_map(scores, labels, 3, predict_background=predict_background, background_power=power)
     assert (found == expected).all()

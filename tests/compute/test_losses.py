@@ -93,7 +93,7 @@ def test_a_pair_without_texts_gets_no_gradient_and_no_nan() -> None:
     assert own.grad.isfinite().all()
 
 
-def test_no_text_at_all_is_zero() -> None:
+def test_the_loss_without_any_text_is_zero() -> None:
     none, own = torch.zeros(0), torch.tensor([0.2])
     assert losses.foreground_contrast(own, none, torch.zeros(0, dtype=torch.long), 0.7).tolist() == [0]
     assert losses.background_contrast(none, own, torch.zeros(0, dtype=torch.long), 0.7).tolist() == [0]
@@ -126,7 +126,7 @@ def test_gradients_are_those_of_finite_differences(function) -> None:
     assert torch.autograd.gradcheck(function, (x,))
 
 
-def test_area_floor_asks_only_for_classes_that_are_there() -> None:
+def test_area_floor_applies_only_to_present_classes() -> None:
     maps = torch.zeros(1, 3, 2, 2)
     maps[0, 0] = 0.5
     present = torch.tensor([[True, True, False]])
@@ -136,14 +136,14 @@ def test_area_floor_asks_only_for_classes_that_are_there() -> None:
 
 
 @pytest.mark.parametrize("logit", [-3.0, -10.0])
-def test_a_dark_map_is_pulled_up_as_hard_as_a_dim_one(logit: float) -> None:
+def test_the_gradient_of_the_area_floor_does_not_vanish_for_dark_maps(logit: float) -> None:
     logits = torch.full((1, 1, 4, 4), logit, requires_grad=True)
     losses.area_floor(logits.sigmoid(), torch.tensor([[True]]), 0.2).sum().backward()
     assert logits.grad is not None
     assert float(logits.grad.sum()) == pytest.approx(-1, abs=0.06)
 
 
-def test_extreme_cosines_are_taken() -> None:
+def test_extreme_cosines_give_finite_losses() -> None:
     values = torch.tensor([-1.0, 0.0, 1.0])
     for loss in (losses.object_text_matching(values), losses.background_text_matching(values)):
         assert loss.isfinite().all()

@@ -1,4 +1,4 @@
-"""Truth and knowledge of pairs against every possible world, the balanced loss by hand, blobs."""
+"""True and known pairs against all possible contents of a view, the balanced loss by hand, random regions."""
 
 from itertools import combinations
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from qaclims_path.compute.matching import matching_loss, pair_targets, placing_loss, shown_under, soft_blobs
+from qaclims_path.compute.matching import matching_loss, pair_targets, patch_loss, region_shares, soft_blobs
 
 CLASSES = 4
 SETS = [frozenset(chosen) for size in range(1, CLASSES + 1) for chosen in combinations(range(CLASSES), size)]
@@ -33,7 +33,7 @@ def verdicts(view: frozenset[int], sure: bool, text: frozenset[int], wrong: bool
 
 @settings(max_examples=300)
 @given(st.sampled_from(SETS), st.booleans(), st.sampled_from(SETS), st.booleans())
-def test_what_is_known_holds_in_every_possible_world(
+def test_known_pairs_hold_for_every_possible_content_of_a_view(
     view: frozenset[int], sure: bool, text: frozenset[int], wrong: bool
 ) -> None:
     truth, known = pair_targets(rows([view]), torch.tensor([sure]), rows([text]), torch.tensor([wrong]))
@@ -55,7 +55,7 @@ def test_an_image_and_single_class_texts() -> None:
     assert known.tolist() == [[True] * 4, [True, True, False, True]]
 
 
-def test_true_and_false_pairs_of_every_text_weigh_the_same() -> None:
+def test_true_and_false_pairs_of_every_text_have_equal_weight() -> None:
     logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
     truth = torch.tensor([[1, 0, 0]] * 2 + [[0, 1, 0]] * 4).bool()
     known = torch.ones(6, 3, dtype=torch.bool)
@@ -79,24 +79,24 @@ def test_blobs_are_regions_of_the_promised_size() -> None:
     assert (again == blobs).all()
 
 
-def test_every_place_shows_a_class_and_every_class_has_a_place() -> None:
+def test_every_patch_shows_a_present_class_and_every_present_class_has_patches() -> None:
     present = torch.tensor([[True, True, False]])
     half = torch.zeros(1, 8, 3)
     half[0, :4, 0] = half[0, 4:, 1] = 20
-    assert placing_loss(half, present) < 1e-4
+    assert patch_loss(half, present) < 1e-4
     all_one = torch.zeros(1, 8, 3)
     all_one[..., 0] = 20
-    assert placing_loss(all_one, present) > 5  # the second class has no place
+    assert patch_loss(all_one, present) > 5  # the second class has no patch
     foreign = half.clone()
     foreign[0, 0] = torch.tensor([0.0, 0.0, 20.0])
-    assert placing_loss(foreign, present) > 1  # a place shows a class that is not there
+    assert patch_loss(foreign, present) > 1  # a patch shows a class that is not present
 
 
-def test_a_region_shows_what_its_places_show() -> None:
+def test_shares_of_a_region_are_those_of_its_patches() -> None:
     logits = torch.full((1, 4, 3), -20.0)
-    for place, c in enumerate([0, 0, 1, 2]):
-        logits[0, place, c] = 20
+    for patch, c in enumerate([0, 0, 1, 2]):
+        logits[0, patch, c] = 20
     present = torch.tensor([[True, True, False]])
-    shares = shown_under(logits, torch.tensor([[1.0, 0.0, 1.0, 0.0]]), present)
+    shares = region_shares(logits, torch.tensor([[1.0, 0.0, 1.0, 0.0]]), present)
     torch.testing.assert_close(shares, torch.tensor([[0.5, 0.5, 0.0]]))
-    torch.testing.assert_close(shown_under(logits, torch.ones(1, 4), present).sum(1), torch.ones(1))
+    torch.testing.assert_close(region_shares(logits, torch.ones(1, 4), present).sum(1), torch.ones(1))

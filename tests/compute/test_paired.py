@@ -1,4 +1,4 @@
-"""Paired differences against a slow twin that really repeats images and trainings."""
+"""Paired differences against a slow twin that repeats images and trainings."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_intervals_equal_the_slow_twin(seed, trainings, sources, classes):
     assert difference_interval(*drawn, seed) == pytest.approx(expected, nan_ok=True)
 
 
-def test_what_is_equal_differs_by_nothing():
+def test_equal_methods_differ_by_zero():
     counts = random_counts(np.random.default_rng(0), 3, 10, 4)
     drawn = [drawn_scores(each, (0, 2), 100, 0) for each in counts]
     assert difference_interval(drawn, drawn, 0) == (0.0, 0.0)
@@ -78,6 +78,6 @@ def test_trainings_are_drawn_with_replacement():
     assert {round(3 * share) for share in shares.ravel()} == {0, 1, 2, 3}
 
 
-def test_nothing_to_score():
+def test_no_images_give_nan():
     assert np.isnan(drawn_scores([], (), 5, 0)).all()
     assert np.isnan(difference_interval([np.full(5, np.nan)], [np.full(5, np.nan)], 0)).all()

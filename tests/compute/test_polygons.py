@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import gaussian_filter
 
-from qaclims_path.compute.polygons import corners_to_keep, fixed_too, trace
+from qaclims_path.compute.polygons import corners_to_keep, trace, with_fixed
 from qaclims_path.errors import UsageError
 
 MAPS = arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3))
@@ -43,7 +43,7 @@ def test_filling_the_rings_gives_the_map_back(codes):
 
 @settings(max_examples=300)
 @given(MAPS)
-def test_no_ring_passes_a_corner_twice_and_every_corner_turns_or_is_a_meeting_point(codes):
+def test_no_ring_passes_a_corner_twice_and_every_corner_is_a_turn_or_a_meeting_point(codes):
     rings = trace(codes, [0, 1, 2, 3])
     ahead = rings.corners[rings.following] - rings.corners
     assert (np.count_nonzero(ahead, axis=1) == 1).all()
@@ -71,7 +71,7 @@ def test_neighbours_keep_the_same_corners_on_their_common_border():
     codes = blobs((200, 170), 4, 5)
     rings = trace(codes, [0, 1, 2, 3])
     for tolerance in (0.5, 1.5, 4.0):
-        simple = rings.thinned(corners_to_keep(rings, tolerance))
+        simple = rings.keep(corners_to_keep(rings, tolerance))
         sides = np.concatenate([simple.corners, simple.corners[simple.following]], axis=1)
         back = set(map(tuple, sides[:, [2, 3, 0, 1]].tolist()))
         height, width = codes.shape
@@ -84,7 +84,7 @@ def test_neighbours_keep_the_same_corners_on_their_common_border():
 @pytest.mark.parametrize("tolerance", [0.4, 1.0, 3.0])
 def test_no_corner_moves_farther_than_the_tolerance(tolerance):
     rings = trace(blobs((150, 150), 3, 4, seed=1), [0, 1, 2])
-    simple = rings.thinned(corners_to_keep(rings, tolerance))
+    simple = rings.keep(corners_to_keep(rings, tolerance))
     for ring in range(len(rings.codes)):
         kept = simple.corners[simple.starts[ring] : simple.starts[ring + 1]]
         line = shapely.LineString([*kept, kept[0]])
@@ -95,19 +95,19 @@ def test_no_corner_moves_farther_than_the_tolerance(tolerance):
 def test_corners_fixed_later_stay_in_all_rings_that_pass_them():
     rings = trace(blobs((60, 60), 2, 4), [0, 1])
     chosen = rings.codes[rings.owner] == 0
-    again = fixed_too(rings, chosen)
+    again = with_fixed(rings, chosen)
     keep = corners_to_keep(again, 50.0)
     assert keep[chosen].all()
     inner = ~np.isin(rings.corners, (0, 60)).any(1)
     assert keep[inner].all()  # with two classes every inner corner belongs to both
 
 
-def test_nothing_to_outline():
+def test_a_map_without_wanted_codes_has_no_rings():
     rings = trace(np.zeros((3, 4), np.uint8), [1])
     assert len(rings.codes) == len(rings.corners) == 0
     assert len(corners_to_keep(rings, 1.0)) == 0
 
 
-def test_the_code_of_nothing_cannot_be_outlined():
+def test_the_code_for_no_class_cannot_be_outlined():
     with pytest.raises(UsageError, match="codes are 0 to 254"):
         trace(np.zeros((2, 2), np.uint8), [255])

@@ -36,6 +36,6 @@ def test_balanced_accuracy_is_the_mean_recall(truth: list[int], seed: int) -> No
     assert confusion.sum() == len(truth)
 
 
-def test_nothing_at_all_is_not_a_number() -> None:
+def test_no_samples_give_nan() -> None:
     assert named_confusion(np.zeros((0, 3)), np.zeros(0, int)).tolist() == [[0] * 3] * 3
     assert math.isnan(balanced_accuracy(np.zeros((3, 3), int)))

@@ -59,7 +59,7 @@ def test_soft_is_the_map_times_the_image() -> None:
     torch.testing.assert_close(views + background, prepared[owner])
 
 
-def test_hard_shows_a_pixel_wholly_or_not_at_all() -> None:
+def test_hard_weights_are_zero_or_one() -> None:
     prepared, maps, owner = case()
     views, masks = region_views(prepared, maps, owner, mode="hard")
     torch.testing.assert_close(views, prepared[owner] * masks[:, None])
@@ -89,7 +89,7 @@ def test_gradients_are_those_of_finite_differences(mode: str) -> None:
 
 
 @pytest.mark.parametrize("fill", ["mean", "white", "blur"])
-def test_a_filling_lies_where_the_region_is_not(fill: str) -> None:
+def test_a_filling_covers_the_rest_of_the_view(fill: str) -> None:
     prepared, _, owner = case()
     white = torch.tensor([1.0, 2.0, 3.0])
     weights = torch.zeros(5, 32, 32)
@@ -106,7 +106,7 @@ def test_a_filling_lies_where_the_region_is_not(fill: str) -> None:
         assert 0 < behind.var() < 0.5 * prepared.var()
 
 
-def test_white_needs_to_be_known() -> None:
+def test_white_has_to_be_passed() -> None:
     with pytest.raises(ValueError, match="what white is"):
         make_backdrop(torch.zeros(1, 3, 8, 8), "white")
 
@@ -136,7 +136,7 @@ def test_a_crop_enlarges_the_box() -> None:
     torch.testing.assert_close(crop(views, torch.tensor([[0.0, 0.0, 1.0]])), views)
 
 
-def test_an_all_zero_map_is_wholly_inside_as_published() -> None:
+def test_an_all_zero_map_is_completely_inside_as_published() -> None:
     weights, mask = pixel_weights(torch.zeros(1, 4, 4), 8, "published")
     assert mask.min() == 1
     assert weights.max() == 0

@@ -21,7 +21,7 @@ def test_poly_is_the_published_one() -> None:
 
 
 @given(st.integers(1, 500), st.floats(0.1, 3))
-def test_both_fall_from_one_to_nothing(steps: int, power: float) -> None:
+def test_both_schedules_fall_from_one_to_zero(steps: int, power: float) -> None:
     for curve in ([poly(i, steps, power) for i in range(steps + 2)], [cosine(i, steps) for i in range(steps + 2)]):
         assert curve[0] == 1
         assert curve[-1] == pytest.approx(0, abs=1e-9)
@@ -29,7 +29,7 @@ def test_both_fall_from_one_to_nothing(steps: int, power: float) -> None:
 
 
 @given(st.integers(0, 50), st.integers(1, 500))
-def test_warmth_rises_to_one_and_leaves_the_rest_to_the_schedule(warmup: int, steps: int) -> None:
+def test_the_warm_up_rises_to_one_before_the_schedule(warmup: int, steps: int) -> None:
     rises = [warmed(i, warmup, warmup + steps) for i in range(warmup + steps)]
     assert [rise for rise, _, _ in rises] == pytest.approx(
         [min(1, (i + 1) / max(warmup, 1)) for i in range(len(rises))]

@@ -1,4 +1,4 @@
-"""Scores against scikit-learn, torchmetrics and a picture of nine pixels worked out by hand."""
+"""Scores against scikit-learn, torchmetrics and nine pixels scored by hand."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_nine_pixels_by_hand(protocol, iou_a, iou_b, white, accuracy):
     assert found.pixel_accuracy == pytest.approx(accuracy)
 
 
-def test_a_white_pixel_predicted_white_costs_tissue_nothing_and_predicted_tissue_something():
+def test_white_predicted_as_tissue_lowers_scores_and_white_predicted_as_white_does_not():
     right, wrong = np.array([2, 0], np.uint8), np.array([0, 0], np.uint8)
     truth = np.array([2, 0], np.uint8)
     assert scores_of(truth, right, 2, "penalise").iou[0] == 1
@@ -117,7 +117,7 @@ def test_truth_scores_one_against_itself(truth, mode):
     assert (found.iou[~found.absent] == 1).all()
 
 
-def test_background_left_out_never_changes_a_score():
+def test_ignored_background_never_changes_a_score():
     rng = np.random.default_rng(0)
     truth = rng.choice([0, 1, 2, 2, 2], 500).astype(np.uint8)
     one, two = rng.integers(0, 2, (2, 500), dtype=np.uint8)
@@ -125,7 +125,7 @@ def test_background_left_out_never_changes_a_score():
     assert scores_of(truth, one, 2, "ignore").iou.tolist() == scores_of(truth, two, 2, "ignore").iou.tolist()
 
 
-def test_headline_over_some_classes_with_the_others_beside():
+def test_the_headline_mean_is_over_its_classes_and_the_other_over_all():
     truth, guess = np.array([[0, 0, 1, 1, 2, 2], [0, 1, 1, 1, 0, 2]], np.uint8)
     found = scores_of(truth, guess, 3, "ignore", mean_over=(0, 1))
     assert found.miou == pytest.approx(found.iou[:2].mean())
@@ -134,7 +134,7 @@ def test_headline_over_some_classes_with_the_others_beside():
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_no_images_and_nothing_but_ignored_pixels_have_no_score(mode):
+def test_no_images_or_only_ignored_pixels_have_no_score(mode):
     ignored = Confusion(3)
     ignored.add(np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8))
     for matrix in (Confusion(3).matrix, ignored.matrix):
@@ -149,7 +149,7 @@ def test_a_single_class():
     assert scores_of(truth, guess, 1, "penalise").miou == pytest.approx(2 / 4)
 
 
-def test_a_class_predicted_but_not_there_scores_nought_and_is_not_absent():
+def test_a_class_that_is_only_predicted_scores_zero_and_is_not_absent():
     found = scores_of(np.array([0], np.uint8), np.array([1], np.uint8), 3, "ignore")
     assert found.iou[:2].tolist() == [0, 0]
     assert found.absent.tolist() == [False, False, True]
@@ -167,5 +167,5 @@ def test_many_matrices_at_once_are_scored_one_by_one():
         assert class_counts(matrices, "score")[i].tolist() == class_counts(matrix, "score").tolist()
 
 
-def test_mean_of_nothing_is_nothing():
+def test_the_mean_without_values_is_nan():
     assert np.isnan(mean_of(np.array([np.nan, np.nan])))

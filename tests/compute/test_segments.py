@@ -34,7 +34,7 @@ def test_reductions_equal_loops(lengths: list[int], seed: int) -> None:
         torch.testing.assert_close(fast(values, owner, size), torch.stack([twin(part) for part in parts]))
 
 
-def test_gradients_of_logsumexp_are_right_beside_an_owner_with_nothing() -> None:
+def test_gradients_of_logsumexp_are_right_with_an_owner_without_values() -> None:
     owner = torch.tensor([0, 0, 2])
 
     def reduce(values: torch.Tensor) -> torch.Tensor:

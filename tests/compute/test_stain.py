@@ -115,13 +115,13 @@ def test_normalising_moves_the_stain_onto_the_target(method):
 
 
 @pytest.mark.parametrize("fit", [OURS, Reinhard((60, 20, -10), (10, 5, 5))])
-def test_glass_stays_as_it_is(fit):
+def test_glass_does_not_change(fit):
     blank = np.random.default_rng(0).integers(232, 256, (64, 64, 3), np.uint8)
     assert (normalise(blank, fit) == blank).all()
 
 
 @pytest.mark.parametrize("fit", [OURS, Reinhard((60, 20, -10), (10, 5, 5))])
-def test_a_view_gives_what_a_copy_gives(fit):
+def test_a_view_gives_the_result_of_a_copy(fit):
     image = any_colours(3)
     view = image[::2, 1::3]
     assert (normalise(view, fit) == normalise(view.copy(), fit)).all()
@@ -133,12 +133,12 @@ def test_a_fit_survives_json(fit):
 
 
 @pytest.mark.parametrize("method", [fit_macenko, fit_reinhard])
-def test_too_little_stain_is_said(method):
+def test_too_few_stained_pixels_are_an_error(method):
     with pytest.raises(ValueError, match="only 0 of 1000 pixels are stained"):
         method(np.full((1000, 3), 245, np.uint8))
 
 
-def test_one_colour_is_said():
+def test_a_single_colour_is_an_error():
     with pytest.raises(ValueError, match="one colour"):
         fit_macenko(np.full((1000, 3), (150, 60, 120), np.uint8))
 

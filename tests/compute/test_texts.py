@@ -48,7 +48,7 @@ def test_the_normalised_mixture_has_the_same_direction() -> None:
     assert torch.allclose(mixed_texts(texts, normalise=True), F.normalize(mixed, dim=-1), atol=1e-6)
 
 
-def test_the_name_stands_alone_where_nothing_was_answered() -> None:
+def test_a_pair_without_answers_gets_the_name_alone() -> None:
     features = F.normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(0)), dim=-1)
     texts = pair_texts(features, [0, 1, 0], [[2, 3], [], [3, 3]])
     mixed = mixed_texts(texts, 0.3)

@@ -1,4 +1,4 @@
-"""Tissue, ink and blur on pictures whose truth is known."""
+"""Tissue, ink and blur on images with known truth."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_the_threshold_can_be_set():
 
 
 @pytest.mark.parametrize("ink", [(20, 60, 190), (10, 120, 110), (15, 140, 60), (25, 22, 28)])
-def test_ink_is_told_from_tissue(ink):
+def test_ink_is_separated_from_tissue(ink):
     image = picture((50, 150, 0, 90, EOSIN), (60, 100, 20, 50, NUCLEUS), (20, 180, 120, 150, ink))
     found = ink_mask(image, specks=30)
     assert found[20:180, 120:150].mean() > 0.95
@@ -101,7 +101,7 @@ def test_phantom_tissue_of_every_stain_has_no_ink():
         assert ink_mask(image, specks=100).mean() < 0.002, family
 
 
-def test_blur_is_seen_and_flat_glass_is_not_blur():
+def test_blur_is_found_and_flat_glass_is_not_blur():
     from qaclims_path.data.phantoms.slide import paint_slide
 
     sharp, truth = paint_slide(3, (400, 400), 2.0)

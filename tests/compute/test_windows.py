@@ -8,14 +8,14 @@ import torch
 from qaclims_path.compute.windows import centred, mean_vector, pooled, tissue_share, turned, window
 
 
-def test_glass_is_no_tissue_and_ink_is_dark() -> None:
+def test_glass_is_no_tissue_and_dark_ink_is() -> None:
     image = torch.full((1, 3, 4, 8), 0.95)
     image[0, :, :, 4:] = torch.tensor([0.8, 0.5, 0.7])[:, None, None]
     assert tissue_share(image, (2, 2)).tolist() == [[[0, 1], [0, 1]]]
     assert tissue_share(torch.zeros(1, 3, 4, 4), (1, 1)).item() == 1
 
 
-def test_pooling_leaves_glass_out() -> None:
+def test_pooling_ignores_glass() -> None:
     maps = torch.tensor([[[[1.0, 9.0]]]])
     assert pooled(maps, torch.tensor([[[1.0, 0.0]]])).item() == 1
     assert pooled(maps, None).item() == 5
@@ -31,11 +31,11 @@ def test_windows_have_their_size_and_maps_follow_images(height: int, width: int,
         assert cut.shape[-2:] == (side, side)
         assert torch.equal(window(picture * 2, side, step, 0), cut * 2)
         corners.add(float(cut[cut > 0].min()))
-    places = max(height - side + 1, 1) * max(width - side + 1, 1)
-    assert len(corners) == places  # every place comes
+    positions = max(height - side + 1, 1) * max(width - side + 1, 1)
+    assert len(corners) == positions  # every position occurs
 
 
-def test_centred_vectors_tell_apart_what_was_bunched() -> None:
+def test_centred_vectors_have_cosines_that_spread() -> None:
     common = torch.tensor([10.0, 0, 0])
     vectors = torch.nn.functional.normalize(common + torch.eye(3)[[1, 2]], dim=-1)
     assert vectors[0] @ vectors[1] > 0.95
@@ -44,7 +44,7 @@ def test_centred_vectors_tell_apart_what_was_bunched() -> None:
     assert mean_vector(vectors[:1]).tolist() == [0, 0, 0]
 
 
-def test_turning_comes_evenly_in_eight_ways_and_alike_for_images_and_maps() -> None:
+def test_eight_orientations_are_equally_frequent_and_equal_for_images_and_maps() -> None:
     square = torch.arange(9.0).reshape(1, 3, 3)
     seen = [turned(square, step) for step in range(800)]
     ways = {tuple(each.flatten().tolist()) for each in seen}
@@ -56,7 +56,7 @@ def test_turning_comes_evenly_in_eight_ways_and_alike_for_images_and_maps() -> N
     assert all(torch.equal(turned(stack, step)[:, 1], turned(stack[:, 1], step)) for step in range(20))
 
 
-def test_every_place_is_seen_from_all_sides() -> None:
+def test_every_position_occurs_in_all_orientations() -> None:
     picture, square = torch.arange(1600.0).view(1, 1, 40, 40), torch.arange(9.0).view(3, 3)
     seen = defaultdict(set)
     for step in range(2000):

@@ -1,4 +1,4 @@
-"""What a boundary network learns from: which pairs of pixels have the same label (IRN, CVPR 2019)."""
+"""Targets and losses of a boundary network: pairs of pixels with equal or different labels (IRN, CVPR 2019)."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ TINY = 1e-5
 
 
 class Pairs(NamedTuple):
-    """Pairs of a pixel and one ahead of it, B n h w, bool; a pair that is in doubt is in none of them.
+    """Pairs of a pixel and one ahead of it, B n h w, bool; a pair with an unknown label is in none.
 
     Attributes:
         background: Both are background.
@@ -27,10 +27,10 @@ class Pairs(NamedTuple):
 
 
 def pairs_of(labels: Tensor, background: int, radius: int) -> Pairs:
-    """Compare every pixel with those ahead of it within a radius.
+    """Compare every pixel with the pixels ahead of it within a radius.
 
     Args:
-        labels: B h w, uint8 label indices; 255 is in doubt.
+        labels: B h w, uint8 label indices; 255 is unknown.
         background: Index of background.
         radius: In pixels of the labels.
     """
@@ -44,11 +44,10 @@ def pairs_of(labels: Tensor, background: int, radius: int) -> Pairs:
 
 
 def boundary_loss(edges: Tensor, pairs: Pairs, radius: int) -> dict[str, Tensor]:
-    """Losses of B h w boundaries in 0..1: no boundary between pixels of one label, one between those of two.
+    """Return losses of B h w boundaries in 0..1: low between pixels of equal labels, high between different ones.
 
-    Each kind of pair counts the same, however many there are: a quarter for pairs of background, a quarter for pairs of
-    one class, half for those that differ, as published. Where labels know no background, pairs of a class take its
-    quarter over.
+    The kinds of pairs have fixed weights, whatever their numbers, as published: a quarter for pairs of background, a
+    quarter for pairs of one class, half for different labels. Without background, pairs of one class get its quarter.
     """
     affinity = affinities(edges, radius)
     alike, apart = -(affinity + TINY).log(), -(1 + TINY - affinity).log()
@@ -60,5 +59,5 @@ def boundary_loss(edges: Tensor, pairs: Pairs, radius: int) -> dict[str, Tensor]
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:
-    """Mean over the chosen values; zero when there are none."""
+    """Return the mean over the chosen values; zero without any."""
     return (values * chosen).sum() / (chosen.sum() + TINY)

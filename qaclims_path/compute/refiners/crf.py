@@ -1,12 +1,11 @@
-"""Dense conditional random fields (Kraehenbuehl and Koltun, 2011): labels that follow the edges of the picture.
+"""Dense conditional random fields (Kraehenbuehl and Koltun, 2011): align labels to the edges of an image.
 
-Every pixel pulls every other towards its own label, the more the closer they are (smoothness) and the closer they are
-in place and colour (appearance). Mean field rounds, symmetric normalisation and Potts compatibilities are those of the
-published implementations, to rounding. All labellings of one image (such as the two of the published label step) are
-worked on together, on lattices that are built once.
+Every pixel pulls all others towards its own label, more the closer they are (smoothness) and the closer they are in
+both position and colour (appearance). Mean field rounds, symmetric normalisation and Potts compatibilities equal those
+of the published implementations, up to rounding. All labellings of one image (such as the two of the published label
+step) are refined together, on lattices that are built once.
 
-Probabilities of an image's labels add up to one, so what the filters make of the last label follows from the others;
-it is never filtered.
+The probabilities of a pixel add up to one, so the filtered last label follows from the others and is never computed.
 """
 
 import math
@@ -45,12 +44,12 @@ P0, P1, P2, P3, P4, P5 = (
         0.0009471896919421852,
     )
 )
-CHUNK = 256  # pixels that go from one filter to the next while they are in the first cache
+CHUNK = 256  # pixels that pass through all filters together, small enough for the first cache
 
 
 @dataclass(frozen=True)
 class CrfSettings:
-    """Rounds, and for each kernel its standard deviations (pixels, grey levels of 255) and weight.
+    """Number of rounds, and of each kernel the standard deviations (pixels, levels of 255) and the weight.
 
     The defaults are those of the published label step (hard labels, before the boundary network is trained).
     """
@@ -65,17 +64,17 @@ class CrfSettings:
 
 LABEL_STEP = CrfSettings()
 SEGMENTER = CrfSettings(smooth_xy=1.0, colour_xy=67.0, colour_rgb=3.0, colour_weight=4.0)
-# In tissue the strongest edges are those of nuclei; LPD's settings smooth more and look less far.
+# In tissue the strongest edges are nuclei; the settings of LPD smooth more and have a shorter reach.
 TISSUE = CrfSettings(5, smooth_xy=15.0, smooth_weight=30.0, colour_xy=10.0, colour_rgb=20.0, colour_weight=50.0)
 
 
 def label_energy(labels: U8, count: int, certainty: float = 0.7) -> F32:
-    """Energies (count H W) of hard labels: a pixel's own label is right with this probability.
+    """Return energies (count H W) of hard labels.
 
     Args:
         labels: H W, below `count`.
-        count: How many labels there are.
-        certainty: Between 0 and 1.
+        count: Number of labels.
+        certainty: Probability that a pixel's label is right, between 0 and 1.
     """
     other = -np.log((1 - certainty) / max(count - 1, 1))
     own = labels == np.arange(count, dtype=labels.dtype)[:, None, None]
@@ -83,12 +82,12 @@ def label_energy(labels: U8, count: int, certainty: float = 0.7) -> F32:
 
 
 def map_energy(probabilities: F32, least: float = 1e-5) -> F32:
-    """Energies (K H W) of probabilities, none of which is taken for less than `least`."""
+    """Return energies (K H W) of probabilities, which are raised to at least `least`."""
     return -np.log(np.maximum(probabilities, np.float32(least)))
 
 
 def dense_crf(image: U8, energies: F32, settings: CrfSettings = LABEL_STEP) -> F32:
-    """Probabilities (G K H W) of the K labels of G labellings of one image.
+    """Return probabilities (G K H W) of the K labels in G labellings of one image.
 
     Args:
         image: H W 3.
@@ -106,7 +105,7 @@ def dense_crf(image: U8, energies: F32, settings: CrfSettings = LABEL_STEP) -> F
     if image.shape != (height, width, 3):
         raise ValueError(f"the image has shape {image.shape}, the energies {energies.shape}")
     flat = energies.reshape(groups, count, -1)
-    gains = np.ascontiguousarray(flat[:, -1:] - flat[:, :-1], np.float32)  # of every label over the last
+    gains = np.ascontiguousarray(flat[:, -1:] - flat[:, :-1], np.float32)  # over the last label
     if not np.isfinite(gains).all():
         raise ValueError("energies must be finite")
     probabilities = np.ones((groups, count, height, width), np.float32)
@@ -122,32 +121,32 @@ def dense_crf(image: U8, energies: F32, settings: CrfSettings = LABEL_STEP) -> F
 def _colour_lattice(image: U8, settings: CrfSettings) -> Lattice:
     height, width = image.shape[:2]
     points = np.empty((height, width, 5), np.float32)
-    points[..., :2] = _places(height, width, settings.colour_xy)
+    points[..., :2] = _positions(height, width, settings.colour_xy)
     points[..., 2:] = image / np.float32(settings.colour_rgb)
     return normalised(build_lattice(points.reshape(-1, 5)), settings.colour_weight)
 
 
-def _places(height: int, width: int, scale: float) -> F32:
-    """Column and row of every pixel (H W 2), in units of a kernel's standard deviation."""
+def _positions(height: int, width: int, scale: float) -> F32:
+    """Return column and row of every pixel (H W 2), in units of a kernel's standard deviation."""
     rows, columns = np.mgrid[:height, :width]
     return (np.stack([columns, rows], axis=-1) / scale).astype(np.float32)
 
 
 @lru_cache(maxsize=2)
 def _smooth_lattice(height: int, width: int, scale: float, weight: float) -> Lattice:
-    """The lattice of the smoothness kernel, which all images of a size share."""
-    return normalised(build_lattice(_places(height, width, scale).reshape(-1, 2)), weight)
+    """Build the lattice of the smoothness kernel, which all images of a size share."""
+    return normalised(build_lattice(_positions(height, width, scale).reshape(-1, 2)), weight)
 
 
 @njit(cache=True, nogil=True)
 def _mean_field(gains: F32, smooth: Lattice, colour: Lattice, rounds: int) -> F32:
-    """Probabilities of all labels but the last.
+    """Return probabilities of all labels but the last.
 
     Args:
         gains: G K-1 N.
-        smooth: Normalised.
-        colour: Normalised.
-        rounds: At least 0.
+        smooth: Normalised lattice of the smoothness kernel.
+        colour: Normalised lattice of the appearance kernel.
+        rounds: Number of rounds, at least 0.
 
     Returns:
         G * (K-1) N.
@@ -178,7 +177,7 @@ def _mean_field(gains: F32, smooth: Lattice, colour: Lattice, rounds: int) -> F3
 
 @njit(cache=True, nogil=True)
 def _filtered_ones(smooth: Lattice, colour: Lattice) -> F32:
-    """What the filters make of a picture of ones (N)."""
+    """Filter an image of ones (N) with both kernels."""
     n = len(smooth.corners)
     ones, total = np.zeros((LANES, n), np.float32), np.zeros((LANES, n), np.float32)
     ones[0] = 1
@@ -193,7 +192,7 @@ def _filtered_ones(smooth: Lattice, colour: Lattice) -> F32:
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _over_last(labels: F32, everything: F32, shape: tuple[int, int, int], first: int, last: int) -> None:
-    """From what labels get from their neighbours (K N) to what they get more than the last one, which has the rest."""
+    """Subtract from the messages of labels (K N) the message of the last label, which is the rest of `everything`."""
     groups, free = shape[:2]
     for start in range(0, groups * free, free):
         rest = everything[first:last].copy()
@@ -207,7 +206,7 @@ def _over_last(labels: F32, everything: F32, shape: tuple[int, int, int], first:
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _to_probabilities(labels: F32, gains: F32, first: int, last: int) -> None:
-    """Add the gains of the picture itself (G K-1 N) and take the softmax; the last label gains nothing."""
+    """Add the gains of the unary energies (G K-1 N) and take the softmax; the last label has gain 0."""
     groups, free = gains.shape[:2]
     top, power = np.empty(last - first, np.float32), np.empty(last - first, np.int32)
     for g in range(groups):
@@ -234,9 +233,9 @@ def _to_probabilities(labels: F32, gains: F32, first: int, last: int) -> None:
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _exponential(x: F32, power: I32) -> None:
-    """Exponential of numbers up to zero (n), in place and in vector steps, right to 2e-6 of the result.
+    """Replace numbers up to zero (n) by their exponential, in vector steps, with a relative error of 2e-6.
 
-    2 to the whole part is put together from its bits, 2 to the rest is a polynomial.
+    2 to the integer part is composed from its bits, 2 to the fraction is a polynomial.
     """
     for i in range(len(x)):
         log2 = max(x[i] * LOG2_E, np.float32(-126))

@@ -1,7 +1,7 @@
-"""Labels for the boundary network as published with IRN: what is surely a class, what is surely background.
+"""Labels for the boundary network as published with IRN: confident pixels of classes and of background.
 
-An image is labelled twice, with a high threshold and with a low one, and both labellings follow the edges of the
-picture (see `crf`). What the first calls a class is that class, what both call background is background, the rest 255.
+An image is labelled twice, with a high and with a low threshold, and both labellings are aligned to the image's edges
+by a dense CRF. A class of the first labelling stays; background of both stays; all other pixels are 255.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ IGNORED = 255
 
 
 def threshold_labels(maps: NDArray[np.float32], threshold: float) -> U8:
-    """Number of the best of K maps (K H W), and K where none is above the threshold.
+    """Return the index of the highest of K maps (K H W), or K where none is above the threshold.
 
     Example:
         >>> threshold_labels(np.array([[[0.2, 0.6]], [[0.4, 0.5]]], np.float32), 0.4).tolist()
@@ -24,7 +24,7 @@ def threshold_labels(maps: NDArray[np.float32], threshold: float) -> U8:
 
 
 def agreed(high: U8, low: U8, background: int) -> U8:
-    """What is a class under the high threshold, what is background under both, and 255.
+    """Combine two labellings: classes under the high threshold, background under both, and 255 elsewhere.
 
     Example:
         >>> agreed(np.array([0, 1, 1], np.uint8), np.array([0, 0, 1], np.uint8), background=1).tolist()

@@ -1,15 +1,15 @@
 """Gaussian filtering of many labels in many dimensions on a permutohedral lattice (Adams, Baek and Davis, 2010).
 
-Points are spread over the corners of the simplex they lie in, the corners are blurred along each direction of the
-lattice, and points read their corners back. The lattice depends on the points only, so it is built once and filters any
-number of labels any number of times.
+Values of points are added to the corners of their simplex (splat), the corners are blurred along each direction of the
+lattice, and points read their corners (collect). The lattice depends only on the points, so it is built once for any
+number of labels and rounds.
 
-Two things make it quick. Corners are found by one packed integer, so that a neighbour is an addition away. And corners
-that follow each other along a direction are kept as chains, so that a blur walks along a chain in place, touching every
-corner once and corners without neighbours never.
+Two things make it fast. A corner's key is one packed integer, so that the key of a neighbour is one addition. And
+corners that follow each other along a direction are stored as chains, so that a blur runs along chains in place, visits
+every corner once, and skips corners without neighbours.
 
-Values are blocks of four labels, S x (corners + 1) x 4: one step of a processor's vector unit. The last row is the
-neighbour of whoever has none; it is zero and stays so.
+Values are blocks of four labels, S x (corners + 1) x 4: one step of a processor's vector unit. The last row stands for
+a missing neighbour and stays zero.
 """
 
 import math
@@ -32,13 +32,13 @@ HASH = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio: sprea
 
 
 class Lattice(NamedTuple):
-    """Where N points of d dimensions lie among M corners.
+    """N points of d dimensions between M corners.
 
     Attributes:
         corners: N d+1, rows of the values.
-        weights: N d+1, how much of a point each corner gets, and gives.
-        chains: Rows of corners that follow each other, one direction after the other; M ends a chain.
-        size: M.
+        weights: N d+1, weight between a point and each of its corners.
+        chains: Rows of corners that follow each other, direction by direction; M ends a chain.
+        size: Number of corners M.
     """
 
     corners: I32
@@ -48,7 +48,7 @@ class Lattice(NamedTuple):
 
 
 def build_lattice(points: F32) -> Lattice:
-    """Place points (N d) whose coordinates are divided by the standard deviations of the filter.
+    """Build the lattice of points (N d) whose coordinates are divided by the standard deviations of the filter.
 
     Example:
         >>> build_lattice(np.zeros((1, 2), np.float32)).size
@@ -59,21 +59,21 @@ def build_lattice(points: F32) -> Lattice:
     steps = _steps(points.shape[1])
     strides = _strides(points, steps)
     ahead = strides.sum() - len(strides) * strides  # from a corner's key to its neighbour's, along each direction
-    corners, weights, keys, table = _place(np.ascontiguousarray(points), steps, strides, ahead)
+    corners, weights, keys, table = _corners(np.ascontiguousarray(points), steps, strides, ahead)
     return Lattice(corners, weights, _chains(keys, table, ahead), len(keys))
 
 
 @njit(cache=True, nogil=True)
 def empty_values(lattice: Lattice, blocks: int) -> F32:
-    """Zeros for the values of `blocks` times four labels."""
+    """Return zeros for the values of `blocks` times four labels."""
     return np.zeros((blocks, lattice.size + 1, LANES), np.float32)
 
 
 def normalised(lattice: Lattice, gain: float) -> Lattice:
-    """The same lattice, its weights such that the filter's matrix is divided by its row sums' roots on both sides.
+    """Scale the weights so that the filter's matrix is divided by the roots of its row sums on both sides.
 
     Args:
-        lattice: As it was built.
+        lattice: From `build_lattice`.
         gain: Factor of the filter.
     """
     ones = np.zeros((LANES, len(lattice.weights)), np.float32)
@@ -88,26 +88,26 @@ def normalised(lattice: Lattice, gain: float) -> Lattice:
 
 
 def _steps(dimensions: int) -> F32:
-    """How far a coordinate goes on the lattice (d), so that the whole filter has the standard deviation one."""
+    """Return the scale of each coordinate (d) that gives the complete filter a standard deviation of one."""
     one = np.arange(1, dimensions + 1)
     steps: F32 = (math.sqrt(2 / 3) * (dimensions + 1) / np.sqrt(one * (one + 1))).astype(np.float32)
     return steps
 
 
 def _strides(points: F32, steps: F32) -> I64:
-    """What each lattice coordinate (d+1) counts in a packed key; the last follows from the others, so it is 0."""
+    """Return the factor of each coordinate (d+1) in a packed key; 0 for the last, which the others determine."""
     extent = np.ptp(points, axis=0).astype(np.float64) * steps if len(points) else np.zeros(len(steps))
     one = np.arange(len(steps))
     width = np.cumsum(extent[::-1])[::-1] + one * np.concatenate([[0.0], extent[:-1]])
-    width = np.ceil(width) + 8 * (len(steps) + 1)  # rounding, the corners of a simplex, and their neighbours
+    width = np.ceil(width) + 8 * (len(steps) + 1)  # room for rounding, the corners of a simplex, and their neighbours
     if np.prod(width) > MAX_KEY:
-        raise QaclimsError("The image is too large for so narrow a filter. Use a larger standard deviation.")
+        raise QaclimsError("The image is too large for a filter this narrow. Use a larger standard deviation.")
     return np.concatenate([[1], np.cumprod(width[:-1]), [0]]).astype(np.int64)
 
 
 @njit(cache=True, nogil=True)
 def _slot(table: I64, key: np.int64) -> np.int64:
-    """Where a key lies in the hash table (size 2: key and corner, -1 for none), or would."""
+    """Return the slot of a key in the hash table (size 2: key and corner, -1 for none), or the free slot for it."""
     last = len(table) - 1
     slot = np.int64((np.uint64(key) * HASH) >> np.uint64(20)) & last
     while table[slot, 1] >= 0 and table[slot, 0] != key:
@@ -117,7 +117,7 @@ def _slot(table: I64, key: np.int64) -> np.int64:
 
 @njit(cache=True, nogil=True)
 def _table(keys: I64, size: int) -> I64:
-    """A hash table of a size that is a power of two, with some keys in it."""
+    """Return a hash table of keys; its size is a power of two."""
     table = np.full((size, 2), -1, np.int64)
     for corner in range(len(keys)):
         slot = _slot(table, keys[corner])
@@ -132,19 +132,19 @@ def _simplex(point: F32, steps: F32, base: I32, rank: I32, rest: F32, share: F32
     Args:
         point: d.
         steps: d.
-        base: d+1, gets the lattice coordinates of its first corner.
-        rank: d+1, gets the order of the remainders, the largest first.
-        rest: d+1, gets the remainders.
-        share: d+2, gets the weights of the corners (d+1).
+        base: d+1, receives the lattice coordinates of its first corner.
+        rank: d+1, receives the order of the remainders, the largest first.
+        rest: d+1, receives the remainders.
+        share: d+2, receives the weights of the corners (d+1).
     """
     d = len(point)
     above, excess, shrink = np.float32(0), np.int32(0), np.float32(1 / (d + 1))
-    for i in range(d, -1, -1):  # onto the plane whose coordinates add up to zero
+    for i in range(d, -1, -1):  # project onto the plane whose coordinates add up to zero
         step = point[i - 1] * steps[i - 1] if i else np.float32(0)
-        place = above - np.float32(i) * step
+        coordinate = above - np.float32(i) * step
         above += step
-        nearest = np.int32(math.floor(place * shrink + np.float32(0.5)))
-        base[i], rest[i], rank[i] = nearest * (d + 1), place - np.float32(nearest * (d + 1)), 0
+        nearest = np.int32(math.floor(coordinate * shrink + np.float32(0.5)))
+        base[i], rest[i], rank[i] = nearest * (d + 1), coordinate - np.float32(nearest * (d + 1)), 0
         excess += nearest
     for i in range(d):
         for j in range(i + 1, d + 1):
@@ -152,7 +152,7 @@ def _simplex(point: F32, steps: F32, base: I32, rank: I32, rest: F32, share: F32
             rank[i] += less
             rank[j] += 1 - less
     share[:] = 0
-    for i in range(d + 1):  # back onto the plane, which rounding has left
+    for i in range(d + 1):  # return to the plane after rounding
         rank[i] += excess
         turn = np.int32(rank[i] < 0) - np.int32(rank[i] > d)
         rank[i] += turn * (d + 1)
@@ -164,8 +164,8 @@ def _simplex(point: F32, steps: F32, base: I32, rank: I32, rest: F32, share: F32
 
 
 @njit(cache=True, nogil=True)
-def _place(points: F32, steps: F32, strides: I64, ahead: I64) -> tuple[I32, F32, I64, I64]:
-    """Corners and weights of all points, the keys of the corners (M), and the hash table that finds them."""
+def _corners(points: F32, steps: F32, strides: I64, ahead: I64) -> tuple[I32, F32, I64, I64]:
+    """Return corners and weights of all points, the keys of the corners (M), and their hash table."""
     n, d = points.shape
     corners, weights = np.empty((n, d + 1), np.int32), np.empty((n, d + 1), np.float32)
     base, rank, order = np.empty(d + 1, np.int32), np.empty(d + 1, np.int32), np.empty(d + 1, np.int32)
@@ -192,7 +192,7 @@ def _place(points: F32, steps: F32, strides: I64, ahead: I64) -> tuple[I32, F32,
 
 @njit(cache=True, nogil=True)
 def _chains(keys: I64, table: I64, ahead: I64) -> I32:
-    """Corners that follow each other along each of the d+1 directions."""
+    """Return chains of corners that follow each other along each of the d+1 directions."""
     count = len(keys)
     chains, length = np.empty(2 * count * len(ahead) + 1, np.int32), 0
     following, followed = np.empty(count, np.int32), np.empty(count, np.bool_)
@@ -222,9 +222,9 @@ def splat(labels: F32, first: int, last: int, lattice: Lattice, values: F32) -> 
 
     Args:
         labels: K N, K a multiple of four.
-        first: The first of the points that are added.
-        last: One behind the last of them.
-        lattice: Of all points.
+        first: Index of the first point.
+        last: Index after the last point.
+        lattice: Lattice of all points.
         values: K/4 M+1 4.
     """
     corners, weights = lattice.corners, lattice.weights
@@ -242,7 +242,7 @@ def splat(labels: F32, first: int, last: int, lattice: Lattice, values: F32) -> 
 
 @njit(cache=True, nogil=True, fastmath=True)
 def collect(labels: F32, first: int, last: int, lattice: Lattice, values: F32) -> None:
-    """Add to points (K N) what their corners hold; arguments as for `splat`."""
+    """Add to points (K N) the values of their corners; arguments as for `splat`."""
     corners, weights = lattice.corners, lattice.weights
     for s in range(len(values)):
         block = values[s]
@@ -262,7 +262,7 @@ def collect(labels: F32, first: int, last: int, lattice: Lattice, values: F32) -
 
 @njit(cache=True, nogil=True, fastmath=True)
 def blur(values: F32, lattice: Lattice) -> None:
-    """Weigh every corner with its neighbours 1/2, 1, 1/2, along one direction after the other, in place."""
+    """Blur the corners in place with weights 1/2, 1, 1/2, direction by direction."""
     chains, none = lattice.chains, lattice.size
     half = np.float32(0.5)
     for s in range(len(values)):

@@ -1,8 +1,8 @@
-"""Pixel-adaptive refinement (Ru et al., AFA, CVPR 2022): maps that follow the colours of the picture.
+"""Pixel-adaptive refinement (Ru et al., AFA, CVPR 2022): align maps to the colours of the image.
 
-Every round a pixel takes the mean of 48 neighbours at six distances, weighted by how alike they are in colour, measured
-against how much colours vary around the pixel, and a little by how near they are. Weights add up to one here, not to
-the published 1.01, so that a constant map stays as it is and thresholds keep their meaning.
+In every round a pixel takes the weighted mean of 48 neighbours at six distances. The weight is the similarity of
+colour, relative to the spread of colours around the pixel, plus a little for nearness. Here weights add up to one, not
+to the published 1.01, so that a constant map does not change and thresholds keep their meaning.
 """
 
 import torch
@@ -11,15 +11,15 @@ from torch.nn import functional as F
 
 DILATIONS = (1, 2, 4, 8, 12, 24)
 STEPS = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))
-SHARPNESS = 0.3  # of colour and distance, in standard deviations
-NEARNESS = 0.01  # weight of distance beside colour
+SHARPNESS = 0.3  # width of the weights of colour and of distance, in standard deviations
+NEARNESS = 0.01  # weight of distance relative to colour
 TINY = 1e-8
 
 
 def pixel_adaptive(images: Tensor, maps: Tensor, *, rounds: int = 10, dilations: tuple[int, ...] = DILATIONS) -> Tensor:
-    """Refine B K H W maps by B 3 H W images in 0..1, on whatever device they are.
+    """Refine B K H W maps by B 3 H W images in 0..1, on their device.
 
-    A CPU takes one image after the other, so that its maps stay in the cache.
+    A CPU refines one image at a time, so that its maps stay in the cache.
 
     Example:
         >>> images, maps = torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4)
@@ -46,7 +46,7 @@ def _refined(images: Tensor, maps: Tensor, rounds: int, dilations: tuple[int, ..
 
 
 def _weights(images: Tensor, offsets: list[tuple[int, int]]) -> Tensor:
-    """How much of each of n neighbours a pixel takes: B n H W, adding up to one."""
+    """Return the weights of n neighbours of every pixel: B n H W, with sum one."""
     padded = _padded(images, max(max(offset) for offset in offsets))
     scale = _spread(images, padded, offsets).mul_(SHARPNESS).square_().mul_(-images.shape[1]).reciprocal_()
     alike = images.new_empty(len(images), len(offsets), *images.shape[-2:])
@@ -60,7 +60,7 @@ def _weights(images: Tensor, offsets: list[tuple[int, int]]) -> Tensor:
 
 
 def _spread(images: Tensor, padded: Tensor, offsets: list[tuple[int, int]]) -> Tensor:
-    """Standard deviation of a pixel's neighbours in each channel (B 3 H W), summed up from their differences to it."""
+    """Return the standard deviation of a pixel's neighbours in each channel (B 3 H W)."""
     total, squares = torch.zeros_like(images), torch.zeros_like(images)
     for offset in offsets:
         difference = _shifted(padded, offset, images) - images
@@ -76,7 +76,7 @@ def _padded(pixels: Tensor, by: int) -> Tensor:
 
 
 def _shifted(padded: Tensor, offset: tuple[int, int], like: Tensor) -> Tensor:
-    """The neighbours at an offset, as a view of the padded pixels."""
+    """Return the neighbours at an offset, as a view of the padded pixels."""
     height, width = like.shape[-2:]
     top = (padded.shape[-2] - height) // 2 + offset[0]
     left = (padded.shape[-1] - width) // 2 + offset[1]

@@ -1,20 +1,20 @@
-"""From class scores to labels: the highest wins, background below a threshold, doubt between two thresholds."""
+"""Turn class scores into labels: the highest wins, background below a threshold, ignored between two thresholds."""
 
 import torch
 from torch import Tensor
 
 
 def decide(scores: Tensor, present: Tensor, threshold: float | None) -> tuple[Tensor, Tensor]:
-    """Labels (B H W, uint8) and how sure they are (B H W, in 0..1) of B K H W scores in 0..1.
+    """Return labels (B H W, uint8) and their confidence (B H W, in 0..1) of B K H W scores in 0..1.
 
-    With a threshold, background is where no class scores above it, and a class is as sure as its score, background as
-    one minus the best score. Without one there is no background, and a class is as sure as its share of all scores. An
-    image without any class is background, without any certainty where there is no threshold.
+    With a threshold, pixels where no class scores above it are background; the confidence of a class is its score, that
+    of background one minus the best score. Without a threshold there is no background, and the confidence is the
+    class's share of all scores. An image without any class is background, with confidence 0 if there is no threshold.
 
     Args:
-        scores: Of K classes; those of classes that are not present are not looked at.
+        scores: Scores of K classes; classes that are not present do not count.
         present: B K, bool.
-        threshold: Of background, or None where data have no background.
+        threshold: Highest score of background, or None where data have no background.
 
     Returns:
         Labels 0..K-1, K for background, and their confidence.
@@ -36,7 +36,7 @@ def decide(scores: Tensor, present: Tensor, threshold: float | None) -> tuple[Te
 
 
 def best_of(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """The best score of the classes present (B H W, in 0..1; 0 without any), and which it is; first of equals."""
+    """Return the best score of the classes present (B H W, in 0..1; 0 without any) and the first class with it."""
     if not scores.shape[1]:
         return scores.new_zeros(scores[:, 0:0].sum(1).shape), scores.new_zeros(scores[:, 0:0].sum(1).shape).long()
     best, label = scores.masked_fill(~present[:, :, None, None], -1.0).max(dim=1)
@@ -44,9 +44,9 @@ def best_of(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def in_doubt(scores: Tensor, present: Tensor, band: tuple[float, float]) -> Tensor:
-    """Where (B H W, bool) the best score of the classes present lies above the lower and not above the upper threshold.
+    """Mark pixels (B H W) whose best score is above the lower and not above the upper threshold.
 
-    Such a pixel is a class under the lower, and background under the upper threshold.
+    Such a pixel is a class under the lower threshold and background under the upper one.
     """
     best, _ = best_of(scores, present)
     return (best > band[0]) & (best <= band[1])

@@ -1,9 +1,9 @@
-"""Random walk of IRN (Ahn, Cho and Kwak, CVPR 2019): maps that spread until a boundary stops them.
+"""Random walk of IRN (Ahn, Cho and Kwak, CVPR 2019): maps spread until a boundary stops them.
 
 The affinity of two pixels within a radius is one minus the highest boundary on the straight path between them, to the
-power of beta. The published code makes a dense matrix of all pairs of pixels and squares it eight times; here the
-affinities are kept as one map per direction, and the 256 steps are summed up from Chebyshev polynomials, of which so
-many steps need about a third (Sachdeva and Vishnoi, 2014). What is left out is below `PRECISION` of the maps' sum.
+power of beta. The published code makes a dense matrix of all pairs of pixels and squares it eight times. Here the
+affinities are one map per direction, and the 256 steps are a sum of Chebyshev polynomials, about a third as many
+(Sachdeva and Vishnoi, 2014). The error is below `PRECISION` of the maps' sum.
 """
 
 import math
@@ -19,9 +19,9 @@ Offset = tuple[int, int]
 
 @lru_cache(maxsize=8)
 def paths(radius: int) -> tuple[tuple[Offset, ...], ...]:
-    """The pixels (row, column) from a pixel to each of those within a radius: half of them, the rest are mirrored.
+    """Return the paths (row, column) from a pixel to those within a radius, for one half of the directions.
 
-    The first pixel of a path is the other end, and all lie less than one pixel from the straight line.
+    The first pixel of a path is its other end; all lie less than one pixel from the straight line.
 
     Example:
         >>> [path[0] for path in paths(2)]
@@ -36,13 +36,13 @@ def _path(end: Offset) -> tuple[Offset, ...]:
     rows, columns = range(end[0] + 1), range(min(end[1], 0), max(end[1], 0) + 1)
     length = math.hypot(*end)
     line = [(y, x) for y in rows for x in columns if abs(end[0] * x - end[1] * y) < length]
-    return tuple(sorted(line, key=lambda place: -abs(place[0]) - abs(place[1])))
+    return tuple(sorted(line, key=lambda pixel: -abs(pixel[0]) - abs(pixel[1])))
 
 
 def affinities(edges: Tensor, radius: int) -> Tensor:
-    """One minus the highest boundary on the way to each pixel ahead: B n h w for B h w boundaries in 0..1.
+    """Return one minus the highest boundary on the path to each pixel ahead: B n h w for B h w boundaries in 0..1.
 
-    Outside the picture is boundary. Gradients reach the boundaries.
+    Outside the image is boundary. Gradients reach the boundaries.
     """
     height, width = edges.shape[-2:]
     padded = F.pad(edges, (radius, radius, 0, radius), value=1.0)
@@ -58,22 +58,22 @@ def affinities(edges: Tensor, radius: int) -> Tensor:
 def random_walk(
     maps: Tensor, edges: Tensor, *, radius: int = 5, beta: float = 10.0, doublings: int = 8, steps: int | None = None
 ) -> Tensor:
-    """Let maps (B K h w) walk along a picture whose boundaries (B h w in 0..1) are known.
+    """Spread maps (B K h w) by a random walk that boundaries (B h w in 0..1) stop.
 
     Args:
-        maps: Not negative; what lies on a boundary is left behind.
+        maps: Not negative; values on a boundary are removed.
         edges: Boundaries.
-        radius: How far one step goes at most, in pixels.
-        beta: The higher, the fewer steps cross a weak boundary.
-        doublings: The walk has 2 to this power steps, as published.
-        steps: Their number, instead of `doublings`.
+        radius: Longest step, in pixels.
+        beta: Power of the affinities; a higher one stops more at weak boundaries.
+        doublings: Base-2 logarithm of the number of steps, as published.
+        steps: Number of steps, instead of `doublings`.
     """
     walk = _Walk(affinities(edges, radius).pow(beta), [path[0] for path in paths(radius)])
     return walk.run(maps * (1 - edges[:, None]), 2**doublings if steps is None else steps)
 
 
 class _Walk:
-    """One picture's transitions: a step gives every pixel the mean of those around it, weighted by affinity."""
+    """Transitions of an image: a step gives every pixel the mean of those around it, weighted by affinity."""
 
     def __init__(self, weights: Tensor, offsets: list[Offset]) -> None:
         self.weights = weights
@@ -82,7 +82,7 @@ class _Walk:
         self.total = self._spread(ones)
 
     def run(self, maps: Tensor, steps: int) -> Tensor:
-        """Take many steps at once: x**n is a sum of Chebyshev polynomials whose factors are binomial probabilities."""
+        """Take many steps at once: x**n is a sum of Chebyshev polynomials with binomial probabilities as factors."""
         factors = chebyshev_factors(steps)
         before, now = maps, self._step(maps)
         total = factors[0] * before
@@ -96,7 +96,7 @@ class _Walk:
         return self._spread(maps) / self.total
 
     def _spread(self, maps: Tensor) -> Tensor:
-        """Add to every pixel what it gets from those ahead of it and behind it."""
+        """Add to every pixel the weighted values of those ahead of it and behind it."""
         out = maps.clone()
         height, width = maps.shape[-2:]
         for k, (down, right) in enumerate(self.offsets):
@@ -110,7 +110,7 @@ class _Walk:
 
 
 def chebyshev_factors(steps: int, precision: float = PRECISION) -> list[float]:
-    """How much of each Chebyshev polynomial is in x**steps, up to the last one that matters.
+    """Return the factor of each Chebyshev polynomial in x**steps, without those that add less than the precision.
 
     Example:
         >>> chebyshev_factors(2)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from qaclims_path.compute.matching import matching_loss, pair_targets, placing_loss, shown_under, soft_blobs
+from qaclims_path.compute.matching import matching_loss, pair_targets, patch_loss, region_shares, soft_blobs
 from qaclims_path.compute.regions import Fill, compose, make_backdrop
 from qaclims_path.data.dataset import to_tensor
 from qaclims_path.data.record import Record
@@ -183,7 +183,7 @@ class JudgeTask:
         parts = {"matching": matching_loss(logits, truth, known), "naming": _naming(named, views)}
         if positions is not None:
             placed = self._per_class((scale * positions @ said.T).flatten(0, 1)).view(*positions.shape[:2], -1)
-            parts["placing"] = placing_loss(placed, present)
+            parts["placing"] = patch_loss(placed, present)
             parts["regions"] = info.progress * _regions(named[len(present) : 2 * len(present)], placed, views, present)
         return {"loss": torch.stack([*parts.values()]).sum(), **{name: part.detach() for name, part in parts.items()}}
 
@@ -231,4 +231,4 @@ def _regions(named: Tensor, placed: Tensor, views: Views, present: Tensor) -> Te
         return named.sum() * 0
     side = round(placed.shape[1] ** 0.5)
     under = F.adaptive_avg_pool2d(views.blobs[:, None], side).flatten(1)
-    return F.cross_entropy(named[several], shown_under(placed.detach(), under, present)[several])
+    return F.cross_entropy(named[several], region_shares(placed.detach(), under, present)[several])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.compute.polygons import Rings, corners_to_keep, fixed_too, trace
+from qaclims_path.compute.polygons import Rings, corners_to_keep, trace, with_fixed
 from qaclims_path.errors import UsageError
 
 Geometries = NDArray[np.object_]
@@ -62,18 +62,18 @@ def outlines(
             f"and pixels of {mpp} um: none of them may be negative, and the pixel size must be above zero."
         )
     rings = trace(codes, outlined)
-    rings = rings.chosen(np.abs(rings.areas) * mpp**2 >= min_area_um2)
+    rings = rings.select(np.abs(rings.areas) * mpp**2 >= min_area_um2)
     if not len(rings.codes):
         return []
     order, members = _grouped(rings)
     while True:
         keep = corners_to_keep(rings, tolerance_um / mpp)
-        polygons, invalid = _polygons(rings.thinned(keep), order, members, scale)
+        polygons, invalid = _polygons(rings.keep(keep), order, members, scale)
         if not invalid.any() or keep[invalid[members[rings.owner]]].all():
             break
         # keep the corners whose removal made a polygon invalid, and try again
         removed = _harmful_removals(rings, keep, members, invalid)
-        rings = fixed_too(rings, removed if removed.any() else invalid[members[rings.owner]])
+        rings = with_fixed(rings, removed if removed.any() else invalid[members[rings.owner]])
     areas = np.bincount(members, weights=rings.areas) * mpp**2
     shells = rings.codes[order[np.flatnonzero(np.diff(members[order], prepend=-1))]]
     return [Outline(int(c), p, float(a)) for c, p, a in zip(shells, polygons, areas, strict=True)]
@@ -125,7 +125,7 @@ def _harmful_removals(
     """Mark the removed corners on those sides of invalid polygons that cross or coincide with another side."""
     import shapely
 
-    simple = rings.thinned(keep)
+    simple = rings.keep(keep)
     owner = simple.owner
     candidates = np.flatnonzero(invalid[members[owner]])
     ends = np.stack([simple.corners, simple.corners[simple.following]], axis=1)[candidates]

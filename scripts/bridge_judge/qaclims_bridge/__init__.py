@@ -1,10 +1,10 @@
 """A judge without a vision-language model: a frozen ImageNet classifier, bridged into CLIP's text space.
 
-An image becomes the convex combination of the text features of what the classifier sees in it (as in ConSE, Norouzi et
-al., ICLR 2014), so that it can be compared with any name that has a feature. Two families come in through the entry
-points of `pyproject.toml`, and `id` names the weights: `bridge:mobilenet_v2_1001` and its control
-`bridge-groups:mobilenet_v2_1001`, which has no text space at all: a name is only what the classifier's labels of that
-name see. What both share is the second network; what they differ in is language.
+An image becomes the convex combination of the text features of the classifier's labels, weighted by their probabilities
+(as in ConSE, Norouzi et al., ICLR 2014), so that it can be compared with any name that has a feature. The entry points
+of `pyproject.toml` register two families, and `id` names the weights: `bridge:mobilenet_v2_1001` and its control
+`bridge-groups:mobilenet_v2_1001`. The control has no text space: a name stands only for the labels with that name. Both
+have the same second network; only the first has language.
 """
 
 import hashlib
@@ -23,20 +23,20 @@ from qaclims_path.models.judges import JUDGES, Source
 from qaclims_path.models.judges.frozen import Towers, weights_hash
 from qaclims_path.types import JudgeCard
 
-PLACE = "QACLIMS_DATA"
-SIZE = 160  # pixels; regions are told apart better than at 224
+DATA_VARIABLE = "QACLIMS_DATA"
+SIZE = 160  # pixels; separates regions better than 224
 HALF = (0.5, 0.5, 0.5)  # x / 127.5 - 1
 CLIP_TEMPERATURE = 0.01
 FAMILIES = "bridge", "bridge-groups"
 
 
 class Bridge(nn.Module):
-    """A classifier, where its labels lie, and where names lie.
+    """A classifier with features of its labels and of names. Renaming a buffer would change the weights' hash.
 
     Attributes:
         labels: M, labels that have a name.
-        places: M D, where these labels lie.
-        names: N D, where names lie.
+        places: M D, features of these labels.
+        names: N D, features of names.
     """
 
     labels: Tensor
@@ -51,27 +51,27 @@ class Bridge(nn.Module):
         self.register_buffer("names", names)
 
     def probabilities(self, pixels: Tensor) -> Tensor:
-        """P 3 S S normalised pixels to P M probabilities of the labels that have a name."""
+        """Return probabilities (P M) of the labels that have a name for normalised pixels (P 3 S S)."""
         return torch.softmax(self.classifier(pixels).float(), dim=1)[:, self.labels]
 
     def combined(self, pixels: Tensor) -> Tensor:
-        """P D: the labels' places, each as much as it is seen."""
+        """Return the labels' features, weighted by their probabilities (P D)."""
         return self.probabilities(pixels) @ self.places
 
     def summed(self, pixels: Tensor) -> Tensor:
-        """P D: the root of what is seen of each group; the cosine with a group's name is the root of its share."""
+        """Return the root of each group's probability (P D); the cosine with its name is the root of its share."""
         return (self.combined(pixels) + 1e-12).sqrt()
 
     def looked_up(self, tokens: Tensor) -> Tensor:
-        """N 1 rows to N D."""
+        """Return the features (N D) of rows (N 1)."""
         return self.names[tokens[:, 0]]
 
 
 def load(source: Source) -> Towers:
-    """The judge: image and text meet in CLIP's text space, whose origin is moved to the mean of all labels.
+    """Load the judge: images and texts in CLIP's text space, with the mean of all labels subtracted.
 
-    There lies what a classifier says that sees nothing in particular. Raw cosines are bunched: .97 of cats and .88 of
-    what is around them with 'cat', against .63 and -.06 from that origin.
+    The mean is the output of a classifier without preference. Raw cosines are close together: with 'cat', .97 for cats
+    and .88 for their surroundings, against .63 and -.06 after the subtraction.
     """
     root = data_folder()
     classifier, features, table = load_classifier(root, source.name), read_features(root), read_table()
@@ -89,7 +89,7 @@ def load(source: Source) -> Towers:
 
 
 def load_groups(source: Source) -> Towers:
-    """The control without a text space: labels of one name are a group, and groups have nothing in common."""
+    """Load the control without a text space: labels of one name are a group, and groups are orthogonal."""
     root = data_folder()
     classifier, table = load_classifier(root, source.name), read_table()
     groups = list(dict.fromkeys(table.values()))
@@ -106,15 +106,17 @@ def load_groups(source: Source) -> Towers:
 
 
 def data_folder() -> Path:
-    """The folder with `weights/` and `text-embeddings/`."""
-    place = os.environ.get(PLACE)
-    if not place:
-        raise UsageError(f"Set {PLACE} to the folder that holds weights/ and text-embeddings/; the bridge reads both.")
-    return Path(place)
+    """Return the folder with `weights/` and `text-embeddings/`."""
+    folder = os.environ.get(DATA_VARIABLE)
+    if not folder:
+        raise UsageError(
+            f"Set {DATA_VARIABLE} to the folder that holds weights/ and text-embeddings/; the bridge reads both."
+        )
+    return Path(folder)
 
 
 def register() -> None:
-    """Enter the families without an installation, for scripts that have this folder on their path."""
+    """Register the families without an installation, for scripts with this folder on their path."""
     for name, family in zip(FAMILIES, (load, load_groups), strict=True):
         if name not in JUDGES:
             JUDGES.add(name)(family)
@@ -136,6 +138,6 @@ def _card(source: Source, bridge: Bridge, said: str) -> JudgeCard:
         width=bridge.names.shape[1],
         context=1,
         temperature=CLIP_TEMPERATURE,
-        trained_on=f"ImageNet-1k, photographs of things; {said}.",
-        warning="A stand-in where no vision-language model can be had. It knows names of things and hardly any stuff.",
+        trained_on=f"ImageNet-1k, photographs of objects; {said}.",
+        warning="A substitute without a vision-language model. It knows names of objects and hardly any of stuff.",
     )

@@ -1,4 +1,4 @@
-"""The frozen classifier: MobileNetV2 as TensorFlow trained it, in the layout of torchvision."""
+"""The frozen classifier: a MobileNetV2 trained in TensorFlow, in the layout of torchvision."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ LABELS = 1001  # the first is 'background'
 
 
 class SamePadding(nn.Module):
-    """Pads as TensorFlow does before a convolution of stride 2: what is odd goes right and below."""
+    """Pads as TensorFlow before a convolution of stride 2: an odd pixel goes to the right and below."""
 
     def __init__(self, kernel: int) -> None:
         super().__init__()
         self.kernel = kernel
 
     def forward(self, x: Tensor) -> Tensor:
-        """B C H W to B C H' W'."""
+        """Pad B C H W to B C H' W'."""
         needed = [max(self.kernel - (2 if side % 2 == 0 else 1), 0) for side in x.shape[-2:]]
         (top, bottom), (left, right) = ((each // 2, each - each // 2) for each in needed)
         return F.pad(x, (left, right, top, bottom))
@@ -42,14 +42,14 @@ def load_classifier(root: Path, name: str) -> nn.Module:
 
 
 def build_classifier() -> nn.Module:
-    """The network with random weights."""
+    """Build the network with random weights."""
     with torch.random.fork_rng(devices=[]):
         network: nn.Module = mobilenet_v2(weights=None, num_classes=LABELS)
     return network
 
 
 def _pad_as_tensorflow(network: nn.Module) -> None:
-    """Put the padding of every convolution of stride 2 before it."""
+    """Move the padding of every convolution of stride 2 into a module before it."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Conv2d) and child.stride == (2, 2):

@@ -1,7 +1,7 @@
-"""Names that have a real CLIP text feature, and which of them the labels of ImageNet stand for.
+"""Names that have a CLIP text feature, and the names of the labels of ImageNet.
 
-The features (`text-embeddings/detic-clip-vitb32`) were made of the sentence 'a <name>' for the classes of COCO, LVIS
-and Objects365. They cannot be made here for other words, because the encoder is not there.
+The features (`text-embeddings/detic-clip-vitb32`) are those of 'a <name>' for the classes of COCO, LVIS and Objects365.
+Other words cannot be encoded here, because the text encoder is missing.
 """
 
 import csv
@@ -23,7 +23,7 @@ from qaclims_path.errors import BadFile, UsageError
 HERE = Path(__file__).parent
 TABLE, ALIASES = HERE / "imagenet_names.csv", HERE / "aliases.csv"
 FOLDER = Path("text-embeddings") / "detic-clip-vitb32"
-# What stands around a name in the templates of question banks; the features were made with an article alone.
+# The text before a name in templates of question banks; the features were made with an article only.
 SENTENCE = re.compile(
     r"^(?:(?:a|the) (?:photo|picture|photograph|image) (?:of|showing) )?(?:(?:a|an|the) )?", re.IGNORECASE
 )
@@ -31,23 +31,23 @@ SENTENCE = re.compile(
 
 @dataclass(frozen=True)
 class NamedFeatures:
-    """Names and what CLIP says of them.
+    """Names and their CLIP text features.
 
     Attributes:
-        rows: Row of each name, in the plain spelling of `plain`.
-        features: N D, float32 unit vectors as CLIP gives them.
+        rows: Row of each name, in the spelling of `plain`.
+        features: N D, float32 unit vectors of CLIP.
     """
 
     rows: dict[str, int]
     features: Tensor
 
     def of(self, names: Iterable[str]) -> Tensor:
-        """N D, unit vectors of names."""
+        """Return the unit vectors of names (N D)."""
         return self.features[[self.rows[name] for name in names]]
 
 
 def plain(name: str) -> str:
-    """How a name is looked up: small letters, no underscores, no explanation in brackets.
+    """Return the spelling for look-ups: small letters, no underscores, no explanation in brackets.
 
     Example:
         >>> plain("car_(automobile)")
@@ -57,7 +57,7 @@ def plain(name: str) -> str:
 
 
 def named_in(text: str) -> str:
-    """The name inside a sentence such as the template of a question bank.
+    """Return the name in a sentence such as the template of a question bank.
 
     Example:
         >>> named_in("a photo of potted plant.")
@@ -67,7 +67,7 @@ def named_in(text: str) -> str:
 
 
 def read_features(root: Path) -> NamedFeatures:
-    """Read the features of all names below the data folder; of a name that is there twice, COCO's come first."""
+    """Read the features of all names below the data folder; COCO's come first where a name occurs twice."""
     folder = root / FOLDER
     lists = (
         ("coco_clip_a+cname.npy", [info.display or info.name for info in load_card("coco2014").classes]),
@@ -91,27 +91,27 @@ def read_features(root: Path) -> NamedFeatures:
 
 
 def read_table(path: Path = TABLE) -> dict[int, str]:
-    """The name of every label of the classifier that has one; the others are dropped."""
+    """Read the names of the classifier's labels; labels without a name are left out."""
     with path.open(encoding="utf-8", newline="") as file:
         return {int(row["label"]): row["name"] for row in csv.DictReader(file)}
 
 
 def read_aliases(path: Path = ALIASES) -> dict[str, str]:
-    """Names of which the classifier has no label of their own, such as 'foal', and the name whose labels they share."""
+    """Read names without labels of their own, such as 'foal', and the name whose labels they share."""
     with path.open(encoding="utf-8", newline="") as file:
         return {row["name"]: row["shares"] for row in csv.DictReader(file)}
 
 
 def known_or_refuse(texts: Iterable[str], known: Iterable[str], what: str) -> list[str]:
-    """The names in some texts; those that are not known are all in one error."""
+    """Return the names in texts; one error lists all unknown ones."""
     known = set(known)
     names = [named_in(text) for text in texts]
     missing = sorted({name for name in names if name not in known})
     if missing:
         more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
         raise UsageError(
-            f"This judge has no {what} for {', '.join(repr(name) for name in missing[:8])}{more}: it only knows names "
-            "that came with it, things and hardly any stuff. Use words that it knows, such as couch, carpet or boat."
+            f"This judge has no {what} for {', '.join(repr(name) for name in missing[:8])}{more}: it only knows the "
+            "names in its files, objects and hardly any stuff. Use words that it knows, such as couch, carpet or boat."
         )
     return names
 

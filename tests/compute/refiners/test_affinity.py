@@ -25,12 +25,12 @@ def slow_pairs(labels: torch.Tensor, radius: int) -> dict[str, set[tuple[int, ..
     return found
 
 
-def test_pairs_are_those_of_the_slow_twin():
+def test_pairs_equal_the_slow_twin():
     generator = torch.Generator().manual_seed(0)
     labels = torch.tensor([0, 1, BACKGROUND, 255], dtype=torch.uint8)[torch.randint(4, (1, 6, 7), generator=generator)]
     found = pairs_of(labels, BACKGROUND, 4)
     for kind, pairs in slow_pairs(labels[0], 4).items():
-        assert {tuple(place) for place in getattr(found, kind)[0].nonzero().tolist()} == pairs
+        assert {tuple(pair) for pair in getattr(found, kind)[0].nonzero().tolist()} == pairs
 
 
 def test_the_loss_falls_where_boundaries_are_right():
@@ -61,7 +61,7 @@ def test_boundaries_can_be_learned_from_labels():
 
 
 @pytest.mark.parametrize("label", [255, 0, BACKGROUND])
-def test_plain_labels_are_no_problem(label):
+def test_uniform_labels_give_a_finite_loss(label):
     pairs = pairs_of(torch.full((1, 6, 6), label, dtype=torch.uint8), BACKGROUND, 3)
     edges = torch.full((1, 6, 6), 0.5, requires_grad=True)
     loss = boundary_loss(edges, pairs, 3)["loss"]

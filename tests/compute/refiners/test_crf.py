@@ -44,7 +44,7 @@ def test_soft_maps_as_published(published):
     np.testing.assert_allclose(found, published["q_from_softmax"].astype(np.float32), atol=2e-2)  # its input is fp16
 
 
-def test_labellings_worked_on_together_are_those_worked_on_alone(published):
+def test_labellings_refined_together_equal_those_refined_alone(published):
     rng = np.random.default_rng(0)
     energies = rng.random((3, 3, 112, 112)).astype(np.float32) * 4
     together = dense_crf(published["image"], energies)
@@ -76,7 +76,7 @@ def test_without_rounds_it_is_the_softmax_of_the_energies():
     np.testing.assert_allclose(found, exact, atol=3e-6)
 
 
-def test_strange_input_is_refused():
+def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="finite"):
         dense_crf(np.zeros((2, 2, 3), np.uint8), np.full((1, 2, 2, 2), np.nan, np.float32))
     with pytest.raises(ValueError, match="shape"):
@@ -89,7 +89,7 @@ def test_a_single_row_and_a_blank_tile():
         np.testing.assert_allclose(found, 0.5, atol=1e-5)
 
 
-def test_the_peer_where_it_is_installed_agrees(published):
+def test_pydensecrf_agrees_where_it_is_installed(published):
     peer = pytest.importorskip("pydensecrf.densecrf", reason="pydensecrf2 is not installed")
     assert "pydensecrf.densecrf" in sys.modules
     image, labels = published["image"][:90, :100].copy(), published["labels"][:90, :100]

@@ -30,10 +30,10 @@ def slow_twin(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
     for i in range(d):
         basis[: i + 1, i], basis[i + 1, i] = 1, -(i + 1)
         basis[:, i] *= math.sqrt(2 / 3) * (d + 1) / math.sqrt((i + 1) * (i + 2))
-    places, values = [], {}
+    simplices, values = [], {}
     for point, label in zip(points.astype(np.float64), labels, strict=True):
         corners = simplex(basis @ point)
-        places.append(corners)
+        simplices.append(corners)
         for key, weight in corners:
             values[key] = values.get(key, 0) + weight * label
     for direction in range(d + 1):
@@ -45,20 +45,20 @@ def slow_twin(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
             + (values.get(tuple(np.add(key, step)), nothing) + values.get(tuple(np.subtract(key, step)), nothing)) / 2
             for key, value in values.items()
         }
-    return np.array([sum(weight * values[key] for key, weight in corners) for corners in places])
+    return np.array([sum(weight * values[key] for key, weight in corners) for corners in simplices])
 
 
-def simplex(place: np.ndarray) -> list[tuple[tuple[int, ...], float]]:
-    """Corners of the simplex around a place on the plane, and their barycentric weights."""
-    d = len(place) - 1
-    base = np.floor(place / (d + 1) + 0.5).astype(int) * (d + 1)
+def simplex(point: np.ndarray) -> list[tuple[tuple[int, ...], float]]:
+    """Return the corners of the simplex around a point of the plane, and their barycentric weights."""
+    d = len(point) - 1
+    base = np.floor(point / (d + 1) + 0.5).astype(int) * (d + 1)
     excess = base.sum() // (d + 1)
-    order = np.argsort(-(place - base), kind="stable")
+    order = np.argsort(-(point - base), kind="stable")
     if excess > 0:
         base[order[d + 1 - excess :]] -= d + 1
     elif excess < 0:
         base[order[:-excess]] += d + 1
-    rest = place - base
+    rest = point - base
     order = np.argsort(-rest, kind="stable")
     corners = []
     for k in range(d + 1):
@@ -74,7 +74,7 @@ def simplex(place: np.ndarray) -> list[tuple[tuple[int, ...], float]]:
 
 @settings(max_examples=40)
 @given(st.integers(1, 5), st.integers(1, 40), st.floats(0.05, 8), st.integers(1, 6), st.integers(0, 2**32 - 1))
-def test_the_filter_is_that_of_its_slow_twin(dimensions, count, spread, labels, seed):
+def test_the_filter_equals_its_slow_twin(dimensions, count, spread, labels, seed):
     rng = np.random.default_rng(seed)
     points = (rng.normal(size=(count, dimensions)) * spread).astype(np.float32)
     given_labels = rng.random((count, labels)).astype(np.float32)
@@ -113,12 +113,12 @@ def test_equal_points_share_their_corners():
     assert build_lattice(points).size == 6
 
 
-def test_points_that_are_no_numbers_are_refused():
+def test_points_with_nan_are_refused():
     with pytest.raises(QaclimsError, match="finite"):
         build_lattice(np.array([[0, np.nan]], np.float32))
 
 
-def test_points_spread_too_far_are_refused_rather_than_mixed_up():
+def test_points_too_far_apart_for_the_keys_are_refused():
     points = np.array([[0] * 5, [1e6] * 5], np.float32)
     with pytest.raises(QaclimsError, match="larger standard deviation"):
         build_lattice(points)

@@ -17,14 +17,14 @@ def slow_twin(images: torch.Tensor, maps: torch.Tensor, rounds: int) -> torch.Te
     around = neighbours(images)
     colour = -(((around - images[:, :, None]) / (around.std(2, keepdim=True) + TINY) / SHARPNESS) ** 2).mean(1)
     distance = torch.tensor(offsets, dtype=torch.float32).norm(dim=1)
-    place = -((distance / (distance.std() + TINY) / SHARPNESS) ** 2)
-    weights = (colour.softmax(1) + NEARNESS * place.softmax(0)[:, None, None]) / (1 + NEARNESS)
+    near = -((distance / (distance.std() + TINY) / SHARPNESS) ** 2)
+    weights = (colour.softmax(1) + NEARNESS * near.softmax(0)[:, None, None]) / (1 + NEARNESS)
     for _ in range(rounds):
         maps = (neighbours(maps) * weights[:, None]).sum(2)
     return maps
 
 
-def test_it_is_its_slow_twin():
+def test_equals_the_slow_twin():
     generator = torch.Generator().manual_seed(0)
     images, maps = torch.rand(2, 3, 41, 30, generator=generator), torch.rand(2, 3, 41, 30, generator=generator)
     torch.testing.assert_close(pixel_adaptive(images, maps, rounds=4), slow_twin(images, maps, 4), atol=1e-5, rtol=1e-4)
@@ -39,7 +39,7 @@ def test_constant_maps_stay_and_values_stay_in_range():
     assert found.max() <= 1
 
 
-def test_a_map_stops_at_an_edge_of_the_picture():
+def test_a_map_stops_at_an_edge_of_the_image():
     images = torch.zeros(1, 3, 40, 40)
     images[..., 20:] = 0.8
     images += 0.02 * torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
@@ -50,7 +50,7 @@ def test_a_map_stops_at_an_edge_of_the_picture():
 
 
 @pytest.mark.parametrize("side", [1, 7])
-def test_tiny_and_plain_pictures_are_no_problem(side):
+def test_tiny_and_uniform_images_are_refined(side):
     found = pixel_adaptive(torch.ones(2, 3, side, side), torch.rand(2, 2, side, side))
     assert torch.isfinite(found).all()
 

@@ -14,7 +14,7 @@ def test_background_wins_at_the_threshold_and_ties_go_to_the_first():
     assert decide(scores, torch.ones(1, 2, dtype=torch.bool), None)[0].flatten().tolist() == [0, 1, 0]
 
 
-def test_classes_that_are_not_present_are_not_looked_at():
+def test_classes_that_are_not_present_do_not_count():
     scores = torch.tensor([0.9, 0.1]).view(1, 2, 1, 1)
     labels, confidence = decide(scores, torch.tensor([[False, True]]), None)
     assert (labels.item(), confidence.item()) == (1, 1.0)
@@ -38,7 +38,7 @@ def test_maps_of_zeros_without_background_still_get_a_label():
 
 
 @given(st.floats(0, 1, width=32), st.floats(0, 1, width=32), st.floats(0, 1, width=32))
-def test_doubt_is_where_two_thresholds_disagree(score, one, other):
+def test_pixels_are_in_doubt_where_two_thresholds_disagree(score, one, other):
     scores, present = torch.full((1, 1, 1, 1), score), torch.ones(1, 1, dtype=torch.bool)
     low, high = sorted((one, other))
     differ = decide(scores, present, low)[0] != decide(scores, present, high)[0]

@@ -38,7 +38,7 @@ def test_as_published(checkout: Path):
 
 
 @pytest.mark.parametrize(("radius", "doublings"), [(2, 0), (3, 3), (5, 5)])
-def test_it_is_its_dense_twin(radius, doublings):
+def test_equals_the_dense_twin(radius, doublings):
     generator = torch.Generator().manual_seed(radius)
     edges = torch.rand(1, 7, 9, generator=generator, dtype=torch.float64)
     maps = torch.rand(1, 2, 7, 9, generator=generator, dtype=torch.float64)
@@ -46,7 +46,7 @@ def test_it_is_its_dense_twin(radius, doublings):
     torch.testing.assert_close(found, dense_twin(maps[0], edges[0], radius, 4, doublings), atol=1e-5, rtol=0)
 
 
-def test_images_of_a_batch_do_not_meet():
+def test_images_of_a_batch_do_not_affect_each_other():
     generator = torch.Generator().manual_seed(0)
     edges, maps = torch.rand(3, 12, 10, generator=generator), torch.rand(3, 2, 12, 10, generator=generator)
     together = random_walk(maps, edges)
