@@ -25,7 +25,7 @@ FENCE = re.compile(r"^[ ]*```(?P<info>[^\n`]*)\n(?P<body>.*?)^[ ]*```$", re.MULT
 INFO = re.compile(r'(?P<language>\w*)(?P<no_run> \{\.no-run\})?(?: title="(?P<title>[^"]+)")?')
 LANGUAGES = {"sh", "python", "toml", "yaml", "text"}
 ELSEWHERE = {"docs/benchmarks.md"}  # run by tests/pipeline/run/test_benchmarks.py on data of their layout
-SHELL = {"git", "cd", "source", "pip", "export", "find", "head", "ls", "mv", "echo", "exit"}  # of readers
+SHELL = {"git", "cd", "source", "pip", "python3", "export", "find", "head", "ls", "mv", "echo", "exit"}  # of readers
 KEYWORDS = {"for", "do", "done", "if", "then", "else", "fi"}
 
 
