@@ -1,4 +1,4 @@
-"""What the engine trains: a network of maps, one method, and, where the method asks for it, a teacher."""
+"""Task of the engine: the network of the maps, a method, and a teacher if the method uses language."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,13 +14,13 @@ from qaclims_path.pipeline.cam.teacher import Scene, Teacher
 
 
 class CamTask:
-    """One training step, whatever the method.
+    """Training step of every method.
 
     Attributes:
-        network: What is trained.
-        maps: The same.
-        memory_advice: What to lower first when memory is out.
-        glass: Whether white glass is left out of pooling, areas and regions.
+        network: The network, under the name that the engine expects.
+        maps: The same network.
+        memory_advice: What to lower when memory runs out.
+        glass: Leave white glass out of pooling, areas and regions.
     """
 
     def __init__(
@@ -33,29 +33,29 @@ class CamTask:
         glass: bool = False,
         published_pixels: bool = False,
     ) -> None:
-        self.network: nn.Module = network  # as the engine's protocol has it
+        self.network: nn.Module = network  # the type that the engine expects
         self.maps, self.glass = network, glass
         self._method, self._teacher = method, teacher
         self.memory_advice = f"Lower judge.chunk (now {teacher.chunk}) or cam.augment.size." if teacher else ""
         self._head_factor, self._published_pixels = head_factor, published_pixels
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
-        """The backbone, and the faster head."""
+        """Parameters of the backbone, and of the head with its higher learning rate."""
         return self.maps.parameter_groups(lr, self._head_factor)
 
     def counts(self, batch: Batch) -> Mapping[str, float]:
-        """What losses are means over."""
+        """Images and (image, class) pairs, over which losses are averaged."""
         return {"images": float(len(batch["present"])), "pairs": float(batch["present"].sum())}
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
-        """Losses of a micro-batch."""
+        """Compute the losses of a micro-batch, and means per class for the log."""
         images, present = batch["image"], batch["present"]
         logits = self.maps(images).maps.float()
         tissue = tissue_share(images, logits.shape[-2:]) if self.glass else None
         activations = self._method.activations(logits, present)
         if tissue is not None:
             activations = activations * tissue[:, None]
-        seen = MapBatch(
+        maps = MapBatch(
             activations=activations,
             scores=pooled(logits, tissue),
             present=present,
@@ -63,20 +63,21 @@ class CamTask:
             pairs=info.counts["pairs"],
             progress=info.progress,
         )
-        parts = self._method.map_losses(seen)
+        parts = self._method.map_losses(maps)
         loss = torch.stack([*parts.values()]).sum()
         image, label = present.nonzero(as_tuple=True)
         areas = activations.detach().mean((-2, -1))[image, label]
         watched = self._per_class("area", *per_class(areas, label, present.shape[1]))
         if self._teacher is not None and self._method.needs_judge(info.progress) and len(label):
             pixels = self.maps.normalise(images) if self._published_pixels else images
-            told = self._teacher.losses(self._method, Scene(pixels, tissue, present, batch["id"]), activations, info)
-            loss = loss + told.pop("loss")
-            watched |= self._per_class("background_similarity", told.pop("similar"), told.pop("shown"))
-            parts = {**parts, **told}
+            scene = Scene(pixels, tissue, present, batch["id"])
+            language = self._teacher.losses(self._method, scene, activations, info)
+            loss = loss + language.pop("loss")
+            watched |= self._per_class("background_similarity", language.pop("similar"), language.pop("pairs"))
+            parts = {**parts, **language}
         return {"loss": loss, **{name: value.detach() for name, value in parts.items()}, **watched}
 
-    def _per_class(self, name: str, sums: Tensor, number: Tensor) -> dict[str, Tensor]:
-        """Means of the classes in this micro-batch; what is lost shows first in them."""
-        shown = zip(self.maps.classes, sums.detach(), number, number.tolist(), strict=True)
-        return {f"{name}/{label}": total / times for label, total, times, seen in shown if seen}
+    def _per_class(self, name: str, sums: Tensor, counts: Tensor) -> dict[str, Tensor]:
+        """Means of the classes in this micro-batch, which show a lost class early."""
+        rows = zip(self.maps.classes, sums.detach(), counts, counts.tolist(), strict=True)
+        return {f"{name}/{label}": total / count for label, total, count, present in rows if present}

@@ -1,7 +1,8 @@
-"""The language side of a training step: regions shown to the judge, texts looked up, both handed to the method."""
+"""Language in a training step: encode regions with the judge, look up texts, and give both to the method."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from qaclims_path.models.methods.method import Method, PairBatch, cosines, part_
 from qaclims_path.types import PairTexts
 
 Lookup = Callable[[Sequence[tuple[str, int]]], PairTexts]
-ROOM = 256  # images whose mean vector is taken away
+MEAN_OF = 256  # images whose mean embedding is subtracted
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,9 @@ class Words:
     """All texts of a training, on the judge's device.
 
     Attributes:
-        lookup: Texts of (image id, class) pairs.
-        classes: Texts of every class, as if there were C pairs.
-        background: L D, words for what is never the object.
+        lookup: Finds the texts of (image id, class) pairs.
+        classes: Texts of every class, in the layout of C pairs.
+        background: L D, embeddings of words for what is never the object.
     """
 
     lookup: Lookup
@@ -34,8 +35,8 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Space:
-    """What all texts and all images have in common, D each; taken away, differences show."""
+class MeanEmbeddings:
+    """Mean embeddings of texts and images (D each), subtracted before cosines."""
 
     texts: Tensor
     images: Tensor
@@ -43,13 +44,13 @@ class Space:
 
 @dataclass(frozen=True)
 class Scene:
-    """One batch, as the teacher needs it.
+    """Images of a micro-batch and what is known of them.
 
     Attributes:
-        images: B 3 H W in 0..1, or as the backbone sees them where the judge is to get its pixels.
-        tissue: B h w, share of tissue; None shows glass.
+        images: B 3 H W in 0..1; normalised for the backbone if the judge gets its pixels.
+        tissue: B h w, share of tissue, which hides glass; None shows glass.
         present: B C, bool.
-        ids: B names.
+        ids: B ids of images.
     """
 
     images: Tensor
@@ -59,16 +60,16 @@ class Scene:
 
 
 class Teacher:
-    """Shows regions to the judge.
+    """Computes the losses between regions of images and texts.
 
     Args:
-        judge: Who compares.
+        judge: Encodes regions.
         words: All texts.
-        space: What to take away from vectors, if anything.
-        pixels: Side, in pixels of the image, of the window that the judge is shown; None shows whole images.
-        turned: Whether the judge is shown every step's regions from another side; tissue has no up and down.
-        corners: Whether maps are enlarged with their corners aligned, as the published code does.
-        chunk: Pairs at once.
+        means: Subtracted from embeddings; None leaves them as they are.
+        pixels: Side in pixels of the window that the judge sees; None shows whole images.
+        turned: Turn the regions of every step to another of eight orientations, because tissue has no up and down.
+        corners: Align corners when maps are enlarged, as the published code does.
+        chunk: Pairs per forward pass of the judge.
     """
 
     def __init__(
@@ -76,24 +77,25 @@ class Teacher:
         judge: FrozenJudge,
         words: Words,
         *,
-        space: Space | None = None,
+        means: MeanEmbeddings | None = None,
         pixels: int | None = None,
         turned: bool = False,
         corners: bool = False,
         chunk: int = 64,
     ) -> None:
-        self.judge, self.space, self.chunk = judge, space, chunk
+        self.judge, self.means, self.chunk = judge, means, chunk
         self.pixels, self.turned, self.corners = pixels, turned, corners
-        self._seen: tuple[Tensor, Tensor] | None = None
-        classes = replace(words.classes, features=self._moved(words.classes.features))
-        background = words.background if words.background is None else self._moved(words.background)
+        self._centred_texts: tuple[Tensor, Tensor] | None = None  # features of the last lookup, and their result
+        classes = replace(words.classes, features=self._minus_mean(words.classes.features))
+        background = words.background if words.background is None else self._minus_mean(words.background)
         self.words = Words(words.lookup, classes, background)
 
     def losses(self, method: Method, scene: Scene, activations: Tensor, info: StepInfo) -> dict[str, Tensor]:
-        """Losses between regions and texts, `loss` being their sum, with gradients for the activations (B C h w).
+        """Compute the losses between regions and texts, with gradients for the activations (B C h w).
 
-        Besides the losses there are `similar` and `shown`: C each, the summed cosine of backgrounds with their class's
-        name, and how many there were.
+        Returns:
+            Losses by name and their sum as `loss`; also, per class (C each), `similar`, the summed cosine of the
+            backgrounds with the name of their class, and `pairs`, the number of summands.
         """
         image, label = scene.present.nonzero(as_tuple=True)
         pairs = list(zip((scene.ids[i] for i in image.tolist()), label.tolist(), strict=True))
@@ -101,21 +103,21 @@ class Teacher:
         prepared = self._turned(self._prepared(scene, info.step), info.step)
 
         def term(activations: Tensor, rows: slice) -> Mapping[str, Tensor]:
-            owner, of = image[rows], label[rows]
-            maps = self._cut(activations[owner, of].float(), info.step, scene.images.shape[-2:])
-            maps = enlarge(maps, prepared.shape[-1], corners=self.corners)  # once for both sides of it
+            owner, classes = image[rows], label[rows]
+            maps = self._cut(activations[owner, classes].float(), info.step, scene.images.shape[-2:])
+            maps = enlarge(maps, prepared.shape[-1], corners=self.corners)  # shared by foreground and background
             maps = self._turned(maps, info.step)
             foreground = self._centred(self.judge.encode_regions(prepared, maps, owner))
             background = self._centred(self.judge.encode_regions(prepared, maps, owner, outside=True))
-            some = part_of(texts, rows)
+            own = part_of(texts, rows)
             with torch.autocast(activations.device.type, enabled=False):
                 parts = method.pair_losses(
                     PairBatch(
                         foreground=foreground,
                         background=background,
-                        label=of,
+                        label=classes,
                         present=scene.present[owner],
-                        texts=some,
+                        texts=own,
                         images=info.counts["images"],
                         total=info.counts["pairs"],
                         progress=info.progress,
@@ -123,9 +125,9 @@ class Teacher:
                         words=self.words.background,
                     )
                 )
-                similar = cosines(background.detach(), some.features[some.label])
-            sums, shown = per_class(similar, of, scene.present.shape[1])
-            return {**parts, "loss": torch.stack([*parts.values()]).sum(), "similar": sums, "shown": shown}
+                similar = cosines(background.detach(), own.features[own.label])
+            sums, counts = per_class(similar, classes, scene.present.shape[1])
+            return {**parts, "loss": torch.stack([*parts.values()]).sum(), "similar": sums, "pairs": counts}
 
         return in_chunks(term, [activations], len(pairs), self.chunk, scale=info.scale)
 
@@ -141,7 +143,7 @@ class Teacher:
         return turned(values, step) if self.turned else values
 
     def _cut(self, maps: Tensor, step: int, size: torch.Size) -> Tensor:
-        """N h w, the part of the maps that lies in the window."""
+        """Cut the window out of maps (N h w)."""
         if self.pixels is None:
             return maps
         height, width = size
@@ -150,21 +152,21 @@ class Teacher:
 
     def _texts(self, pairs: Sequence[tuple[str, int]]) -> PairTexts:
         texts = self.words.lookup(pairs)
-        if self.space is None:
+        if self.means is None:
             return texts
-        if self._seen is None or self._seen[0] is not texts.features:  # most lookups share one matrix
-            self._seen = texts.features, self._moved(texts.features)
-        return replace(texts, features=self._seen[1])
+        if self._centred_texts is None or self._centred_texts[0] is not texts.features:  # most lookups share one matrix
+            self._centred_texts = texts.features, self._minus_mean(texts.features)
+        return replace(texts, features=self._centred_texts[1])
 
-    def _moved(self, texts: Tensor) -> Tensor:
-        return texts if self.space is None else centred(texts, self.space.texts.to(texts.device))
+    def _minus_mean(self, texts: Tensor) -> Tensor:
+        return texts if self.means is None else centred(texts, self.means.texts.to(texts.device))
 
     def _centred(self, regions: Tensor) -> Tensor:
-        return regions if self.space is None else centred(regions, self.space.images)
+        return regions if self.means is None else centred(regions, self.means.images)
 
 
-def measure_space(judge: FrozenJudge, words: Words, images: Iterable[Tensor]) -> Space:
-    """Find what the texts of all classes, and a few hundred images (3 H W in 0..1), have in common."""
+def mean_embeddings(judge: FrozenJudge, words: Words, images: Iterable[Tensor]) -> MeanEmbeddings:
+    """Average the texts of all classes, and the first few hundred images (3 H W in 0..1)."""
     rows = torch.cat([words.classes.label, words.classes.foreground]).unique()  # type: ignore[no-untyped-call]
-    vectors = [judge.encode_images(judge.prepare(image[None])) for image, _ in zip(images, range(ROOM), strict=False)]
-    return Space(mean_vector(words.classes.features[rows].to(judge.device)), mean_vector(torch.cat(vectors)))
+    vectors = [judge.encode_images(judge.prepare(image[None])) for image in islice(images, MEAN_OF)]
+    return MeanEmbeddings(mean_vector(words.classes.features[rows].to(judge.device)), mean_vector(torch.cat(vectors)))

@@ -1,4 +1,4 @@
-"""Training activation maps: one recipe for every method, from plain maps to language on tissue."""
+"""Train the network of the activation maps, with any method."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,33 +31,33 @@ from qaclims_path.models.weights import State, interpolate
 from qaclims_path.pipeline.cam.options import AugmentOptions, TrainCamOptions
 from qaclims_path.pipeline.cam.pictures import MapPictures
 from qaclims_path.pipeline.cam.task import CamTask
-from qaclims_path.pipeline.cam.teacher import Teacher, measure_space
+from qaclims_path.pipeline.cam.teacher import Teacher, mean_embeddings
 from qaclims_path.pipeline.cam.words import check_width, load_words
 from qaclims_path.pipeline.configs import CONFIG, JudgeOptions, refuse_earlier_run
 
 ENVIRONMENT, CAM, INIT = "environment.json", "cam", "init"
-CORNERS = "published", "mask-prompt"  # modes of regions that follow the released code
-LOST = 0.01  # share of the image below which a class that is there has been lost
-NETWORK = 4  # stream of random numbers, beside those of the engine
+CORNERS = "published", "mask-prompt"  # modes that align corners, as the released code does
+LOST = 0.01  # mean area in images of a class, as a share, below which the class is reported as lost
+NETWORK = 4  # random stream of initial weights; the engine uses others
 
 
 @dataclass(frozen=True)
 class TrainCamReport:
-    """How a training went.
+    """Result of a training of maps.
 
     Attributes:
-        run: Folder of the run; the network is in `cam/` of it.
-        method: As it is called in tables.
-        judge: Id of the judge, where there was one.
-        images: That were trained on.
-        epochs: Done.
-        steps: Done.
+        run: Folder of the run, with the network in `cam/`.
+        method: Name of the method in tables.
+        judge: Id of the judge, None without one.
+        images: Number of training images.
+        epochs: Epochs done.
+        steps: Optimiser steps done.
         over: `done`, or `early`.
-        losses: Mean of everything that was logged, over the last epoch.
-        lost: Classes that hardly cover anything any more where they are present.
-        precision: Of the arithmetic.
-        images_per_s: Over all processes.
-        notes: What there is to say about initial weights.
+        losses: Mean of every logged number over the last epoch.
+        lost: Classes whose maps cover almost nothing of the images that show them.
+        precision: Numeric precision.
+        images_per_s: Images per second, all processes together.
+        notes: Remarks on the initial weights.
     """
 
     run: str
@@ -75,8 +75,8 @@ class TrainCamReport:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a training reads and writes."""
+class _Context:
+    """What a training reads, where it writes, and the processes it runs on."""
 
     card: Card
     root: Path
@@ -93,24 +93,25 @@ def train_cam(
     corpus: Path | None = None,
     running: RunSettings = RunSettings(),  # noqa: B008 - frozen
 ) -> TrainCamReport:
-    """Train activation maps, or go on with a training that was stopped.
+    """Train the network of the maps, or continue a stopped training.
 
     Args:
         options: See `cam.options.load_options`.
         root: The data as its publisher lays it out.
         out: Folder of the run.
-        corpus: Answers, for methods that learn from them.
+        corpus: File of answers, for methods that use them.
         running: Devices, precision, workers.
 
     Examples:
         >>> train_cam(load_options("bcss-wsss/cam"), Path("BCSS-WSSS"), Path("run"))  # doctest: +SKIP
     """
     processes = launch(running)
-    place = _Place(load_card(options.shared.dataset), root, out, corpus, processes)
-    processes.on_leader(lambda: _note(options, place))
-    teacher = _teacher(options, place) if _method(options).needs_judge(1.0) else None  # before anything that takes long
-    start = _start(options, place)
-    return _train(options, place, start, teacher)
+    context = _Context(load_card(options.shared.dataset), root, out, corpus, processes)
+    processes.on_leader(lambda: _note(options, context))
+    # before the starting maps, because this may fail and they take long
+    teacher = _teacher(options, context) if _method(options).needs_judge(1.0) else None
+    start = _start(options, context)
+    return _train(options, context, start, teacher)
 
 
 def _method(options: TrainCamOptions) -> Any:  # noqa: ANN401 - a Method
@@ -118,30 +119,30 @@ def _method(options: TrainCamOptions) -> Any:  # noqa: ANN401 - a Method
     return build_method(str(options.cam.losses.get("method", options.shared.method)), settings, "cam.losses")
 
 
-def _note(options: TrainCamOptions, place: _Place) -> None:
-    """Write down the resolved options, or refuse to go on with others."""
+def _note(options: TrainCamOptions, context: _Context) -> None:
+    """Write the resolved options; refuse a run that was started with others."""
     tree = options.tree
-    path = place.out / CONFIG
+    path = context.out / CONFIG
     if path.is_file():
-        refuse_earlier_run(place.out)
+        refuse_earlier_run(context.out)
         before = {key: value for key, value in read_yaml(path).items() if key in tree}  # `run` writes all sections
-        check_same(place.out, before, tree)
+        check_same(context.out, before, tree)
     else:
         write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
-    write_json(place.out / ENVIRONMENT, environment(place.processes))
+    write_json(context.out / ENVIRONMENT, environment(context.processes))
 
 
-def _start(options: TrainCamOptions, place: _Place) -> Path | None:
-    """The run to start from, trained first where that is asked for; None starts from the backbone."""
+def _start(options: TrainCamOptions, context: _Context) -> Path | None:
+    """Find the run to start from, or train it; None starts from the backbone."""
     start = options.cam.init.start
     if start == "none":
         return None
     if start != "cam":
         run = Path(start)
         classes = tuple(read_settings(run / CAM if (run / CAM).is_dir() else run)["classes"])
-        if classes != place.card.names:
+        if classes != context.card.names:
             raise UsageError(
-                f"{start} was trained for the classes {', '.join(classes)}, not {', '.join(place.card.names)}. "
+                f"{start} was trained for the classes {', '.join(classes)}, not {', '.join(context.card.names)}. "
                 "Start from a run on this data set, or train one: --set cam.init.start=cam."
             )
         return run
@@ -149,14 +150,14 @@ def _start(options: TrainCamOptions, place: _Place) -> Path | None:
         options.shared.model_copy(update={"method": "cam"}),
         options.cam.model_copy(update={"losses": {"method": "cam"}, "train": options.cam.first_train}),
     )
-    first = replace(place, out=place.out / INIT)
+    first = replace(context, out=context.out / INIT)
     _train(plain, first, None, None)
     return first.out
 
 
-def _train(options: TrainCamOptions, place: _Place, start: Path | None, teacher: Teacher | None) -> TrainCamReport:
-    network = _network(options, place, start)
-    data = _data(options, place, network)
+def _train(options: TrainCamOptions, context: _Context, start: Path | None, teacher: Teacher | None) -> TrainCamReport:
+    network = _network(options, context, start)
+    data = _data(options, context, network)
     task = CamTask(
         network,
         _method(options),
@@ -165,21 +166,21 @@ def _train(options: TrainCamOptions, place: _Place, start: Path | None, teacher:
         glass=options.shared.judge.glass == "hide",
         published_pixels=options.shared.judge.published_pixels,
     )
-    pictures = MapPictures(open_dataset(place.card, place.root, options.shared.split, masks=False), network)
-    out = place.out / CAM
-    result = fit(task, data, options.cam.train, out, processes=place.processes, collate=collate, callbacks=[pictures])
-    place.processes.on_leader(lambda: _save(network, _weights(options, place, start, result), out))
+    pictures = MapPictures(open_dataset(context.card, context.root, options.shared.split, masks=False), network)
+    out = context.out / CAM
+    result = fit(task, data, options.cam.train, out, processes=context.processes, collate=collate, callbacks=[pictures])
+    context.processes.on_leader(lambda: _save(network, _weights(options, context, start, result), out))
     judge = teacher.judge.card.id if teacher else None
-    return _report(options, place, result, judge=judge, images=len(data), notes=network.notes)
+    return _report(options, context, result, judge=judge, images=len(data), notes=network.notes)
 
 
-def _network(options: TrainCamOptions, place: _Place, start: Path | None) -> CamNet:
+def _network(options: TrainCamOptions, context: _Context, start: Path | None) -> CamNet:
     network = options.cam.network
     with preserved_random_state():
         seed_all(options.cam.train.seed, NETWORK)
         return CamNet(
             network.backbone,
-            place.card.names,
+            context.card.names,
             stride=network.stride,
             dilated=network.dilated,
             weights=start or network.weights,
@@ -187,13 +188,13 @@ def _network(options: TrainCamOptions, place: _Place, start: Path | None) -> Cam
         )
 
 
-def _weights(options: TrainCamOptions, place: _Place, start: Path | None, result: FitResult) -> State:
-    """What was learnt, on the way back to what it began with as far as `cam.init.keep` says."""
+def _weights(options: TrainCamOptions, context: _Context, start: Path | None, result: FitResult) -> State:
+    """Load the trained weights, averaged with the starting ones by `cam.init.keep`."""
     after = load_file(result.best or result.weights)
     keep = options.cam.init.keep
     if start is None or not keep:
         return after
-    return interpolate(after, _network(options, place, start).state_dict(), keep)
+    return interpolate(after, _network(options, context, start).state_dict(), keep)
 
 
 def _save(network: CamNet, weights: State, out: Path) -> None:
@@ -203,16 +204,16 @@ def _save(network: CamNet, weights: State, out: Path) -> None:
 
 def _report(
     options: TrainCamOptions,
-    place: _Place,
+    context: _Context,
     result: FitResult,
     *,
     judge: str | None,
     images: int,
     notes: Sequence[str],
 ) -> TrainCamReport:
-    areas = {name: result.means[f"area/{name}"] for name in place.card.names if f"area/{name}" in result.means}
+    areas = {name: result.means[f"area/{name}"] for name in context.card.names if f"area/{name}" in result.means}
     return TrainCamReport(
-        run=str(place.out),
+        run=str(context.out),
         method=options.shared.method,
         judge=judge,
         images=images,
@@ -227,10 +228,10 @@ def _report(
     )
 
 
-def _data(options: TrainCamOptions, place: _Place, network: CamNet) -> SegmentationDataset:
+def _data(options: TrainCamOptions, context: _Context, network: CamNet) -> SegmentationDataset:
     colour = tuple(network.backbone.mean.flatten().tolist())
     transform = _transform(options.cam.augment, options.cam.train.seed, colour)
-    return open_dataset(place.card, place.root, options.shared.split, transform=transform, masks=False)
+    return open_dataset(context.card, context.root, options.shared.split, transform=transform, masks=False)
 
 
 def _transform(options: AugmentOptions, seed: int, colour: tuple[float, ...]) -> Transform:
@@ -239,45 +240,45 @@ def _transform(options: AugmentOptions, seed: int, colour: tuple[float, ...]) ->
     return augment(options.size, seed, tissue=options.style == "tissue", zoom=options.zoom, jitter=options.stain)
 
 
-def _teacher(options: TrainCamOptions, place: _Place) -> Teacher:
-    asked = options.shared.judge
-    if asked.id is None:
+def _teacher(options: TrainCamOptions, context: _Context) -> Teacher:
+    judging = options.shared.judge
+    if judging.id is None:
         raise UsageError(
             f"The method '{options.shared.method}' needs a judge. Name one with --set judge.id=ID (see `qaclims judge "
             "show`), or make one for this data set with `qaclims judge train`."
         )
-    data = open_dataset(place.card, place.root, options.shared.split, masks=False)
+    data = open_dataset(context.card, context.root, options.shared.split, masks=False)
     judge = load_judge(
-        asked.id,
-        revision=asked.revision,
-        device=str(place.processes.device),
-        dtype=asked.dtype,
-        mode=asked.mode,
-        fill=asked.fill,
-        published_pixels=asked.published_pixels,
+        judging.id,
+        revision=judging.revision,
+        device=str(context.processes.device),
+        dtype=judging.dtype,
+        mode=judging.mode,
+        fill=judging.fill,
+        published_pixels=judging.published_pixels,
     )
     check_width(judge)
-    words = load_words(options.shared.words, judge, data, place.corpus, seed=options.cam.train.seed)
-    space = measure_space(judge, words, _images(data)) if asked.centred else None
+    words = load_words(options.shared.words, judge, data, context.corpus, seed=options.cam.train.seed)
+    means = mean_embeddings(judge, words, _images(data)) if judging.centred else None
     return Teacher(
         judge,
         words,
-        space=space,
-        pixels=_window(asked, judge, place.card),
-        turned=asked.turned,
-        corners=asked.published_pixels or asked.mode in CORNERS,
-        chunk=asked.chunk,
+        means=means,
+        pixels=_window(judging, judge, context.card),
+        turned=judging.turned,
+        corners=judging.published_pixels or judging.mode in CORNERS,
+        chunk=judging.chunk,
     )
 
 
 def _images(data: SegmentationDataset) -> Iterator[Tensor]:
-    """Images spread over the data."""
+    """Images spread over the data, about 256 of them."""
     step = max(1, len(data) // 256)
-    return (data[place].image for place in range(0, len(data), step))
+    return (data[index].image for index in range(0, len(data), step))
 
 
 def _window(options: JudgeOptions, judge: FrozenJudge, card: Card) -> int | None:
-    """Side of what the judge is shown, in pixels of the image; None shows all of it."""
+    """Side in pixels of the window that the judge sees; None shows the whole image."""
     if options.scale == "fit" or (options.scale == "auto" and (card.mpp is None or judge.card.mpp is None)):
         return None
     if card.mpp is None or judge.card.mpp is None:

@@ -1,4 +1,4 @@
-"""The texts of a training: from a corpus, a card, or the names of the classes alone."""
+"""Texts of a training: from a corpus, a card, or the names of the classes alone."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,11 +26,11 @@ def load_words(
     """Encode all texts of a training.
 
     Args:
-        options: Where they come from.
+        options: Source of the texts.
         judge: Encodes them.
-        data: What is trained on; a corpus has to speak of its images.
-        corpus: The answers, where the options ask for them.
-        seed: Of the shuffled control.
+        data: Training images; a corpus has to contain answers about some of them.
+        corpus: File of answers, for the sources `answers` and `shuffled`.
+        seed: Seed of the source `shuffled`.
     """
     card = data.card
     prompts = load_prompts(options.prompts) if options.prompts else None
@@ -40,8 +40,8 @@ def load_words(
     if options.source in NEEDS_CORPUS:
         if corpus is None:
             raise UsageError(
-                "This method learns from answers. Build them with `qaclims corpus build` and pass --corpus FILE, or "
-                "take the names alone: --set words.source=names."
+                "This method uses answers. Build them with `qaclims corpus build` and pass --corpus FILE, or use the "
+                "names of the classes alone: --set words.source=names."
             )
         entries = _of_this_data(read_corpus(corpus), data, corpus)
         texts = TextBank.build(entries, store, classes, bank, shared=options.shared)
@@ -57,14 +57,14 @@ def load_words(
 
 
 def _renamed(card: Card, names: dict[str, str]) -> tuple[ClassInfo, ...]:
-    """The classes under other names, as CLIMS calls a person a player; names of other classes are let be."""
+    """Rename classes, as CLIMS calls a person a player; names that no class has are ignored."""
     return tuple(
         info.model_copy(update={"display": names[info.name]}) if info.name in names else info for info in card.classes
     )
 
 
 def _of_this_data(entries: Iterable[Entry], data: SegmentationDataset, path: Path) -> Iterator[Entry]:
-    """Pass entries on, and complain at the end when none of them is of an image here."""
+    """Pass entries on, and refuse the corpus at its end if no entry is about an image of this data set."""
     wanted = {record.id for record in data.records}
     found, example = 0, ""
     for entry in entries:
@@ -73,8 +73,8 @@ def _of_this_data(entries: Iterable[Entry], data: SegmentationDataset, path: Pat
         yield entry
     if not found:
         raise UsageError(
-            f"{path} speaks of no image of '{data.card.name}': its first is '{example or 'none'}', one here is "
-            f"'{next(iter(wanted), 'none')}'. Build a corpus for this data set and split."
+            f"{path} has no answer about an image of '{data.card.name}': its first is '{example or 'none'}', one of "
+            f"the data set is '{next(iter(wanted), 'none')}'. Build a corpus for this data set and split."
         )
 
 
@@ -84,10 +84,10 @@ def check_width(judge: FrozenJudge) -> None:
     region = judge.encode_images(judge.prepare(torch.zeros(1, 3, card.input_size, card.input_size))).shape[1]
     try:
         text = judge.encode_texts(["tissue"]).shape[1]
-    except RuntimeError:  # a tower that does not keep what its card says
+    except RuntimeError:  # a text tower of another width than its card says
         text = 0
     if not region == text == card.width:
         raise UsageError(
-            f"The judge '{card.id}' says that its vectors are {card.width} wide, but regions are {region} and texts "
-            f"{text or 'something else'}, so they cannot be compared. Choose a judge whose towers belong together."
+            f"The card of the judge '{card.id}' gives embeddings {card.width} numbers, but regions have {region} and "
+            f"texts {text or 'another number'}, so they cannot be compared. Choose a judge with matching towers."
         )

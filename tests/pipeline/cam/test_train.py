@@ -21,7 +21,7 @@ from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.models.methods import build_method
 from qaclims_path.pipeline.cam.options import load_options
 from qaclims_path.pipeline.cam.task import CamTask
-from qaclims_path.pipeline.cam.teacher import Teacher, Words, measure_space
+from qaclims_path.pipeline.cam.teacher import Teacher, Words, mean_embeddings
 from qaclims_path.pipeline.cam.words import check_width
 from qaclims_path.types import PairTexts
 
@@ -148,7 +148,7 @@ def test_a_class_without_answers_has_its_name(train, corpus, tmp_path) -> None:
 def test_a_corpus_of_another_data_set_is_refused(train, corpus) -> None:
     with pytest.raises(BadFile, match="class 'gland'"):
         train("bcss-wsss/qa-clims", corpus=corpus("glas", "train"))
-    with pytest.raises(UsageError, match="speaks of no image of 'bcss-wsss'"):
+    with pytest.raises(UsageError, match="no answer about an image of 'bcss-wsss'"):
         train("bcss-wsss/qa-clims", corpus=corpus("luad-histoseg", "train"), out="other")
 
 
@@ -193,7 +193,7 @@ def test_a_judge_whose_texts_have_another_width_is_refused(judge) -> None:
     check_width(found)
     text = found._towers.text
     wider = FrozenJudge(replace(found._towers, text=lambda tokens: text(tokens).repeat(1, 2)), device="cpu")
-    with pytest.raises(UsageError, match="regions are 8 and texts something else"):
+    with pytest.raises(UsageError, match="regions are 8 and texts another number"):
         check_width(wider)
 
 
@@ -208,10 +208,10 @@ def make_task(judge: FrozenJudge, *, chunk: int = 64, pixels: int | None = None,
 
     words = Words(lookup, lookup([("", label) for label in range(3)]), features[3:])
     torch.manual_seed(0)
-    space = measure_space(judge, words, torch.rand(4, 3, 32, 32))
+    means = mean_embeddings(judge, words, torch.rand(4, 3, 32, 32))
     network = CamNet("mobilenetv2_035", NAMES)
     method = build_method("qa-clims-path", {"ramp": [0, 0]}, "a test")
-    return CamTask(network.eval(), method, Teacher(judge, words, space=space, chunk=chunk, pixels=pixels), glass=glass)
+    return CamTask(network.eval(), method, Teacher(judge, words, means=means, chunk=chunk, pixels=pixels), glass=glass)
 
 
 def batch_of(images: torch.Tensor, present: list[list[int]]) -> dict:
