@@ -1,4 +1,4 @@
-"""Images with the labels that a segmenter learns: pseudo masks and their confidence, or the true masks."""
+"""Training data of a segmenter: images with pseudo masks and their confidence, or with true masks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,19 +29,19 @@ from qaclims_path.pipeline.segmenter.options import SegAugmentOptions
 
 SHOWN = 5
 BLUR, NOISE = (0.25, 1.0), 0.03
-SURE = 255
+CERTAIN = 255  # of a stored confidence
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """What a segmenter learns from.
+    """Images with masks to train on.
 
     Attributes:
-        card: Decodes the masks.
+        card: Card that decodes the masks.
         records: Images with masks.
-        confidence: Folder of confidence PNGs, None where every pixel is sure.
-        source: What the masks depend on, as JSON can hold it; part of what a training was begun with.
-        left_out: Images of the split without a mask.
+        confidence: Folder of confidence PNGs; None where every pixel is certain.
+        source: Options that the masks were made with, as JSON can hold them.
+        left_out: Number of images of the split without a mask.
     """
 
     card: Card
@@ -52,7 +52,7 @@ class Labelled:
 
 
 class SegTiles(Dataset[dict[str, Any]]):
-    """Images and labels, augmented; random numbers come from torch's global state, which the engine sets per image.
+    """Augmented images and labels; random numbers come from torch's global state, which the engine sets per image.
 
     Items hold `id`, `image` (3 H W, float32 in 0..1), `mask` (H W, uint8 channel indices, 255 ignored) and `weight`
     (H W, float32 in 0..1).
@@ -66,36 +66,36 @@ class SegTiles(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         record = self.data.records[index]
-        labels, sure, picture = self.opened(record)
-        item: dict[str, Any] = {"image": to_tensor(picture), "mask": torch.from_numpy(np.stack([labels, sure]))}
+        labels, confidence, picture = self.opened(record)
+        item: dict[str, Any] = {"image": to_tensor(picture), "mask": torch.from_numpy(np.stack([labels, confidence]))}
         if self.transform is not None:
             seed = int(torch.randint(2**31 - 1, ()))
             item = cast("dict[str, Any]", self.transform.set_random_state(seed=seed)(item))
-        mask, certain = item["mask"][0], item["mask"][1].float() / SURE
-        weight = torch.where(certain < self.least, 0.0, certain)
+        mask, share = item["mask"][0], item["mask"][1].float() / CERTAIN
+        weight = torch.where(share < self.least, 0.0, share)
         return {"id": record.id, "image": item["image"].clamp(0, 1), "mask": mask, "weight": weight}
 
     def opened(self, record: Record) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-        """Channel indices (255 ignored) and confidence in 255ths (both H W) of one image, and its pixels H W 3."""
+        """Read channel indices (255 ignored) and confidence in 255ths (both H W), and the pixels (H W 3)."""
         picture, _, truth = load_record(self.data.card, record)
         if truth is None:
             raise BadFile(f"{record.image} has no mask.")
         labels = np.where(truth < self.channels, truth, np.uint8(IGNORE))
         if self.data.confidence is None:
-            return labels, np.full_like(labels, SURE), picture
+            return labels, np.full_like(labels, CERTAIN), picture
         path = self.data.confidence / f"{record.id}.png"
-        sure = read_mask(path)
-        if sure.shape != labels.shape:
-            raise BadFile(f"{path} is {_size(sure.shape)} pixels, but its image is {_size(labels.shape)}.")
-        return labels, sure, picture
+        confidence = read_mask(path)
+        if confidence.shape != labels.shape:
+            raise BadFile(f"{path} is {_size(confidence.shape)} pixels, but its image is {_size(labels.shape)}.")
+        return labels, confidence, picture
 
     def class_counts(self) -> Tensor:
-        """Pixels of every channel over all images, weighted by confidence (K)."""
+        """Count the pixels of every channel (K) over all images, weighted by confidence."""
         counts = np.zeros(256)
 
         def count(record: Record) -> NDArray[np.float64]:
-            labels, sure, _ = self.opened(record)
-            weight = np.where(sure < self.least * SURE, 0, sure) / SURE
+            labels, confidence, _ = self.opened(record)
+            weight = np.where(confidence < self.least * CERTAIN, 0, confidence) / CERTAIN
             sums: NDArray[np.float64] = np.bincount(labels.ravel(), weight.ravel(), minlength=256).astype(np.float64)
             return sums
 
@@ -105,13 +105,13 @@ class SegTiles(Dataset[dict[str, Any]]):
 
 
 def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Stack items of one size."""
+    """Stack items of the same size."""
     stacked = {name: torch.stack([item[name] for item in items]) for name in ("image", "mask", "weight")}
     return {"id": [item["id"] for item in items], **stacked}
 
 
 def strong_augmentation(options: SegAugmentOptions, domain: str, seed: int) -> Compose:
-    """Turn, zoom, crop and colour image and mask in step; blur and noise for the image alone."""
+    """Turn, zoom and crop image and mask together; change the stain of the image, blur it and add noise."""
     tissue = domain == "pathology" if options.style == "auto" else options.style == "tissue"
     first = augment(options.size, seed, tissue=tissue, zoom=options.zoom, jitter=options.stain)
     blur = RandGaussianSmoothd("image", sigma_x=BLUR, sigma_y=BLUR, prob=options.blur)
@@ -121,7 +121,7 @@ def strong_augmentation(options: SegAugmentOptions, domain: str, seed: int) -> C
 
 
 def true_masks(card: Card, records: Sequence[Record], split: str) -> Labelled:
-    """The true masks of a split, for supervised reference rows."""
+    """List the true masks of a split, for supervised rows."""
     if card.split(split).supervision != "masks":
         others = [name for name, each in card.splits.items() if each.supervision == "masks"]
         raise UsageError(
@@ -130,23 +130,23 @@ def true_masks(card: Card, records: Sequence[Record], split: str) -> Labelled:
         )
     kept = [record for record in records if record.mask is not None]
     if not kept:
-        raise UsageError(f"No image of the split '{split}' has a mask to learn from.")
+        raise UsageError(f"No image of the split '{split}' has a mask to train on.")
     return Labelled(card, kept, None, {"truth": True}, len(records) - len(kept))
 
 
 def pseudo_masks(
-    card: Card, own: Card, records: Sequence[Record], folder: Path, *, protocol: str, maps: str | None, sure: bool
+    card: Card, own: Card, records: Sequence[Record], folder: Path, *, protocol: str, maps: str | None, confidence: bool
 ) -> Labelled:
-    """The masks that `qaclims masks` wrote into a folder, checked against card, protocol and run.
+    """List the masks that `qaclims masks` wrote into a folder, and check them against card, protocol and run.
 
     Args:
-        card: Of the data set.
-        own: Decodes the masks, see `pseudo_card`.
-        records: Of the split.
-        folder: Of the masks.
-        protocol: That the segmenter is trained for.
-        maps: First letters of the hash of the run's network of maps, None where there is none to compare.
-        sure: Whether confidence is asked for.
+        card: Card of the data set.
+        own: Card that decodes the masks, see `pseudo_card`.
+        records: Images of the split.
+        folder: Folder of the masks.
+        protocol: Protocol that the segmenter is trained for.
+        maps: Digest of the run's network of maps; None does not compare.
+        confidence: Read the confidence of pixels, too.
     """
     settings = _settings(folder)
     made = settings.get("maps", {})
@@ -168,27 +168,29 @@ def pseudo_masks(
         )
     kept = pseudo_records(records, folder)
     if not kept:
-        raise UsageError(f"{folder} has no mask of any image of the split. Look for the split that they were made of.")
-    confidence = folder / CONFIDENCE if sure else None
-    _check_files(kept, confidence)
-    return Labelled(own, kept, confidence, settings, len(records) - len(kept))
+        raise UsageError(f"{folder} has no mask of an image of the split. Give the masks of this split.")
+    confidences = folder / CONFIDENCE if confidence else None
+    _check_files(kept, confidences)
+    return Labelled(own, kept, confidences, settings, len(records) - len(kept))
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    """How the masks were made, if they are finished."""
+    """Read the options of finished masks."""
     if not (folder / SETTINGS).is_file():
         raise BadFile(
-            f"There are no masks in {folder}. Make them with `qaclims masks`, or learn from true masks with "
+            f"There are no masks in {folder}. Make them with `qaclims masks`, or train on true masks with "
             "--set seg.truth=true."
         )
     found = read_object(folder / SETTINGS, f"Remove {folder}, and make the masks again.")
     if not (folder / INDEX).is_file():
-        raise BadFile(f"The masks in {folder} are not finished. Run the same `qaclims masks` command again to go on.")
+        raise BadFile(
+            f"The masks in {folder} are not finished. Run the same `qaclims masks` command again to continue."
+        )
     return found
 
 
 def _check_files(records: Sequence[Record], confidence: Path | None) -> None:
-    """Refuse masks of other sizes than their images, all in one error, from the headers alone."""
+    """Refuse masks of other sizes than their images, all in one error; only headers are read."""
 
     def problem(record: Record) -> str:
         paths = [record.mask.path] if isinstance(record.mask, MaskFile) else []

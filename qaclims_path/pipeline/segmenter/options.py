@@ -1,4 +1,4 @@
-"""Options of the training of segmenters: the section `seg` of a recipe, and what it takes over from the maps."""
+"""Options of the training of segmenters: the section `seg` of a recipe."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +14,8 @@ from qaclims_path.pipeline.configs import Recipe, read_recipe, with_seed
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-MIOU = "miou"  # what is watched on a split with masks
-USUAL: Tree = {  # of the training, where a recipe says nothing else
+MIOU = "miou"  # the number that may be watched on a split with masks
+USUAL: Tree = {  # defaults of the training
     "epochs": 20,
     "batch": 16,
     "optimizer": "adamw",
@@ -31,12 +31,12 @@ class SegNetworkOptions(Options):
 
     Attributes:
         architecture: `deeplabv3plus`, `unet`, `segformer`, `deeplabv2`, or one of another package.
-        encoder: A timm name, `hf-hub:owner/name` or `local-dir:PATH`; that of the maps where a recipe leaves it out.
-        weights: Of the encoder: `pretrained`, `none`, a .safetensors file, a hub id, or a run, whose maps' network is
-            taken; those of the maps where a recipe leaves both out.
-        settings: Of the architecture, such as `encoder_output_stride: 8` or `scales: [0.5, 0.75]`.
-        head_factor: How much faster the decoder learns than the encoder; its biases learn twice as fast again, without
-            weight decay, as published with DeepLabV2.
+        encoder: A timm name, `hf-hub:owner/name` or `local-dir:PATH`; a recipe without it uses the maps' backbone.
+        weights: Weights of the encoder: `pretrained`, `none`, a .safetensors file, a hub id, or a run, for its network
+            of the maps; a recipe without encoder and weights uses those of the maps.
+        settings: Settings of the architecture, such as `encoder_output_stride: 8` or `scales: [0.5, 0.75]`.
+        head_factor: Learning rate of the decoder, as a multiple of the encoder's; its biases learn at twice that,
+            without weight decay, as published with DeepLabV2.
     """
 
     architecture: str = "deeplabv3plus"
@@ -47,15 +47,15 @@ class SegNetworkOptions(Options):
 
 
 class SegAugmentOptions(Options):
-    """What happens to an image before it is learnt from.
+    """Augmentation of training images.
 
     Attributes:
         style: `tissue` turns and flips every way, `photo` keeps up and down; `auto` goes by the domain.
         size: Side of the crop in pixels.
         zoom: Smallest and largest factor.
-        stain: Strength of the change of each channel's absorbance.
-        blur: How often an image is blurred.
-        noise: How often it gets noise.
+        stain: Strength of the random change of each channel's absorbance.
+        blur: Probability of blur.
+        noise: Probability of noise.
     """
 
     style: Literal["auto", "tissue", "photo"] = "auto"
@@ -71,13 +71,13 @@ def _usual_terms() -> dict[Term, float]:
 
 
 class SegLossOptions(Options):
-    """What is minimised.
+    """The loss.
 
     Attributes:
-        terms: Names of losses to their weights: `ce`, `focal`, `dice`, `tversky`.
-        class_weights: `none`, `balanced` by the root of how rare the labels of a class are, or a number for each class
-            (and `background`) by name; those not named weigh 1.
-        confidence: Whether pixels count by the confidence of their pseudo mask.
+        terms: Weights of the losses `ce`, `focal`, `dice` and `tversky`.
+        class_weights: `none`, `balanced` by the root of the inverse frequency of a class, or a number per class (and
+            `background`) by name; classes without a number weigh 1.
+        confidence: Weigh pixels by the confidence of their pseudo mask.
         least: Confidence below which a pixel is ignored.
     """
 
@@ -88,16 +88,16 @@ class SegLossOptions(Options):
 
 
 class TrainSegOptions(Options):
-    """Training of a segmenter.
+    """The section `seg` of a recipe, with the shared keys that it may replace.
 
     Attributes:
         dataset: Name of a data set, or the path of a card.
-        split: To train on.
-        method: What made the masks, as tables call it.
-        truth: Whether to learn from the true masks of the split, for supervised rows, instead of pseudo masks.
-        protocol: Whose background counts; the card's first when None.
-        validate_on: Split with masks that is scored after every epoch; its best epoch is kept. Every published number
-            that is chosen this way has seen those masks. None keeps the last epoch, unless `train.watch` is `loss`.
+        split: Split to train on.
+        method: Method that made the masks, for tables.
+        truth: Train on the true masks of the split instead of pseudo masks, for supervised rows.
+        protocol: Protocol that decides whether background is a class; the card's first when None.
+        validate_on: Split with masks that is scored after every epoch, to keep the best one. Published numbers that are
+            chosen this way have seen those masks. None keeps the last epoch, unless `train.watch` is `loss`.
     """
 
     dataset: str
@@ -146,7 +146,9 @@ def seg_options(recipe: Recipe, maps: NetworkOptions, where: object) -> TrainSeg
     if isinstance(network, dict) and "encoder" not in network:
         network = {"weights": maps.weights, **network, "encoder": maps.backbone}
     usual = {
-        **{key: getattr(recipe, key) for key in ("dataset", "split", "method")},
+        "dataset": recipe.dataset,
+        "split": recipe.split,
+        "method": recipe.method,
         "train": USUAL,
     }
     protocol = recipe.seg.get("protocol") or recipe.evaluate.get("protocol")

@@ -1,4 +1,4 @@
-"""What the engine trains, and what is looked at after every epoch."""
+"""Task of the engine that trains a segmenter, and callbacks after every epoch: pictures and validation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,42 +20,42 @@ from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.pipeline.segmenter.data import SegTiles
 from qaclims_path.pipeline.segmenter.options import MIOU, SegLossOptions
 
-ONE_VALUE = "more than 1 value per channel"  # what torch says of a batch norm over a single number
-PAPER, GAP, COVER = 255, 6, 0.5
+ONE_VALUE = "more than 1 value per channel"  # in the error of torch for a batch norm over a single number
+WHITE, GAP, OPACITY = 255, 6, 0.5
 
 
 class SegTask:
-    """One training step: several losses on labels that are partly ignored and partly doubtful.
+    """Training step: several losses, on labels with ignored pixels and confidence.
 
     Attributes:
-        network: What is trained.
-        segmenter: The same.
-        class_weights: K, or None where all weigh the same.
-        memory_advice: What to lower first when memory is out.
+        network: The segmenter, under the name that the engine expects.
+        segmenter: The same network.
+        class_weights: K; None weighs all classes alike.
+        memory_advice: What to lower when memory runs out.
     """
 
     def __init__(
         self, segmenter: Segmenter, options: SegLossOptions, class_weights: Tensor | None, head_factor: float
     ) -> None:
-        self.network: nn.Module = segmenter  # as the engine's protocol has it
+        self.network: nn.Module = segmenter  # the type that the engine expects
         self.segmenter, self.class_weights = segmenter, class_weights
         self._terms, self._head_factor = options.terms, head_factor
         self.memory_advice = "Lower seg.augment.size."
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
-        """The encoder, and the faster decoder."""
+        """Parameters of the encoder, and of the decoder with its higher learning rate."""
         return self.segmenter.parameter_groups(lr, self._head_factor)
 
     def counts(self, batch: Batch) -> Mapping[str, float]:
-        """The weight of all pixels that losses are means over."""
+        """Total weight of the pixels, over which losses are averaged."""
         return {"weight": pixel_weight(batch["mask"], batch["weight"], self.class_weights)}
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
-        """Losses of a micro-batch, summed over all scales that the network looks at."""
+        """Compute the losses of a micro-batch, summed over the outputs of all scales."""
         pixels = pixel_targets(batch["mask"], batch["weight"], info.counts["weight"])
         weights = None if self.class_weights is None else self.class_weights.to(batch["image"].device)
         try:
-            every = self.segmenter.training_logits(batch["image"])
+            outputs = self.segmenter.training_logits(batch["image"])
         except ValueError as error:
             if ONE_VALUE not in str(error):
                 raise
@@ -63,27 +63,27 @@ class SegTask:
                 "This architecture normalises over the images of a micro-batch and needs at least two of them. Raise "
                 "seg.train.batch, lower seg.train.accumulate, or set seg.train.batchnorm=frozen."
             ) from error
-        found = [losses(logits, pixels, self._terms, weights) for logits in every]
-        named = {name: torch.stack([each[name] for each in found]).sum() for name in self._terms}
+        each = [losses(logits, pixels, self._terms, weights) for logits in outputs]
+        named = {name: torch.stack([terms[name] for terms in each]).sum() for name in self._terms}
         loss = torch.stack([weight * named[name] for name, weight in self._terms.items()]).sum()
-        right = (every[-1].detach().argmax(1) == pixels.labels) & (pixels.weight > 0)
+        right = (outputs[-1].detach().argmax(1) == pixels.labels) & (pixels.weight > 0)
         share = right.sum() / (pixels.weight > 0).sum().clamp(min=1)
         return {"loss": loss, **{name: value.detach() for name, value in named.items()}, "agreement": share}
 
 
 class LabelPictures:
-    """A callback of the engine that draws a few training images: the image, its labels, and what the network says.
+    """Callback of the engine that draws a few training images with their labels and predictions.
 
     Args:
-        data: Not augmented.
-        segmenter: Is asked.
+        data: Training images.
+        segmenter: The segmenter.
         palette: 256 x 3 colours by label index.
-        count: Images, spread over the data.
+        count: Number of images, spread over the data.
     """
 
     def __init__(self, data: SegTiles, segmenter: Segmenter, palette: NDArray[np.uint8], count: int = 4) -> None:
-        places = np.linspace(0, len(data) - 1, min(count, len(data))).round().astype(int)
-        self._opened = [data.opened(data.data.records[place]) for place in dict.fromkeys(places.tolist())]
+        indices = np.linspace(0, len(data) - 1, min(count, len(data))).round().astype(int)
+        self._opened = [data.opened(data.data.records[index]) for index in dict.fromkeys(indices.tolist())]
         self._segmenter, self._palette = segmenter, palette
 
     def __call__(self, end: EpochEnd) -> None:
@@ -91,36 +91,36 @@ class LabelPictures:
         if end.processes.is_leader:
             rows = [self._drawn(labels, picture) for labels, _, picture in self._opened]
             width = max(row.shape[1] for row in rows)
-            padded = [np.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=PAPER) for row in rows]
+            padded = [np.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=WHITE) for row in rows]
             end.picture("labels", np.concatenate(padded))
 
     def _drawn(self, labels: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        said = _probabilities(self._segmenter, to_tensor(picture)).argmax(0).to(torch.uint8).numpy()
-        panels = [picture, self._over(picture, labels), self._over(picture, said)]
-        return np.concatenate([np.pad(p, ((0, 0), (0, GAP), (0, 0)), constant_values=PAPER) for p in panels], axis=1)
+        predicted = _predict(self._segmenter, to_tensor(picture))
+        panels = [picture, self._over(picture, labels), self._over(picture, predicted)]
+        return np.concatenate([np.pad(p, ((0, 0), (0, GAP), (0, 0)), constant_values=WHITE) for p in panels], axis=1)
 
     def _over(self, picture: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The colours of labels over a grey picture; what is ignored stays as it is."""
+        """Blend the colours of labels with a grey picture; ignored pixels keep their colour."""
         grey = picture.mean(axis=-1, keepdims=True)
-        painted = grey + COVER * (self._palette[labels] - grey)
+        painted = grey + OPACITY * (self._palette[labels] - grey)
         mixed: NDArray[np.uint8] = np.where(labels[..., None] == IGNORE, picture, painted.round()).astype(np.uint8)
         return mixed
 
 
 class Validation:
-    """A callback of the engine that scores a split; its number is called `miou`.
+    """Callback of the engine that scores a split and returns its mIoU.
 
     Args:
-        data: Of the split.
-        segmenter: Is asked.
-        rules: How it is scored.
+        data: Images and masks of the split.
+        segmenter: The segmenter.
+        rules: The protocol.
     """
 
     def __init__(self, data: SegmentationDataset, segmenter: Segmenter, rules: Protocol) -> None:
         self._data, self._segmenter, self._rules = data, segmenter, rules
 
     def __call__(self, end: EpochEnd) -> Mapping[str, float]:
-        """Mean IoU of the whole split, on the process that leads."""
+        """Compute the mean IoU of the whole split, on the leader."""
         if not end.processes.is_leader:
             return {}
         card = self._data.card
@@ -128,14 +128,14 @@ class Validation:
         for sample in (self._data[index] for index in range(len(self._data))):
             if sample.mask is None:
                 continue
-            said = _probabilities(self._segmenter, sample.image).argmax(0).to(torch.uint8).numpy()
-            counted.add(sample.mask.numpy(), said)
+            counted.add(sample.mask.numpy(), _predict(self._segmenter, sample.image))
         over = [card.names.index(name) for name in self._rules.mean_over if name in card.names]
         return {MIOU: float(score(counted.matrix, self._rules.background, over).miou)}
 
 
 @torch.no_grad()
-def _probabilities(segmenter: Segmenter, image: Tensor) -> Tensor:
-    """K H W on the CPU, of 3 H W."""
+def _predict(segmenter: Segmenter, image: Tensor) -> NDArray[np.uint8]:
+    """Predict channel indices (H W) of an image (3 H W)."""
     logits: Tensor = segmenter(image[None].to(segmenter.mean.device))
-    return logits[0].softmax(0).cpu()
+    labels: NDArray[np.uint8] = logits[0].softmax(0).cpu().argmax(0).to(torch.uint8).numpy()
+    return labels

@@ -1,4 +1,4 @@
-"""Training a segmenter on pseudo masks, or on true ones for supervised reference rows."""
+"""Train a segmenter on pseudo masks, or on true masks for supervised rows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from qaclims_path.models.camnet import WEIGHTS
 from qaclims_path.models.segmenters.losses import balanced_weights
 from qaclims_path.models.segmenters.segmenter import SUBFOLDER, Segmenter
 from qaclims_path.models.segmenters.spec import BACKGROUND, Channel, SegmenterSpec
+from qaclims_path.pipeline.configs import CONFIG
 from qaclims_path.pipeline.segmenter.data import (
     Labelled,
     SegTiles,
@@ -42,28 +43,31 @@ from qaclims_path.pipeline.segmenter.task import LabelPictures, SegTask, Validat
 from qaclims_path.registry import suggest
 from qaclims_path.slides.grid import MPP_OF_1X
 
-CONFIG, CAM = "config.yaml", "cam"
-NETWORK = 5  # stream of random numbers, beside those of the engine
-LETTERS = 16  # of a hash, as the maps have it
+CAM = "cam"
+NETWORK = 5  # random stream of initial weights; the engine uses others
+LETTERS = 16  # length of the digest that stored maps name their network by
 
 
 @dataclass(frozen=True)
 class TrainSegReport:
-    """How a training went.
+    """Result of a training of a segmenter.
 
     Attributes:
         run: Folder of the run.
-        folder: Of the segmenter in it.
-        labels: What was learnt from, in words.
-        classes: That it tells apart.
-        images: That were trained on.
+        folder: Folder of the segmenter in it.
+        architecture: Its architecture.
+        labels: A sentence on the masks that it was trained on.
+        classes: Classes that it predicts.
+        images: Number of training images.
         left_out: Images of the split without a mask.
+        epochs: Epochs done.
+        steps: Optimiser steps done.
         over: `done`, or `early`.
-        losses: Mean of everything that was logged, over the last epoch.
-        best: Highest mIoU on the split that is validated on, where there is one.
-        precision: Of the arithmetic.
-        images_per_s: Over all processes.
-        notes: What there is to say.
+        losses: Mean of every logged number over the last epoch.
+        best: Highest mIoU on the validation split, None without one.
+        precision: Numeric precision.
+        images_per_s: Images per second, all processes together.
+        notes: Remarks on the initial weights.
     """
 
     run: str
@@ -91,7 +95,7 @@ def train_seg(
     masks: Path | None = None,
     running: RunSettings = RunSettings(),  # noqa: B008 - frozen
 ) -> TrainSegReport:
-    """Train a segmenter, or go on with a training that was stopped.
+    """Train a segmenter, or continue a stopped training.
 
     Args:
         options: See `segmenter.options.load_seg_options`.
@@ -113,7 +117,7 @@ def train_seg(
     data = SegTiles(labelled, len(channels), transform, least=options.loss.least)
     weights = processes.on_leader(lambda: _class_weights(options, data, channels))
     segmenter = _segmenter(options, card, rules, channels, labelled)
-    processes.on_leader(lambda: _note(options, labelled, folder))  # what cannot be built is no beginning
+    processes.on_leader(lambda: _note(options, labelled, folder))  # after the network is built, because that may fail
     task = SegTask(segmenter, options.loss, weights, options.network.head_factor)
     pictures = LabelPictures(data, segmenter, card.palette)
     callbacks: list[LabelPictures | Validation] = [pictures, *_validation(options, card, rules, root, segmenter)]
@@ -123,7 +127,7 @@ def train_seg(
 
 
 def channels_of(card: Card, rules: Protocol) -> tuple[Channel, ...]:
-    """What a segmenter tells apart under a protocol: the classes, and background where it may be predicted.
+    """List what a segmenter predicts under a protocol: the classes, and background if the protocol allows it.
 
     Examples:
         >>> [each.name for each in channels_of(load_card("wsss4luad"), load_protocol("wsss4luad"))]
@@ -152,20 +156,20 @@ def _labelled(
     if options.truth:
         return true_masks(card, records, options.split)
     network = out / CAM / WEIGHTS
-    compared = digest_of_file(network, LETTERS) if masks is None and network.is_file() else None
+    digest = digest_of_file(network, LETTERS) if masks is None and network.is_file() else None
     return pseudo_masks(
         card,
         pseudo_card(card),
         records,
         masks or out / "masks" / options.split,
         protocol=rules.name,
-        maps=compared,
-        sure=options.loss.confidence or options.loss.least > 0,
+        maps=digest,
+        confidence=options.loss.confidence or options.loss.least > 0,
     )
 
 
 def _note(options: TrainSegOptions, labelled: Labelled, folder: Path) -> None:
-    """Write down the resolved options and what the masks depend on, or refuse to go on with others."""
+    """Write the resolved options and those of the masks; refuse a folder that was started with others."""
     tree: dict[str, Any] = {**options.model_dump(mode="json"), "labels": dict(labelled.source)}
     path = folder / CONFIG
     if path.is_file():
@@ -175,16 +179,16 @@ def _note(options: TrainSegOptions, labelled: Labelled, folder: Path) -> None:
 
 
 def _class_weights(options: TrainSegOptions, data: SegTiles, channels: tuple[Channel, ...]) -> Tensor | None:
-    asked = options.loss.class_weights
-    if asked == "none":
+    given = options.loss.class_weights
+    if given == "none":
         return None
-    if asked == "balanced":
+    if given == "balanced":
         return balanced_weights(data.class_counts())
     names = [channel.name for channel in channels]
-    strange = [name for name in asked if name not in names]
+    strange = [name for name in given if name not in names]
     if strange:
         raise UsageError(f"seg.loss.class_weights names '{strange[0]}'. {suggest(strange[0], names)}")
-    return torch.tensor([float(asked.get(name, 1.0)) for name in names])
+    return torch.tensor([float(given.get(name, 1.0)) for name in names])
 
 
 def _segmenter(
@@ -200,19 +204,19 @@ def _segmenter(
         "protocol": rules.name,
         "size": options.augment.size,
         "method": "supervised" if options.truth else options.method,
-        "trained_on": _in_words(options, labelled),
+        "trained_on": _describe(options, labelled),
         "notes": [f"The epoch was chosen by its mIoU on '{options.validate_on}'."] if options.validate_on else [],
     }
     network = options.network
-    plan = find_backbone(network.encoder)
+    encoder = find_backbone(network.encoder)
     with preserved_random_state():
         seed_all(options.train.seed, NETWORK)
-        spec = SegmenterSpec(network.architecture, plan, channels, network.settings, mpp, about)
+        spec = SegmenterSpec(network.architecture, encoder, channels, network.settings, mpp, about)
         return Segmenter(spec, weights=network.weights)
 
 
-def _in_words(options: TrainSegOptions, labelled: Labelled) -> str:
-    """What the labels are, in a sentence."""
+def _describe(options: TrainSegOptions, labelled: Labelled) -> str:
+    """Describe the masks in a sentence."""
     images = f"{len(labelled.records)} images of the split '{options.split}'"
     if options.truth:
         return f"{images}, with their true masks (supervised reference)."
@@ -247,7 +251,7 @@ def _report(
         run=str(out),
         folder=str(out / SUBFOLDER),
         architecture=options.network.architecture,
-        labels=_in_words(options, labelled),
+        labels=_describe(options, labelled),
         classes=tuple(channel.name for channel in segmenter.spec.channels),
         images=len(labelled.records),
         left_out=labelled.left_out,
