@@ -9,12 +9,12 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from qaclims_path.pipeline.run.pipeline import RunReport
-    from qaclims_path.pipeline.run.stages import Step
+    from qaclims_path.pipeline.run.stages import PlannedStage
     from qaclims_path.report.comparison import CompareReport, Difference, Mean
     from qaclims_path.report.comparison import Table as Compared
 
 
-def plan_view(steps: "Sequence[Step]") -> Table:
+def plan_view(steps: "Sequence[PlannedStage]") -> Table:
     """One row per stage: what will become of it, and why."""
     table = Table("stage", "what it does", "", "why", box=None, header_style="bold")
     for step in steps:

@@ -1,7 +1,7 @@
-"""Stages of a run: which are done, which have to be done again and why, in the file `stages.json` of the run.
+"""State of the stages of a run in its file `stages.json`: which are done, and which have to be repeated and why.
 
-A stage's hash covers its options, its version, the hashes of the stages it reads and of what it reads beside them
-(card, list of images); never paths, devices or workers. So a changed option redoes exactly what depends on it.
+The hash of a stage covers its options, its version, the hashes of the stages it reads, the card and the list of images;
+never paths, devices or workers. So a changed option repeats exactly the stages that depend on it.
 """
 
 import glob
@@ -22,24 +22,24 @@ from qaclims_path.pipeline.run.memory import PeakMemory
 from qaclims_path.registry import suggest
 
 STAGES = "stages.json"
-INTERRUPTED = 130  # exit code of what somebody has stopped
+INTERRUPTED = 130  # exit code of a stopped process
 State = Literal["running", "done", "failed", "outdated"]
 Action = Literal["run", "resume", "skip"]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a run.
+    """A stage of a run.
 
     Attributes:
-        name: As it is called on the command line, where `cams` also means `cams-val` and its like.
-        does: What it does, for people.
-        version: Raised when the same options give another result.
-        depends: All that decides the result, beside other stages; plain values that JSON can hold.
+        name: Name on the command line, where `cams` also selects `cams-val` and other splits.
+        does: Description for people.
+        version: Increased when the same options give another result.
+        depends: Everything that decides the result, except other stages; plain values that JSON can hold.
         reads: Names of the stages whose results it reads.
         makes: Files and folders of the run that hold its result.
-        run: Does it; called again after an interruption, it goes on where it stopped.
-        check: Raises what would make it fail, before it or any other is begun.
+        run: Does the stage; called again after an interruption, it continues.
+        check: Raises errors that would stop the stage, before any stage begins.
     """
 
     name: str
@@ -54,14 +54,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a stage.
+    """Record of a stage in `stages.json`.
 
     Attributes:
-        state: `running` is also what a killed process leaves behind; `outdated` waits to be done anew.
-        hash: Of all that decided its result; empty where that is no longer whole.
-        depends: The same in the open, as dotted keys, to say what has changed.
-        seconds: Spent on it, over all attempts.
-        peak_mib: Largest memory while it was done: of the process, or of any child so far where it had children.
+        state: A killed process leaves `running` behind; `outdated` results will be replaced.
+        hash: Hash of everything that decided the result; empty if the result is outdated.
+        depends: What the hash covers, as dotted keys, to name changes.
+        seconds: Time of all attempts.
+        peak_mib: Peak memory of the process during the stage; of any child process so far if the stage had one.
         error: Why it failed, in a sentence.
         reads: Names of the stages whose results it read.
         makes: Files and folders of the run that hold its result.
@@ -78,8 +78,8 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Step:
-    """What will become of a stage, and why."""
+class PlannedStage:
+    """A stage with the planned action and its reason."""
 
     stage: Stage
     hash: str
@@ -88,7 +88,7 @@ class Step:
 
 
 def hashes_of(stages: Sequence[Stage]) -> dict[str, str]:
-    """The hash of every stage, in order."""
+    """Compute the hash of every stage, in order."""
     found: dict[str, str] = {}
     for stage in stages:
         content = {
@@ -102,34 +102,36 @@ def hashes_of(stages: Sequence[Stage]) -> dict[str, str]:
     return found
 
 
-def plan(stages: Sequence[Stage], out: Path, *, first: str | None = None, only: str | None = None) -> list[Step]:
-    """Say for every stage what will become of it.
+def plan(
+    stages: Sequence[Stage], out: Path, *, first: str | None = None, only: str | None = None
+) -> list[PlannedStage]:
+    """Plan the action of every stage.
 
     Args:
-        stages: In order; a stage reads earlier ones only.
+        stages: Stages in order; each reads earlier ones only.
         out: Folder of the run.
-        first: Stage to begin with: it and all that depend on it are done again.
-        only: The one stage to do, again if it is done.
+        first: Stage to repeat, with all that depend on it.
+        only: The only stage to do; a finished one is repeated.
 
     Raises:
-        UsageError: No such stage, or what it reads is not there.
-        QaclimsError: What a stage that is to be done finds wrong with its options.
+        UsageError: There is no such stage, or a result that it reads is missing.
+        QaclimsError: A planned stage refuses its options.
     """
     for asked in (first, only):
-        if asked is not None and not any(_means(asked, stage) for stage in stages):
+        if asked is not None and not any(_selects(asked, stage) for stage in stages):
             raise UsageError(f"This run has no stage '{asked}'. {suggest(asked, [stage.name for stage in stages])}")
     records, hashes = read_records(out), hashes_of(stages)
-    anew: set[str] = set()
-    steps: list[Step] = []
+    redone: set[str] = set()
+    steps: list[PlannedStage] = []
     for stage in stages:
-        action, reason = _verdict(stage, out, records.get(stage.name), hashes[stage.name], anew)
-        if action == "skip" and (_means(first, stage) or _means(only, stage)):
+        action, reason = _verdict(stage, out, records.get(stage.name), hashes[stage.name], redone)
+        if action == "skip" and (_selects(first, stage) or _selects(only, stage)):
             action, reason = "run", "asked for"
-        if only is not None and not _means(only, stage):
+        if only is not None and not _selects(only, stage):
             action, reason = "skip", "not asked for"
         if action != "skip":
-            anew.add(stage.name)
-        steps.append(Step(stage, hashes[stage.name], action, reason))
+            redone.add(stage.name)
+        steps.append(PlannedStage(stage, hashes[stage.name], action, reason))
     _check_inputs(steps, out, records, hashes)
     for step in steps:
         if step.action != "skip":
@@ -137,13 +139,13 @@ def plan(stages: Sequence[Stage], out: Path, *, first: str | None = None, only: 
     return steps
 
 
-def execute(steps: Sequence[Step], out: Path, say: Callable[[str], None]) -> None:
-    """Do what was planned; a stage that fails stops the run and is on record.
+def execute(steps: Sequence[PlannedStage], out: Path, say: Callable[[str], None]) -> None:
+    """Do the planned stages; a stage that fails is recorded and stops the run.
 
     Args:
         steps: From `plan`.
-        out: Folder of the run, which the caller holds the lock of.
-        say: Is told what begins and what is skipped.
+        out: Folder of the run, locked by the caller.
+        say: Receives a line per stage.
     """
     _outdate(steps, out)
     for number, step in enumerate(steps, 1):
@@ -156,7 +158,7 @@ def execute(steps: Sequence[Step], out: Path, say: Callable[[str], None]) -> Non
 
 
 def read_records(out: Path) -> dict[str, Record]:
-    """What is known of the stages of a run; nothing where it has not begun."""
+    """Read the records of the stages of a run; empty before its first stage."""
     path = out / STAGES
     if not path.exists():
         return {}
@@ -164,21 +166,23 @@ def read_records(out: Path) -> dict[str, Record]:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {name: Record(**record) for name, record in content.items()}
     except (ValueError, TypeError, AttributeError, OSError) as error:
-        raise BadFile(f"{path} is damaged: {error}. Remove it, and the run checks its stages anew.") from error
+        raise BadFile(f"{path} is damaged: {error}. Remove it, and the run checks its stages again.") from error
 
 
-def _means(asked: str | None, stage: Stage) -> bool:
-    """Whether a name on the command line means a stage."""
+def _selects(asked: str | None, stage: Stage) -> bool:
+    """Whether a name on the command line selects a stage."""
     return asked is not None and (stage.name == asked or stage.name.startswith(f"{asked}-"))
 
 
-def _verdict(stage: Stage, out: Path, record: Record | None, wanted: str, anew: Set[str]) -> tuple[Action, str]:
-    because = next((f"'{name}' is done anew" for name in stage.reads if name in anew), "")
+def _verdict(stage: Stage, out: Path, record: Record | None, wanted: str, redone: Set[str]) -> tuple[Action, str]:
+    because = next((f"'{name}' is repeated" for name in stage.reads if name in redone), "")
     if record is None:
         return "run", "not done yet"
     if record.hash != wanted:
         changed = differences(record.depends, flat(stage.depends))
-        return "run", changed or because or ("what it reads has changed" if record.hash else "it is outdated")
+        return "run", changed or because or (
+            "the results that it reads have changed" if record.hash else "it is outdated"
+        )
     if record.state != "done":
         return "resume", "it failed" if record.state == "failed" else "it was interrupted"
     missing = [name for name in stage.makes if not (out / name).exists()]
@@ -187,35 +191,33 @@ def _verdict(stage: Stage, out: Path, record: Record | None, wanted: str, anew: 
     return ("run", because) if because else ("skip", "done")
 
 
-def _check_inputs(steps: list[Step], out: Path, records: dict[str, Record], hashes: dict[str, str]) -> None:
-    will = {step.stage.name for step in steps if step.action != "skip"}
+def _check_inputs(steps: list[PlannedStage], out: Path, records: dict[str, Record], hashes: dict[str, str]) -> None:
+    planned = {step.stage.name for step in steps if step.action != "skip"}
     for step in steps:
         if step.action == "skip":
             continue
         for name in step.stage.reads:
             record = records.get(name)
-            if name not in will and (record is None or record.state != "done" or record.hash != hashes[name]):
+            if name not in planned and (record is None or record.state != "done" or record.hash != hashes[name]):
                 raise UsageError(
                     f"The stage '{step.stage.name}' reads '{name}', which is not done with these options in {out}. "
                     f"Run without --only, or with --from {name}."
                 )
 
 
-def _outdate(steps: Sequence[Step], out: Path) -> None:
-    """Note which results no longer count before the first of them is touched, in case the process is killed."""
+def _outdate(steps: Sequence[PlannedStage], out: Path) -> None:
+    """Record which results are outdated before the first is removed, in case the process is killed."""
     records = read_records(out)
-    anew = {step.stage.name for step in steps if step.action == "run"} & records.keys()
-    if anew:
-        old = {name: replace(records[name], state="outdated", hash="") for name in anew}
+    repeated = {step.stage.name for step in steps if step.action == "run"} & records.keys()
+    if repeated:
+        old = {name: replace(records[name], state="outdated", hash="") for name in repeated}
         _write(out, records | old)
 
 
-def _do(step: Step, out: Path, planned: Set[str]) -> None:
+def _do(step: PlannedStage, out: Path, planned: Set[str]) -> None:
     stage, records = step.stage, read_records(out)
     before = records.get(stage.name)
-    if (
-        step.action == "run" and before is not None
-    ):  # without a record it is other commands' work, which it goes on with
+    if step.action == "run" and before is not None:  # without a record, single commands made it: continue
         _clear(stage, out, records, planned)
         before = None
     spent = before.seconds if before else 0.0
@@ -234,7 +236,7 @@ def _do(step: Step, out: Path, planned: Set[str]) -> None:
 
 
 def _clear(stage: Stage, out: Path, records: dict[str, Record], planned: Set[str]) -> None:
-    """Remove the former result of a stage, and what stages made of it that are no part of this run any more."""
+    """Remove the former result of a stage, and results made from it by stages that this run no longer has."""
     strays = _made_of(stage.name, records) - planned
     for name in {*stage.makes, *(made for each in (stage.name, *strays) for made in records[each].makes)}:
         _remove(out, name)
@@ -243,7 +245,7 @@ def _clear(stage: Stage, out: Path, records: dict[str, Record], planned: Set[str
 
 
 def _made_of(name: str, records: Mapping[str, Record]) -> set[str]:
-    """A stage, and all whose results were made from its own."""
+    """Name a stage and all stages whose results depend on it."""
     found = {name}
     while more := {other for other, record in records.items() if other not in found and found & set(record.reads)}:
         found |= more
@@ -261,13 +263,13 @@ def _write(out: Path, records: Mapping[str, Record]) -> None:
 
 
 def _remove(out: Path, name: str) -> None:
-    """Remove a result, and what was begun of it."""
+    """Remove a result and its unfinished files."""
     path = out / name
     if not path.resolve().is_relative_to(out.resolve()) or path.resolve() == out.resolve():
-        raise QaclimsError(f"{path} lies outside the run {out}; it is left alone.")
+        raise QaclimsError(f"{path} lies outside the run {out}; it is not removed.")
     for lock in (path / "state" / "lock", path / ".lock"):
         if lock.exists():
-            with locked(lock):  # what a killed run has started may still be at work
+            with locked(lock):  # wait for a process that a killed run may have left
                 pass
     for each in (path, *path.parent.glob(f"{glob.escape(path.name)}.*part")):
         try:
@@ -277,5 +279,5 @@ def _remove(out: Path, name: str) -> None:
                 each.unlink(missing_ok=True)
         except OSError as error:
             raise QaclimsError(
-                f"{each} cannot be removed: {error.strerror or error}. It has to be made anew."
+                f"{each} cannot be removed: {error.strerror or error}. Remove it, because it is outdated."
             ) from error

@@ -1,4 +1,4 @@
-"""What the stages of a run do: each calls the recipe of its step with the run's options, and can be called again."""
+"""Stages of a run as functions: each calls its stage with the options of the run, and resumes when called again."""
 
 import sys
 from collections.abc import Sequence
@@ -22,25 +22,30 @@ from qaclims_path.pipeline.evaluation.stages import score_cams, score_labels, sc
 from qaclims_path.pipeline.masks.boundary import train_boundary
 from qaclims_path.pipeline.masks.make import make_masks
 from qaclims_path.pipeline.run.options import RunOptions
+from qaclims_path.pipeline.run.report import ELSEWHERE, write_run_report
 from qaclims_path.pipeline.segmenter.predict import PredictOptions, predict
 from qaclims_path.pipeline.segmenter.train import train_seg
 
 CORPUS, METRICS, REPORT = "corpus.jsonl", "metrics.json", "report.html"
-SCORES = {"cams": "cams/{}/scores", "masks": "masks/{}", "seg": "seg/predictions/{}/scores"}  # folders, by split
-SCORED_BY = {"cams": "cams", "masks": "masks", "seg": "predict"}  # stages that score
+SCORES = {
+    "cams": "cams/{}/scores",
+    "masks": "masks/{}",
+    "seg": "seg/predictions/{}/scores",
+}  # folder of the scores by split
+SCORED_BY = {"cams": "cams", "masks": "masks", "seg": "predict"}  # stage that scores
 
 
 @dataclass(frozen=True)
 class Run:
-    """Where a run reads and writes, and how it computes.
+    """Options, folders and hardware of a run.
 
     Attributes:
-        options: What decides its results.
+        options: Options that decide the results.
         root: The data as its publisher lays it out.
-        out: Its folder.
-        corpus: Answers that were made before, instead of a stage of their own.
-        running: Devices, precision, workers; changes no hash.
-        threads: Images that the dense CRF works on at once.
+        out: Folder of the run.
+        corpus: File of answers; it replaces the stage `corpus`.
+        running: Devices, precision, workers; they change no hash.
+        threads: Images that the dense CRF refines at a time.
     """
 
     options: RunOptions
@@ -52,37 +57,37 @@ class Run:
 
     @property
     def dataset(self) -> str:
-        """Name or path of its card."""
+        """Name or path of the card."""
         return self.options.shared.dataset
 
     @property
     def protocol(self) -> str:
-        """How it is scored."""
+        """Name of the protocol."""
         return self.options.evaluate.protocol or load_card(self.dataset).protocols[0]
 
     def open(self, split: str) -> SplitData:
-        """List a split of its data."""
+        """List a split of the data."""
         return open_split(self.dataset, self.root, split, self.protocol)
 
 
 def do_corpus(run: Run) -> None:
-    """Build the corpus, of images that can be read, as the training does."""
+    """Build the corpus."""
     if run.options.corpus is None:
         return
     report = build_corpus(run.options.corpus, run.root, run.out / CORPUS)
     if report.failed:
         raise BadFile(
-            f"{report.failed} of {report.images} images could not be read, such as {report.failures[0]} Mend or remove "
-            "them, and run the same command again: only about these is asked again."
+            f"{report.failed} of {report.images} images could not be read, such as {report.failures[0]} Repair or "
+            "remove them, and run the same command again: it asks about these images only."
         )
 
 
 def do_cam(run: Run) -> None:
-    """Train the network of the maps, initialiser included."""
+    """Train the network of the maps, and the one it starts from."""
     corpus = run.corpus or (run.out / CORPUS if run.options.corpus is not None else None)
     if _several(run.running):
         words = [run.options.recipe, "--out", str(run.out), *(["--corpus", str(corpus)] if corpus else [])]
-        _train_elsewhere(run, "cam", [*words, *_hardware(run.running)], run.options.settings)
+        _train_in_command(run, "cam", [*words, *_hardware(run.running)], run.options.settings)
     else:
         train_cam(run.options.training_of_maps, run.root, run.out, corpus=corpus, running=run.running)
 
@@ -98,21 +103,21 @@ def do_cams(run: Run, split: str) -> None:
 
 
 def classes_of(run: Run, split: str) -> Literal["present", "all"]:
-    """Which classes get a map: those of the image's label where it is trained on, or where that was published."""
+    """Which classes get a map: present ones on the training split and where `cams.gate` says so, else all."""
     gate = run.options.cams.gate
     published = gate == "auto" and load_card(run.dataset).domain != "pathology"
     return "present" if split == run.options.shared.split or gate == "oracle" or published else "all"
 
 
 def do_boundary(run: Run) -> None:
-    """Train the boundary network, where the refiner needs one."""
+    """Train the boundary network, if the refiner needs one."""
     options = run.options.boundary
     if options is None:
         return
     if _several(run.running):
         words = [str(run.out), "--split", options.split, "--dataset", run.dataset, "--protocol", run.protocol]
         settings = settings_of(flat({"masks": {"boundary": options.model_dump(mode="json")}}))
-        _train_elsewhere(run, "boundary", [*words, *_hardware(run.running), "--threads", str(run.threads)], settings)
+        _train_in_command(run, "boundary", [*words, *_hardware(run.running), "--threads", str(run.threads)], settings)
     else:
         train_boundary(run.out, run.open(options.split), options, running=run.running, threads=run.threads)
 
@@ -129,7 +134,7 @@ def do_seg(run: Run) -> None:
     options = run.options.seg
     if _several(run.running):
         words = [run.options.recipe, "--out", str(run.out), *_hardware(run.running)]
-        _train_elsewhere(run, "seg", words, run.options.settings)
+        _train_in_command(run, "seg", words, run.options.settings)
     else:
         train_seg(options, run.root, run.out, running=run.running)
 
@@ -146,15 +151,22 @@ def do_predict(run: Run, split: str) -> None:
 
 
 def do_evaluate(run: Run) -> None:
-    """Gather what lies beside maps, masks and predictions into one file."""
+    """Gather the scores of maps, masks and predictions into one file."""
     section = run.options.evaluate
     folders = [run.out / SCORES[what].format(split) for what in section.what for split in section.splits]
     write_json(run.out / METRICS, [entry for folder in folders for entry in read_metrics(folder / METRICS)])
 
 
+def do_report(run: Run) -> None:
+    """Write the page of the run."""
+    if run.corpus is None:
+        (run.out / ELSEWHERE).unlink(missing_ok=True)  # written by an earlier run with --corpus
+    write_run_report(run.out, run.root, corpus=run.corpus)
+
+
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The entries of a `metrics.json`."""
-    return read_objects(path, "Make what it scores again, with --from.")
+    """Read the entries of a `metrics.json`."""
+    return read_objects(path, "Repeat the stage that writes it, with --from.")
 
 
 def _several(running: RunSettings) -> bool:
@@ -167,19 +179,24 @@ def _several(running: RunSettings) -> bool:
 
 
 def _hardware(running: RunSettings) -> list[str]:
-    """How a training runs, as options of its command."""
-    numbers = {"--devices": running.devices, "--workers": running.workers}
-    every = {"--save-every": running.save_every, "--keep-every": running.keep_every}
-    words = [word for name, value in (numbers | every).items() if value != "auto" for word in (name, str(value))]
+    """Write the settings of a training as options of its command."""
+    numbers = {
+        "--devices": running.devices,
+        "--workers": running.workers,
+        "--save-every": running.save_every,
+        "--keep-every": running.keep_every,
+    }
+    words = [word for name, value in numbers.items() if value != "auto" for word in (name, str(value))]
     loggers = [word for name in running.loggers for word in ("--logger", name)]
     return ["--precision", running.precision, *words, *loggers, *(["--compile"] if running.compile else [])]
 
 
-def _train_elsewhere(run: Run, what: str, words: Sequence[str], settings: Sequence[str]) -> None:
-    """Train in a command of its own, because several processes begin by starting their command again."""
-    told = ["train", what, *words, "--root", str(run.root), *(part for each in settings for part in ("--set", each))]
-    code, stopped = wait_for([sys.executable, "-P", "-m", "qaclims_path", *told])
+def _train_in_command(run: Run, stage: str, words: Sequence[str], settings: Sequence[str]) -> None:
+    """Train in a separate command, because a training on several processes starts its command again in each."""
+    overrides = [word for setting in settings for word in ("--set", setting)]
+    command = ["train", stage, *words, "--root", str(run.root), *overrides]
+    code, stopped = wait_for([sys.executable, "-P", "-m", "qaclims_path", *command])
     if stopped or code == Interrupted.exit_code:
-        raise Interrupted("The training was stopped; run the same command again to go on.")
+        raise Interrupted("The training was stopped; run the same command again to continue.")
     if code:
-        raise QaclimsError(f"`qaclims {' '.join(told)}` failed; see above.")
+        raise QaclimsError(f"`qaclims {' '.join(command)}` failed; see above.")

@@ -193,7 +193,7 @@ def test_a_judge_whose_texts_have_another_width_is_refused(judge) -> None:
     check_width(found)
     text = found._towers.text
     wider = FrozenJudge(replace(found._towers, text=lambda tokens: text(tokens).repeat(1, 2)), device="cpu")
-    with pytest.raises(UsageError, match="regions are 8 and texts another number"):
+    with pytest.raises(UsageError, match="regions have 8 and texts another number"):
         check_width(wider)
 
 

@@ -7,8 +7,8 @@ from qaclims_path.config import read_yaml
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.pipeline.configs import Recipe, recipe_names
+from qaclims_path.pipeline.run.listing import stages_of
 from qaclims_path.pipeline.run.options import load_run
-from qaclims_path.pipeline.run.pipeline import stages_of
 from qaclims_path.pipeline.run.steps import Run, classes_of
 
 

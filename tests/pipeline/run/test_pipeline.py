@@ -81,7 +81,7 @@ def test_a_changed_option_redoes_what_depends_on_it(finished, make, settings, ex
 def test_the_plan_says_why(finished, make):
     reasons = {step.stage.name: step.reason for step in plan_run(make(finished, "masks.refiner=par"))}
     assert reasons["masks"] == "masks.refiner was none, now par"
-    assert reasons["seg"] == "'masks' is done anew"
+    assert reasons["seg"] == "'masks' is repeated"
     assert reasons["cams"] == "done"
 
 
@@ -172,7 +172,7 @@ def test_images_that_cannot_be_read_stop_a_run_before_its_training(make, judge, 
     whole = picture.read_bytes()
     picture.write_bytes(whole[:200])
     with pytest.raises(
-        BadFile, match=rf"1 of 4 images could not be read, such as {re.escape(picture.stem)}.* is damaged.* Mend"
+        BadFile, match=rf"1 of 4 images could not be read, such as {re.escape(picture.stem)}.* is damaged.* Repair"
     ):
         do_run(run)
     assert not (run.out / "cam").exists()

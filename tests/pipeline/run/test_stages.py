@@ -57,7 +57,7 @@ def test_a_changed_option_redoes_what_depends_on_it(tmp_path):
     said = go(tmp_path, log, masks=5)
     assert log == ["masks", "seg"]
     assert "train.lr was 0, now 5" in said[1]
-    assert "'masks' is done anew" in said[2]
+    assert "'masks' is repeated" in said[2]
     assert (tmp_path / "masks/result").read_text() == "5"
 
 
@@ -236,7 +236,7 @@ def test_stages_that_are_no_part_of_the_run_any_more_go_when_their_source_does(t
     go(tmp_path, log)
     short = stages(tmp_path, log)[:1]
     execute(plan(short, tmp_path), tmp_path, print)
-    assert (tmp_path / "seg/result").exists()  # nothing was done anew, so it is as good as before
+    assert (tmp_path / "seg/result").exists()  # nothing was repeated, so the result stays valid
     execute(plan(stages(tmp_path, log, maps=1)[:1], tmp_path), tmp_path, print)
     assert list(read_records(tmp_path)) == ["maps"]
     assert not (tmp_path / "masks").exists()
