@@ -72,6 +72,11 @@ class WordsOptions(Options):
     prompts: str | None = None
     shared: Annotated[int, Field(ge=0)] = 10
 
+    @property
+    def need_corpus(self) -> bool:
+        """Whether the texts are answers of a corpus."""
+        return self.source in ("answers", "shuffled")
+
 
 class SharedOptions(Options):
     """The top keys of a recipe, which several stages read.

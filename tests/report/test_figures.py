@@ -107,7 +107,7 @@ def test_a_run_without_scores_says_so(made_run, tmp_path):
     result = CliRunner().invoke(app, ["report", str(tmp_path / "run"), "--figures"])
     assert result.exit_code == 0, result.output
     said = " ".join(result.output.split())
-    assert "without scores: Nothing was scored yet: `qaclims evaluate` does it." in said
+    assert "without scores: Nothing was scored yet; `qaclims evaluate` does it." in said
     assert "without figures: There are no scores, trainings or masks to draw yet." in said
     assert not (tmp_path / "run" / "figures").exists()
 

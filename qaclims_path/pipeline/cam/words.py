@@ -17,8 +17,6 @@ from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.pipeline.cam.teacher import Words
 from qaclims_path.pipeline.configs import WordsOptions, load_prompts
 
-NEEDS_CORPUS = "answers", "shuffled"
-
 
 def load_words(
     options: WordsOptions, judge: FrozenJudge, data: SegmentationDataset, corpus: Path | None, *, seed: int
@@ -37,7 +35,7 @@ def load_words(
     classes = _renamed(card, prompts.rename if prompts else {})
     bank = load_bank(options.bank, card.organ or None)
     store = TextStore(judge, bank.templates)
-    if options.source in NEEDS_CORPUS:
+    if options.need_corpus:
         if corpus is None:
             raise UsageError(
                 "This method uses answers. Build them with `qaclims corpus build` and pass --corpus FILE, or use the "

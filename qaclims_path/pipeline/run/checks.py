@@ -1,6 +1,6 @@
-"""What would fail after hours, refused before anything is done or a former result is removed.
+"""Checks before a run begins or removes a result, for errors that would come after hours.
 
-Nothing is downloaded for it: an id of a hub is looked at only as far as its spelling goes.
+Nothing is downloaded: of an id of a hub, only the spelling is checked.
 """
 
 from pathlib import Path
@@ -25,19 +25,19 @@ from qaclims_path.registry import suggest
 
 
 def check_fit(run: Run, card: Card) -> None:
-    """Refuse sections that do not fit together, or the data."""
-    options, taught = run.options, run.options.shared.split
+    """Refuse sections that contradict each other, or do not fit the data."""
+    options, train = run.options, run.options.shared.split
     if run.running.nodes not in ("auto", 1):
         raise UsageError(
-            f"A run is done on one machine, not on {run.running.nodes}: its folder is locked. Do its stages one by "
-            "one, `qaclims train cam` and `qaclims train seg` with --nodes; `qaclims run` goes on with what is there."
+            f"`qaclims run` works on one machine, not on {run.running.nodes}, because it locks its folder. Do the "
+            "stages one by one, `qaclims train cam` and `qaclims train seg` with --nodes; `qaclims run` then continues."
         )
     for name, section in (("corpus", options.corpus), ("masks.boundary", options.boundary), ("seg", options.seg)):
-        dataset, split = getattr(section, "dataset", run.dataset), getattr(section, "split", taught)
+        dataset, split = getattr(section, "dataset", run.dataset), getattr(section, "split", train)
         if dataset != run.dataset:
-            raise UsageError(f"'{name}.dataset' is {dataset}, but the run is about {run.dataset}.")
-        if split != taught and not (name == "seg" and options.seg.truth):
-            raise UsageError(f"'{name}.split' is {split}, but the run is trained on '{taught}'. Set both or none.")
+            raise UsageError(f"'{name}.dataset' is {dataset}, but the run has the data set {run.dataset}.")
+        if split != train and not (name == "seg" and options.seg.truth):
+            raise UsageError(f"'{name}.split' is {split}, but the run is trained on '{train}'. Set both or none.")
     if run.protocol not in card.protocols:
         raise UsageError(
             f"'{card.name}' is not scored under the protocol '{run.protocol}'. "
@@ -48,24 +48,24 @@ def check_fit(run: Run, card: Card) -> None:
             f"'seg.protocol' is {options.seg.protocol}, but masks are made and scored for '{run.protocol}'. "
             "Leave it out, and set evaluate.protocol."
         )
-    blind = [split for split in options.evaluate.splits if card.split(split).supervision != "masks"]
-    if blind:
-        seen = ", ".join(name for name, split in card.splits.items() if split.supervision == "masks")
+    unscored = [split for split in options.evaluate.splits if card.split(split).supervision != "masks"]
+    if unscored:
+        known = ", ".join(name for name, split in card.splits.items() if split.supervision == "masks")
         raise UsageError(
-            f"'evaluate.splits' names '{blind[0]}', which trains on image labels and has no masks to score against. "
-            f"Splits with masks: {seen or 'none'}."
+            f"'evaluate.splits' names '{unscored[0]}', which trains on image labels and has no masks to score against. "
+            f"Splits with masks: {known or 'none'}."
         )
 
 
-def check_asked(options: CorpusOptions) -> None:
-    """Refuse answerers and judges that nobody has."""
+def check_corpus(options: CorpusOptions) -> None:
+    """Refuse unknown answerers and judges."""
     _ = ANSWERERS[options.answerer.kind]
     if options.judge is not None:
         check_judge(options.judge.id)
 
 
-def check_maps(options: CamOptions, judge: JudgeOptions) -> None:
-    """Refuse networks, weights, beginnings and judges of the maps that nobody has."""
+def check_cam(options: CamOptions, judge: JudgeOptions) -> None:
+    """Refuse unknown networks, weights, starting maps and judges."""
     _check_network(options.network.backbone, options.network.weights)
     if judge.id is not None:
         check_judge(judge.id)
@@ -74,12 +74,12 @@ def check_maps(options: CamOptions, judge: JudgeOptions) -> None:
 
 
 def check_masks(options: MaskOptions, protocol: str, split: Split) -> None:
-    """Refuse thresholds that masks of these data cannot have."""
+    """Refuse thresholds that these images cannot have."""
     fixed_threshold(options, load_protocol(protocol), masks=split.supervision == "masks")
 
 
 def check_seg(options: TrainSegOptions) -> None:
-    """Refuse encoders and weights of the segmenter that nobody has."""
+    """Refuse unknown encoders and weights of the segmenter."""
     _check_network(options.network.encoder, options.network.weights)
 
 

@@ -1,6 +1,6 @@
-"""Methods side by side: means over seeds, paired differences from a baseline, and published results beside them.
+"""Compare methods: means over seeds, paired differences from a baseline, and published results.
 
-Only like is compared with like: a table holds one data set, split, protocol and gate, and a row one set of options.
+A table holds one data set, split, protocol and gate; a row holds runs with the same options.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,11 +33,11 @@ def compare(
     """Compare finished runs.
 
     Args:
-        runs: Folders of runs; those that differ in nothing but their seeds make one row.
+        runs: Folders of runs; runs that differ only in their seeds make one row.
         against: Row that the others are compared with; the first of each table when None.
-        out: A CSV file with all rows of all tables.
-        replicates: Of the bootstrap over sources of images and seeds.
-        seed: Of the bootstrap.
+        out: CSV file for all rows of all tables.
+        replicates: Number of bootstrap draws of sources of images and seeds.
+        seed: Seed of the bootstrap.
 
     Example:
         >>> report = compare([Path("runs/cam-0"), Path("runs/clims-0")], against="cam")  # doctest: +SKIP
@@ -66,13 +66,13 @@ def compare(
 
 
 class _Comparison:
-    """One table in the making.
+    """Builds one table.
 
     Args:
-        key: What its numbers have in common.
+        key: Data set, result, split, protocol and gate of the table.
         rows: Scores by label, in order of seeds.
-        replicates: Of the bootstrap.
-        seed: Of the bootstrap.
+        replicates: Number of bootstrap draws.
+        seed: Seed of the bootstrap.
     """
 
     def __init__(self, key: Key, rows: Mapping[str, Sequence[Scored]], replicates: int, seed: int) -> None:
@@ -80,36 +80,36 @@ class _Comparison:
         self._drawn: dict[Path, tuple[tuple[str, ...], Floats]] = {}
 
     def table(self, against: str | None, notes: Sequence[str]) -> Table:
-        """All rows, and how they differ from one of them."""
+        """Build all rows with their difference from one of them."""
         base = against or next(iter(self.rows))
-        said = list(notes)
+        remarks = list(notes)
         if base not in self.rows:
-            said.append(f"Nothing is compared here, because '{base}' is not in this table.")
+            remarks.append(f"Nothing is compared here, because '{base}' is not in this table.")
         rows = [self._row(label, base) for label in self.rows]
         sources = max((row.difference.sources for row in rows if row.difference), default=0)
         if sources == 1:
-            said.append("There are no intervals: all images are of one source, and a bootstrap draws from several.")
+            remarks.append("There are no intervals: all images are of one source, and a bootstrap needs several.")
         elif 0 < sources < MANY_IMAGES:
-            said.append(f"The intervals are rough: {sources} sources of images are few for a bootstrap.")
-        return Table(self.key, tuple(rows), _published(self.key), tuple(said))
+            remarks.append(f"The intervals are rough: {sources} sources of images are few for a bootstrap.")
+        return Table(self.key, tuple(rows), _published(self.key), tuple(remarks))
 
     def _row(self, label: str, base: str) -> Row:
         members = self.rows[label]
-        compared = None if label == base or base not in self.rows else self._difference(label, base)
+        difference = None if label == base or base not in self.rows else self._difference(label, base)
         return Row(
             label=label,
             runs=tuple(str(each.run) for each in members),
-            seeds=tuple(_in_words(each.seed) for each in members),
+            seeds=tuple(_seed_text(each.seed) for each in members),
             miou=_mean([each.miou for each in members]),
             dice=_mean([each.dice for each in members]),
-            difference=compared,
+            difference=difference,
         )
 
     def _difference(self, label: str, base: str) -> Difference:
         ours, theirs = ({each.seed: each for each in self.rows[name]} for name in (label, base))
         shared = [seed for seed in ours if seed in theirs]
         if not shared:
-            mine, other = (", ".join(map(_in_words, each)) for each in (ours, theirs))
+            mine, other = (", ".join(map(_seed_text, each)) for each in (ours, theirs))
             return Difference(base, why_not=f"no seed in common ({mine} against {other})")
         pairs = [(ours[seed], theirs[seed]) for seed in shared]
         try:
@@ -120,16 +120,16 @@ class _Comparison:
         if len(names) > 1:
             counts = " against ".join(str(len(sources)) for sources, _ in drawn[0])
             return Difference(base, why_not=f"other images were scored ({counts} sources)")
-        apart = mean(one.miou - other.miou for one, other in pairs)
-        seeds = tuple(map(_in_words, shared))
+        difference = mean(one.miou - other.miou for one, other in pairs)
+        seeds = tuple(map(_seed_text, shared))
         sources = len(next(iter(names)))
-        if sources < 2:  # every draw would be the same one
-            return Difference(base, finite(apart), seeds=seeds, sources=sources)
+        if sources < 2:  # every draw would be the same
+            return Difference(base, finite(difference), seeds=seeds, sources=sources)
         low, high = difference_interval([one for (_, one), _ in drawn], [other for _, (_, other) in drawn], self.seed)
-        return Difference(base, finite(apart), finite(low), finite(high), seeds, sources)
+        return Difference(base, finite(difference), finite(low), finite(high), seeds, sources)
 
     def _draw(self, scored: Scored) -> tuple[tuple[str, ...], Floats]:
-        """Names of the sources of images, and mean IoU on drawn ones; counted once."""
+        """Name the sources of images, and draw mean IoUs from them; computed once per result."""
         if scored.folder not in self._drawn:
             counts: dict[str, Counts] = scored.counts()
             drawn = drawn_scores(counts.values(), scored.mean_over, self.replicates, self.seed)
@@ -138,27 +138,27 @@ class _Comparison:
 
 
 def _rows_of(members: Sequence[Scored]) -> tuple[dict[str, list[Scored]], list[str]]:
-    """Scores that differ in nothing but their seed, by label; and what is to be said of the others."""
+    """Group scores that differ only in their seed, by label; also return notes on repeated ones."""
     variants: dict[tuple[str, str], dict[tuple[int, ...], Scored]] = {}
     notes = []
     for each in members:
         seeds = variants.setdefault((each.method, str(sorted(each.options.items(), key=lambda item: item[0]))), {})
         if each.seed in seeds:
-            notes.append(f"{each.run} has the options and seed of {seeds[each.seed].run}, and is left out.")
+            notes.append(f"{each.run} is left out, because {seeds[each.seed].run} has the same options and seed.")
         seeds.setdefault(each.seed, each)
     groups = [[seeds[seed] for seed in sorted(seeds)] for seeds in variants.values()]
     return dict(zip(_labels([group[0] for group in groups]), groups, strict=True)), notes
 
 
-def _labels(ones: Sequence[Scored]) -> list[str]:
-    """The method, and the options in which it differs from the same method in other rows."""
+def _labels(members: Sequence[Scored]) -> list[str]:
+    """Label each row by its method, and by the options in which rows of that method differ."""
     labels = []
-    for one in ones:
-        rivals = [other for other in ones if other.method == one.method]
+    for one in members:
+        rivals = [other for other in members if other.method == one.method]
         keys = dict.fromkeys(key for other in rivals for key in other.options)
-        apart = [key for key in keys if len({str(other.options.get(key)) for other in rivals}) > 1]
-        said = ", ".join(f"{key}={one.options.get(key)}" for key in apart)
-        labels.append(f"{one.method} ({said})" if apart else one.method)
+        differing = [key for key in keys if len({str(other.options.get(key)) for other in rivals}) > 1]
+        values = ", ".join(f"{key}={one.options.get(key)}" for key in differing)
+        labels.append(f"{one.method} ({values})" if differing else one.method)
     return labels
 
 
@@ -168,23 +168,23 @@ def _check_against(against: str | None, known: set[str]) -> None:
 
 
 def _elsewhere(key: Key, rows: Sequence[str], others: Mapping[Key, Sequence[str]]) -> list[str]:
-    """Why methods that were scored in another way are not in this table."""
+    """Say which methods are missing here because they were scored under another protocol or gate."""
     notes = []
     for other, labels in others.items():
         if (other.dataset, other.what, other.split) != (key.dataset, key.what, key.split):
             continue
         missing = [label for label in labels if label not in rows]
         if missing:
-            how = f"under the protocol '{other.protocol}' with gate {other.gate}"
-            notes.append(f"{', '.join(missing)}: not in this table, because it was scored {how}.")
+            rules = f"under the protocol '{other.protocol}' with gate {other.gate}"
+            notes.append(f"{', '.join(missing)}: not in this table, because it was scored {rules}.")
     return notes
 
 
 def _published(key: Key) -> tuple[Published, ...]:
-    """What others have published of the same step, under the same protocol, gate and split."""
+    """Published results under the same protocol, gate and split."""
     try:
         card = load_card(key.dataset)
-    except QaclimsError:  # a card of somebody's own, which is not at hand
+    except QaclimsError:  # a card that is not on this machine
         return ()
     return card.published_like(key.split, key.protocol, key.gate, key.what)
 
@@ -193,5 +193,5 @@ def _mean(values: Sequence[float]) -> Mean:
     return Mean(finite(mean(values)), finite(stdev(values)) if len(values) > 1 else None)
 
 
-def _in_words(seed: Sequence[int]) -> str:
+def _seed_text(seed: Sequence[int]) -> str:
     return "/".join(map(str, seed))

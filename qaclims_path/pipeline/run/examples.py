@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Chosen:
-    """Images to show, how they were chosen, and what could not be shown."""
+    """Drawn images, how they were chosen, and what could not be read."""
 
     groups: tuple[ExampleGroup, ...]
     note: str
@@ -65,9 +65,9 @@ def choose_images(run: Path, root: Path, card: Card, found: Sequence[Evaluated],
     Args:
         run: Folder of the run.
         root: The data as its publisher lays it out.
-        card: Of the data set.
+        card: Card of the data set.
         found: Evaluations; the first that knows the scores of single images ranks them.
-        each: Images of a group.
+        each: Number of images per group.
     """
     ranking = next((one for one in found if any(not math.isnan(value) for value in one.images.values())), None)
     split = ranking.report.split if ranking else _split_with_maps(run, card)
@@ -90,12 +90,12 @@ def choose_images(run: Path, root: Path, card: Card, found: Sequence[Evaluated],
 
 
 def examples_of(run: Path, root: Path, card: Card, found: Sequence[Evaluated]) -> Chosen | None:
-    """Choose images of one split, and draw their layers; None where there is nothing to draw yet.
+    """Choose images of one split and draw their layers; None if the run has nothing to draw yet.
 
     Args:
         run: Folder of the run.
         root: The data as its publisher lays it out.
-        card: Of the data set.
+        card: Card of the data set.
         found: Evaluations that may rank the images.
     """
     choice = choose_images(run, root, card, found)
@@ -108,7 +108,7 @@ def examples_of(run: Path, root: Path, card: Card, found: Sequence[Evaluated]) -
 
 
 def best_median_worst(scores: Ranked, each: int) -> dict[str, list[tuple[str, float]]]:
-    """The names with the highest, middle and lowest scores, none of them twice; of few, all in one group.
+    """Pick the names with the highest, middle and lowest scores, none twice; fewer than three make one group.
 
     Example:
         >>> best_median_worst([("a", 0.1), ("b", 0.9), ("c", 0.5)], 1)
@@ -128,10 +128,13 @@ def best_median_worst(scores: Ranked, each: int) -> dict[str, list[tuple[str, fl
 
 @dataclass
 class Layers:
-    """Reads what a run has of the images of one split.
+    """Reads the maps, masks, predictions and truth of images of one split.
 
     Attributes:
-        problems: What should be there and is not, once each.
+        run: Folder of the run.
+        card: Card of the data set.
+        split: The split.
+        problems: Sentences on missing or damaged files, once each.
     """
 
     run: Path
@@ -144,8 +147,8 @@ class Layers:
         self._maps = MapReader(folder) if (folder / INDEX).is_file() else None
         self._masks = _folder(self.run / "masks", self.split)
         self._predictions = _folder(self.run / "seg", self.split)
-        for name, there in ((MAP, self._maps), (PSEUDO, self._masks), (PREDICTION, self._predictions)):
-            if there is None:
+        for name, source in ((MAP, self._maps), (PSEUDO, self._masks), (PREDICTION, self._predictions)):
+            if source is None:
                 self.problems[f"There is no {name.lower()} of the images of '{self.split}'."] = None
 
     def image(self, record: Record) -> U8 | None:
@@ -170,7 +173,7 @@ class Layers:
         return self._labels(self._predictions, record.id)
 
     def _labels(self, folder: Path | None, image: str) -> U8 | None:
-        """A label map, or class scores, as this package writes them."""
+        """Read a label map, or the highest of stored class scores."""
         if folder is None:
             return None
         png, npz = folder / f"{image}.png", folder / f"{image}.npz"
@@ -179,7 +182,7 @@ class Layers:
         return self._try(lambda: self._highest(npz)) if npz.is_file() else None
 
     def _highest(self, path: Path) -> U8:
-        """Label indices of the highest scores; names that are not on the card are background."""
+        """Label indices of the highest scores; names that the card does not have are background."""
         found = read_scores(path)
         names = self.card.names
         indices = [names.index(name) if name in names else self.card.background_index for name in found.classes]
@@ -187,7 +190,7 @@ class Layers:
         return labels
 
     def _try(self, read: Callable[[], T]) -> T | None:
-        """What was read, or None where its file is damaged, which is noted."""
+        """Read a file; note a damaged one, and return None."""
         try:
             return read()
         except QaclimsError as error:
@@ -202,7 +205,7 @@ class _Painter:
     layers: Layers
 
     def example(self, record: Record, score: float) -> Example | None:
-        """One image in all layers that it has; None where the image itself cannot be read."""
+        """Draw an image in all layers it has; None if the image cannot be read."""
         pixels = self.layers.image(record)
         if pixels is None:
             return None
@@ -221,9 +224,9 @@ class _Painter:
         )
         card = self.layers.card
         present = record.present if record.present is not None or truth is None else classes_in(card, truth)
-        said = [] if math.isnan(score) else [f"mIoU {percent(score)} %"]
-        said += [", ".join(card.classes[index].title for index in present)] if present else []
-        return Example(record.id, " · ".join(said), (picture.shape[1], picture.shape[0]), layers)
+        caption = [] if math.isnan(score) else [f"mIoU {percent(score)} %"]
+        caption += [", ".join(card.classes[index].title for index in present)] if present else []
+        return Example(record.id, " · ".join(caption), (picture.shape[1], picture.shape[0]), layers)
 
     def _map(self, stored: ImageMaps | None, picture: U8) -> U8 | None:
         return None if stored is None else painted_maps(picture, stored.maps, stored.classes, self.layers.card.palette)
@@ -244,14 +247,14 @@ def _alt(layer: str, image: str) -> str:
     }[layer]
 
 
-def _folder(place: Path, split: str) -> Path | None:
-    """Where the label maps of a split lie below the folder of a stage."""
-    candidates = (place / split / LABELS, place / "predictions" / split, place / split)
+def _folder(stage: Path, split: str) -> Path | None:
+    """Find the folder with the label maps of a split below the folder of a stage."""
+    candidates = (stage / split / LABELS, stage / "predictions" / split, stage / split)
     return next((folder for folder in candidates if any(path.suffix in KINDS for path in folder.glob("*.*"))), None)
 
 
 def _split_with_maps(run: Path, card: Card) -> str | None:
-    """The first split of the card that has maps or masks."""
+    """Find the first split of the card that has maps or masks."""
     for split in card.splits:
         if (run / "cams" / split / INDEX).is_file() or _folder(run / "masks", split) or _folder(run / "seg", split):
             return split
@@ -261,5 +264,5 @@ def _split_with_maps(run: Path, card: Card) -> str | None:
 def _spread(names: Sequence[str], number: int) -> list[str]:
     if not names:
         raise UsageError("The split has no images.")
-    places = np.unique(np.linspace(0, len(names) - 1, min(number, len(names))).round().astype(int))
-    return [names[place] for place in places]
+    indices = np.unique(np.linspace(0, len(names) - 1, min(number, len(names))).round().astype(int))
+    return [names[index] for index in indices]

@@ -1,4 +1,4 @@
-"""Figures of a run for a paper: what its stages left behind, drawn into the run's folder `figures`."""
+"""Figures of a run for a paper, drawn into its folder `figures`."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -23,14 +23,14 @@ FOLDER = "figures"
 def draw_figures(
     run: Path, root: Path | None, card: Card | None, found: Sequence[Evaluated], logs: Sequence[Log]
 ) -> tuple[Path, ...]:
-    """Draw all figures that a run has numbers and masks for; none where it has neither.
+    """Draw all figures that a run has scores, logs or masks for.
 
     Args:
         run: Folder of the run.
         root: The data as its publisher lays it out; None draws no examples.
-        card: Of the data set, for names and colours; None where it is not known.
+        card: Card of the data set, for names and colours; None if it is not known.
         found: Evaluations.
-        logs: Tables of trainings.
+        logs: Logs of trainings.
     """
     drawings: dict[str, Callable[[], Figure]] = {}
     for name, group in comparable([scored(each.report, card) for each in found]).items():
@@ -55,9 +55,9 @@ def _examples(run: Path, root: Path, card: Card, found: Sequence[Evaluated]) -> 
             pixels, predicted = layers.image(record), layers.prediction(record)
             name, mask = (PSEUDO, layers.pseudo_mask(record)) if predicted is None else (PREDICTION, predicted)
             masks = {kind: each for kind, each in ((TRUTH, layers.truth(record)), (name, mask)) if each is not None}
-            said = [title] * bool(title) + ([] if math.isnan(score) else [f"mIoU {100 * score:.1f} %"])
+            caption = [title] * bool(title) + ([] if math.isnan(score) else [f"mIoU {100 * score:.1f} %"])
             if pixels is not None and masks:
-                rows.append(Pictured(", ".join(said), pixels, masks))
+                rows.append(Pictured(", ".join(caption), pixels, masks))
     return tuple(rows)
 
 

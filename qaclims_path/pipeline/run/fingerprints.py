@@ -1,4 +1,4 @@
-"""What the results of a run depend on, as plain values for the hashes of its stages: never a path, device or worker."""
+"""What the stages of a run depend on, as plain values for their hashes: never a path, device or worker."""
 
 from pathlib import Path
 from typing import Any
@@ -18,33 +18,33 @@ from qaclims_path.pipeline.configs import load_prompts
 from qaclims_path.pipeline.corpus.options import CorpusOptions
 from qaclims_path.pipeline.corpus.plan import describe, plan_corpus
 
-FACTS = {"published", "licence", "citation", "get", "notes", "unknown", "title", "public"}  # of a card, beside the data
-MODELS = ("id", "model", "start", "weights")  # options that may name a file or folder on this disk
-NETWORKS = ("backbone", "encoder")  # options that do so only behind `local-dir:`
-WORDS = ("cam", "none", "pretrained", "embedded")  # in their place, and no folder whatever lies here
+UNUSED = {"published", "licence", "citation", "get", "notes", "unknown", "title", "public"}  # facts for readers only
+MODELS = ("id", "model", "start", "weights")  # options that may name a file or folder
+NETWORKS = ("backbone", "encoder")  # options that do so only after `local-dir:`
+WORDS = ("cam", "none", "pretrained", "embedded")  # values of these that are never a file or folder
 
 
 def facts_of(card: Card) -> str:
-    """All of a card that decides results, as a hash."""
-    return digest_of_json(card.model_dump(mode="json", exclude=FACTS), 12)
+    """Hash the facts of a card that decide results."""
+    return digest_of_json(card.model_dump(mode="json", exclude=UNUSED), 12)
 
 
 def rules_of(name: str) -> str:
-    """A protocol with a hash of what it says."""
+    """Name a protocol with the hash of its content."""
     return f"{name} {digest_of_json(load_protocol(name).model_dump(mode='json'), 12)}"
 
 
 def images_of(card: Card, root: Path, split: str) -> str:
-    """Which images a split has, and what they are labelled with, as a number and a hash; none is opened."""
+    """Count and hash the images of a split and their labels; no image is opened."""
     listed = [(record.id, record.present) for record in list_records(card, root, split)]
     return f"{len(listed)} images {digest_of_json(listed, 12)}"
 
 
 def maps_depend(options: TrainCamOptions, card: Card) -> Tree:
-    """Options of the training of maps; word lists and questions by what they say."""
+    """Options of the training of maps, with word lists and questions by their content."""
     shared = options.shared.model_copy(update={"seed": options.cam.train.seed})
     tree = _named(TrainCamOptions(shared, options.cam).tree)
-    del tree["dataset"]  # the card has a hash of its own
+    del tree["dataset"]  # the card has its own hash
     words = options.shared.words
     tree["words"]["bank"] = load_bank(words.bank, card.organ or None).hash
     if words.prompts is not None:
@@ -53,19 +53,19 @@ def maps_depend(options: TrainCamOptions, card: Card) -> Tree:
 
 
 def corpus_depends(options: CorpusOptions, root: Path) -> Tree:
-    """Options of a corpus; questions, lexicon and models by what they say."""
+    """Options of a corpus, with questions, lexicon and models by their content."""
     models = named(options)
     tree = describe(options, plan_corpus(options, root))
     return {**tree, **{key: models[key] for key in ("answerer", "judge")}}
 
 
 def named(options: Options) -> Tree:
-    """Options without the card, which has a hash of its own; what lies on this disk is named by its content."""
+    """Options without the card, which has its own hash; files and folders by their content."""
     return _named(options.model_dump(mode="json", exclude={"dataset"}))
 
 
 def content_of(path: Path) -> str:
-    """A hash of a file; of a folder's network where it has one, else of its weights and settings."""
+    """Hash a file; of a folder, its network, or its weights and settings if it has none."""
     try:
         if path.is_dir():
             network = network_folder(path) / WEIGHTS
@@ -88,7 +88,7 @@ def _value(key: str, value: Any) -> Any:  # noqa: ANN401 - any option
 
 
 def _content(name: str) -> str:
-    """The content of a file or folder, also behind a family (`ovseg:FILE`) or an architecture (`...@FILE`)."""
+    """Replace a file or folder by its hash, also after a family (`ovseg:FILE`) or an architecture (`...@FILE`)."""
     if name not in WORDS and not name.startswith(HUB):
         for part in (name, name.partition(":")[2], name.rpartition("@")[2]):
             path = Path(part).expanduser()

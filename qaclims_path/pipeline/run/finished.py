@@ -1,4 +1,4 @@
-"""Finished runs read back for a comparison: what was scored, by which method with which options, and the counts."""
+"""Read finished runs for a comparison: scores, method, options and counts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,24 +18,25 @@ from qaclims_path.pipeline.run.stages import read_records
 from qaclims_path.pipeline.run.steps import METRICS, SCORED_BY, SCORES, read_metrics
 from qaclims_path.report.comparison import Key
 
-BESIDE = {"cams": ("masks", "seg"), "masks": ("seg",), "seg": ()}  # sections that do not touch a result
+BESIDE = {"cams": ("masks", "seg"), "masks": ("seg",), "seg": ()}  # sections that do not affect a result
 EXACT = 1e-9
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One score of one run.
+    """One entry of the scores of a run.
 
     Attributes:
+        key: Data set, result, split, protocol and gate.
         run: Folder of the run.
-        method: As the recipe calls it.
-        options: All that decided the result but seeds, as dotted keys.
-        seed: Of the training of maps, and of the segmenter where that has another one.
-        folder: Of the tables.
-        classes: Scored ones.
-        mean_over: Indices of those in the mean.
-        miou: Share of 1, NaN where nothing was to be scored.
-        dice: Likewise.
+        method: Name of the method in the recipe.
+        options: Options that decided the result, except seeds, as dotted keys.
+        seed: Seed of the training of maps, and that of the segmenter if it differs.
+        folder: Folder of the tables.
+        classes: Scored classes.
+        mean_over: Indices of the classes in the mean.
+        miou: Mean IoU in 0..1, NaN if nothing was scored.
+        dice: Mean Dice, in the same form.
     """
 
     key: Key
@@ -50,27 +51,29 @@ class Scored:
     dice: float
 
     def counts(self) -> dict[str, Counts]:
-        """For every source of images, n x 3: right, in the truth, predicted.
+        """Read the counts of every source of images (N 3): right, in the truth, predicted pixels of N classes.
 
-        A source is a patient, or an image where the data set does not name patients.
+        A source is a patient, or an image if the data set names no patients.
 
         Raises:
-            BadFile: The tables are missing, or are not those of the score.
+            BadFile: The tables are missing, or do not give the score.
         """
         sources = {row["image"]: row["patient"] or row["image"] for row in self._table(PER_IMAGE, ("image", "patient"))}
         found: dict[str, Counts] = {
             name: np.zeros((len(self.classes), 3), np.int64) for name in sorted({*sources.values()})
         }
-        place = {name: index for index, name in enumerate(self.classes)}
+        indices = {name: index for index, name in enumerate(self.classes)}
         numbers = ("right", "truth", "predicted")
         try:
             for row in self._table(COUNTS, ("image", "class", *numbers)):
-                found[sources[row["image"]]][place[row["class"]]] += [int(row[name]) for name in numbers]
+                found[sources[row["image"]]][indices[row["class"]]] += [int(row[name]) for name in numbers]
         except (KeyError, ValueError) as error:
-            raise BadFile(f"{self.folder / COUNTS} does not go with {PER_IMAGE}: {error}. {self._way_out}") from error
-        whole = float(mean_of(iou_of(sum(found.values(), np.zeros((len(self.classes), 3), np.int64))), self.mean_over))
-        if not (abs(whole - self.miou) < EXACT or (np.isnan(whole) and np.isnan(self.miou))):
-            raise BadFile(f"The tables in {self.folder} are not those of {self.run / METRICS}. {self._way_out}")
+            raise BadFile(f"{self.folder / COUNTS} does not fit {PER_IMAGE}: {error}. {self._way_out}") from error
+        miou = float(mean_of(iou_of(sum(found.values(), np.zeros((len(self.classes), 3), np.int64))), self.mean_over))
+        if not (abs(miou - self.miou) < EXACT or (np.isnan(miou) and np.isnan(self.miou))):
+            raise BadFile(
+                f"The tables in {self.folder} do not give the scores of {self.run / METRICS}. {self._way_out}"
+            )
         return found
 
     def _table(self, name: str, columns: Sequence[str]) -> Iterator[dict[str, str]]:
@@ -84,13 +87,13 @@ class Scored:
 
 
 def read_run(run: Path) -> list[Scored]:
-    """All scores of a finished run."""
+    """Read all scores of a finished run."""
     for name in (CONFIG, METRICS):
         if not (run / name).is_file():
             raise UsageError(f"{run} holds no {name}. Give the folder of a run that `qaclims run` has finished.")
     records = read_records(run)
     if records and (records.get("evaluate") is None or records["evaluate"].state != "done"):
-        raise UsageError(f"{run} is not finished, so its scores are of former options. Run `qaclims run` on it first.")
+        raise UsageError(f"{run} is not finished, so its scores are of earlier options. Run `qaclims run` on it first.")
     config = read_run_config(run / CONFIG)
     return [_scored(run, entry, config) for entry in read_metrics(run / METRICS)]
 
@@ -115,31 +118,31 @@ def _scored(run: Path, entry: Mapping[str, Any], config: Tree) -> Scored:
             dice=float(dice),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadFile(f"{run / METRICS} is not of this version: {error!r}. Evaluate again.") from error
+        raise BadFile(f"{run / METRICS} is not in the format of this version: {error!r}. Evaluate again.") from error
 
 
 def _method(config: Tree) -> str:
-    """As the recipe calls it; a segmenter that learns from true masks has no other method than that."""
+    """Name of the method in the recipe; for a segmenter trained on true masks, the method of `seg`."""
     seg = config.get("seg") or {}
     return str(seg["method"] if seg.get("truth") else config.get("method", "cam"))
 
 
 def _options(config: Tree, what: str) -> Tree:
-    """What decided a result, without seeds, places and whatever belongs to later steps."""
+    """Options that decided a result, without seeds, folders and sections of later stages."""
     tree = {key: value for key, value in config.items() if key not in BESIDE[what]}
     if what == "seg" and config.get("seg", {}).get("truth"):
         tree = {"method": config.get("method"), "seg": config["seg"]}
-    wide = tree.pop("evaluate", None) or {}
+    evaluate = tree.pop("evaluate", None) or {}
     if what == "seg":
-        tree["evaluate"] = {name: wide.get(name) for name in ("scales", "flip", "window")}
+        tree["evaluate"] = {name: evaluate.get(name) for name in ("scales", "flip", "window")}
     kept = {
         key: value for key, value in flat(tree).items() if key.rpartition(".")[2] not in ("seed", "dataset", "config")
     }
-    return {key: _without_place(value) for key, value in kept.items()}
+    return {key: _without_folder(value) for key, value in kept.items()}
 
 
-def _without_place(value: Any) -> Any:  # noqa: ANN401 - any option
-    """A model without the folders it lies in, so that runs of two machines compare."""
+def _without_folder(value: Any) -> Any:  # noqa: ANN401 - any option
+    """Keep the name of a model only, so that runs of two machines can be compared."""
     if isinstance(value, str) and (value.startswith(LOCAL) or Path(value).is_absolute()):
         return Path(value.removeprefix(LOCAL)).name
     return value
@@ -147,5 +150,5 @@ def _without_place(value: Any) -> Any:  # noqa: ANN401 - any option
 
 def _seed(config: Tree, what: str) -> tuple[int, ...]:
     options = {"seed": 0, **flat(config)}
-    own = ("cam.train.seed", "seg.train.seed") if what == "seg" else ("cam.train.seed",)
-    return tuple(dict.fromkeys(int(options[name if name in options else "seed"]) for name in own))
+    keys = ("cam.train.seed", "seg.train.seed") if what == "seg" else ("cam.train.seed",)
+    return tuple(dict.fromkeys(int(options[key if key in options else "seed"]) for key in keys))

@@ -11,7 +11,7 @@ from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.pipeline.corpus.options import CorpusOptions
 from qaclims_path.pipeline.masks.boundary import BoundaryOptions
-from qaclims_path.pipeline.run.checks import check_asked, check_fit, check_maps, check_masks, check_seg
+from qaclims_path.pipeline.run.checks import check_cam, check_corpus, check_fit, check_masks, check_seg
 from qaclims_path.pipeline.run.fingerprints import (
     content_of,
     corpus_depends,
@@ -21,7 +21,7 @@ from qaclims_path.pipeline.run.fingerprints import (
     named,
     rules_of,
 )
-from qaclims_path.pipeline.run.options import FROM_ANSWERS, RunOptions
+from qaclims_path.pipeline.run.options import RunOptions
 from qaclims_path.pipeline.run.stages import Stage
 from qaclims_path.pipeline.run.steps import (
     CORPUS,
@@ -104,14 +104,14 @@ def _corpus(run: Run, options: CorpusOptions, inputs: _Inputs) -> Stage:
         reads=(),
         makes=(CORPUS, "corpus.config.yaml"),
         run=partial(do_corpus, run),
-        check=partial(check_asked, options),
+        check=partial(check_corpus, options),
     )
 
 
 def _cam(run: Run, inputs: _Inputs, reads: tuple[str, ...]) -> Stage:
     options = run.options
     depends = {**maps_depend(options.training_of_maps, inputs.card), **inputs.of(options.shared.split)}
-    if run.corpus is not None and options.shared.words.source in FROM_ANSWERS:
+    if run.corpus is not None and options.shared.words.need_corpus:
         depends["answers"] = content_of(run.corpus)
     return Stage(
         name="cam",
@@ -121,7 +121,7 @@ def _cam(run: Run, inputs: _Inputs, reads: tuple[str, ...]) -> Stage:
         reads=reads,
         makes=("cam", "init") if options.cam.init.start == "cam" else ("cam",),
         run=partial(do_cam, run),
-        check=partial(check_maps, options.cam, options.shared.judge),
+        check=partial(check_cam, options.cam, options.shared.judge),
     )
 
 

@@ -9,36 +9,35 @@ from typing import ClassVar
 
 
 class PeakMemory:
-    """Largest memory from here on, of this process and of its children.
+    """Peak memory from here on, of this process and of its children.
 
-    Linux can forget the peak of a process so far, which else never falls; that of children it cannot forget, so it only
-    counts when a child has ended since.
+    Linux can reset the peak of a process, but not that of its children, which counts only if a child has ended since.
 
     Attributes:
-        forgotten: The largest peak of this process that was forgotten, in bytes.
+        former: Largest peak of this process before a reset, in bytes.
     """
 
-    forgotten: ClassVar[int] = 0
+    former: ClassVar[int] = 0
 
     def __init__(self) -> None:
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        PeakMemory.forgotten = max(PeakMemory.forgotten, _own_peak())
-        with suppress(OSError):  # no Linux, or not allowed: the peak of the whole process is all there is
+        PeakMemory.former = max(PeakMemory.former, _own_peak())
+        with suppress(OSError):  # not Linux, or not allowed: only the peak of the whole process is known
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
     def mib(self) -> float:
-        """In MiB."""
-        ended = resource.getrusage(resource.RUSAGE_CHILDREN) != self._children  # each takes time, at least
+        """Peak in MiB."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN) != self._children  # a child that has ended used time
         return max(_own_peak(), _peak_of(resource.RUSAGE_CHILDREN) if ended else 0) / 2**20
 
 
 def peak_mib() -> float:
-    """Largest memory that this process and any child that has ended ever had, in MiB."""
-    return max(PeakMemory.forgotten, _own_peak(), _peak_of(resource.RUSAGE_CHILDREN)) / 2**20
+    """Peak memory of this process and of any child that has ended, in MiB."""
+    return max(PeakMemory.former, _own_peak(), _peak_of(resource.RUSAGE_CHILDREN)) / 2**20
 
 
 def _own_peak() -> int:
-    """In bytes. `ru_maxrss` may have that of the process in it that started this one; `VmHWM` has not."""
+    """Peak of this process in bytes; `ru_maxrss` may contain the peak of the parent, `VmHWM` does not."""
     with suppress(OSError):
         found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(encoding="utf-8"), re.MULTILINE)
         if found:

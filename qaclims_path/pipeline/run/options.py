@@ -1,4 +1,4 @@
-"""Options of a whole run: one recipe file, whose sections belong to its stages."""
+"""Options of a whole run: the sections of a recipe, parsed by the models of their stages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,15 +21,14 @@ from qaclims_path.pipeline.segmenter.options import TrainSegOptions, seg_options
 from qaclims_path.registry import suggest
 
 What = Literal["cams", "masks", "seg"]
-FROM_ANSWERS = ("answers", "shuffled")  # sources of words that need a corpus
 
 
 class CamsSection(Options):
-    """How maps are made.
+    """Making of maps.
 
     Attributes:
-        scales: Factors at which an image is looked at, with its mirror image.
-        gate: Which classes maps of scored splits may show: `none` for all, `oracle` for those that are there; `auto` is
+        scales: Scales of the image, each with its mirror image.
+        gate: Classes that maps of scored splits may show: `none` allows all, `oracle` the present ones; `auto` is
             `none` for tissue and `oracle`, as published, for photographs.
     """
 
@@ -38,15 +37,15 @@ class CamsSection(Options):
 
 
 class EvaluateSection(Options):
-    """What is scored.
+    """Predictions and scores.
 
     Attributes:
-        what: Maps, pseudo masks, segmenter; a run without `seg` trains none.
-        splits: With masks.
-        protocol: The card's first when None.
-        scales: Factors at which the segmenter looks at an image.
-        flip: Whether it looks at the mirror image, too.
-        window: Side of half overlapping squares in which it looks at larger images.
+        what: Results to score: maps, pseudo masks, segmenter; a run without `seg` trains no segmenter.
+        splits: Splits to score, with masks.
+        protocol: The card's first protocol when None.
+        scales: Scales of the image for the segmenter.
+        flip: Average predictions with those of the mirror image.
+        window: Side in pixels of half-overlapping windows over larger images; None predicts images whole.
     """
 
     what: Annotated[tuple[What, ...], Field(min_length=1)] = ("cams", "masks", "seg")
@@ -62,18 +61,23 @@ class RunOptions:
     """All options of a run.
 
     Attributes:
-        recipe: Name or path, and the overrides, for stages that are started as commands of their own.
-        settings: Overrides.
-        tree: Everything resolved, as `config.yaml` of the run says it.
+        recipe: Name or path of the recipe, for stages that start a command.
+        settings: Overrides of the recipe, for the same.
         shared: The top keys of the recipe.
-        corpus: None where no words come from answers.
-        boundary: None where the refiner needs none.
+        corpus_config: Name or path of the corpus configuration.
+        corpus: Options of the corpus; None if the words are not answers.
+        cam: The section `cam`.
+        cams: The section `cams`.
+        masks: The section `masks`, without `boundary`.
+        boundary: Its part `boundary`; None if the refiner needs no boundary network.
+        seg: The section `seg`.
+        evaluate: The section `evaluate`.
     """
 
     recipe: str
     settings: tuple[str, ...]
-    tree: Tree
     shared: SharedOptions
+    corpus_config: str
     corpus: CorpusOptions | None
     cam: CamOptions
     cams: CamsSection
@@ -84,12 +88,25 @@ class RunOptions:
 
     @property
     def training_of_maps(self) -> TrainCamOptions:
-        """All that the training of maps reads."""
+        """Options of the training of maps."""
         return TrainCamOptions(self.shared, self.cam)
+
+    @property
+    def tree(self) -> Tree:
+        """The resolved recipe, which can be read as a recipe again."""
+        tree = self.training_of_maps.tree
+        for name in ("cams", "masks", "evaluate"):
+            tree[name] = getattr(self, name).model_dump(mode="json")
+        tree["seg"] = without_seed(self.seg.model_dump(mode="json"), self.shared.seed)
+        if self.corpus is not None:
+            tree["corpus"] = {"config": self.corpus_config, **self.corpus.model_dump(mode="json")}
+        if self.boundary is not None:
+            tree["masks"][BOUNDARY] = without_seed(self.boundary.model_dump(mode="json"), self.shared.seed)
+        return tree
 
 
 def load_run(recipe: str | Path, settings: Sequence[str] = ()) -> RunOptions:
-    """Read a recipe with all its sections.
+    """Read all sections of a recipe.
 
     Example:
         >>> load_run("phantom/cam", ["evaluate.what=[cams]"]).evaluate.what
@@ -101,13 +118,12 @@ def load_run(recipe: str | Path, settings: Sequence[str] = ()) -> RunOptions:
     boundary = _boundary(found, path)
     seg = seg_options(found, cam.network, path)
     _check_names(masks, seg)
-    asked = found.words.source in FROM_ANSWERS and found.judge.id is not None
-    options = RunOptions(
+    return RunOptions(
         recipe=str(recipe),
         settings=tuple(settings),
-        tree={},
         shared=found.shared,
-        corpus=_corpus(found, path) if asked else None,
+        corpus_config=str(found.corpus.get("config", "")),
+        corpus=_corpus(found, path) if found.words.need_corpus and found.judge.id is not None else None,
         cam=cam,
         cams=parse(CamsSection, found.cams, f"{path}, cams"),
         masks=masks,
@@ -115,8 +131,6 @@ def load_run(recipe: str | Path, settings: Sequence[str] = ()) -> RunOptions:
         seg=seg,
         evaluate=parse(EvaluateSection, found.evaluate, f"{path}, evaluate"),
     )
-    options.tree.update(_resolved(options, found.corpus.get("config")))
-    return options
 
 
 def _boundary(recipe: Recipe, path: Path) -> BoundaryOptions:
@@ -128,18 +142,18 @@ def _boundary(recipe: Recipe, path: Path) -> BoundaryOptions:
 
 
 def _check_names(masks: MaskOptions, seg: TrainSegOptions) -> None:
-    """Look up what is needed only after hours."""
+    """Look up names that a run needs only after hours."""
     for registry, name in ((REFINERS, masks.refiner), (known_segmenters(), seg.network.architecture)):
         if name not in registry:
             raise NotRegistered(f"There is no {registry.kind} '{name}'. {suggest(name, list(registry))}")
 
 
 def _corpus(recipe: Recipe, path: Path) -> CorpusOptions:
-    """The corpus of a run: a configuration by name, what the recipe changes in it, and the run's judge for its own."""
+    """Read the corpus configuration, changed by the section; the recipe's judge replaces that of the configuration."""
     own = {key: value for key, value in recipe.corpus.items() if key != "config"}
     if "config" not in recipe.corpus:
         raise BadConfig(
-            f"{path}: the words of '{recipe.method}' are answers, so 'corpus.config' has to name who is asked."
+            f"{path}: the words of '{recipe.method}' are answers, so 'corpus.config' has to name a configuration."
         )
     settings = {"dataset": recipe.dataset, "split": recipe.split, **flat(own)}
     found = load_corpus_options(str(recipe.corpus["config"]), settings_of(settings))
@@ -147,17 +161,3 @@ def _corpus(recipe: Recipe, path: Path) -> CorpusOptions:
         judge = {"id": recipe.judge.id, "revision": recipe.judge.revision}
         found = parse(CorpusOptions, {**found.model_dump(mode="json"), "judge": judge}, f"{path}, corpus")
     return found
-
-
-def _resolved(options: RunOptions, corpus: object) -> Tree:
-    """Everything in the open, such that it can be read as a recipe again."""
-    tree = options.training_of_maps.tree
-    seed = options.shared.seed
-    for name in ("cams", "masks", "evaluate"):
-        tree[name] = getattr(options, name).model_dump(mode="json")
-    tree["seg"] = without_seed(options.seg.model_dump(mode="json"), seed)
-    if options.corpus is not None:
-        tree["corpus"] = {"config": corpus, **options.corpus.model_dump(mode="json")}
-    if options.boundary is not None:
-        tree["masks"][BOUNDARY] = without_seed(options.boundary.model_dump(mode="json"), seed)
-    return tree

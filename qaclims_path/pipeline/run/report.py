@@ -1,4 +1,4 @@
-"""The page of a run: whatever its stages have left behind so far, in one file."""
+"""Page of a run: the results of its stages so far, in one file."""
 
 import json
 import os
@@ -32,12 +32,12 @@ from qaclims_path.report.run.page import Facts, Legend, PlainTable, RunPage, Sli
 from qaclims_path.report.run.scored import scored
 
 PAGE, ENVIRONMENT, CORPUS, SLIDES = "report.html", "environment.json", "corpus.jsonl", "slides"
-ELSEWHERE = "corpus.path"  # where the answers lie, if they are not the run's own
+ELSEWHERE = "corpus.path"  # path of answers outside the run
 OWN_STAGE = "report"
 MOST_SLIDES, SLIDE_SIDE = 6, 1000
 MOST_ROWS, MOST_COLUMNS = 60, 14
 TERMS, MANY_CLASSES = 8, 8
-NAMING = {
+HEADER = {
     "dataset": "data set",
     "method": "method",
     "judge.id": "judge",
@@ -47,30 +47,30 @@ NAMING = {
     "seed": "seed",
 }
 EMPTY = {
-    "config": f"{CONFIG} is not there; the run has not begun.",
+    "config": f"{CONFIG} is missing; the run has not begun.",
     "card": "The data set of this run is not known.",
-    "scores": "Nothing was scored yet: `qaclims evaluate` does it.",
+    "scores": "Nothing was scored yet; `qaclims evaluate` does it.",
     "examples": "No image has a map or a mask yet.",
-    "training": "No training has logged anything yet: `qaclims train cam` begins.",
-    "corpus": "No language was asked: this run has no corpus. `qaclims corpus build` makes one.",
+    "training": "No training has logged anything yet; `qaclims train cam` starts one.",
+    "corpus": "This run has no corpus; `qaclims corpus build` makes one.",
     "slides": f"No slide was segmented into this run: `qaclims segment` writes them to its folder `{SLIDES}`.",
     "figures": "There are no scores, trainings or masks to draw yet.",
-    "stages": f"{STAGES} is not there: `qaclims run` writes it, single commands do not.",
-    "environment": f"{ENVIRONMENT} is not there yet.",
+    "stages": f"{STAGES} is missing; `qaclims run` writes it, single commands do not.",
+    "environment": f"{ENVIRONMENT} is missing.",
 }
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class ReportMade:
-    """What was written.
+    """A written page.
 
     Attributes:
-        page: The file.
+        page: Path of the file.
         kilobytes: Its size.
-        evaluations: Shown, as what, split, protocol and gate.
-        images: Shown in layers.
-        missing: Why a section is empty, by section.
+        evaluations: Evaluations on it, as result, split, protocol and gate.
+        images: Number of example images on it.
+        missing: Reason for each empty section.
         figures: Files of the figures for a paper.
     """
 
@@ -85,12 +85,12 @@ class ReportMade:
 def write_run_report(
     run: Path, root: Path | None = None, *, corpus: Path | None = None, figures: bool = False
 ) -> ReportMade:
-    """Write `report.html` into the folder of a run; what is not there yet is left out, and the page says so.
+    """Write `report.html` into the folder of a run; sections without results say why they are empty.
 
     Args:
         run: Folder of the run.
-        root: The data as its publisher lays it out, for the pictures.
-        corpus: Answers that were made before; it is noted in the run where they lie. None takes what the run has.
+        root: The data as its publisher lays it out, for example images.
+        corpus: File of answers outside the run, whose path is stored in the run; None takes the run's own.
         figures: Also draw figures for a paper, into the folder `figures` of the run.
 
     Example:
@@ -125,7 +125,7 @@ def _check(run: Path) -> None:
 
 
 def _figures(run: Path, root: Path | None) -> tuple[Path, ...]:
-    """Draw the figures; what is damaged is told by the page, and left out of them."""
+    """Draw the figures without damaged results, which the page names."""
     gather = _Gatherer()
     config = gather("config", lambda: _config(run), "") or {}
     card = gather("card", lambda: _card(config), "")
@@ -135,13 +135,13 @@ def _figures(run: Path, root: Path | None) -> tuple[Path, ...]:
 
 
 class _Gatherer:
-    """Tries each section; one that cannot be made is missing with a sentence, and the others are still made."""
+    """Makes each section; one that fails is missing with a sentence, and the others are still made."""
 
     def __init__(self) -> None:
         self.missing: dict[str, str] = {}
 
     def __call__(self, section: str, make: Callable[[], T], sentence: str) -> T | None:
-        """What `make` gives; where that is nothing, or fails, the reason is noted."""
+        """Call `make`; if it fails or returns nothing, note the reason."""
         try:
             made = make()
         except QaclimsError as error:
@@ -166,7 +166,7 @@ def _gathered(run: Path, root: Path | None) -> RunPage:
     return RunPage(
         title=card.title if card else str(config.get("dataset", "Run")),
         name=run.resolve().name,
-        facts=_naming(config, card),
+        facts=_header(config, card),
         scored=tuple(scored(each.report, card) for each in found),
         examples=chosen.groups if chosen else (),
         examples_note=chosen.note if chosen else "",
@@ -183,10 +183,10 @@ def _gathered(run: Path, root: Path | None) -> RunPage:
     )
 
 
-def _naming(config: Tree, card: Card | None) -> Facts:
-    """The settings that name a run."""
+def _header(config: Tree, card: Card | None) -> Facts:
+    """Settings in the header of the page."""
     texts = dict(_texts(config)) | ({"dataset": card.name} if card else {})
-    return tuple((name, texts[key]) for key, name in NAMING.items() if texts.get(key, "none") != "none")
+    return tuple((name, texts[key]) for key, name in HEADER.items() if texts.get(key, "none") != "none")
 
 
 def _config(run: Path) -> Tree:
@@ -199,7 +199,7 @@ def _card(config: Tree) -> Card | None:
 
 def _examples(run: Path, root: Path | None, card: Card | None, found: tuple[Evaluated, ...]) -> Chosen | None:
     if card is None:
-        raise UsageError("The data set of this run is not known here, so its images cannot be shown.")
+        raise UsageError("The data set of this run is not known, so its images cannot be shown.")
     if root is None:
         raise UsageError("Pictures need the images: `qaclims report RUN --root DIR` shows them.")
     return examples_of(run, root, card, found)
@@ -207,7 +207,7 @@ def _examples(run: Path, root: Path | None, card: Card | None, found: tuple[Eval
 
 @dataclass(frozen=True)
 class _Language:
-    """What was said of the classes, and by whom."""
+    """Answers by class, and where they come from."""
 
     parts: tuple[Part, ...]
     made: Facts
@@ -227,10 +227,10 @@ def _corpus(run: Path, root: Path | None, card: Card | None) -> _Language | None
 
 
 def _slides(folder: Path) -> tuple[Slide, ...]:
-    """The overlays below a folder, spread over all of them where they are many."""
+    """Read overlays below a folder; of many, some spread over all of them."""
     paths = sorted(path for path in folder.rglob("*") if "overlay" in path.stem and path.suffix in (".png", ".jpg"))
-    places = np.unique(np.linspace(0, len(paths) - 1, min(MOST_SLIDES, len(paths))).round().astype(int))
-    return tuple(_slide(paths[place], folder) for place in places)
+    indices = np.unique(np.linspace(0, len(paths) - 1, min(MOST_SLIDES, len(paths))).round().astype(int))
+    return tuple(_slide(paths[index], folder) for index in indices)
 
 
 def _slide(path: Path, folder: Path) -> Slide:
@@ -241,7 +241,7 @@ def _slide(path: Path, folder: Path) -> Slide:
 
 
 def _cohort(folder: Path) -> PlainTable | None:
-    """The table of all slides."""
+    """Read the table of all slides."""
     paths = sorted(folder.glob("*.csv"))
     if not paths:
         return None

@@ -48,7 +48,7 @@ def test_everything_is_made_and_scored(made: tuple[DemoReport, list[str]]) -> No
     assert (report.places["segmented"] / "slides" / f"{report.slide}_overlay.jpg").exists()
     assert report.slide in report.places["page"].read_text(encoding="utf-8")  # the slide is in the report
     assert report.cpu_seconds > 1
-    assert "No language was asked" not in report.places["page"].read_text(encoding="utf-8")
+    assert "This run has no corpus" not in report.places["page"].read_text(encoding="utf-8")
     assert json.loads(json.dumps(report.as_json()))["slide"] == report.slide
     assert [line for line in said if line.startswith("[")][-1].startswith("[7/7] segment a whole slide")
     assert all("min left" in line for line in said if line.startswith("["))

@@ -180,8 +180,8 @@ def test_tables_of_other_images_or_another_score(six, tmp_path):
         return table.rows[1].difference.why_not
 
     counts, images = "masks/test/counts.csv", "masks/test/per_image.csv"
-    assert "are not those of" in why(damaged("shorter", counts, lambda lines: lines[:-1]))
-    assert "does not go with" in why(damaged("wordy", counts, lambda lines: [*lines, "ghost,tumor,1,1,1\n"]))
+    assert "do not give the scores of" in why(damaged("shorter", counts, lambda lines: lines[:-1]))
+    assert "does not fit" in why(damaged("wordy", counts, lambda lines: [*lines, "ghost,tumor,1,1,1\n"]))
     more = why(damaged("more", images, lambda lines: [*lines, lines[-1].replace(lines[-1].split(",")[1], "9999")]))
     assert "other images were scored (4 against 3 sources)" in more
     gone = damaged("gone", counts, lambda lines: lines)
@@ -201,7 +201,7 @@ def test_runs_that_cannot_be_read(six, tmp_path):
         compare([run])
     (run / "stages.json").unlink()
     (run / "metrics.json").write_text('[{"what": "masks"}]')
-    with pytest.raises(BadFile, match="not of this version"):
+    with pytest.raises(BadFile, match="not in the format of this version"):
         compare([run])
     (run / "metrics.json").write_text("[]")
     with pytest.raises(UsageError, match="Nothing was scored"):
