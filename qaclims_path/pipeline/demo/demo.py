@@ -1,9 +1,8 @@
-"""The whole method on painted slides, from nothing and on any machine: what a new user runs first.
+"""The whole method on painted slides, without data or downloads: what a new user runs first.
 
 Slides are painted, tiled and labelled by their annotations; a question-answering model is asked about every tile; maps
-are trained with several methods, refined, and taught to a segmenter; all are scored on slides of other patients, and
-one of these is segmented as a whole. Each part is a command of the package, so an interrupted demo goes on where it
-stopped.
+are trained with several methods and refined, and segmenters are trained on the masks; all are scored on slides of other
+patients, and one of these slides is segmented. Each part is a stage of the package, so an interrupted demo continues.
 """
 
 import resource
@@ -49,21 +48,22 @@ from qaclims_path.report.comparison import CompareReport
 START, BASE, BEST = "cam", "cam+", "qa-clims-path"
 TRUTH = ("split=test", "seg.split=test", "seg.truth=true", f"seg.method={SUPERVISED}", "evaluate.what=[seg]")
 MPP = 0.5
-EARLY = 0.1  # share of the work before which its pace says nothing
-SKIPPED = 0.1  # share of the time of a step below which it was done before
+EARLY = 0.1  # share of the work before which its speed is not used to predict the rest
+SKIPPED = 0.1  # share of the estimated time of a part, below which it was finished before
 Say = Callable[[str], None]
+Part = tuple[str, float, Callable[[], object]]  # description, estimated seconds on one core, work
 
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo made, where it lies, and what it cost.
+    """Results of the demo and what they cost.
 
     Attributes:
-        places: What lies where.
-        slide: The slide that was segmented as a whole.
+        places: Files and folders by name.
+        slide: Name of the slide that was segmented.
         comparison: Every method, scored on the slides of the held-out patients.
-        cpu_seconds: User and system time of this run, its workers included; an earlier, interrupted one not.
-        peak_mib: Largest memory.
+        cpu_seconds: User and system time of this call and its workers, without earlier, interrupted ones.
+        peak_mib: Peak memory.
     """
 
     places: dict[str, Path]
@@ -73,20 +73,20 @@ class DemoReport:
     peak_mib: float
 
     def as_json(self) -> dict[str, Any]:
-        """Everything as JSON can hold it."""
+        """Plain values that JSON can hold."""
         places = {name: str(path) for name, path in self.places.items()}
         return {**asdict(self), "places": places, "comparison": self.comparison.as_json()}
 
 
 @dataclass
 class Demo:
-    """The steps, each of which does only what is not done yet.
+    """Parts of the demo; each does only what is not finished.
 
     Attributes:
-        out: Folder of everything.
-        size: How much of everything.
-        seed: Of tissue and training.
-        say: Is told what begins.
+        out: Folder of the demo.
+        size: Its size.
+        seed: Seed of tissue and trainings.
+        say: Receives a line per part.
     """
 
     out: Path
@@ -94,10 +94,10 @@ class Demo:
     seed: int
     say: Say
 
-    def steps(self) -> Iterator[tuple[str, float, Callable[[], object]]]:
-        """What each step does, its share of the whole in seconds of one processor, and itself."""
+    def parts(self) -> Iterator[Part]:
+        """List the parts, each with its description and estimated seconds on one core."""
         size = self.size
-        yield f"paint the slides of {size.taught + size.held_out} patients", 0.1 * size.pixels, self.paint
+        yield f"paint the slides of {size.patients} patients", 0.1 * size.pixels, self.paint
         yield "cut and label tiles, with masks for the held-out patients", 0.1 * size.pixels, self.tile
         yield "ask the answerer about every tile", 0.1 * size.tiles, self.ask
         for row in size.rows:
@@ -105,19 +105,19 @@ class Demo:
         yield "segment a whole slide", 8, self.segment
 
     def paint(self) -> None:
-        """Slides with their annotations and truth, and lists of them that hold each patient's split."""
-        names = DEMO.patients(self.size.taught + self.size.held_out)
+        """Paint slides with annotations and truth, and write lists with the split of each patient."""
+        names = DEMO.patients(self.size.patients)
         for number, name in enumerate(names):
             stain, side = DEMO.stains[number % len(DEMO.stains)], self.size.side
             if not (self.slides / f"{name}.tiff").exists():
                 write_slide(self.slides, name, PhantomSpec(DEMO.seed + self.seed, side, side, MPP, name, stain))
-        for folder, split in ((self.tiles, "train"), (self.truth, "test")):  # only there have those to learn from masks
-            splits = [split] * self.size.taught + ["val"] * self.size.held_out
+        for folder, split in ((self.tiles, "train"), (self.truth, "test")):  # tiles of `test` get masks
+            splits = [split] * self.size.train_patients + ["val"] * self.size.held_out_patients
             rows = [{"slide": f"{n}.tiff", "patient": n, "split": part} for n, part in zip(names, splits, strict=True)]
             write_csv(self.slides / f"{folder.name}.csv", rows, ("slide", "patient", "split"))
 
     def tile(self) -> None:
-        """Data sets: image-level labels to learn from, masks to be scored against, words of the classes."""
+        """Make data sets: image-level labels to train on, masks to score against, texts of the classes."""
         self._tile(self.tiles)
         if SUPERVISED in self.size.rows:
             self._tile(self.truth)
@@ -137,7 +137,7 @@ class Demo:
         write_text(self._card(folder), yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
 
     def ask(self) -> None:
-        """Answers about the tiles that are learnt from, shared by all rows."""
+        """Ask about the training tiles; all rows share the answers."""
         corpus = self.options(BEST).corpus
         if corpus is None:
             return
@@ -145,12 +145,12 @@ class Demo:
         if report.failures:
             raise QaclimsError(
                 f"{report.failed} of {report.images} tiles could not be asked about, first {report.failures[0]} "
-                f"Remove {self.tiles} and {self.corpus}, and run the demo again: it makes them anew."
+                f"Remove {self.tiles} and {self.corpus}, and run the demo again: it makes them again."
             )
 
     def train(self, row: str) -> None:
-        """A run of one method, and what it gives."""
-        if row == START and self.start is None:  # its segmenter begins with its maps, as all others do
+        """Run one method."""
+        if row == START and self.start is None:  # its segmenter starts from its maps, as all others do
             self._run(row, only="cam")
         self._run(row)
 
@@ -163,14 +163,14 @@ class Demo:
         _check_scored(do_run(run, only=only, say=self._say_less), data)
 
     def segment(self) -> None:
-        """The largest class map: one whole slide of a held-out patient, also in the report of its run."""
+        """Segment a slide of a held-out patient, and add it to the page of the run."""
         run = self.runs / BEST
         report = segment(run, SegmentInputs((str(self.slides / f"{self.slide}.tiff"),)), run / SEGMENTED)
         self._check_slides(report.rows)
         write_run_report(run, self.tiles, corpus=self.corpus)
 
     def options(self, row: str) -> RunOptions:
-        """The recipe of a row for the phantom, in the demo's size."""
+        """Read the recipe of a row, in the size of the demo."""
         first = row == START
         if row == SUPERVISED:
             changed = settings_for(self.size, self._card(self.truth), self.seed, start=self.start, first=False)
@@ -180,70 +180,70 @@ class Demo:
 
     @property
     def start(self) -> Path | None:
-        """The plain maps that all rows begin with, once they are trained."""
+        """Network of the plain maps that all rows start from; None before it is trained."""
         return self.runs / START / "cam" if _is_done(self.runs / START, "cam") else None
 
     @property
     def slides(self) -> Path:
-        """Painted slides."""
+        """Folder of the painted slides."""
         return self.out / "slides"
 
     @property
     def tiles(self) -> Path:
-        """The data set."""
+        """Folder of the data set."""
         return self.out / "tiles"
 
     @property
     def truth(self) -> Path:
-        """The same tiles, all of them with masks: for the supervised control, and for nothing else."""
+        """Folder of the same tiles with masks for all of them, used by the supervised control only."""
         return self.out / "truth"
 
     def _card(self, folder: Path) -> Path:
-        """With words."""
+        """Card of a data set with texts of the classes."""
         return self.out / f"{folder.name}.yaml"
 
     @property
     def corpus(self) -> Path:
-        """Answers."""
+        """File of answers."""
         return self.out / CORPUS
 
     @property
     def runs(self) -> Path:
-        """A folder for each row."""
+        """Folder with a run per row."""
         return self.out / "runs"
 
     @property
     def slide(self) -> str:
-        """The first held-out patient's."""
-        return DEMO.patients(self.size.taught + 1)[-1]
+        """Name of the slide of the first held-out patient."""
+        return DEMO.patients(self.size.train_patients + 1)[-1]
 
     def _check_slides(self, lines: Sequence[SlideLine] | Sequence[CohortRow]) -> None:
         for line in lines:
             if line.status == "failed":
                 raise QaclimsError(
                     f"The slide {line.path} failed: {line.error} If it is damaged, remove {self.slides / line.name}*, "
-                    "and run the demo again: it paints that slide anew."
+                    "and run the demo again: it paints that slide again."
                 )
 
     def _say_less(self, line: str) -> None:
-        if "skipped" not in line:  # what an earlier demo did, or a part of it
+        if "skipped" not in line:  # by an earlier demo or part
             self.say(f"  {line}")
 
 
 def demo(out: Path, *, size: Size, seed: int = 0, say: Say = lambda _: None) -> DemoReport:
-    """Do all of it, or what an interrupted demo left.
+    """Run the demo, or continue an interrupted one.
 
     Args:
         out: Folder for everything the demo writes.
-        size: How much of everything; `FULL` or `QUICK`, maybe with `CONTROLS` among the rows.
-        seed: Of the tissue and of every training.
-        say: Is told what begins, and about how long the rest takes.
+        size: `FULL` or `QUICK`, possibly with `CONTROLS` among the rows.
+        seed: Seed of the tissue and of every training.
+        say: Receives a line per part, with the estimated time that is left.
     """
     out = out.absolute()
     mark_folder(out, size, seed)
     work, before = Demo(out, size, seed, say), _cpu_seconds()
-    _do(list(work.steps()), say)
-    rows = [row for row in (*ROWS, *CONTROLS) if _is_done(work.runs / row, "evaluate")]  # of earlier demos, too
+    _do(list(work.parts()), say)
+    rows = [row for row in (*ROWS, *CONTROLS) if _is_done(work.runs / row, "evaluate")]  # also those of earlier demos
     places = {
         "slides": work.slides,
         "tiles": work.tiles,
@@ -258,26 +258,26 @@ def demo(out: Path, *, size: Size, seed: int = 0, say: Say = lambda _: None) -> 
     return DemoReport(places, work.slide, table, _cpu_seconds() - before, peak_mib())
 
 
-def _do(steps: Sequence[tuple[str, float, Callable[[], object]]], say: Say) -> None:
-    """One step after the other; the time left is foretold from what the steps so far took against what they should."""
-    left = whole = sum(share for _, share, _ in steps)
+def _do(parts: Sequence[Part], say: Say) -> None:
+    """Do the parts in order, and predict the time left from the speed so far."""
+    left = whole = sum(seconds for _, seconds, _ in parts)
     spent = done = 0.0
-    for number, (does, share, work) in enumerate(steps, 1):
+    for number, (title, seconds, work) in enumerate(parts, 1):
         pace = spent / done if done > EARLY * whole else 1.0
-        say(f"[{number}/{len(steps)}] {does} (about {max(1, round(pace * left / 60))} min left)")
-        begun = time.monotonic()
+        say(f"[{number}/{len(parts)}] {title} (about {max(1, round(pace * left / 60))} min left)")
+        start = time.monotonic()
         work()
-        took = time.monotonic() - begun
-        left -= share
-        if took > SKIPPED * share:
-            spent, done = spent + took, done + share
+        took = time.monotonic() - start
+        left -= seconds
+        if took > SKIPPED * seconds:
+            spent, done = spent + took, done + seconds
 
 
 def _check_scored(report: RunReport, data: Path) -> None:
-    """Refuse scores of images that have no prediction; the demo's own tiles all have one."""
+    """Refuse scores with missing predictions; every tile of the demo should have one."""
     if not report.missing:
         return
-    run, remedy = Path(report.run), f"Remove {data} and {report.run}, and run the demo again: it makes them anew."
+    run, remedy = Path(report.run), f"Remove {data} and {report.run}, and run the demo again: it makes them again."
     known = [read_object(index, remedy).get("failed", {}) for index in sorted(run.rglob(INDEX))]
     first = next((f"{image}: {why}" for failed in known for image, why in failed.items()), f"see {run / REPORT}.")
     raise QaclimsError(f"{report.missing} images have no prediction in {run}, first {first} {remedy}")

@@ -1,4 +1,4 @@
-"""How much the demo does: all of it in a quarter of an hour of one processor, or the same in little."""
+"""Sizes of the demo: a quarter of an hour on one core, or a few minutes."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,82 +7,87 @@ from qaclims_path.assets import EMBEDDED_WEIGHTS, embedded_model
 from qaclims_path.config import settings_of
 from qaclims_path.files.made_with import Settings, made_with, refuse_foreign
 
-MARKER, FORMAT = "demo.json", 1
-BACKBONE = "test_resnet"  # that of the embedded judge, whose weights all rows begin with
+MARKER, FORMAT = "demo.json", 2
+BACKBONE = "test_resnet"  # the image tower of the embedded judge, whose weights all rows start from
 DECODER = {"decoder_channels": [64, 48, 32, 24, 16]}
 ROWS = ("cam", "cam+", "clims", "qa-clims", "qa-clims-path")
-SUPERVISED = "supervised"  # a segmenter that has the true masks
+SUPERVISED = "supervised"  # a segmenter trained on true masks
 CONTROLS = ("names", "shuffled", SUPERVISED)
-TISSUE = 0.7  # share of the tiles of a slide that are not glass
+TISSUE = 0.7  # share of the tiles of a slide that show tissue
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much.
+    """Size of a demo.
 
     Attributes:
-        name: As it is noted in the folder.
-        taught: Patients, and slides, to learn from.
-        held_out: Patients, and slides, to be scored on.
-        side: Of a slide in pixels.
-        stride: From one tile to the next, in pixels.
-        start: Epochs of the maps that the other methods begin with.
-        maps: Epochs of every other method.
-        seg: Epochs of the segmenters.
+        name: Name in the folder's note.
+        train_patients: Patients to train on, each with one slide.
+        held_out_patients: Patients to score on, each with one slide.
+        side: Side of a slide in pixels.
+        stride: Distance between tiles in pixels.
+        start_epochs: Epochs of the plain maps that the other methods start from.
+        cam_epochs: Epochs of the maps of every other method.
+        seg_epochs: Epochs of the segmenters.
         tile: Side of a tile in pixels.
         rows: Methods.
     """
 
     name: str
-    taught: int
-    held_out: int
+    train_patients: int
+    held_out_patients: int
     side: int
     stride: int
-    start: int
-    maps: int
-    seg: int
+    start_epochs: int
+    cam_epochs: int
+    seg_epochs: int
     tile: int = 224
     rows: tuple[str, ...] = ROWS
 
     @property
+    def patients(self) -> int:
+        """Number of patients."""
+        return self.train_patients + self.held_out_patients
+
+    @property
     def pixels(self) -> float:
         """Megapixels of all slides."""
-        return (self.taught + self.held_out) * self.side**2 / 1e6
+        return self.patients * self.side**2 / 1e6
 
     @property
     def tiles(self) -> float:
-        """About how many are learnt from."""
-        return TISSUE * self.taught * ((self.side - self.tile) // self.stride + 1) ** 2
+        """Estimated number of training tiles."""
+        return TISSUE * self.train_patients * ((self.side - self.tile) // self.stride + 1) ** 2
 
     def seconds_of(self, row: str) -> float:
-        """About how long a row takes one processor, to foretell what is left."""
-        taught = {"cam": self.start, SUPERVISED: 0}.get(row, self.maps)
-        return 5 + self.tiles * (0.06 + 0.035 * taught + 0.04 * self.seg)
+        """Estimated seconds of a row on one core."""
+        epochs = {"cam": self.start_epochs, SUPERVISED: 0}.get(row, self.cam_epochs)
+        return 5 + self.tiles * (0.06 + 0.035 * epochs + 0.04 * self.seg_epochs)
 
 
-FULL = Size("full", taught=8, held_out=4, side=2240, stride=448, start=12, maps=6, seg=14)
-QUICK = Size("quick", taught=3, held_out=1, side=1344, stride=224, start=6, maps=2, seg=3)
+FULL = Size("full", 8, 4, side=2240, stride=448, start_epochs=12, cam_epochs=6, seg_epochs=14)
+QUICK = Size("quick", 3, 1, side=1344, stride=224, start_epochs=6, cam_epochs=2, seg_epochs=3)
 
 
 def settings_for(size: Size, card: Path, seed: int, *, start: Path | None, first: bool) -> list[str]:
-    """What the demo changes in the recipes of the phantom: data, a smaller network, and how long it is trained.
+    """Write what the demo changes in a recipe of the phantom: data, a smaller network and epochs.
 
     Args:
-        size: How much.
-        card: Of the tiles.
-        seed: Of the training.
-        start: The plain maps that all rows begin with, and all segmenters; None where these are still to be trained.
-        first: Whether these are the very maps of the row.
+        size: Size of the demo.
+        card: Card of the tiles.
+        seed: Seed of the trainings.
+        start: Network of the plain maps, from which all rows and segmenters start; None before it is trained.
+        first: Whether the row is that of the plain maps.
     """
     changed: dict[str, object] = {
         "dataset": str(card),
         "cam.network.backbone": BACKBONE,
         "cam.network.weights": str(embedded_model("judge") / EMBEDDED_WEIGHTS["judge"]),
         "cam.augment.size": size.tile,
-        "cam.train.epochs": size.start if first else size.maps,
+        "cam.train.epochs": size.start_epochs if first else size.cam_epochs,
         "seed": seed,
         "seg.augment.size": size.tile,
-        "seg.train.epochs": size.seg,
+        "seg.train.epochs": size.seg_epochs,
         "seg.network.settings": DECODER,
         "masks.refiner": "par",
     }
@@ -93,9 +98,9 @@ def settings_for(size: Size, card: Path, seed: int, *, start: Path | None, first
 
 
 def mark_folder(out: Path, size: Size, seed: int) -> None:
-    """Note how the folder is made; refuse one of another demo, or of other files."""
+    """Note the size in the folder; refuse the folder of another demo, or with other files."""
     about = asdict(size)
-    del about["rows"]  # more of them may be added later
+    del about["rows"]  # rows may be added later
     refuse_foreign(out / MARKER, "`qaclims demo`")
     way_out = f"Choose another --out, or remove {out}."
     made_with(out / MARKER, {"format": FORMAT, "seed": seed, **about}, way_out, describe=_of_another_demo)

@@ -19,13 +19,13 @@ from qaclims_path.report.demo import RESULTS, results_part
 
 TINY = Size(
     "tiny",
-    taught=2,
-    held_out=1,
+    train_patients=2,
+    held_out_patients=1,
     side=896,
     stride=224,
-    start=1,
-    maps=1,
-    seg=1,
+    start_epochs=1,
+    cam_epochs=1,
+    seg_epochs=1,
     rows=("cam", "qa-clims-path", "supervised"),
 )
 
@@ -90,7 +90,7 @@ def test_a_second_demo_does_nothing_twice_and_gives_the_same_scores(made: tuple[
 
 
 def test_a_damaged_slide_is_named(tmp_path: Path) -> None:
-    work = Demo(tmp_path, replace(TINY, taught=1, side=448), 0, lambda _: None)
+    work = Demo(tmp_path, replace(TINY, train_patients=1, side=448), 0, lambda _: None)
     work.paint()
     (work.slides / "DM0002.tiff").write_bytes(b"no slide")
     with pytest.raises(QaclimsError, match=r"DM0002\.tiff failed: .* remove .*DM0002\*, and run the demo again"):
@@ -129,7 +129,7 @@ def test_what_was_done_before_says_nothing_of_the_pace() -> None:
 
 def test_the_time_is_about_that_of_one_busy_core(tmp_path: Path) -> None:
     full, quick = (
-        sum(share for _, share, _ in Demo(tmp_path, size, 0, lambda _: None).steps()) / 60 for size in (FULL, QUICK)
+        sum(seconds for _, seconds, _ in Demo(tmp_path, size, 0, lambda _: None).parts()) / 60 for size in (FULL, QUICK)
     )
     assert full == pytest.approx(11, abs=0.5)
     assert quick == pytest.approx(2.5, abs=0.2)
@@ -141,7 +141,7 @@ def test_other_options_and_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="which `qaclims demo` did not write"):
         demo(tmp_path / "mine", size=QUICK)
     (tmp_path / "other").mkdir()
-    marker = {"format": 1, "name": "full", "seed": 0}
+    marker = {"format": 2, "name": "full", "seed": 0}
     for other, told in (({}, "without --quick, with --seed 0"), ({"name": "quick"}, "those of another version")):
         (tmp_path / "other" / "demo.json").write_text(json.dumps({**marker, **other}))
         with pytest.raises(UsageError, match=f"made with other options: {told}"):
@@ -158,7 +158,7 @@ def test_all_rows_begin_alike_and_train_equally_long(tmp_path: Path) -> None:
     assert len({tuple(each) for each in settings.values()}) == 1
     assert f'cam.init.start="{tmp_path}"' in settings["cam+"]
     first = settings_for(FULL, Path("card.yaml"), 0, start=tmp_path, first=True)
-    assert not [each for each in first if each.startswith("init")]
+    assert not [each for each in first if each.startswith("cam.init")]
     assert QUICK.tiles < FULL.tiles
 
 
