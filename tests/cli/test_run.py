@@ -82,7 +82,7 @@ def test_plan_run_and_compare(root, tmp_path):
         qaclims("compare", *both, "--against", "cam")
 
 
-def test_missing_predictions_are_an_exit_code(root, tmp_path):
+def test_missing_predictions_set_the_exit_code(root, tmp_path):
     started(root, tmp_path / "run")
     path = tmp_path / "run/metrics.json"
     entries = json.loads(path.read_text())
@@ -92,13 +92,13 @@ def test_missing_predictions_are_an_exit_code(root, tmp_path):
     assert "2 predictions are missing" in said
 
 
-def test_a_logger_that_is_not_there_is_refused_at_once(root, tmp_path):
+def test_an_unknown_logger_is_refused_at_once(root, tmp_path):
     with pytest.raises(UsageError, match="Did you mean 'csv'"):
         started(root, tmp_path / "run", "--logger", "cvs")
     assert not (tmp_path / "run").exists()
 
 
-def test_every_training_command_and_the_run_say_how_it_is_trained():
+def test_run_passes_its_hardware_options_to_every_training_command():
     commands = {name: get_command(training).commands[name] for name in ("cam", "seg", "boundary")}
     commands["run"] = get_command(app).commands["run"]
     shared = {"devices", "precision", "workers", "save_every", "keep_every", "logger", "compiled"}

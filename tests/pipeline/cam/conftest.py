@@ -23,7 +23,7 @@ Train = Callable[..., TrainCamReport]
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory, fake) -> Callable[[str, str], Path]:
-    """A corpus for a split of a made-up data set, made once; every third pair has nothing around it."""
+    """Make a corpus for a split of a made-up data set, once; every third pair has no background answers."""
     made: dict[tuple[str, str], Path] = {}
 
     def make(name: str, split: str) -> Path:
@@ -45,7 +45,7 @@ def corpus(tmp_path_factory, fake) -> Callable[[str, str], Path]:
 
 @pytest.fixture
 def train(tmp_path, judge, fake, corpus, quiet) -> Train:
-    """Train a recipe for two steps with tiny models; more settings and another folder can be given."""
+    """Train a recipe for two steps with tiny models."""
 
     def run(recipe: str, *settings: str, out: str = "run", running: RunSettings = quiet, **given) -> TrainCamReport:
         options = load_options(recipe, [*TINY, *STEPS, f"judge.id={judge}", *settings])

@@ -1,4 +1,4 @@
-"""Every recipe that ships with the package runs for two steps on made-up data with tiny models."""
+"""All shipped recipes train for two steps on made-up data with tiny models."""
 
 import math
 
@@ -14,7 +14,7 @@ DATASETS = {"bcss-wsss", "luad-histoseg", "gcss", "wsss4luad", "glas", "voc2012"
 
 def test_every_data_set_has_every_method() -> None:
     every = {f"{dataset}/{method}" for dataset in DATASETS for method in METHODS}
-    assert every - set(recipe_names()) == {"glas/shuffled"}  # whole images of GlaS have no answers to exchange
+    assert every - set(recipe_names()) == {"glas/shuffled"}  # all images have the same class
     assert {path.stem for path in (asset_dir("configs") / "methods").glob("*.yaml")} == METHODS
 
 
@@ -74,7 +74,7 @@ def test_published_numbers_are_as_published(name, lr, first, epochs, batch, weig
         assert options.init.train["momentum"] == 1e-4
 
 
-def test_default_numbers_have_the_momentum_that_was_meant() -> None:
+def test_defaults_correct_the_momentum_of_the_published_code() -> None:
     for name in ("voc2012/cam", "voc2012/clims", "voc2012/qa-clims"):
         options, published = load_options(name), load_options(name, ["published=true"])
         assert options.cam.train.momentum == 0.9

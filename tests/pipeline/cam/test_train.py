@@ -1,4 +1,4 @@
-"""The training of maps as a whole: what it writes, how it goes on, and what it says of bad input."""
+"""Training of maps: its files, resuming, and bad input."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_run_holds_what_is_promised(train, tmp_path) -> None:
+def test_a_training_writes_its_files(train, tmp_path) -> None:
     report = train("bcss-wsss/cam", "cam.train.epochs=2")
     run = tmp_path / "run"
     assert (report.steps, report.epochs, report.over, report.judge) == (4, 2, "done", None)
@@ -53,8 +53,8 @@ def test_a_finished_run_is_not_trained_again_and_other_options_are_refused(train
 
 
 @pytest.mark.parametrize("method", ["clims", "qa-clims", "qa-clims-path"])
-def test_the_same_seed_gives_the_same_numbers_in_any_number_of_pieces(method: str, train) -> None:
-    """Two pieces of a batch are averaged as two processes are; images differ in their numbers of classes."""
+def test_the_same_seed_gives_the_same_numbers_with_any_number_of_micro_batches(method: str, train) -> None:
+    """Micro-batches are averaged like processes; images differ in their number of classes."""
     given = ["cam.train.batchnorm=frozen", "cam.train.batch=4", "cam.train.epochs=2", "cam.train.lr=1.0e-5"]
     given += ["cam.losses.ramp=[0, 0]"] if method == "qa-clims-path" else []
     whole, again, pieces = (
@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_numbers_in_any_number_of_pieces(method: st
     assert pieces == pytest.approx(whole, rel=1e-5)
 
 
-def test_language_starts_from_maps_that_are_trained_first(train, tmp_path) -> None:
+def test_methods_with_language_start_from_plain_maps(train, tmp_path) -> None:
     train("bcss-wsss/qa-clims-path", "cam.init.start=cam", "cam.init.train={epochs: 1}", "cam.train.lr=1.0e-12")
     first, then = (CamNet.load(tmp_path / name) for name in ("run/init", "run"))
     torch.testing.assert_close(first.head.weight, then.head.weight)
@@ -74,7 +74,7 @@ def test_language_starts_from_maps_that_are_trained_first(train, tmp_path) -> No
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.25, 0.5])
-def test_a_share_of_the_weights_is_that_of_the_start(keep: float, train, tmp_path) -> None:
+def test_final_weights_are_averaged_with_the_starting_ones(keep: float, train, tmp_path) -> None:
     train("bcss-wsss/cam", out="plain")
     given = f"cam.init.start={tmp_path / 'plain'}", f"cam.init.keep={keep}"
     train("bcss-wsss/cam+", *given, out="then")
@@ -86,14 +86,14 @@ def test_a_share_of_the_weights_is_that_of_the_start(keep: float, train, tmp_pat
         torch.testing.assert_close(end[name], wanted)
 
 
-def test_maps_that_are_trained_first_are_kept_as_well(train, tmp_path) -> None:
+def test_weights_of_plain_maps_can_be_averaged_too(train, tmp_path) -> None:
     train("bcss-wsss/cam+", "cam.init.start=cam", "cam.init.keep=0.5")
     start, end = (CamNet.load(tmp_path / name).head.weight for name in ("run/init", "run"))
     learnt = load_file(tmp_path / "run" / "cam" / "weights.safetensors")["head.weight"]
     torch.testing.assert_close(end, (start + learnt) / 2)
 
 
-def test_maps_can_wait_for_a_better_loss(train) -> None:
+def test_a_training_can_stop_early_on_its_loss(train) -> None:
     given = [
         "cam.train.epochs=9",
         "cam.train.watch=loss",
@@ -115,7 +115,7 @@ def test_maps_can_wait_for_a_better_loss(train) -> None:
         ("cam.init.train.watch=area/tumor", "there is no number 'area/tumor' to watch"),
     ],
 )
-def test_a_training_that_cannot_be_done_is_refused_when_its_options_are_read(setting: str, said: str) -> None:
+def test_impossible_trainings_are_refused_when_options_are_read(setting: str, said: str) -> None:
     with pytest.raises(BadConfig, match=said):
         load_options("bcss-wsss/qa-clims-path", [setting])
 
@@ -137,7 +137,7 @@ def test_images_smaller_than_the_crop_are_padded(train) -> None:
     assert train("voc2012/cam", "cam.augment.size=96", out="photo").steps == 2
 
 
-def test_a_class_without_answers_has_its_name(train, corpus, tmp_path) -> None:
+def test_a_class_without_answers_uses_its_name(train, corpus, tmp_path) -> None:
     lines = [line for line in corpus("bcss-wsss", "train").read_text().splitlines() if '"stroma"' not in line]
     path = tmp_path / "some.jsonl"
     path.write_text("\n".join(lines) + "\n")
@@ -162,7 +162,7 @@ def test_a_method_that_needs_answers_says_so(judge, fake, tmp_path) -> None:
         train_cam(load_options("bcss-wsss/names", ["judge.id=null"]), root, tmp_path / "b")
 
 
-def test_maps_of_other_classes_are_no_start(train, tmp_path) -> None:
+def test_maps_of_other_classes_are_refused_as_a_start(train, tmp_path) -> None:
     train("wsss4luad/cam", out="other")
     with pytest.raises(UsageError, match="was trained for the classes tumor, stroma, normal"):
         train("bcss-wsss/names", f"cam.init.start={tmp_path / 'other'}")
@@ -173,7 +173,7 @@ def test_own_magnification_needs_pixel_sizes(train) -> None:
         train("phantom/names", "judge.scale=own")
 
 
-def test_mistakes_in_recipes_are_answered(tmp_path) -> None:
+def test_mistakes_in_recipes_get_a_sentence(tmp_path) -> None:
     with pytest.raises(NotRegistered, match="Did you mean 'bcss-wsss/qa-clims'"):
         load_options("bcss-wsss/qaclims")
     with pytest.raises(BadConfig, match="Did you mean 'epochs'"):
@@ -237,7 +237,7 @@ def test_pairs_in_chunks_give_the_same_gradient(judge) -> None:
 
 
 @pytest.mark.parametrize("pixels", [None, 40, 90])
-def test_white_tiles_and_images_without_classes_do_no_harm(judge, pixels) -> None:
+def test_white_tiles_and_images_without_classes_give_finite_losses(judge, pixels) -> None:
     task = make_task(load_judge(str(judge), device="cpu"), pixels=pixels)
     for images, present in (
         (torch.ones(2, 3, 64, 64), [[1, 1, 0], [0, 0, 1]]),

@@ -1,4 +1,4 @@
-"""The demo on the smallest slides that hold all its steps; CI runs `qaclims demo --quick` itself."""
+"""The demo on the smallest slides that need all its parts; CI runs `qaclims demo --quick`."""
 
 import csv
 import json
@@ -44,7 +44,7 @@ def test_everything_is_made_and_scored(made: tuple[DemoReport, list[str]]) -> No
     for table in report.comparison.tables:
         assert [row.label for row in table.rows][:2] == ["cam", "qa-clims-path"]
         assert all(row.miou.mean is not None and 0 < row.miou.mean < 1 for row in table.rows)
-    assert report.comparison.tables[-1].rows[-1].label == "supervised"  # a segmenter alone
+    assert report.comparison.tables[-1].rows[-1].label == "supervised"  # it has only a segmenter
     assert (report.places["segmented"] / "slides" / f"{report.slide}_overlay.jpg").exists()
     assert report.slide in report.places["page"].read_text(encoding="utf-8")  # the slide is in the report
     assert report.cpu_seconds > 1
@@ -55,7 +55,7 @@ def test_everything_is_made_and_scored(made: tuple[DemoReport, list[str]]) -> No
 
 
 @pytest.mark.slow
-def test_held_out_patients_are_not_learnt_from(made: tuple[DemoReport, list[str]]) -> None:
+def test_held_out_patients_are_not_trained_on(made: tuple[DemoReport, list[str]]) -> None:
     report, _ = made
     asked = report.places["answers"].read_text(encoding="utf-8")
     assert "DM0001" in asked
@@ -63,7 +63,7 @@ def test_held_out_patients_are_not_learnt_from(made: tuple[DemoReport, list[str]
 
 
 @pytest.mark.slow
-def test_answers_stand_on_the_page_also_when_it_is_written_again(made: tuple[DemoReport, list[str]]) -> None:
+def test_answers_stay_on_a_page_that_is_written_again(made: tuple[DemoReport, list[str]]) -> None:
     report, _ = made
     lines = report.places["answers"].read_text(encoding="utf-8").splitlines()
     said = {one["text"] for line in lines for one in json.loads(line)["foreground"] if one["text"]}
@@ -74,7 +74,7 @@ def test_answers_stand_on_the_page_also_when_it_is_written_again(made: tuple[Dem
 
 
 @pytest.mark.slow
-def test_a_second_demo_does_nothing_twice_and_gives_the_same_scores(made: tuple[DemoReport, list[str]]) -> None:
+def test_a_second_demo_repeats_nothing_and_gives_the_same_scores(made: tuple[DemoReport, list[str]]) -> None:
     report, _ = made
     out = report.places["slides"].parent
     weights = out / "runs" / "qa-clims-path" / "cam" / "weights.safetensors"
@@ -82,8 +82,8 @@ def test_a_second_demo_does_nothing_twice_and_gives_the_same_scores(made: tuple[
     said: list[str] = []
     again = demo(out, size=TINY, say=said.append)
     assert (again.places["scores"].read_bytes(), weights.stat().st_mtime_ns) == before
-    assert not [line for line in said if line.startswith("  ")]  # no stage was begun
-    fewer = demo(out, size=replace(TINY, rows=TINY.rows[:2]))  # rows that were made before are kept
+    assert not [line for line in said if line.startswith("  ")]  # no stage began
+    fewer = demo(out, size=replace(TINY, rows=TINY.rows[:2]))  # earlier rows are kept
     assert fewer.places["scores"].read_bytes() == before[0]
     with fewer.places["scores"].open(encoding="utf-8") as file:
         assert "supervised" in {row["method"] for row in csv.DictReader(file)}
@@ -110,7 +110,7 @@ def test_images_without_a_prediction_stop_the_demo(tmp_path: Path) -> None:
     _check_scored(replace(report, metrics=({"missing": 0},)), tmp_path / "tiles")
 
 
-def test_plain_maps_count_only_when_their_stage_is_done(tmp_path: Path) -> None:
+def test_plain_maps_are_used_only_when_their_stage_is_done(tmp_path: Path) -> None:
     work = Demo(tmp_path, TINY, 0, lambda _: None)
     assert work.start is None
     (tmp_path / "runs" / "cam" / "cam").mkdir(parents=True)
@@ -120,14 +120,14 @@ def test_plain_maps_count_only_when_their_stage_is_done(tmp_path: Path) -> None:
         assert work.start == start
 
 
-def test_what_was_done_before_says_nothing_of_the_pace() -> None:
+def test_finished_parts_do_not_change_the_predicted_time() -> None:
     said: list[str] = []
     steps = [("one", 0.3, lambda: time.sleep(0.3)), ("two", 600, lambda: None), ("three", 600, lambda: None)]
     _do(steps, said.append)
     assert [line.partition("about ")[2] for line in said] == ["20 min left)", "20 min left)", "10 min left)"]
 
 
-def test_the_time_is_about_that_of_one_busy_core(tmp_path: Path) -> None:
+def test_the_predicted_time_is_that_of_one_core(tmp_path: Path) -> None:
     full, quick = (
         sum(seconds for _, seconds, _ in Demo(tmp_path, size, 0, lambda _: None).parts()) / 60 for size in (FULL, QUICK)
     )
@@ -153,7 +153,7 @@ def test_other_options_and_other_folders_are_refused(tmp_path: Path) -> None:
         demo(tmp_path / ("x" * 300), size=QUICK)
 
 
-def test_all_rows_begin_alike_and_train_equally_long(tmp_path: Path) -> None:
+def test_all_rows_start_from_the_same_maps_and_train_equally_long(tmp_path: Path) -> None:
     settings = {row: settings_for(FULL, Path("card.yaml"), 0, start=tmp_path, first=False) for row in FULL.rows[1:]}
     assert len({tuple(each) for each in settings.values()}) == 1
     assert f'cam.init.start="{tmp_path}"' in settings["cam+"]
@@ -186,8 +186,8 @@ def test_paths_and_commands_stay_on_one_line(
     assert any("start from the weights of the judge's image tower" in line for line in lines)
 
 
-def test_a_folder_of_something_else_is_refused_and_one_that_was_hardly_begun_is_not(tmp_path):
-    (tmp_path / f".demo.1{'0' * 9}.part.json").touch()  # of a demo that was killed, or begins in this moment
+def test_a_folder_with_other_files_is_refused_and_a_barely_started_one_is_not(tmp_path):
+    (tmp_path / f".demo.1{'0' * 9}.part.json").touch()  # of a demo that was killed, or is just starting
     mark_folder(tmp_path, QUICK, 0)
     mark_folder(tmp_path, QUICK, 0)
     with pytest.raises(UsageError, match=r"options: with --quick, with --seed 0\. Choose another --out"):

@@ -1,4 +1,4 @@
-"""Whole runs of seconds: four painted images a split, tiny networks, one epoch."""
+"""Runs that take seconds: four painted images per split, tiny networks, one epoch."""
 
 import shutil
 from collections.abc import Callable
@@ -33,13 +33,13 @@ def root(fake) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny() -> list[str]:
-    """Settings for seconds."""
+    """Settings of tiny networks."""
     return TINY
 
 
 @pytest.fixture(scope="session")
 def make(root, quiet) -> Make:
-    """A run of a recipe in a folder, with more settings."""
+    """Make a run of a recipe in a folder, with more settings."""
 
     def made(out: Path, *settings: str, recipe: str = "phantom/cam", **given) -> Run:
         return replace(Run(load_run(recipe, [*TINY, *settings]), root, out, running=quiet), **given)
@@ -59,6 +59,6 @@ def finished(make, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def copied(finished, tmp_path) -> Path:
-    """The same, to be changed."""
+    """A copy of it that a test may change."""
     shutil.copytree(finished, tmp_path / "run")
     return tmp_path / "run"

@@ -1,4 +1,4 @@
-"""The commands of docs/benchmarks.md, run as they stand there on made-up data of the same layout with tiny networks."""
+"""Commands of docs/benchmarks.md, run on made-up data of the same layout with tiny networks."""
 
 import re
 import shlex

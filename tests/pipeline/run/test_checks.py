@@ -1,4 +1,4 @@
-"""What cannot end well is refused before anything is done, and costs nothing that was done before."""
+"""Options that would fail later are refused before a stage begins or a result is removed."""
 
 import re
 from dataclasses import replace
@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from qaclims_path.errors import QaclimsError, UsageError
-from qaclims_path.pipeline.run.pipeline import do_run, plan_run, stages_of
+from qaclims_path.pipeline.run.listing import stages_of
+from qaclims_path.pipeline.run.pipeline import do_run, plan_run
 
 
 def test_several_machines_are_refused(make, tmp_path):
@@ -27,7 +28,7 @@ def test_several_machines_are_refused(make, tmp_path):
         (("seg.dataset=glas",), "'seg.dataset' is glas"),
     ],
 )
-def test_what_does_not_fit_together_is_said_at_once(make, tmp_path, settings, sentence):
+def test_contradicting_options_are_refused_at_once(make, tmp_path, settings, sentence):
     with pytest.raises(UsageError, match=sentence):
         do_run(make(tmp_path / "run", *settings))
     assert not (tmp_path / "run").exists()
@@ -47,7 +48,7 @@ def test_what_does_not_fit_together_is_said_at_once(make, tmp_path, settings, se
         ("seg.network.weights=local-dir:nowhere", "The model folder 'nowhere' does not exist"),
     ],
 )
-def test_a_misspelt_setting_costs_nothing(finished, make, tmp_path, settings, sentence):
+def test_a_misspelt_setting_removes_no_result(finished, make, tmp_path, settings, sentence):
     def when_changed():
         files = (path for path in finished.rglob("*") if path.is_file() and path.name != "run.lock")
         return {path: path.stat().st_mtime_ns for path in files}
@@ -70,7 +71,7 @@ def test_a_misspelt_setting_costs_nothing(finished, make, tmp_path, settings, se
         ("corpus.answerer={kind: blib}", "There is no answerer 'blib'. Did you mean 'blip'"),
     ],
 )
-def test_misspelt_models_are_found_before_anybody_is_asked(make, judge, tmp_path, settings, sentence):
+def test_misspelt_models_are_refused_before_the_corpus(make, judge, tmp_path, settings, sentence):
     run = make(tmp_path / "run", f"judge.id={judge}", settings, recipe="phantom/qa-clims-path")
     with pytest.raises(QaclimsError, match=re.escape(sentence)):
         do_run(run)

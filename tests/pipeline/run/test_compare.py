@@ -1,4 +1,4 @@
-"""Comparisons: rows of seeds, paired differences, published numbers, and what is not alike."""
+"""Comparisons: rows of seeds, paired differences, published numbers, and runs that differ."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ def bcss(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def made(bcss, tmp_path_factory):
-    """A run with masks of a quality: the truth, in which a share of the pixels is turned into the first class."""
+    """Make a run whose masks are the truth with a share of wrong pixels."""
     folder = tmp_path_factory.mktemp("runs")
     found: dict[str, Path] = {}
 
@@ -60,7 +60,7 @@ def made(bcss, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def six(made) -> list[Path]:
-    """Three seeds of a poor method, three of a good one."""
+    """Three seeds each of a poor and a good method."""
     poor = [made(f"cam-{seed}", 0.5 + seed / 50, seed=seed) for seed in range(3)]
     return poor + [made(f"clims-{seed}", 0.2 + seed / 50, "clims", seed=seed) for seed in range(3)]
 
@@ -124,7 +124,7 @@ def test_one_seed_has_no_deviation(six):
     assert table.rows[0].miou.std is None
 
 
-def test_published_numbers_stand_beside_under_the_same_rules(made, six):
+def test_published_numbers_under_the_same_rules_are_shown(made, six):
     (table,) = compare(six).tables
     expected = [
         row
@@ -137,7 +137,7 @@ def test_published_numbers_stand_beside_under_the_same_rules(made, six):
     assert all(row.gate == "oracle" for row in table.published)
 
 
-def test_what_is_not_alike_is_said(made, six):
+def test_rows_that_are_missing_are_explained(made, six):
     other = made("other", 0.3, "names", protocol="tpro")
     gated = made("gated", 0.3, "cam+", gate="oracle")
     report = compare([*six, other, gated], against="cam")
@@ -168,7 +168,7 @@ def test_the_same_run_counts_once(made, six, tmp_path):
     assert any("is left out" in note for note in table.notes)
 
 
-def test_tables_of_other_images_or_another_score(six, tmp_path):
+def test_tables_of_other_images_or_another_score_are_refused(six, tmp_path):
     def damaged(name: str, file: str, change) -> Path:
         shutil.copytree(six[3], tmp_path / name)
         path = tmp_path / name / file
@@ -189,7 +189,7 @@ def test_tables_of_other_images_or_another_score(six, tmp_path):
     assert "holds no counts.csv. Score it again" in why(gone)
 
 
-def test_runs_that_cannot_be_read(six, tmp_path):
+def test_runs_that_cannot_be_read_are_refused(six, tmp_path):
     with pytest.raises(UsageError, match=r"holds no config\.yaml"):
         compare([tmp_path])
     with pytest.raises(UsageError, match=r"no row 'clms'.*Did you mean 'clims'"):
@@ -219,7 +219,7 @@ def test_the_table_is_written(six, tmp_path):
     assert json.loads(json.dumps(report.as_json()))[0]["rows"][1]["label"] == "clims"
 
 
-def test_a_whole_run_compares_with_itself_on_other_seeds(finished, copied):
+def test_a_whole_run_compares_with_one_of_another_seed(finished, copied):
     config = yaml.safe_load((copied / "config.yaml").read_text())
     config["method"] = "other"
     (copied / "config.yaml").write_text(yaml.safe_dump(config))

@@ -1,4 +1,4 @@
-"""Options of runs: every recipe that ships, what sections take over, and what is refused."""
+"""Options of runs: all shipped recipes, defaults between sections, and refusals."""
 
 import pytest
 import yaml
@@ -13,7 +13,7 @@ from qaclims_path.pipeline.run.steps import Run, classes_of
 
 
 @pytest.mark.parametrize("recipe", recipe_names())
-def test_every_recipe_loads_and_its_resolved_form_is_a_recipe_again(recipe, tmp_path):
+def test_every_recipe_loads_and_its_resolved_form_is_a_recipe(recipe, tmp_path):
     options = load_run(recipe, ["judge.id=vinid/plip"])
     assert set(Recipe.model_fields) - set(options.tree) <= {"corpus"}
     assert (options.corpus is not None) == (options.shared.words.source in ("answers", "shuffled"))
@@ -24,11 +24,11 @@ def test_every_recipe_loads_and_its_resolved_form_is_a_recipe_again(recipe, tmp_
 
 
 @pytest.mark.parametrize("recipe", ["voc2012/qa-clims", "voc2012/clims", "coco2014/cam"])
-def test_what_was_published_loads_too(recipe):
+def test_published_settings_load(recipe):
     assert load_run(recipe, ["published=true", "judge.id=openai/clip-vit-base-patch32"]).shared.published
 
 
-def test_sections_take_over_what_they_do_not_say():
+def test_sections_take_seed_protocol_and_encoder_from_the_recipe():
     options = load_run("phantom/cam", ["seed=3", "masks.refiner=irn", "evaluate.protocol=mlps"])
     assert options.seg.train.seed == options.boundary.train.seed == 3
     assert options.seg.protocol == "mlps"
@@ -44,7 +44,7 @@ def test_the_judge_of_the_run_ranks_the_answers():
     assert other.corpus.judge.id == "owner/other"
     blip = "corpus.answerer={kind: blip, model: owner/blip}"
     assert load_run("bcss-wsss/qa-clims-path", ["judge.id=owner/name", blip]).corpus.judge.id == "owner/name"
-    assert load_run("voc2012/qa-clims").corpus.judge is None  # nobody ranks or measures answers there
+    assert load_run("voc2012/qa-clims").corpus.judge is None  # answers are neither ranked nor measured there
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_tissue_is_scored_without_a_gate_and_photographs_as_published(recipe, se
         (["cams.overlays=3"], BadConfig, "unknown key 'overlays'"),
     ],
 )
-def test_wrong_options(settings, error, sentence):
+def test_wrong_options_are_refused(settings, error, sentence):
     with pytest.raises(error, match=sentence):
         load_run("phantom/cam", settings)
 
 
-def test_answers_need_somebody_who_is_asked(tmp_path):
+def test_words_from_answers_need_a_corpus_configuration(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text("dataset: phantom\nmethod: qa-clims-path\njudge: {id: owner/name}\n")
     with pytest.raises(BadConfig, match=r"corpus\.config"):

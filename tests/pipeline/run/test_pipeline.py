@@ -1,4 +1,4 @@
-"""Whole runs: what is redone and what is not, killed and resumed, refused before hours are lost."""
+"""Whole runs: repeated and skipped stages, resuming after a kill, early refusals."""
 
 import contextlib
 import json
@@ -20,8 +20,11 @@ from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.files.lock import Locked
 from qaclims_path.files.tables import read_csv
 from qaclims_path.pipeline.cam.train import train_cam
+from qaclims_path.pipeline.run.finished import read_run
+from qaclims_path.pipeline.run.listing import stages_of
 from qaclims_path.pipeline.run.options import load_run
-from qaclims_path.pipeline.run.pipeline import do_run, plan_run, stages_of
+from qaclims_path.pipeline.run.pipeline import do_run, plan_run
+from qaclims_path.pipeline.run.report import write_run_report
 from qaclims_path.pipeline.run.stages import hashes_of, read_records
 
 ALL = ("cam", "cams", "cams-val", "masks", "masks-val", "seg", "predict-val", "evaluate", "report")
@@ -36,7 +39,7 @@ def when_changed(path: Path) -> dict[str, int]:
     return {str(each): each.stat().st_mtime_ns for each in sorted(path.rglob("*")) if each.is_file()}
 
 
-def test_everything_is_done_once(finished, make, tiny):
+def test_a_finished_run_does_nothing_again(finished, make, tiny):
     assert tuple(read_records(finished)) == ALL
     entries = json.loads((finished / "metrics.json").read_text())
     assert [(one["what"], one["split"], one["gate"]) for one in entries] == [
@@ -62,30 +65,30 @@ def test_everything_is_done_once(finished, make, tiny):
         (("masks.refiner=par",), ("masks", "masks-val", "seg", "predict-val", *LAST)),
         (("masks.batch=3",), ()),
         (("masks.refiner=irn",), ("boundary", "masks", "masks-val", "seg", "predict-val", *LAST)),
-        (("masks.boundary.size=64",), ()),  # no boundaries here
+        (("masks.boundary.size=64",), ()),  # the refiner needs no boundaries
         (("seg.train.epochs=2",), ("seg", "predict-val", *LAST)),
         (("seg.train.seed=1",), ("seg", "predict-val", *LAST)),
         (("evaluate.flip=true",), ("predict-val", *LAST)),
         (("evaluate.splits=[val, test]",), ("cams-test", "masks-test", "predict-test", *LAST)),
         (("evaluate.what=[seg]",), LAST),
         (("evaluate.what=[cams, masks]",), LAST),
-        (("evaluate.protocol=tissue",), ()),  # as the card has it
+        (("evaluate.protocol=tissue",), ()),  # the card's own
         (("evaluate.protocol=mlps",), ("cams-val", "masks", "masks-val", "seg", "predict-val", *LAST)),
         (("seg.truth=true", "seg.split=val", "evaluate.what=[seg]"), ("seg", "predict-val", *LAST)),
     ],
 )
-def test_a_changed_option_redoes_what_depends_on_it(finished, make, settings, expected):
+def test_a_changed_option_repeats_the_stages_that_depend_on_it(finished, make, settings, expected):
     assert redone(make(finished, *settings)) == expected
 
 
-def test_the_plan_says_why(finished, make):
+def test_the_plan_gives_reasons(finished, make):
     reasons = {step.stage.name: step.reason for step in plan_run(make(finished, "masks.refiner=par"))}
     assert reasons["masks"] == "masks.refiner was none, now par"
     assert reasons["seg"] == "'masks' is repeated"
     assert reasons["cams"] == "done"
 
 
-def test_neither_place_nor_hardware_is_in_a_hash(make, root, tmp_path):
+def test_folders_and_hardware_change_no_hash(make, root, tmp_path):
     here = make(tmp_path / "a")
     moved = tmp_path / "moved"
     moved.symlink_to(root)
@@ -93,9 +96,9 @@ def test_neither_place_nor_hardware_is_in_a_hash(make, root, tmp_path):
     assert hashes_of(stages_of(here)) == hashes_of(stages_of(there))
 
 
-def test_models_are_hashed_by_what_they_hold(make, judge, finished, tmp_path):
-    def hash_of(place: Path, start: Path = finished) -> str:
-        run = make(tmp_path / "run", f"judge.id={place}", f"cam.init.start={start}", recipe="phantom/names")
+def test_models_are_hashed_by_content(make, judge, finished, tmp_path):
+    def hash_of(model: Path, start: Path = finished) -> str:
+        run = make(tmp_path / "run", f"judge.id={model}", f"cam.init.start={start}", recipe="phantom/names")
         return hashes_of(stages_of(run))["cam"]
 
     for name in ("one", "two"):
@@ -104,7 +107,7 @@ def test_models_are_hashed_by_what_they_hold(make, judge, finished, tmp_path):
             (tmp_path / name / file.name).write_bytes(file.read_bytes())
     first = hash_of(tmp_path / "one")
     assert hash_of(tmp_path / "two") == first
-    (finished / "notes.json").write_text("{}")  # beside the network of the run that is started from
+    (finished / "notes.json").write_text("{}")  # a file beside the network that training starts from
     assert hash_of(tmp_path / "one") == first
     (tmp_path / "two/open_clip_config.json").write_text("{}")
     assert hash_of(tmp_path / "two") != first
@@ -122,7 +125,7 @@ def test_changed_labels_are_noticed(make, tmp_path):
     assert hashes_of(stages_of(other))["cam"] != hashes_of(stages_of(run))["cam"]
 
 
-def test_masks_done_again_end_as_if_nothing_else_had_been(copied, make, tmp_path):
+def test_repeated_masks_equal_those_of_a_new_run(copied, make, tmp_path):
     report = do_run(make(copied, "masks.refiner=par"))
     assert report.done == ("masks", "masks-val", "seg", "predict-val", *LAST)
     fresh = do_run(make(tmp_path / "fresh", "masks.refiner=par"))
@@ -181,7 +184,7 @@ def test_images_that_cannot_be_read_stop_a_run_before_its_training(make, judge, 
     assert '"error"' not in (run.out / "corpus.jsonl").read_text()
 
 
-def test_an_interrupted_corpus_is_built_anew_with_other_options(make, judge, tmp_path):
+def test_an_interrupted_corpus_is_rebuilt_with_other_options(make, judge, tmp_path):
     settings = [f"judge.id={judge}", "evaluate.what=[cams]", "corpus.together=1"]
     run = make(tmp_path / "run", *settings, recipe="phantom/qa-clims-path")
     corpus = run.out / "corpus.jsonl"
@@ -194,7 +197,7 @@ def test_an_interrupted_corpus_is_built_anew_with_other_options(make, judge, tmp
     assert corpus.is_file()
 
 
-def test_the_work_of_single_commands_is_gone_on_with(make, tmp_path):
+def test_a_run_continues_the_work_of_single_commands(make, tmp_path):
     run = make(tmp_path / "run")
     train_cam(run.options.training_of_maps, run.root, run.out, running=run.running)
     before = when_changed(run.out / "cam")
@@ -206,7 +209,27 @@ def test_the_work_of_single_commands_is_gone_on_with(make, tmp_path):
     assert all(after[name] == before[name] for name in before if name.endswith("weights.safetensors"))
 
 
-def test_two_runs_on_one_folder(copied, make):
+def test_a_run_of_an_earlier_version_is_not_continued_but_can_be_read(make, copied):
+    config = yaml.safe_load((copied / "config.yaml").read_text())
+    seed, cam = config.pop("seed"), config.pop("cam")
+    config |= cam | {"train": {**cam["train"], "seed": seed}}
+    (copied / "config.yaml").write_text(yaml.safe_dump(config))
+    stages = (copied / "stages.json").read_text()
+    (copied / "stages.json").write_text(stages.replace("predict-val", "seg-val"))
+    before = when_changed(copied)
+    run = make(copied)
+    for use in (plan_run, do_run, lambda run: train_cam(run.options.training_of_maps, run.root, run.out)):
+        with pytest.raises(
+            UsageError, match=r"begun by an earlier version.*another --out; `qaclims report`"
+        ):
+            use(run)
+    assert when_changed(copied) == before
+    assert [one.seed for one in read_run(copied)] == [(0,), (0,), (0,)]
+    assert read_run(copied)[0].options["cam.train.epochs"] == 1
+    assert "card" not in write_run_report(copied).missing
+
+
+def test_two_runs_cannot_use_one_folder(copied, make):
     code = "import sys, time; from pathlib import Path; from qaclims_path.files.lock import locked\n"
     code += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     config = (copied / "config.yaml").read_text()
@@ -221,8 +244,7 @@ def test_two_runs_on_one_folder(copied, make):
     assert (copied / "config.yaml").read_text() == config
 
 
-def test_a_failed_stage_is_gone_on_with(copied, make):
-    """Images of a mask folder that somebody has damaged."""
+def test_a_failed_stage_is_continued(copied, make):
     (copied / "cams/val/index.json").write_text("{")
     run = make(copied, "masks.refiner=par")
     with pytest.raises(QaclimsError, match=r"index\.json"):
@@ -233,8 +255,8 @@ def test_a_failed_stage_is_gone_on_with(copied, make):
     assert {record.state for record in read_records(copied).values()} == {"done"}
 
 
-def test_what_is_no_part_of_the_run_any_more_goes_with_its_source(copied, make):
-    """A page would show the segmenter of other maps beside the new ones."""
+def test_results_of_former_stages_are_removed_with_their_source(copied, make):
+    """Otherwise the page would show the segmenter of other maps."""
     do_run(make(copied, "evaluate.what=[cams]"))
     assert (copied / "seg/model.safetensors").is_file()
     report = do_run(make(copied, "evaluate.what=[cams]", "cam.train.lr=0.5"))
@@ -243,25 +265,25 @@ def test_what_is_no_part_of_the_run_any_more_goes_with_its_source(copied, make):
     assert not list((copied / "masks").iterdir())
 
 
-def test_scores_that_are_missing_are_said(make, copied):
+def test_missing_scores_are_reported(make, copied):
     (copied / "masks/val/metrics.json").unlink()
     with pytest.raises(BadFile, match=r"masks/val/metrics\.json cannot be read.*--from"):
         do_run(make(copied), only="evaluate")
 
 
-def test_counts_lie_beside_the_scores(finished):
+def test_counts_are_stored_beside_the_scores(finished):
     for folder in ("cams/val/scores", "masks/val", "seg/predictions/val/scores"):
         rows = list(read_csv(finished / folder / "counts.csv", ["image", "class", "right", "truth", "predicted"]))
         assert len({row["image"] for row in rows}) == 4
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_ends_as_undisturbed(root, tiny, tmp_path):
+def test_a_run_killed_at_random_moments_equals_an_undisturbed_one(root, tiny, tmp_path):
     script = Path(__file__).with_name("run_often.py")
     settings = [*tiny, "cam.train.epochs=2", "seg.train.epochs=2", "masks.refiner=par"]
     command = [sys.executable, script, root, *settings]
     dice = random.Random(0)
-    single = {**os.environ, "OMP_NUM_THREADS": "1"}  # or a busy machine takes long
+    single = {**os.environ, "OMP_NUM_THREADS": "1"}  # more threads are slow on a busy machine
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=single) as often:
         assert often.stdin is not None
         assert often.stdout is not None
@@ -290,6 +312,6 @@ def test_killed_at_random_moments_ends_as_undisturbed(root, tiny, tmp_path):
             assert (folder / "metrics.json").read_bytes() == (tmp_path / "whole" / "metrics.json").read_bytes()
             if killed == 10:
                 break
-            shutil.rmtree(folder)  # from the beginning again, and sooner: the machine is quicker than at first
+            shutil.rmtree(folder)  # start over, and kill earlier: the machine is faster than at first
             longest /= 2
         often.stdin.close()

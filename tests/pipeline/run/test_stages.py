@@ -1,4 +1,4 @@
-"""Stages: what is skipped, resumed and redone, and that a killed run goes on."""
+"""Stages: skipped, resumed and repeated, and continued after a kill."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def test_a_second_run_does_nothing(tmp_path):
     assert log == []
 
 
-def test_a_changed_option_redoes_what_depends_on_it(tmp_path):
+def test_a_changed_option_repeats_the_stages_that_depend_on_it(tmp_path):
     log: list[str] = []
     go(tmp_path, log)
     said = go(tmp_path, log, masks=5)
@@ -61,7 +61,7 @@ def test_a_changed_option_redoes_what_depends_on_it(tmp_path):
     assert (tmp_path / "masks/result").read_text() == "5"
 
 
-def test_what_another_option_left_is_removed_first(tmp_path):
+def test_results_of_other_options_are_removed_first(tmp_path):
     log: list[str] = []
     go(tmp_path, log)
     (tmp_path / "seg/old").write_text("left behind")
@@ -80,7 +80,7 @@ def test_first_and_only(tmp_path):
         plan(stages(tmp_path, log), tmp_path, only="mask")
 
 
-def test_only_needs_what_it_reads(tmp_path):
+def test_only_needs_the_results_that_it_reads(tmp_path):
     with pytest.raises(UsageError, match="'seg' reads 'maps', which is not done"):
         plan(stages(tmp_path, []), tmp_path, only="seg")
 
@@ -93,7 +93,7 @@ def test_missing_results_are_made_again(tmp_path):
     assert [step.action for step in plan(stages(tmp_path, log), tmp_path)] == ["skip", "resume", "run"]
 
 
-def test_a_failure_is_on_record_and_resumed(tmp_path):
+def test_a_failure_is_recorded_and_resumed(tmp_path):
     log: list[str] = []
     broken = stages(tmp_path, log)
 
@@ -109,7 +109,7 @@ def test_a_failure_is_on_record_and_resumed(tmp_path):
         "done", "it failed", "not done yet"]  # fmt: skip
 
 
-def test_hashes_do_not_depend_on_order_of_keys_or_place(tmp_path):
+def test_hashes_do_not_depend_on_the_order_of_keys_or_the_folder(tmp_path):
     log: list[str] = []
     assert hashes_of(stages(tmp_path, log)) == hashes_of(stages(tmp_path / "elsewhere", log))
     one = Stage("a", "", 1, {"x": 1, "y": {"p": 1, "q": 2}}, (), (), log.clear)
@@ -118,7 +118,7 @@ def test_hashes_do_not_depend_on_order_of_keys_or_place(tmp_path):
     assert hashes_of([one]) != hashes_of([Stage("a", "", 2, one.depends, (), (), log.clear)])
 
 
-def test_killed_in_the_middle_goes_on(tmp_path):
+def test_a_killed_stage_is_continued(tmp_path):
     script = tmp_path / "work.py"
     script.write_text(
         textwrap.dedent(f"""
@@ -148,7 +148,7 @@ def test_killed_in_the_middle_goes_on(tmp_path):
     assert read_records(tmp_path / "run")["b"].state == "done"
 
 
-def test_bad_records(tmp_path):
+def test_damaged_records_are_refused(tmp_path):
     (tmp_path / "stages.json").write_text("{broken")
     with pytest.raises(BadFile, match=r"stages\.json is damaged"):
         read_records(tmp_path)
@@ -168,8 +168,8 @@ def test_nothing_outside_the_run_is_removed(tmp_path):
     assert (tmp_path / "precious").exists()
 
 
-def test_what_is_still_being_made_is_not_removed(tmp_path):
-    """A run that was killed may have left a training at work."""
+def test_a_result_that_is_being_written_is_not_removed(tmp_path):
+    """A killed run may have left a training behind."""
     log: list[str] = []
     go(tmp_path, log)
     with locked(tmp_path / "maps" / "state" / "lock"), pytest.raises(Locked, match="maps is being written by"):
@@ -179,14 +179,14 @@ def test_what_is_still_being_made_is_not_removed(tmp_path):
     assert log[-1] == "seg"
 
 
-def test_what_lies_there_without_a_record_is_gone_on_with(tmp_path):
+def test_a_result_without_a_record_is_continued(tmp_path):
     (tmp_path / "maps").mkdir()
     (tmp_path / "maps/hours-of-work").touch()
     go(tmp_path, [])
     assert (tmp_path / "maps/hours-of-work").exists()
 
 
-def test_what_was_begun_goes_with_the_result(tmp_path):
+def test_unfinished_files_are_removed_with_the_result(tmp_path):
     log: list[str] = []
     go(tmp_path, log)
     for name in ("maps.part", "maps.1-of-2.part", "mapsandmore", "mapsandmore.part"):
@@ -196,8 +196,8 @@ def test_what_was_begun_goes_with_the_result(tmp_path):
     assert len(list(tmp_path.glob("mapsandmore*"))) == 2
 
 
-def test_killed_while_the_old_results_are_removed(tmp_path):
-    """Whatever was asked for before a kill stays to be done, even where options are as before."""
+def test_a_run_killed_while_it_removes_results_repeats_them(tmp_path):
+    """Stages that were planned before the kill are still done, even with the former options."""
     log: list[str] = []
     go(tmp_path, log)
     (tmp_path / "seg/part of it").touch()
@@ -215,7 +215,7 @@ def test_killed_while_the_old_results_are_removed(tmp_path):
     assert not (tmp_path / "seg/part of it").exists()
 
 
-def test_being_stopped_is_no_failure(tmp_path):
+def test_a_stopped_stage_has_not_failed(tmp_path):
     class Stopped(QaclimsError):
         exit_code = 130
 
@@ -231,7 +231,7 @@ def test_being_stopped_is_no_failure(tmp_path):
     assert read_records(tmp_path)["maps"].error == "ValueError: 3"
 
 
-def test_stages_that_are_no_part_of_the_run_any_more_go_when_their_source_does(tmp_path):
+def test_results_of_former_stages_are_removed_with_their_source(tmp_path):
     log: list[str] = []
     go(tmp_path, log)
     short = stages(tmp_path, log)[:1]
@@ -243,7 +243,7 @@ def test_stages_that_are_no_part_of_the_run_any_more_go_when_their_source_does(t
     assert not (tmp_path / "seg").exists()
 
 
-def test_a_name_means_the_stages_of_all_splits(tmp_path):
+def test_a_name_selects_the_stages_of_all_splits(tmp_path):
     log: list[str] = []
     one = stages(tmp_path, log)[0]
     both = [one, Stage("maps-val", "", 1, {}, (), ("maps-val",), lambda: log.append("maps-val"))]
@@ -253,7 +253,7 @@ def test_a_name_means_the_stages_of_all_splits(tmp_path):
         assert [step.action for step in plan(both, tmp_path, **how)] == actions
 
 
-def test_a_stage_after_a_hungry_one_shows_its_own_memory(tmp_path, monkeypatch):
+def test_a_stage_after_a_large_one_records_its_own_memory(tmp_path, monkeypatch):
     def eat(mib: int) -> None:
         assert bytearray(mib * 2**20).count(0)
 

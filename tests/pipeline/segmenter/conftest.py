@@ -1,4 +1,4 @@
-"""Runs with masks but without a network, and trainings of a few steps with tiny encoders."""
+"""Runs with masks but no network, and trainings of a few steps with tiny encoders."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,7 +36,7 @@ def quiet(quiet) -> RunSettings:
 
 @pytest.fixture(scope="session")
 def pseudo(tmp_path_factory, fake) -> Callable[..., Path]:
-    """A run with the masks of a training split, from maps that cut images into stripes, made once."""
+    """Make a run with masks of a training split, from maps with stripes, once."""
     made: dict[tuple[str, str], Path] = {}
 
     def make(name: str, split: str = "train") -> Path:
@@ -64,7 +64,7 @@ def pseudo(tmp_path_factory, fake) -> Callable[..., Path]:
 
 @pytest.fixture
 def train(tmp_path, fake, pseudo, quiet) -> Train:
-    """Train a recipe for two steps; more settings, masks and another folder can be given."""
+    """Train a recipe for two steps."""
 
     def run(
         recipe: str, *settings: str, out: Path | None = None, running: RunSettings = quiet, **given

@@ -1,4 +1,4 @@
-"""Giving a segmenter away: its card carries the scores of its run, whatever the format."""
+"""Export of segmenters: every format has a card with the scores of the run."""
 
 import json
 from dataclasses import replace
@@ -63,7 +63,7 @@ def test_a_run_without_scores_keeps_what_its_card_has(run):
     assert described(run).spec.about["scores"] == [{"split": "old"}]
 
 
-def test_what_is_there_stays_and_what_is_damaged_is_said(run, tmp_path):
+def test_existing_folders_and_damaged_files_are_refused(run, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("mine")
     with pytest.raises(UsageError, match="not an empty folder"):

@@ -75,7 +75,7 @@ def test_memory_that_is_out_says_what_to_lower(run, fake, monkeypatch, out_of_me
         predict_of(run, "test", fake("bcss-wsss"), options=FP32)
 
 
-def test_class_scores_tell_the_same(run, fake, tmp_path):
+def test_class_scores_give_the_same_labels(run, fake, tmp_path):
     root = fake("bcss-wsss")
     options = PredictOptions(write="scores", stride=1, precision="fp32", device="cpu")
     predict_of(run, "test", root, options=options, out=tmp_path / "scores")
@@ -96,7 +96,7 @@ def test_class_scores_tell_the_same(run, fake, tmp_path):
     assert small.scores.shape[1:] == tuple(-(-side // 4) for side in small.size)
 
 
-def test_an_interrupted_command_goes_on(run, fake, tmp_path):
+def test_an_interrupted_command_continues(run, fake, tmp_path):
     root = fake("bcss-wsss")
     whole = predict_of(run, "test", root, options=FP32, out=tmp_path / "whole")
     assert whole.kept == 0

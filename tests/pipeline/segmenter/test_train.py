@@ -1,4 +1,4 @@
-"""Training segmenters: what is learnt, what is left out, resumed, refused."""
+"""Training of segmenters: labels, missing masks, resuming, refusals."""
 
 import json
 import math
@@ -32,7 +32,7 @@ BCSS = load_card("bcss-wsss")
 
 @pytest.fixture
 def copied(pseudo, tmp_path):
-    """A run of our own, to be damaged."""
+    """A copy of a run that a test may damage."""
     shutil.copytree(pseudo("bcss-wsss"), tmp_path / "own")
     return tmp_path / "own"
 
@@ -76,14 +76,14 @@ def test_a_segmenter_is_trained_on_masks(recipe, split, classes, train, tmp_path
         ],
     ],
 )
-def test_other_ways_to_train(settings, train):
+def test_losses_and_networks_can_be_chosen(settings, train):
     report = train("bcss-wsss/cam", *settings)
     assert report.steps == 2
     assert math.isfinite(report.losses["loss"])
 
 
 def test_labels_can_be_learnt(train, tmp_path):
-    """The made-up classes have colours of their own, so true masks are fitted within seconds."""
+    """Every made-up class has its own colour, so true masks are learnt within seconds."""
     settings = [
         "seg.truth=true",
         "seg.split=val",
@@ -101,7 +101,7 @@ def test_labels_can_be_learnt(train, tmp_path):
     assert "The epoch was chosen by its mIoU on 'val'" in card
 
 
-def test_a_stopped_training_ends_as_an_undisturbed_one(train, tmp_path, quiet):
+def test_a_stopped_training_equals_an_undisturbed_one(train, tmp_path, quiet):
     longer = ["seg.train.epochs=2", "seg.train.lr=0.01"]
     train("bcss-wsss/cam", *longer, out=tmp_path / "whole")
 
@@ -138,7 +138,7 @@ def test_other_options_or_masks_are_refused(train, copied, tmp_path):
 
 
 @pytest.mark.parametrize("broken", ["absent", "unfinished", "text", "empty", "card", "classes", "protocol"])
-def test_masks_that_do_not_belong_are_refused(broken, train, copied):
+def test_masks_of_other_data_are_refused(broken, train, copied):
     folder = copied / "masks" / "train"
     settings = json.loads((folder / "masks.json").read_text())
     if broken == "absent":
@@ -199,7 +199,7 @@ def test_images_without_masks_are_left_out_and_counted(train, copied):
 
 
 def test_labels_and_confidence_move_with_the_image(pseudo, fake):
-    """Colours of made-up images tell where a pixel came from."""
+    """Colours of made-up images encode the position of a pixel."""
     run = pseudo("bcss-wsss")
     records = list_records(BCSS, fake("bcss-wsss"), "train")
     folder = run / "masks" / "train"
@@ -231,7 +231,7 @@ def test_labels_and_confidence_move_with_the_image(pseudo, fake):
         assert inside <= known
 
 
-def test_least_confidence_takes_pixels_away(pseudo, fake):
+def test_least_confidence_ignores_pixels(pseudo, fake):
     records = list_records(BCSS, fake("bcss-wsss"), "train")
     folder = pseudo("bcss-wsss") / "masks" / "train"
     data = pseudo_masks(BCSS, pseudo_card(BCSS), records, folder, protocol="mlps", maps=None, sure=True)
@@ -258,12 +258,12 @@ def test_background_is_a_class_only_where_the_protocol_predicts_it(fake):
         true_masks(BCSS, records, "train")
 
 
-def test_the_best_loss_is_no_score(train):
+def test_the_best_loss_is_not_reported_as_a_score(train):
     report = train("bcss-wsss/cam", "seg.train.watch=loss", "seg.train.better=less")
     assert (report.over, report.best) == ("done", None)
 
 
-def test_one_image_at_a_time_is_said_where_it_cannot_work(train):
+def test_micro_batches_of_one_image_are_refused_for_batch_norm(train):
     with pytest.raises(UsageError, match="at least two of them"):
         train("bcss-wsss/cam", "seg.network.architecture=deeplabv3plus", "seg.train.batch=1")
 
@@ -279,12 +279,12 @@ def test_one_image_at_a_time_is_said_where_it_cannot_work(train):
         ("seg=3", "should hold"),
     ],
 )
-def test_options_that_make_no_sense(setting, said):
+def test_contradicting_options_are_refused(setting, said):
     with pytest.raises(BadConfig, match=said):
         load_seg_options("bcss-wsss/cam", [setting])
 
 
-def test_names_that_are_unknown(train):
+def test_unknown_names_are_refused(train):
     with pytest.raises(UsageError, match="Did you mean 'stroma'"):
         train("bcss-wsss/cam", "seg.loss.class_weights={stromma: 2}")
     with pytest.raises(UsageError, match="'bcss-wsss' is not scored under the protocol 'voc'"):
@@ -293,7 +293,7 @@ def test_names_that_are_unknown(train):
         train("bcss-wsss/cam", "seg.network.architecture=unt")
 
 
-def test_what_a_recipe_leaves_out_is_as_for_the_maps():
+def test_missing_keys_are_taken_from_the_maps():
     maps = NetworkOptions(backbone="resnet18", weights="none")
     options = seg_options(Recipe(dataset="a", seed=3, evaluate={"protocol": "voc"}), maps, "here")
     assert (options.dataset, options.train.seed, options.protocol) == ("a", 3, "voc")
