@@ -219,9 +219,7 @@ def test_a_run_of_an_earlier_version_is_not_continued_but_can_be_read(make, copi
     before = when_changed(copied)
     run = make(copied)
     for use in (plan_run, do_run, lambda run: train_cam(run.options.training_of_maps, run.root, run.out)):
-        with pytest.raises(
-            UsageError, match=r"begun by an earlier version.*another --out; `qaclims report`"
-        ):
+        with pytest.raises(UsageError, match=r"begun by an earlier version.*another --out; `qaclims report`"):
             use(run)
     assert when_changed(copied) == before
     assert [one.seed for one in read_run(copied)] == [(0,), (0,), (0,)]

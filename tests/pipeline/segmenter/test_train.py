@@ -162,7 +162,7 @@ def test_masks_of_other_data_are_refused(broken, train, copied):
         "absent": "There are no masks.*seg.truth=true",
         "unfinished": "not finished",
         "text": "cannot be read",
-        "empty": "no mask of any image",
+        "empty": "no mask of an image",
         "card": "data set 'luad-histoseg'.*own masks",
         "classes": "but 'bcss-wsss' has tumor, stroma",
         "protocol": "for the protocol 'tpro'.*trained for 'mlps'",
@@ -203,7 +203,7 @@ def test_labels_and_confidence_move_with_the_image(pseudo, fake):
     run = pseudo("bcss-wsss")
     records = list_records(BCSS, fake("bcss-wsss"), "train")
     folder = run / "masks" / "train"
-    data = pseudo_masks(BCSS, pseudo_card(BCSS), records, folder, protocol="mlps", maps=None, sure=True)
+    data = pseudo_masks(BCSS, pseudo_card(BCSS), records, folder, protocol="mlps", maps=None, confidence=True)
     plain = SegTiles(data, 4, None)
     for index, record in enumerate(data.records):
         item = plain[index]
@@ -234,7 +234,7 @@ def test_labels_and_confidence_move_with_the_image(pseudo, fake):
 def test_least_confidence_ignores_pixels(pseudo, fake):
     records = list_records(BCSS, fake("bcss-wsss"), "train")
     folder = pseudo("bcss-wsss") / "masks" / "train"
-    data = pseudo_masks(BCSS, pseudo_card(BCSS), records, folder, protocol="mlps", maps=None, sure=True)
+    data = pseudo_masks(BCSS, pseudo_card(BCSS), records, folder, protocol="mlps", maps=None, confidence=True)
     item = SegTiles(data, 4, None, least=0.95)[0]
     assert float(item["weight"].max()) in (0.0, 1.0)
     counts = SegTiles(data, 4, None).class_counts()
