@@ -100,13 +100,13 @@ class SharedOptions(Options):
     words: WordsOptions = WordsOptions()
 
 
-def _lines(value: object) -> Tree:
+def _mapping(value: object) -> Tree:
     if value is not None and not isinstance(value, dict):
         raise ValueError("should hold `key: value` lines")
     return value or {}
 
 
-Section = Annotated[Tree, BeforeValidator(_lines), Field(default_factory=dict)]
+Section = Annotated[Tree, BeforeValidator(_mapping), Field(default_factory=dict)]
 
 
 class Recipe(SharedOptions):
@@ -201,7 +201,7 @@ def refuse_old_keys(tree: Mapping[str, Any], where: object) -> None:
 
 
 def read_run_config(path: Path) -> Tree:
-    """Read the resolved recipe of a run; old keys, of runs of earlier versions, get their new names."""
+    """Read the resolved recipe of a run, with old keys of earlier versions under their new names."""
     tree = read_yaml(path)
     out = {key: value for key, value in tree.items() if key not in MOVED}
     for key in (key for key in MOVED if key in tree):
@@ -211,7 +211,7 @@ def read_run_config(path: Path) -> Tree:
 
 
 def refuse_earlier_run(run: Path) -> None:
-    """Refuse to go on with a run that an earlier version began."""
+    """Refuse to continue a run that an earlier version began."""
     path = run / CONFIG
     if path.is_file() and any(key in MOVED for key in read_yaml(path)):
         raise UsageError(
