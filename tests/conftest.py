@@ -23,12 +23,12 @@ MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data for measurements; tests that need it skip without it."""
-    place = os.environ.get("QACLIMS_DATA")
-    if not place:
+    path = os.environ.get("QACLIMS_DATA")
+    if not path:
         pytest.skip("set QACLIMS_DATA to the folder of real data sets to run this test")
-    folder = Path(place)
+    folder = Path(path)
     if not folder.is_dir():
-        pytest.skip(f"QACLIMS_DATA={place} is not a folder")
+        pytest.skip(f"QACLIMS_DATA={path} is not a folder")
     return folder
 
 
@@ -71,8 +71,8 @@ def blip_folder(tmp_path_factory, few_words):
 DYING = """
 import itertools, os, pkgutil, signal
 
-owner, _, name = {place!r}.rpartition(".")
-calls, function = itertools.count(1), pkgutil.resolve_name({place!r})
+owner, _, name = {function!r}.rpartition(".")
+calls, function = itertools.count(1), pkgutil.resolve_name({function!r})
 
 def dying(*given, **more):
     result = function(*given, **more)
@@ -91,8 +91,8 @@ def killed_after() -> Callable[..., None]:
     A killer that watches from outside may come too late on a busy machine.
     """
 
-    def run(place: str, times: int, code: str, *arguments: object) -> None:
-        command = [sys.executable, "-c", DYING.format(place=place, times=times) + code, *map(str, arguments)]
+    def run(function: str, times: int, code: str, *arguments: object) -> None:
+        command = [sys.executable, "-c", DYING.format(function=function, times=times) + code, *map(str, arguments)]
         assert subprocess.run(command, check=False, timeout=300).returncode == -signal.SIGKILL
 
     return run

@@ -1,4 +1,4 @@
-"""Options: reading YAML, building on other files, overriding, and saying what is wrong in one sentence."""
+"""Options: reading YAML, extending files, overriding, and one sentence for each mistake."""
 
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def beside(reference: str, file: Path) -> Path:
     return file.parent / reference
 
 
-def test_options_are_frozen_and_closed() -> None:
+def test_options_are_frozen_and_refuse_unknown_keys() -> None:
     options = parse(Outer, {"backbone": "resnet50"}, "test")
     with pytest.raises(ValidationError, match="frozen"):
         options.seed = 3  # type: ignore[misc]
@@ -57,9 +57,7 @@ def test_options_are_frozen_and_closed() -> None:
 
 
 @given(a=TREES, b=TREES, c=TREES)
-def test_merging_is_associative_and_changes_nothing_given(
-    a: dict[str, Any], b: dict[str, Any], c: dict[str, Any]
-) -> None:
+def test_merging_is_associative_and_keeps_its_inputs(a: dict[str, Any], b: dict[str, Any], c: dict[str, Any]) -> None:
     before = repr((a, b))
     merged = merge(a, b)
     assert repr((a, b)) == before
@@ -118,25 +116,25 @@ def test_values_are_read_as_yaml(setting: str, value: object) -> None:
     "setting",
     ["a", "=1", "a..b=1", ".a=1", "", "a=[1", "a={x: 1, x: 2}", "a=*b", "a={[]: 1}", "a=2020-13-45", "a=!!bool x"],
 )
-def test_a_bad_override_says_how_it_should_look(setting: str) -> None:
+def test_a_bad_override_shows_a_right_one(setting: str) -> None:
     with pytest.raises(BadConfig, match=r"^--set '") as caught:
         override({}, [setting])
     assert "\n" not in str(caught.value)
 
 
-def test_an_option_in_scientific_notation_is_a_number_all_the_same() -> None:
+def test_scientific_notation_is_a_number() -> None:
     tree = override({"backbone": "r"}, ["train.lr=1e-3"])
     assert parse(Outer, tree, "test").train.lr == 0.001
 
 
-def test_extending_lays_each_file_over_its_base(tmp_path: Path) -> None:
+def test_a_file_overrides_its_base(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("a: {x: 1, y: 1}\nb: 1\n")
     (tmp_path / "middle.yaml").write_text("extends: base.yaml\na: {y: 2}\n")
     (tmp_path / "top.yaml").write_text("extends: middle.yaml\nb: 3\n")
     assert load_tree(tmp_path / "top.yaml", beside) == {"a": {"x": 1, "y": 2}, "b": 3}
 
 
-def test_a_chain_of_files_must_end(tmp_path: Path) -> None:
+def test_an_endless_chain_of_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "self.yaml").write_text("extends: self.yaml\n")
     with pytest.raises(BadConfig, match=r"self\.yaml extends itself: self\.yaml -> self\.yaml\."):
         load_tree(tmp_path / "self.yaml", beside)
@@ -146,7 +144,7 @@ def test_a_chain_of_files_must_end(tmp_path: Path) -> None:
         load_tree(tmp_path / "0.yaml", beside)
 
 
-def test_a_loop_is_seen_through_another_spelling_of_the_path(tmp_path: Path) -> None:
+def test_a_loop_is_found_under_another_spelling_of_the_path(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "a.yaml").write_text("extends: sub/../a.yaml\n")
     with pytest.raises(BadConfig, match=r"extends itself: a\.yaml -> a\.yaml\."):
@@ -189,14 +187,14 @@ def test_a_mistake_is_one_sentence(tree: dict[str, Any], sentence: str) -> None:
     assert str(caught.value) == sentence
 
 
-def test_several_mistakes_are_told_at_once() -> None:
+def test_several_mistakes_are_reported_at_once() -> None:
     with pytest.raises(
         BadConfig, match=r"'seed'.*; unknown key 'x'.*; 'backbone' is missing|'seed'.*'backbone' is missing.*'x'"
     ):
         parse(Outer, {"seed": "many", "x": 1}, "run.yaml")
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"none\.yaml cannot be read: No such file or directory\."):
         read_yaml(tmp_path / "none.yaml")
     with pytest.raises(BadConfig, match=r"cannot be read: Is a directory\."):
@@ -210,7 +208,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "value", ["2020-13-45", "0b_", "!!bool maybe", "!!timestamp x", "!!int x", "!!binary é", "1" * 5000]
 )
-def test_a_value_that_is_not_what_it_looks_like(tmp_path: Path, value: str) -> None:
+def test_values_that_yaml_cannot_convert_are_refused(tmp_path: Path, value: str) -> None:
     (tmp_path / "a.yaml").write_text(f"a: {value}\n", encoding="utf-8")
     with pytest.raises(
         BadConfig, match=r"a\.yaml(, line 1:| is not a readable YAML text file: a value cannot be read)"
@@ -219,9 +217,7 @@ def test_a_value_that_is_not_what_it_looks_like(tmp_path: Path, value: str) -> N
 
 
 @given(content=st.binary(max_size=60))
-def test_no_file_gives_anything_but_a_mapping_or_a_sentence(
-    content: bytes, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_every_file_gives_a_mapping_or_a_sentence(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_bytes(content)
     try:
@@ -231,7 +227,9 @@ def test_no_file_gives_anything_but_a_mapping_or_a_sentence(
 
 
 @given(text=st.text("{}[]:,-?!&*#|>'\"% \n\tabcx0189._~<=+TZ", max_size=30))
-def test_nor_does_any_text_of_yaml_signs(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_every_text_of_yaml_signs_gives_a_mapping_or_a_sentence(
+    text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.getbasetemp() / "signs.yaml"
     path.write_text(text, encoding="utf-8")
     try:
@@ -241,7 +239,7 @@ def test_nor_does_any_text_of_yaml_signs(text: str, tmp_path_factory: pytest.Tem
 
 
 @given(tree=TREES)
-def test_what_is_written_is_read_back(tree: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_written_settings_are_read_back(tree: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "tree.yaml"
     path.write_text(yaml.safe_dump(tree), encoding="utf-8")
     assert read_yaml(path) == tree

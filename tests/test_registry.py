@@ -20,7 +20,7 @@ def small() -> Registry[int]:
     return registry
 
 
-def test_what_is_added_is_found_and_listed_in_order() -> None:
+def test_entries_are_found_and_listed_in_order() -> None:
     registry = small()
     assert registry["par"] == 1
     assert list(registry) == ["crf", "par"]
@@ -28,7 +28,7 @@ def test_what_is_added_is_found_and_listed_in_order() -> None:
     assert "irn" not in registry
 
 
-def test_add_is_a_decorator_that_leaves_the_function_alone() -> None:
+def test_add_returns_the_decorated_function() -> None:
     registry: Registry[object] = Registry("thing")
 
     @registry.add("double")
@@ -39,13 +39,13 @@ def test_add_is_a_decorator_that_leaves_the_function_alone() -> None:
     assert double(2) == 4
 
 
-def test_a_wrong_name_is_answered_with_the_nearest_and_all() -> None:
+def test_a_wrong_name_gets_the_nearest_and_all_names() -> None:
     with pytest.raises(NotRegistered, match=r"^There is no refiner 'paar'\. Did you mean 'par'\? Known: crf, par\.$"):
         small()["paar"]
     assert issubclass(NotRegistered, UsageError)
 
 
-def test_a_name_like_nothing_gets_no_guess() -> None:
+def test_a_name_unlike_all_others_gets_no_suggestion() -> None:
     assert suggest("zzz", ["par", "crf"]) == "Known: crf, par."
     assert suggest("zzz", []) == "Known: none."
 

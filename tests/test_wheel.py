@@ -50,3 +50,10 @@ def test_the_wheel_carries_the_embedded_models(installed: Path) -> None:
     for folder in map(Path, run(installed / "venv" / "bin" / "python", "-c", code, cwd=installed).split()):
         assert str(installed) in str(folder)
         assert all(path.stat().st_mode & 0o044 for path in folder.iterdir())  # everybody can read them
+
+
+def test_the_wheel_has_the_version_of_the_package(installed: Path) -> None:
+    code = "from importlib.metadata import version; import qaclims_path; "
+    code += "print(version('qaclims-path'), qaclims_path.__version__)"
+    built, imported = run(installed / "venv" / "bin" / "python", "-c", code, cwd=installed).split()
+    assert built == imported

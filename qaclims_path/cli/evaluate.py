@@ -27,7 +27,7 @@ class MadeWith(StrEnum):
 
 
 def evaluate(
-    pred: Annotated[Path, typer.Argument(help="Folder of predictions: PNG or TIFF label maps, or .npz class scores.")],
+    pred: Annotated[Path, typer.Argument(help="Folder of predictions: PNG or TIFF label maps, .npz scores, or maps.")],
     root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
     split: Annotated[str, typer.Option(help="A split with masks.")],
     dataset: Annotated[str | None, typer.Option(help="Name of the data set.")] = None,

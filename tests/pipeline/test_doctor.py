@@ -1,4 +1,4 @@
-"""The doctor looks at real libraries and names the way out for what is missing."""
+"""The doctor checks real libraries and names a command for each missing one."""
 
 import json
 import os
@@ -22,14 +22,14 @@ def test_a_machine_that_runs_the_tests_is_healthy() -> None:
         assert "not for tissue" in seen["embedded models", model].detail
 
 
-def test_what_is_missing_comes_with_a_command() -> None:
+def test_missing_parts_come_with_a_command() -> None:
     for finding in diagnose().findings:
         if finding.state in ("broken",) or (finding.state == "missing" and finding.group == "extras"):
             assert finding.remedy.startswith("pip install"), finding
 
 
 @pytest.mark.parametrize("value", ["1", "true"])
-def test_offline_is_said_and_json_is_json(value: str) -> None:
+def test_being_offline_is_reported_and_json_is_valid(value: str) -> None:
     result = subprocess.run(
         [sys.executable, "-P", "-m", "qaclims_path", "doctor", "--json"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A run folder made of small real parts, and a real browser that is driven without any further package."""
+"""A run folder of small real parts, and a real browser without a driver package."""
 
 import base64
 import json
@@ -58,11 +58,11 @@ def noisy(truth, classes, rng, *, blur, noise):
     return np.clip(soft / np.maximum(soft.max((1, 2), keepdims=True), 1e-6), 0, 1)
 
 
-def write_run(place: Path, images: int = 9) -> tuple[Path, Path]:
+def write_run(folder: Path, images: int = 9) -> tuple[Path, Path]:
     """A finished run below a folder, and the data that it is of."""
-    root, run = place / "data", place / "run"
+    root, run = folder / "data", folder / "run"
     make_fake(load_card("phantom"), root, images=images, seed=3)
-    card_file = place / "demo.yaml"
+    card_file = folder / "demo.yaml"
     own = {"extends": "phantom", "name": "tissue-demo", "protocols": [PROTOCOL], "published": PUBLISHED}
     card_file.write_text(yaml.safe_dump(own))
     card, rng = load_card(card_file), np.random.default_rng(1)
@@ -141,10 +141,10 @@ def write_cams(run: Path, card, records, rng) -> None:
 
 
 def write_labels(folder: Path, card, records, rng, *, blur: float, noise: float) -> None:
-    for place, record in enumerate(records):
+    for row, record in enumerate(records):
         truth = truth_of(card, record)
         kinds = np.flatnonzero(np.bincount(truth.ravel(), minlength=6)[:5])
-        scores = noisy(truth, kinds, rng, blur=blur, noise=noise * (0.3 + 1.4 * place / len(records)))
+        scores = noisy(truth, kinds, rng, blur=blur, noise=noise * (0.3 + 1.4 * row / len(records)))
         write_mask(
             folder / f"{record.id}.png", card.encode(kinds[scores.argmax(0)].astype(np.uint8)), card.code_palette
         )
@@ -256,7 +256,7 @@ class Browser:
             self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
 
     def click(self, x: float, y: float) -> None:
-        """Press the mouse at a place of the window."""
+        """Press the mouse at a point of the window."""
         for kind in ("mousePressed", "mouseReleased"):
             self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 

@@ -21,7 +21,7 @@ def test_overlay_tints_inside_only():
 
 
 @pytest.mark.parametrize("color", [(255, 255, 255), (0, 0, 0), (64, 0, 0)])
-def test_an_outline_shows_whatever_the_colour(color):
+def test_an_outline_is_visible_in_every_colour(color):
     inside = np.zeros((60, 60), bool)
     inside[20:40, 20:40] = True
     drawn = overlay(picture(60, 60, value=255 if sum(color) > 600 else 0), inside, color)
@@ -36,7 +36,7 @@ def test_examples_fit_their_cell(height, width):
     assert shown.drawn.shape == shown.image.shape
 
 
-def test_a_sheet_holds_every_picture_once_and_its_mask():
+def test_a_sheet_shows_every_image_once_with_its_mask():
     masked = example("a", picture(100, 100, 10), np.eye(100, dtype=bool), RED)
     sheet = np.asarray(contact_sheet("T", "r", [Row("one", RED, "", [masked] * 2), Row("two", RED, "", [])], columns=3))
     assert sheet.dtype == np.uint8
@@ -58,5 +58,5 @@ def test_long_and_foreign_names_and_many_pictures_are_drawn():
     assert sheet.width < 3 * TILE
 
 
-def test_an_empty_sheet_is_a_heading():
+def test_an_empty_sheet_has_a_heading():
     assert contact_sheet("T", "r", []).height < TILE

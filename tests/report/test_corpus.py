@@ -1,4 +1,4 @@
-"""The page of a corpus: harmless whatever answers hold, complete without a network, drawn by a real browser."""
+"""The page of a corpus: answers are escaped, nothing is loaded, a real browser draws it."""
 
 import re
 import shutil
@@ -50,7 +50,7 @@ def parsed(html):
     return tags
 
 
-def test_whatever_is_answered_stays_text():
+def test_answers_stay_text():
     nasty, harmless = parsed(page_of(NASTY)), parsed(page_of("x"))
     assert nasty.tags == harmless.tags
     assert "script" not in nasty.tags
@@ -59,7 +59,7 @@ def test_whatever_is_answered_stays_text():
     assert "\x1b" not in page_of("red\x1b[31m\x00\u202e")
 
 
-def test_the_page_needs_nothing_from_outside():
+def test_the_page_loads_nothing():
     html = page_of("gland", thumbnail(np.zeros((300, 200, 3), np.uint8)))
     assert not re.findall(r"(?:https?:)?//\w", re.sub(r"base64,[\w+/=]+", "", html))
     assert "@import" not in html

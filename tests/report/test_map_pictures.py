@@ -28,7 +28,7 @@ def test_truth_is_drawn_beside_and_background_is_not_painted():
     assert np.ptp(last[200, 100]) < 5
 
 
-def test_titles_have_room_above_narrow_pictures():
+def test_titles_do_not_overlap_above_narrow_images():
     image = np.zeros((240, 20, 3), np.uint8)
     drawn = map_picture(MapPicture(image, np.zeros((2, 240, 20), np.float32), [0, 1]), ["a", "b"], PALETTE)
     assert drawn.shape[1] == 3 * (96 + 8) + 8

@@ -1,4 +1,4 @@
-"""The page of a run in a real browser: it opens quietly, asks for nothing, can be used, and answers stay text."""
+"""The page of a run in a real browser: no errors, no requests, controls that work, answers that stay text."""
 
 import json
 import re
@@ -72,7 +72,7 @@ def quiet(browser):
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_it_opens_quietly_fits_and_can_be_read(browser, page, width, dark):
+def test_it_opens_without_errors_fits_and_is_readable(browser, page, width, dark):
     browser.open(page, *WIDTHS[width], dark=dark)
     browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert quiet(browser)
@@ -83,7 +83,7 @@ def test_it_opens_quietly_fits_and_can_be_read(browser, page, width, dark):
     assert browser.run("[...document.images].every((one) => one.complete && one.naturalWidth > 0)")
 
 
-def test_whatever_is_answered_stays_text(browser, page):
+def test_answers_stay_text(browser, page):
     browser.open(page)
     assert browser.run("document.title").startswith("Phantom slides")
     assert browser.run("document.querySelectorAll('script').length") == 1
@@ -92,7 +92,7 @@ def test_whatever_is_answered_stays_text(browser, page):
     assert browser.run("document.querySelectorAll('#corpus script, #corpus [onerror], #slides b').length") == 0
 
 
-def test_the_policy_stops_what_slipped_through(browser, page, tmp_path):
+def test_the_policy_stops_text_that_was_not_escaped(browser, page, tmp_path):
     """Even markup that nobody escaped runs nothing, is not styled, and fetches nothing."""
     bad = (
         "<script>document.title='taken'</script><img src='http://127.0.0.1:9/x.png' onerror=\"document.title='taken'\">"
@@ -148,7 +148,7 @@ def test_the_slider_moves_by_key_mouse_and_name(browser, page):
     assert quiet(browser)
 
 
-def test_sliders_move_together_and_lie_side_by_side(browser, page):
+def test_sliders_move_together_and_are_side_by_side(browser, page):
     browser.open(page)
     said = "[...document.querySelectorAll('.viewer input')].map((one) => one.getAttribute('aria-valuetext'))"
     browser.run("document.querySelector('.layers button:nth-child(2)').click()")
@@ -160,7 +160,7 @@ def test_sliders_move_together_and_lie_side_by_side(browser, page):
     assert browser.run(f"[...document.querySelectorAll('.panel')].every({SEEN})")
 
 
-def test_a_screen_reader_finds_its_way(browser, page):
+def test_a_screen_reader_finds_titles_and_tables(browser, page):
     browser.open(page)
     tree = browser.ask("Accessibility.getFullAXTree")["nodes"]
     named = {(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]}
@@ -176,7 +176,7 @@ def test_a_screen_reader_finds_its_way(browser, page):
     assert browser.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
-def test_without_scripts_all_layers_are_there(browser, page):
+def test_without_scripts_all_layers_are_shown(browser, page):
     browser.ask("Emulation.setScriptExecutionDisabled", value=True)
     try:
         browser.open(page)
@@ -203,10 +203,10 @@ def test_the_same_run_gives_the_same_page(made_run, page):
     assert page.read_bytes() == before
 
 
-def copied(made_run, place, *left_out):
+def copied(made_run, folder, *left_out):
     run, root = made_run
-    shutil.copytree(run, place, ignore=shutil.ignore_patterns("report.html", *left_out))
-    return place, root
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("report.html", *left_out))
+    return folder, root
 
 
 def test_numbers_of_the_page_are_those_of_the_run(made_run, page):
@@ -229,7 +229,7 @@ def test_numbers_of_the_page_are_those_of_the_run(made_run, page):
         (("stages.json", "environment.json"), {"stages", "environment"}),
     ],
 )
-def test_what_is_not_there_is_said(made_run, tmp_path, browser, left_out, missing):
+def test_missing_parts_are_explained(made_run, tmp_path, browser, left_out, missing):
     run, root = copied(made_run, tmp_path / "half", *left_out)
     made = write_run_report(run, root)
     assert set(made.missing) == missing
@@ -238,7 +238,7 @@ def test_what_is_not_there_is_said(made_run, tmp_path, browser, left_out, missin
     assert all(made.missing[section] in browser.run("document.body.textContent") for section in missing)
 
 
-def test_a_run_that_has_only_begun(made_run, tmp_path, browser):
+def test_a_run_that_has_just_started_has_a_page(made_run, tmp_path, browser):
     run = tmp_path / "begun"
     run.mkdir()
     shutil.copy(made_run[0] / "config.yaml", run)
@@ -256,7 +256,7 @@ def test_without_masks_images_are_spread_over_their_split(made_run, tmp_path):
     assert "spread over the split" in (run / "report.html").read_text()
 
 
-def test_damage_costs_a_section_and_not_the_page(made_run, tmp_path):
+def test_damaged_files_empty_a_section_and_not_the_page(made_run, tmp_path):
     run, root = copied(made_run, tmp_path / "damaged")
     (run / "stages.json").write_text("{")
     (run / "corpus.jsonl").write_text("no json\n")
@@ -269,7 +269,7 @@ def test_damage_costs_a_section_and_not_the_page(made_run, tmp_path):
     assert made.images == 6
 
 
-def test_a_data_set_that_is_not_known_here(made_run, tmp_path):
+def test_the_page_of_an_unknown_data_set(made_run, tmp_path):
     run, root = copied(made_run, tmp_path / "far")
     config = yaml.safe_load((run / "config.yaml").read_text()) | {"dataset": "from-another-place"}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
@@ -278,7 +278,7 @@ def test_a_data_set_that_is_not_known_here(made_run, tmp_path):
     assert "no data set 'from-another-place'" in made.missing["card"]
 
 
-def test_a_failed_stage_shows_why(made_run, tmp_path):
+def test_a_failed_stage_shows_its_error(made_run, tmp_path):
     run, _ = copied(made_run, tmp_path / "failed")
     stages = json.loads((run / "stages.json").read_text())
     stages["seg"] |= {"state": "failed", "error": "Memory does <not> suffice."}
@@ -289,14 +289,14 @@ def test_a_failed_stage_shows_why(made_run, tmp_path):
     assert "5 of 6 stages done, seg failed" in html
 
 
-def test_folders_that_are_no_run(tmp_path):
+def test_folders_that_are_no_run_are_refused(tmp_path):
     with pytest.raises(UsageError, match="not a folder"):
         write_run_report(tmp_path / "none")
     with pytest.raises(UsageError, match="nothing of a run"):
         write_run_report(tmp_path)
 
 
-def test_the_command_says_what_it_wrote(made_run, tmp_path):
+def test_the_command_names_the_page(made_run, tmp_path):
     run, root = copied(made_run, tmp_path / "said", "slides")
     found = CliRunner().invoke(app, ["report", str(run), "--root", str(root), "--json"])
     assert found.exit_code == 0

@@ -1,4 +1,4 @@
-"""What the page of a run is made of: charts, curves, evaluations read back, pictures, the choice of images."""
+"""Parts of the page of a run: charts, curves, evaluations read back, pictures, the choice of images."""
 
 import math
 
@@ -21,34 +21,34 @@ from qaclims_path.report.run.pictures import SIDE, painted_labels, painted_maps,
 from qaclims_path.report.run.scored import scored
 
 
-def places(path):
-    return [tuple(map(float, place.split())) for place in path[1:].split("L")]
+def points(path):
+    return [tuple(map(float, point.split())) for point in path[1:].split("L")]
 
 
-def test_a_line_goes_where_its_numbers_are():
+def test_a_line_passes_through_its_numbers():
     chart = line_chart("loss", [Series([(0, 0.0), (5, 10.0), (10, 5.0)])], size=(140, 120), y_range=(0, 10))
-    assert places(chart.lines[0].path) == [(40, 96), (84, 10), (128, 53)]
+    assert points(chart.lines[0].path) == [(40, 96), (84, 10), (128, 53)]
     assert [tick.text for tick in chart.y_ticks] == ["0", "5", "10"]
     assert chart.summary == "loss: from 0 at 0 to 5 at 10, between 0 and 10"
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (1, 160), (-0.37, 0.02), (0.0003, 0.00031), (99_000, 1_000_000)])
-def test_ticks_are_few_round_and_inside(low, high):
+def test_ticks_are_few_round_numbers_inside_the_ends(low, high):
     found = ticks(low, high, 4)
     assert 1 <= len(found) <= 4
     assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in found)
 
 
-def test_what_is_no_number_makes_no_line():
+def test_values_that_are_no_numbers_are_not_drawn():
     assert line_chart("loss", [Series([(1, math.nan)]), Series([])]) is None
     chart = line_chart("loss", [Series([(1, 2.0), (2, math.nan), (3, math.inf)])], marks=[Mark(9, "outside")])
-    assert len(places(chart.lines[0].path)) == 2  # one place twice: round ends make it a dot
+    assert len(points(chart.lines[0].path)) == 2  # one point twice: round ends make it a dot
     assert chart.marks == ()
 
 
-def test_long_lines_are_thinned_and_stay_where_they_were():
+def test_long_lines_are_thinned_without_moving():
     chart = line_chart("loss", [Series([(step, math.sin(step / 900)) for step in range(20_000)])])
-    assert len(places(chart.lines[0].path)) <= MOST_POINTS
+    assert len(points(chart.lines[0].path)) <= MOST_POINTS
     assert chart.summary.endswith("between -1 and 1")
 
 
@@ -70,7 +70,7 @@ def test_curves_are_grouped_and_classes_have_colours(tmp_path):
     assert [line.weight for line in found.groups[0].charts[0].lines] == ["faint", "main"]
 
 
-def test_trainings_come_in_the_order_of_the_work(tmp_path):
+def test_trainings_are_in_the_order_of_the_stages(tmp_path):
     for folder in ("seg", "init/cam", "boundary/training", "cam", "own"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "log.csv").write_text("step,epoch,loss\n1,0,2\n")
@@ -83,20 +83,20 @@ def test_trainings_come_in_the_order_of_the_work(tmp_path):
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """A real evaluation of class scores with a sweep, and the folder it was written to."""
-    place = tmp_path_factory.mktemp("scored")
+    folder = tmp_path_factory.mktemp("scored")
     card = load_card("glas")
-    make_fake(card, place / "data", images=4)
+    make_fake(card, folder / "data", images=4)
     rng = np.random.default_rng(0)
     from qaclims_path.data.listing import list_records
 
     split = next(name for name, one in card.splits.items() if one.supervision == "masks")
-    for record in list_records(card, place / "data", split):
+    for record in list_records(card, folder / "data", split):
         width, height = record.image.size()
         maps = rng.random((1, 8, 8)).astype(np.float32)
-        write_scores(place / "pred" / f"{record.id}.npz", maps, card.names, (height, width))
-    out = place / "run" / "cams" / split / "scores"
-    found = evaluate(place / "pred", card, place / "data", split, gate="none", sweep=True, out=out, what="cams")
-    return card, found, out, place / "run"
+        write_scores(folder / "pred" / f"{record.id}.npz", maps, card.names, (height, width))
+    out = folder / "run" / "cams" / split / "scores"
+    found = evaluate(folder / "pred", card, folder / "data", split, gate="none", sweep=True, out=out, what="cams")
+    return card, found, out, folder / "run"
 
 
 def test_an_evaluation_is_read_back_as_it_was(report):
@@ -111,7 +111,7 @@ def test_an_evaluation_is_read_back_as_it_was(report):
     assert len(found.images) == made.images
 
 
-def test_the_list_of_the_run_counts_and_finds_its_tables(report, tmp_path):
+def test_entries_of_the_run_come_first_and_get_their_tables(report, tmp_path):
     _, made, _, _ = report
     write_report(made, tmp_path / "cams" / "x")
     write_json(tmp_path / "metrics.json", [made.entry()])
@@ -136,7 +136,7 @@ def test_a_damaged_evaluation_is_named(report, tmp_path):
         read_evaluations(tmp_path)
 
 
-def test_shares_of_the_confusion_matrix_are_of_their_row(report):
+def test_shares_of_the_confusion_matrix_sum_over_rows(report):
     card, made, _, _ = report
     shown = scored(made, card)
     for row, counts in zip(shown.matrix, made.confusion, strict=True):
@@ -146,7 +146,7 @@ def test_shares_of_the_confusion_matrix_are_of_their_row(report):
     assert len(shown.curves) == len(made.per_class)
 
 
-def test_published_rows_were_made_alike(report):
+def test_published_rows_have_the_same_protocol_gate_split_and_stage(report):
     card, made, _, _ = report
     rows = scored(made, card).published
     assert {(row.protocol, row.gate, row.split, row.what) for row in rows} <= {
@@ -178,7 +178,7 @@ def test_pictures_are_small_and_masks_cover_them():
     assert red[:, 140:].mean() > 100 > 20 > abs(red[:, :120].mean())
 
 
-def test_maps_are_as_strong_as_they_are_high():
+def test_high_maps_are_drawn_more_opaque():
     picture = np.full((40, 60, 3), 128, np.uint8)
     palette = np.zeros((256, 3), np.uint8)
     palette[2] = (0, 0, 255)
@@ -192,15 +192,15 @@ def test_maps_are_as_strong_as_they_are_high():
 
 def test_no_image_is_shown_twice():
     for number in range(1, 12):
-        names = [(str(place), place / 20) for place in range(number)]
+        names = [(str(row), row / 20) for row in range(number)]
         shown = [name for group in best_median_worst([*names, ("nothing", math.nan)], 2).values() for name, _ in group]
         assert len(shown) == len(set(shown)) == (min(number, 2) if number < 3 else 3 * min(2, number // 3))
-    found = best_median_worst([(str(place), place / 20) for place in range(9)], 2)
+    found = best_median_worst([(str(row), row / 20) for row in range(9)], 2)
     assert found["Best"] == [("8", 0.4), ("7", 0.35)]
     assert found["Worst"] == [("0", 0.0), ("1", 0.05)]
 
 
-def test_times_and_policies():
+def test_times_are_formatted_and_policies_name_hashes():
     assert [spent(seconds) for seconds in (0, 59.96, 3600)] == ["0.0 s", "1 min 00 s", "1 h 00 min"]
     assert "script-src 'none'" in policy("a", "")
     assert "unsafe" not in policy("a", "b")

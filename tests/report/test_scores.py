@@ -1,4 +1,4 @@
-"""Tables of an evaluation: what must be said beside the numbers is said."""
+"""Tables of an evaluation, and the notes beside the numbers."""
 
 import io
 from dataclasses import replace
@@ -109,11 +109,11 @@ def test_no_digit_is_lost_on_a_narrow_screen(width):
         "A sentence.",
     ],
 )
-def test_what_is_said(text):
+def test_notes_are_shown_beside_the_numbers(text):
     assert text in shown(REPORT)
 
 
-def test_nothing_is_said_that_is_not_so():
+def test_notes_that_do_not_apply_are_left_out():
     plain = replace(
         REPORT,
         gate="none",

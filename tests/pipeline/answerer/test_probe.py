@@ -1,4 +1,4 @@
-"""Probing answerers on fake data: what counts as naming a class, chance, blind questions, bad images."""
+"""Probes of answerers on fake data: named classes, chance, blind questions, bad images."""
 
 import json
 
@@ -48,7 +48,7 @@ def labels(root):
     return {s.id: [name for name, there in zip(CARD.names, s.present, strict=True) if there] for s in samples}
 
 
-def test_the_truth_hits_always_and_chance_is_the_share_of_other_images(root, words, labels):
+def test_true_answers_always_hit_and_chance_is_the_share_of_other_images(root, words, labels):
     knowing = Knowing(lambda ask: labels[ask.image][0])
     report = probe_answerer(knowing, words, root)
     assert report.images == len(labels)
@@ -94,7 +94,7 @@ def test_synonyms_and_terms_of_the_lexicon_name_a_class(words):
     assert words_of(CARD, lexicon="none").named("small round dark nuclei") == set()
 
 
-def test_images_are_spread_and_what_cannot_be_read_is_skipped(root, words, tmp_path):
+def test_images_are_spread_and_unreadable_ones_are_skipped(root, words, tmp_path):
     assert probe_answerer(Knowing(lambda ask: "tumor"), words, root, ProbeOptions(images=3)).images == 3
     damaged = tmp_path / "bcss"
     make_fake(CARD, damaged, images=4, seed=2)
@@ -109,7 +109,7 @@ def test_images_are_spread_and_what_cannot_be_read_is_skipped(root, words, tmp_p
         probe_answerer(Knowing(lambda ask: "tumor"), words, damaged)
 
 
-def test_masks_are_not_looked_at(root, words):
+def test_masks_are_not_opened(root, words):
     with pytest.raises(UsageError, match=r"'val' takes its labels from masks.*Other splits: train"):
         probe_answerer(Knowing(lambda ask: ""), words, root, ProbeOptions(split="val"))
 

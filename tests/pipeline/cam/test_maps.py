@@ -89,13 +89,13 @@ def test_maps_are_those_of_the_published_procedure(run, bcss):
         np.testing.assert_allclose(stored.maps, wanted, rtol=0, atol=1e-5 + 2**-11)  # fp16 keeps eleven bits
 
 
-def test_memory_that_is_out_says_what_to_lower(run, bcss, monkeypatch, out_of_memory):
+def test_running_out_of_memory_names_the_options_to_lower(run, bcss, monkeypatch, out_of_memory):
     monkeypatch.setattr(CamNet, "forward", out_of_memory)
     with pytest.raises(OutOfMemory, match=r"not enough memory for these images\. Lower --batch, leave out"):
         cams_of(run, "train", bcss, options=PLAIN)
 
 
-def test_pictures_of_many_sizes_are_batched(tmp_path, voc):
+def test_images_of_many_sizes_are_batched(tmp_path, voc):
     run = write_run(tmp_path / "run", VOC)
     report = cams_of(run, "val", voc, options=MapOptions(precision="fp32", scales=(1.0, 0.5)))
     images = open_split(VOC, voc, "val")
@@ -176,7 +176,7 @@ def test_a_changed_option_or_network_is_refused(run, bcss):
         cams_of(run, "train", bcss, options=PLAIN)
 
 
-def test_one_bad_image_is_noted_and_made_when_it_is_mended(run, tmp_path):
+def test_a_bad_image_is_noted_and_done_once_it_is_repaired(run, tmp_path):
     root = tmp_path / "data"
     write_fake(CARD, root, images=4)
     broken = list_records(CARD, root, "train")[1]
@@ -190,7 +190,7 @@ def test_one_bad_image_is_noted_and_made_when_it_is_mended(run, tmp_path):
     assert (mended.images, mended.failed) == (4, {})
 
 
-def test_wrong_use_is_a_sentence(run, bcss, tmp_path):
+def test_wrong_use_is_refused(run, bcss, tmp_path):
     with pytest.raises(UsageError, match=r"config\.yaml is missing"):
         cams_of(tmp_path, "train", bcss)
     with pytest.raises(UsageError, match="was trained for the classes"):
@@ -233,6 +233,6 @@ def test_killed_and_run_again_equals_never_stopped(run, bcss, tmp_path, monkeypa
     assert not list(folder.glob(".*part*"))
 
 
-def test_a_foreign_folder_is_not_the_data(run, voc):
+def test_the_folder_of_another_data_set_is_refused(run, voc):
     with pytest.raises((DatasetProblem, QaclimsError)):
         cams_of(run, "train", voc)

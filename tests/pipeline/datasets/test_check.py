@@ -70,7 +70,7 @@ def png_header(path, width, height):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
 
 
-def test_a_smaller_copy_is_partial_and_right(root, card):
+def test_a_smaller_copy_is_partial_and_passes(root, card):
     report = check(card, root)
     assert report.passed
     assert report.problems == ()
@@ -83,7 +83,7 @@ def test_a_smaller_copy_is_partial_and_right(root, card):
     assert json.loads(json.dumps(asdict(report)))["passed"] is True
 
 
-def test_complete_makes_a_smaller_copy_wrong(root, card):
+def test_complete_makes_a_smaller_copy_a_problem(root, card):
     shutil.rmtree(root / "test")
     report = check(card, root, complete=True)
     assert not report.passed
@@ -92,7 +92,7 @@ def test_complete_makes_a_smaller_copy_wrong(root, card):
     assert "'test' is absent" in sentences(report)[2]
 
 
-def test_an_absent_split_is_said_but_not_wrong(root, card):
+def test_an_absent_split_is_reported_but_no_problem(root, card):
     shutil.rmtree(root / "test")
     report = check(card, root)
     assert report.passed
@@ -100,20 +100,20 @@ def test_an_absent_split_is_said_but_not_wrong(root, card):
     assert "'test/img'" in report.splits[2].summary
 
 
-def test_a_folder_without_any_split_names_what_was_looked_for(tmp_path, card):
+def test_a_folder_without_any_split_names_the_spellings_looked_for(tmp_path, card):
     report = check(card, tmp_path)
     assert kinds(report) == {"missing": 1}
     assert "'training'" in sentences(report)[0]
     assert "'valid/img'" in sentences(report)[0]
 
 
-def test_a_root_that_is_no_folder_is_one_sentence(tmp_path, card):
+def test_a_root_that_is_no_folder_is_refused(tmp_path, card):
     with pytest.raises(DatasetProblem, match="is not a folder"):
         check(card, tmp_path / "none")
 
 
 @pytest.mark.parametrize("lost", ["img", "mask"])
-def test_one_half_of_a_split_missing_is_wrong(root, card, lost):
+def test_missing_images_or_masks_of_a_split_are_a_problem(root, card, lost):
     shutil.rmtree(root / "val" / lost)
     report = check(card, root)
     assert kinds(report) == {"missing": 1}
@@ -121,7 +121,7 @@ def test_one_half_of_a_split_missing_is_wrong(root, card, lost):
     assert f"'validation/{lost}'" in sentences(report)[0]
 
 
-def test_an_empty_folder_is_wrong(root, card):
+def test_an_empty_folder_is_a_problem(root, card):
     for image in files(train_folder(root)):
         image.unlink()
     report = check(card, root)
@@ -130,7 +130,7 @@ def test_an_empty_folder_is_wrong(root, card):
     assert report.splits[0].state == "unlisted"
 
 
-def test_more_images_than_published_is_wrong(root, card):
+def test_more_images_than_published_are_a_problem(root, card):
     fewer = card.model_copy(
         update={"splits": {**card.splits, "val": card.splits["val"].model_copy(update={"count": 3})}}
     )
@@ -139,14 +139,14 @@ def test_more_images_than_published_is_wrong(root, card):
     assert "4 images, but 3 were published" in sentences(report)[0]
 
 
-def test_exactly_as_published_is_complete(root, card):
+def test_as_many_images_as_published_are_complete(root, card):
     exact = {name: split.model_copy(update={"count": 4}) for name, split in card.splits.items()}
     report = check(card.model_copy(update={"splits": exact}), root, complete=True)
     assert report.passed
     assert {split.summary for split in report.splits} == {"complete: 4"}
 
 
-def test_a_patient_in_two_parts(root, card):
+def test_a_patient_in_two_parts_is_a_problem(root, card):
     leaked = card.patient_of(files(train_folder(root))[0].name)
     image = files(root / "val" / "img")[0]
     name = image.name.replace(card.patient_of(image.name), leaked)
@@ -159,7 +159,7 @@ def test_a_patient_in_two_parts(root, card):
     assert "val (" in sentences(report)[0]
 
 
-def test_an_image_on_two_lists(tmp_path):
+def test_an_image_on_two_lists_is_a_problem(tmp_path):
     card = load_card(OFFLINE / "voc2012-animals.yaml")
     root = tmp_path / "voc"
     write_fake(card, root, images=3)
@@ -187,7 +187,7 @@ def truncate(path):
         (lambda path: (path.unlink(), path.symlink_to(path.name)), "cannot be opened"),
     ],
 )
-def test_images_that_cannot_be_read(root, card, damage, said):
+def test_unreadable_images_are_problems(root, card, damage, said):
     image = files(train_folder(root))[0]
     damage(image)
     report = check(card, root)
@@ -207,7 +207,7 @@ def test_images_that_cannot_be_read(root, card, damage, said):
         (np.full((64, 64), 9, np.uint8), "code", "holds the code 9"),
     ],
 )
-def test_masks_that_are_wrong(root, card, pixels, kind, said):
+def test_wrong_masks_are_problems(root, card, pixels, kind, said):
     mask = files(root / "val" / "mask")[0]
     Image.fromarray(pixels).save(mask)
     report = check(card, root)
@@ -216,13 +216,13 @@ def test_masks_that_are_wrong(root, card, pixels, kind, said):
     assert mask.name in sentences(report)[0]
 
 
-def test_a_truncated_mask(root, card):
+def test_a_truncated_mask_is_a_problem(root, card):
     truncate(files(root / "val" / "mask")[0])
     assert kinds(check(card, root)) == {"unreadable": 1}
 
 
 @pytest.mark.parametrize("bits", ["", "[11]", "[11x1]", "[11111]"])
-def test_names_that_hold_no_labels(root, card, bits):
+def test_names_without_labels_are_problems(root, card, bits):
     image = files(train_folder(root))[0]
     image.rename(image.with_name(f"{image.name.split('[')[0]}{bits}.png"))
     report = check(card, root)
@@ -231,7 +231,7 @@ def test_names_that_hold_no_labels(root, card, bits):
     assert report.opened == 12
 
 
-def test_masks_without_images_and_images_without_masks(root, card):
+def test_masks_without_images_and_images_without_masks_are_problems(root, card):
     first, second = files(root / "val" / "mask")[:2]
     first.rename(first.with_name("stray.png"))
     second.unlink()
@@ -244,7 +244,7 @@ def test_masks_without_images_and_images_without_masks(root, card):
     assert report.opened == 12
 
 
-def test_labels_against_masks(tmp_path):
+def test_labels_that_contradict_masks_are_problems(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(
         "extends: folder\nname: mine\nsplits:\n  val: {labels_from: table, labels: [val/labels.csv]}\n",
@@ -265,7 +265,7 @@ def test_labels_against_masks(tmp_path):
     assert "contradiction" in kinds(check(card, root))
 
 
-def test_rows_of_pictures_that_are_not_there(tmp_path):
+def test_label_rows_without_images_are_problems(tmp_path):
     card, root = load_card("folder"), tmp_path / "data"
     write_fake(card, root, images=3)
     assert check(card, root).passed
@@ -277,7 +277,7 @@ def test_rows_of_pictures_that_are_not_there(tmp_path):
     assert f"1 image of {table} cannot be found: nope. Fetch the rest, or remove the rows." in sentences(report)
 
 
-def test_everything_at_once_is_all_reported(root, card):
+def test_all_problems_are_reported_at_once(root, card):
     train, images, masks = files(train_folder(root)), files(root / "val" / "img"), files(root / "val" / "mask")
     train[0].rename(train[0].with_name("nothing.png"))
     truncate(train[1])
@@ -301,7 +301,7 @@ def test_only_the_first_ten_of_a_kind_are_kept(tmp_path, card):
     assert (group.count, len(group.first), group.more) == (15, 10, True)
 
 
-def test_a_sentence_about_several_images_counts_them_all(root, card):
+def test_a_sentence_about_several_images_counts_each(root, card):
     for mask in files(root / "val" / "mask"):
         mask.unlink()
     (group,) = check(card, root).problems
@@ -323,14 +323,14 @@ def test_nothing_is_written(root, card):
     assert sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*")) == before
 
 
-def test_names_of_all_alphabets(root, card):
+def test_names_of_all_alphabets_pass(root, card):
     image = files(root / "val" / "img")[0]
     for folder in ("img", "mask"):
         (root / "val" / folder / image.name).rename(root / "val" / folder / "Gewebe größe 組織.png")
     assert check(card, root).passed
 
 
-def test_a_folder_that_leads_round_in_circles_is_a_sentence(root, card):
+def test_a_circular_link_is_reported(root, card):
     shutil.rmtree(root / "val" / "mask")
     (root / "val" / "mask").symlink_to("mask")
     report = check(card, root)
@@ -339,7 +339,7 @@ def test_a_folder_that_leads_round_in_circles_is_a_sentence(root, card):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="everything is readable to root")
-def test_a_folder_that_may_not_be_entered_is_a_sentence(root, card):
+def test_a_folder_without_permission_is_reported(root, card):
     (root / "val" / "mask").chmod(0)
     try:
         report = check(card, root)
@@ -348,7 +348,7 @@ def test_a_folder_that_may_not_be_entered_is_a_sentence(root, card):
     assert "cannot be" in sentences(report)[0]
 
 
-def test_masks_beside_their_images_are_not_taken_for_images(tmp_path):
+def test_masks_beside_their_images_are_not_listed_as_images(tmp_path):
     card = load_card("glas")
     root = tmp_path / "glas"
     write_fake(card, root, images=3)
@@ -360,7 +360,7 @@ def test_masks_beside_their_images_are_not_taken_for_images(tmp_path):
     assert report.splits[0].images == 3
 
 
-def test_annotations_that_are_missing_or_damaged(tmp_path):
+def test_missing_or_damaged_annotations_are_problems(tmp_path):
     card, root = load_card(CARDS / "coco-tiny.yaml"), tmp_path / "coco"
     write_fake(card, root, images=2)
     assert check(card, root).passed
@@ -375,7 +375,7 @@ def test_annotations_that_are_missing_or_damaged(tmp_path):
     assert report.splits[2].images == 2
 
 
-def test_thousands_are_set_apart():
+def test_thousands_are_separated():
     assert [spaced(number) for number in (7, 999, 10582, 1234567)] == ["7", "999", "10 582", "1 234 567"]
 
 
@@ -395,7 +395,7 @@ def test_real_data_pass(real_data, card, folder, summaries):
     assert summaries <= {split.summary for split in report.splits}
 
 
-def test_a_damaged_copy_of_real_data_fails_well(real_data, tmp_path):
+def test_a_damaged_copy_of_real_data_fails_with_all_problems(real_data, tmp_path):
     root = Path(shutil.copytree(real_data / "wsss4luad", tmp_path / "wsss4luad"))
     patch = files(root / "1.training")[0]
     patch.rename(patch.with_name("no-label.png"))

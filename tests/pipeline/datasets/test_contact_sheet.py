@@ -37,14 +37,14 @@ def test_the_same_seed_draws_the_same_bytes(root, tmp_path):
     assert a == b != c
 
 
-def test_a_split_that_trains_on_labels_shows_pictures_only(root, tmp_path):
+def test_a_split_that_trains_on_labels_shows_images_only(root, tmp_path):
     card = load_card("bcss-wsss")
     draw_sheet(card, root, tmp_path / "val.png", split="val")
     draw_sheet(card, root, tmp_path / "train.png", split="train")
     assert image_size(tmp_path / "train.png")[0] < image_size(tmp_path / "val.png")[0]
 
 
-def test_a_class_nobody_shows_says_so(real_data, tmp_path):
+def test_a_class_without_images_is_named(real_data, tmp_path):
     report = draw_sheet(load_card("voc2012"), real_data / "voc2012", tmp_path / "voc.png", split="val")
     assert (report.pictures["cat"], report.pictures["aeroplane"]) == (6, 0)
 
@@ -56,7 +56,7 @@ def test_every_layout_can_be_drawn(tmp_path, card):
     assert sum(draw_sheet(card, tmp_path / "data", tmp_path / "sheet.png").pictures.values()) > 0
 
 
-def test_wrong_use_is_a_sentence(root, tmp_path):
+def test_wrong_use_is_refused(root, tmp_path):
     card = load_card("bcss-wsss")
     with pytest.raises(QaclimsError, match=r"should end in \.png"):
         draw_sheet(card, root, tmp_path / "sheet.jpg")

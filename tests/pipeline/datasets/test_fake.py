@@ -41,14 +41,14 @@ def test_slides_come_with_truth_and_regions(tmp_path):
     assert check(load_card("phantom"), tmp_path / "data").passed
 
 
-def test_other_cards_are_made_of_blobs(tmp_path):
+def test_other_cards_get_coloured_blobs(tmp_path):
     (tmp_path / "data").mkdir()
     card = load_card("luad-histoseg")
     assert make_fake(card, tmp_path / "data", images=3).splits == {"train": 3, "val": 3, "test": 3}
     assert check(card, tmp_path / "data").passed
 
 
-def test_wrong_use_is_a_sentence_and_touches_nothing(tmp_path):
+def test_wrong_use_is_refused_and_writes_nothing(tmp_path):
     (tmp_path / "own.txt").write_text("mine")
     with pytest.raises(UsageError, match="not empty"):
         make_fake(load_card("phantom"), tmp_path)

@@ -36,7 +36,7 @@ def test_a_card_from_names_loads_and_its_fake_data_passes_the_check(tmp_path):
     assert check(card, tmp_path / "data").problems == ()
 
 
-def test_classes_and_colours_of_a_qupath_export(tmp_path):
+def test_classes_and_colours_come_from_a_qupath_export(tmp_path):
     export = qupath(
         tmp_path / "a.geojson", ("Tumor", [200, 0, 0]), ("Ignore*", [1, 1, 1]), ("Background", [2, 2, 2]), ("Fat", None)
     )
@@ -75,7 +75,7 @@ def test_a_card_that_would_not_load_is_not_written(tmp_path, name, classes, said
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wrong_use_is_a_sentence(tmp_path):
+def test_wrong_use_is_refused(tmp_path):
     with pytest.raises(UsageError, match="There are no classes"):
         init_card("mine", tmp_path / "a.yaml")
     with pytest.raises(UsageError, match="no classified annotation"):

@@ -33,7 +33,7 @@ def card(tmp_path):
     return load_card(path)
 
 
-def test_a_hand_worked_split(tmp_path, card):
+def test_statistics_equal_those_counted_by_hand(tmp_path, card):
     root = tmp_path / "data"
     put(root, "val", "p1_x.png", [[0, 1], [1, 2]])
     put(root, "val", "p1_y.png", [[1, 1, 1]])
@@ -90,7 +90,7 @@ def test_masks_of_a_split_that_trains_on_labels_are_never_opened(tmp_path):
     assert [split.name for split in stats(card, root).splits] == ["train_aug"]
 
 
-def test_what_cannot_be_counted_is_a_sentence(tmp_path, card):
+def test_data_that_cannot_be_counted_are_refused(tmp_path, card):
     with pytest.raises(DatasetProblem, match="holds no split of 'mine'"):
         stats(card, tmp_path)
     with pytest.raises(BadFile, match="does not exist"):
@@ -100,7 +100,7 @@ def test_what_cannot_be_counted_is_a_sentence(tmp_path, card):
         stats(card, tmp_path / "data")
 
 
-def test_real_data(real_data):
+def test_statistics_of_real_data(real_data):
     report = stats(load_card("wsss4luad"), real_data / "wsss4luad")
     train, val = report.splits
     assert (train.images, train.patients) == (564, 50)

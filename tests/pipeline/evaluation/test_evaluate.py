@@ -138,14 +138,14 @@ def test_files_are_written_and_agree(bcss, masks, tmp_path):
         assert (right, truth, predicted) == (scored[index, index], scored[index].sum(), scored[:, index].sum())
 
 
-def test_same_input_same_files(bcss, masks, tmp_path):
+def test_the_same_input_gives_the_same_files(bcss, masks, tmp_path):
     for name in "ab":
         evaluate(masks, CARD, bcss, "val", out=tmp_path / name, **OPTIONS)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
-def test_class_scores_without_a_gate(bcss, truths, maps, scores_folder):
+def test_class_scores_are_scored_without_a_gate(bcss, truths, maps, scores_folder):
     report = evaluate(scores_folder, CARD, bcss, "val", **OPTIONS)
     guesses = {image: scores.argmax(0).astype(np.uint8) for image, scores in maps.items()}
     assert np.array_equal(report.confusion, whole_matrix(truths, guesses))
@@ -190,14 +190,14 @@ def test_a_gate_from_a_table_obeys_the_protocol(bcss, truths, maps, scores_folde
         ("image,tumor,stroma,lymphocyte,necrosis\n{id},1,0,0,0\n{id}.png,1,0,0,0", "listed twice"),
     ],
 )
-def test_gate_tables_that_do_not_fit(bcss, truths, scores_folder, tmp_path, text, sentence):
+def test_gate_tables_that_do_not_fit_are_refused(bcss, truths, scores_folder, tmp_path, text, sentence):
     gate = tmp_path / "gate.csv"
     gate.write_text(text.format(id=next(iter(truths))))
     with pytest.raises(BadFile, match=sentence):
         evaluate(scores_folder, CARD, bcss, "val", gate=gate)
 
 
-def test_published_rows_only_of_the_same_protocol_gate_and_split(bcss, masks):
+def test_published_rows_have_the_same_protocol_gate_and_split(bcss, masks):
     assert evaluate(masks, CARD, bcss, "val", made_with_gate="predicted", **OPTIONS).published == ()  # rows are of test
     test = {record.id: truth_of(CARD, record) for record in list_records(CARD, bcss, "test")}
     folder = masks.parent / "test-masks"
@@ -222,7 +222,7 @@ def test_a_gate_on_label_maps_is_refused_and_explained(bcss, masks):
             evaluate(masks, CARD, bcss, "val", gate=gate)
 
 
-def test_gate_words(bcss, masks, scores_folder):
+def test_wrong_gates_are_refused(bcss, masks, scores_folder):
     with pytest.raises(UsageError, match="none, oracle, or a CSV file"):
         evaluate(scores_folder, CARD, bcss, "val", gate="orcale")
     with pytest.raises(UsageError, match="not both"):
@@ -300,14 +300,14 @@ def text(path):
         (text, "not a picture"),
     ],
 )
-def test_pictures_that_are_no_label_maps(bcss, masks, damage, sentence, tmp_path):
+def test_images_that_are_no_label_maps_are_unreadable(bcss, masks, damage, sentence, tmp_path):
     damage(next(masks.glob("*.png")))
     with pytest.raises(PredictionProblem, match=rf"unreadable \(1\).*{sentence}"):
         evaluate(masks, CARD, bcss, "val", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_tiffs_that_are_no_label_maps(bcss, guesses, tmp_path):
+def test_tiffs_that_are_no_label_maps_are_refused(bcss, guesses, tmp_path):
     folder = tmp_path / "tiff"
     folder.mkdir()
     for i, (image, labels) in enumerate(guesses.items()):
@@ -322,7 +322,7 @@ def test_tiffs_that_are_no_label_maps(bcss, guesses, tmp_path):
     assert "wrong size (1)" in str(caught.value)
 
 
-def test_class_scores_that_do_not_fit(bcss, scores_folder, maps, tmp_path):
+def test_class_scores_that_do_not_fit_are_refused(bcss, scores_folder, maps, tmp_path):
     first, second, third, fourth = list(maps)
     write_scores(scores_folder / f"{first}.npz", maps[first], ["tumour", *CARD.names[1:]])
     write_scores(scores_folder / f"{second}.npz", maps[second], CARD.names, size=(128, 128))
@@ -338,7 +338,7 @@ def test_class_scores_that_do_not_fit(bcss, scores_folder, maps, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_folders_that_hold_nothing_to_score(bcss, masks, scores_folder, tmp_path):
+def test_folders_without_predictions_are_refused(bcss, masks, scores_folder, tmp_path):
     with pytest.raises(BadFile, match="cannot be listed"):
         evaluate(tmp_path / "nowhere", CARD, bcss, "val")
     (tmp_path / "empty").mkdir()
@@ -353,12 +353,12 @@ def test_folders_that_hold_nothing_to_score(bcss, masks, scores_folder, tmp_path
         evaluate(masks, CARD, bcss, "val")
 
 
-def test_places_that_are_no_folders(bcss, tmp_path):
+def test_paths_that_are_no_folders_are_refused(bcss, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    for place in ("file", "loop"):
+    for name in ("file", "loop"):
         with pytest.raises(BadFile, match="cannot be listed"):
-            evaluate(tmp_path / place, CARD, bcss, "val")
+            evaluate(tmp_path / name, CARD, bcss, "val")
     with pytest.raises(BadFile, match="does not exist"):
         evaluate(tmp_path, CARD, tmp_path / "no-root", "val")
 
@@ -368,13 +368,13 @@ def test_names_match_in_either_unicode_spelling(bcss, masks, tmp_path):
     shutil.copytree(bcss, root)
     name = next(masks.glob("*.png")).name
     for kind in ("img", "mask"):
-        place = root / "val" / kind
-        (place / name).rename(place / unicodedata.normalize("NFC", f"é ä {name}"))
+        copied = root / "val" / kind
+        (copied / name).rename(copied / unicodedata.normalize("NFC", f"é ä {name}"))
     (masks / name).rename(masks / unicodedata.normalize("NFD", f"é ä {name}"))
     assert evaluate(masks, CARD, root, "val", **OPTIONS).missing == 0
 
 
-def test_two_predictions_for_one_image(bcss, masks, guesses):
+def test_two_predictions_for_one_image_are_refused(bcss, masks, guesses):
     image, labels = next(iter(guesses.items()))
     tifffile.imwrite(masks / f"{image}.tif", CARD.encode(labels))
     with pytest.raises(PredictionProblem, match=rf"twice \(1\): {image}.png and {image}.tif".replace("+", r"\+")):
@@ -396,7 +396,7 @@ def test_missing_ones_count_as_wrong_when_allowed(bcss, truths, guesses, masks, 
         evaluate(masks, CARD, bcss, "val", allow_missing=True)
 
 
-def test_splits_and_protocols_that_cannot_be_scored(bcss, masks):
+def test_splits_without_masks_and_unlisted_protocols_are_refused(bcss, masks):
     with pytest.raises(UsageError, match=r"trains on image labels.*Splits with masks: val, test"):
         evaluate(masks, CARD, bcss, "train")
     with pytest.raises(UsageError, match="no split 'vall'"):
@@ -437,7 +437,7 @@ def test_a_sweep_equals_scoring_at_each_threshold(tmp_path):
     assert {row.threshold: row for row in fewer.sweep}[0.15].miou == fewer.scores.miou
 
 
-def test_sweeps_that_make_no_sense(bcss, masks, scores_folder, truths):
+def test_sweeps_need_class_scores_and_a_threshold(bcss, masks, scores_folder, truths):
     with pytest.raises(UsageError, match="needs class scores"):
         evaluate(masks, CARD, bcss, "val", protocol="tpro", sweep=True)
     with pytest.raises(UsageError, match="background is never predicted"):
@@ -476,7 +476,7 @@ def test_absent_classes_are_named_and_null(bcss, truths, tmp_path):
     assert report.scores.miou == pytest.approx(np.mean([row.iou for row in report.per_class[:4]]))
 
 
-def test_foreground_is_reported_where_the_protocol_says_so(tmp_path):
+def test_foreground_is_reported_where_the_protocol_asks_for_it(tmp_path):
     card = load_card("glas")
     root = tmp_path / "glas"
     write_fake(card, root, images=2)
@@ -490,15 +490,15 @@ def test_foreground_is_reported_where_the_protocol_says_so(tmp_path):
     assert report.foreground.iou == report.foreground.miou == 1
 
 
-@pytest.mark.parametrize(("card", "place"), [("wsss4luad", "wsss4luad"), ("voc2012-animals", "voc2012")])
-def test_real_truth_scores_one_against_itself(real_data, tmp_path, checkout, card, place):
+@pytest.mark.parametrize(("card", "folder"), [("wsss4luad", "wsss4luad"), ("voc2012-animals", "voc2012")])
+def test_real_truth_scores_one_against_itself(real_data, tmp_path, checkout, card, folder):
     own = checkout / "scripts" / "reproduce" / "cards" / f"{card}.yaml"
     card = load_card(own if own.exists() else card)
-    for record in list_records(card, real_data / place, "val")[:20]:
+    for record in list_records(card, real_data / folder, "val")[:20]:
         labels = truth_of(card, record)
         write_mask(
             tmp_path / "masks" / f"{record.id}.png", card.encode(np.where(labels == 255, 0, labels).astype(np.uint8))
         )
-    report = evaluate(tmp_path / "masks", card, real_data / place, "val", allow_missing=True, **OPTIONS)
+    report = evaluate(tmp_path / "masks", card, real_data / folder, "val", allow_missing=True, **OPTIONS)
     assert report.images - report.missing <= 20
     assert all(row.precision == 1 for row in report.per_class if row.precision == row.precision)

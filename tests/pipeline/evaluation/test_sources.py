@@ -60,7 +60,7 @@ def test_stored_maps_score_as_the_same_maps_written_as_files(tmp_path, maps, spl
         assert path.read_bytes() == (tmp_path / "npz-scores" / path.name).read_bytes(), path.name
 
 
-def test_scores_of_maps_lie_beside_them(maps, split):
+def test_scores_of_maps_are_written_beside_them(maps, split):
     report = score_cams(maps, split)
     assert (report.gate, report.what, len(report.sweep)) == ("oracle", "cams", 99)
     assert (maps / "scores" / "metrics.json").is_file()

@@ -1,4 +1,4 @@
-"""Probing: a judge that knows by colour, one that knows nothing, and data of every kind."""
+"""Probes of a judge that classifies by colour, of one that guesses, and of all kinds of data."""
 
 import shutil
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ def test_regions_of_their_own_colour_are_told_apart(root: Path) -> None:
     assert report.images.named <= 8
 
 
-def test_a_split_with_a_mask_missing_is_not_passed_over(root: Path) -> None:
+def test_a_split_with_a_missing_mask_is_an_error(root: Path) -> None:
     card = load_card("bcss-wsss")
     next((root / "val" / "mask").glob("*.png")).unlink()
     with pytest.raises(DatasetProblem, match="1 image without a mask"):
@@ -74,14 +74,14 @@ def test_a_blind_judge_is_no_better_than_chance(root: Path) -> None:
     assert report.regions.auc == (0.5, 0.5, 0.5, 0.5)
 
 
-def test_a_split_of_image_labels_shows_no_regions(root: Path) -> None:
+def test_a_split_of_image_labels_has_no_regions(root: Path) -> None:
     report = probe_judge(colours("bcss-wsss"), load_card("bcss-wsss"), root, split="train")
     assert report.regions is None
     assert report.images.count == 8
     assert all(auc is None or 0 <= auc <= 1 for auc in report.images.auc)
 
 
-def test_a_limit_is_a_seeded_choice(root: Path) -> None:
+def test_a_limit_chooses_images_with_the_seed(root: Path) -> None:
     card = load_card("bcss-wsss")
     reports = [probe_judge(colours("bcss-wsss"), card, root, limit=3, seed=seed) for seed in (5, 5, 6)]
     assert reports[0].images.count == 3
@@ -102,7 +102,7 @@ def test_images_that_cannot_be_read_are_skipped_and_named(root: Path) -> None:
         probe_judge(colours("bcss-wsss"), card, root)
 
 
-def test_wrong_names_are_answered(root: Path) -> None:
+def test_wrong_names_are_refused(root: Path) -> None:
     card = load_card("bcss-wsss")
     with pytest.raises(UsageError, match="has no split 'vall'"):
         probe_judge(colours("bcss-wsss"), card, root, split="vall")

@@ -1,4 +1,4 @@
-"""Training a small judge: what it sees, what it writes, and that it can tell phantom tissues apart afterwards."""
+"""Training of a small judge: its views and captions, the written folder, and its accuracy on phantom tissues."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "fake"
 
 
-def test_what_is_written_is_an_ordinary_judge(root: Path, tmp_path: Path) -> None:
+def test_the_written_folder_is_an_ordinary_judge(root: Path, tmp_path: Path) -> None:
     card, out = load_card("bcss-wsss"), tmp_path / "judge"
     report = train_judge(card, root, out, options=TINY, running=QUIET)
     assert (report.split, report.images, report.epochs) == ("train", 16, 2)
@@ -55,7 +55,7 @@ def test_what_is_written_is_an_ordinary_judge(root: Path, tmp_path: Path) -> Non
     assert probe_judge(judge, card, root).regions is not None
 
 
-def test_the_same_seed_gives_the_same_judge_and_a_second_call_goes_on(root: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_judge_and_a_second_call_resumes(root: Path, tmp_path: Path) -> None:
     card = load_card("bcss-wsss")
     for name in ("one", "two"):
         train_judge(card, root, tmp_path / name, options=TINY, running=QUIET)
@@ -78,7 +78,7 @@ def test_no_mask_is_opened(root: Path, tmp_path: Path) -> None:
         training_split(load_card("glas"))
 
 
-def test_wrong_towers_and_weights_are_answered(root: Path, tmp_path: Path) -> None:
+def test_wrong_towers_and_weights_are_refused(root: Path, tmp_path: Path) -> None:
     card = load_card("bcss-wsss")
 
     def train(weights: Path | None = None, **changed: object) -> None:
@@ -87,7 +87,7 @@ def test_wrong_towers_and_weights_are_answered(root: Path, tmp_path: Path) -> No
 
     with pytest.raises(UsageError, match="no image tower 'resnet10'"):
         train(tower="resnet10")
-    with pytest.raises(UsageError, match="'mobilenetv3_small_050' cannot look at 32 pixels"):
+    with pytest.raises(UsageError, match="'mobilenetv3_small_050' cannot encode images of 32 pixels"):
         train(tower="mobilenetv3_small_050")
     save_file({"weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(BadFile, match="of the image tower's weights"):
@@ -98,7 +98,7 @@ def test_wrong_towers_and_weights_are_answered(root: Path, tmp_path: Path) -> No
     train(tmp_path / "right.safetensors")
 
 
-def test_views_know_what_they_show() -> None:
+def test_views_know_the_classes_that_they_show() -> None:
     """Every image is one number, so that a region tells whose pixels it is made of."""
     images = torch.arange(1.0, 7.0).view(6, 1, 1, 1).expand(6, 3, 16, 16)
     present = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0], [1, 1, 0], [0, 1, 1]]).bool()

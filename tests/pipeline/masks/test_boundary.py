@@ -1,4 +1,4 @@
-"""From maps to sure labels to a boundary network to walked masks."""
+"""The boundary network: confident labels from maps, its training, and masks after the random walk."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_a_network_is_trained_and_used(tmp_path, name, split):
         make_masks(run, open_split(card, tmp_path / "data", split), MaskOptions(refiner="irn"))
 
 
-def test_labels_are_those_of_two_thresholds(tmp_path):
+def test_labels_are_made_with_two_thresholds(tmp_path):
     card = load_card("voc2012")
     write_fake(card, tmp_path / "data", images=3)
     run = write_run(tmp_path / "run", card, tmp_path / "data", "train_aug")
@@ -74,7 +74,7 @@ def test_labels_are_those_of_two_thresholds(tmp_path):
         assert set(np.unique(read_mask(path))) <= {0, 255, *(label + 1 for label in record.present)}
 
 
-def test_only_the_loss_can_be_watched():
+def test_only_the_loss_can_stop_a_training_early():
     assert BoundaryOptions(train=TrainOptions(watch="loss", better="less", patience=2)).train.patience == 2
     with pytest.raises(ValueError, match="there is no number 'miou' to watch"):
         BoundaryOptions(train=TrainOptions(watch="miou"))

@@ -1,4 +1,4 @@
-"""From stored maps to masks on disk: what is written, resumed, refused and scored."""
+"""Masks from stored maps: files, resuming, refused input, scores."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def masks_of(run: Path, split: str, root: Path, *, dataset=None, maps=None, opti
 def write_maps(run: Path, card, root: Path, split: str, *, strength: float = 0.9) -> Path:
     """Maps that know the truth where there is one, and halves of the image where there is none."""
     images = []
-    for place, record in enumerate(list_records(card, root, split)):
+    for row, record in enumerate(list_records(card, root, split)):
         height, width = record.image.pixels().shape[:2]
         rows, columns = (height - 1) // 4 + 1, (width - 1) // 4 + 1
         if record.mask is None:
@@ -55,7 +55,7 @@ def write_maps(run: Path, card, root: Path, split: str, *, strength: float = 0.9
             truth = truth_of(card, record)
             classes = classes_in(card, truth)
             maps = np.stack([truth[::4, ::4] == label for label in classes]) * strength
-        noise = np.random.default_rng(place).random(maps.shape) * 0.1
+        noise = np.random.default_rng(row).random(maps.shape) * 0.1
         images.append(ImageMaps(record.id, classes, (height, width), (maps + noise).astype(np.float16)))
     folder = run / "cams" / split
     writer = MapWriter(folder, card.names, {"dataset": card.name, "split": split, "gate": "oracle"})
@@ -88,7 +88,7 @@ def pngs(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
 
 
-def test_three_files_for_every_image(run, bcss):
+def test_every_image_gets_three_files(run, bcss):
     report = masks_of(run, "train", bcss, options=MaskOptions(least=0.6))
     folder = run / "masks" / "train"
     names = [record.id for record in list_records(BCSS, bcss, "train")]
@@ -106,7 +106,7 @@ def test_three_files_for_every_image(run, bcss):
     assert json.loads((folder / "index.json").read_text()) == {"images": 5, "failed": {}}
 
 
-def test_memory_that_is_out_says_what_to_lower(run, bcss, monkeypatch, out_of_memory):
+def test_running_out_of_memory_names_the_options_to_lower(run, bcss, monkeypatch, out_of_memory):
     monkeypatch.setattr(refiners, "pixel_adaptive", out_of_memory)
     with pytest.raises(OutOfMemory, match=r"not enough memory for these images\. Lower --batch and --threads"):
         masks_of(run, "train", bcss, options=MaskOptions(refiner="par"))
@@ -122,7 +122,7 @@ def test_training_masks_are_read_through_their_own_card(run, bcss):
     assert IGNORE in found
 
 
-def test_codes_of_training_masks_are_never_mistaken():
+def test_codes_of_training_masks_are_unambiguous():
     """A card that writes 255 for a class, and reads a run of codes for another."""
     first, second, third, fourth = BCSS.names
     codes = {"0": "background", "255": first, "7": second, "8": third, "9-200": fourth}
@@ -146,7 +146,7 @@ def test_masks_of_a_split_with_truth_are_scored(tmp_path, voc, refiner):
     assert (tmp_path / "run" / "masks" / "val" / "metrics.json").is_file()
 
 
-def test_an_interrupted_command_goes_on(run, bcss, tmp_path):
+def test_an_interrupted_command_is_resumed(run, bcss, tmp_path):
     masks_of(run, "train", bcss, out=tmp_path / "whole")
     folder = run / "masks" / "train"
     masks_of(run, "train", bcss)
@@ -168,7 +168,7 @@ def test_other_options_in_the_same_folder_are_refused(run, bcss):
         masks_of(run, "train", bcss)
 
 
-def test_two_commands_on_one_folder(run, bcss):
+def test_two_commands_on_one_folder_are_refused(run, bcss):
     with locked(run / "masks" / "train" / ".lock"), pytest.raises(Locked, match=str(os.getpid())):
         masks_of(run, "train", bcss)
 
@@ -243,7 +243,7 @@ def test_thresholds_are_not_fitted_without_masks_or_background(run, bcss, tmp_pa
         masks_of(tmp_path / "other", "train_aug", voc, options=MaskOptions(threshold="cross-fitted"))
 
 
-def test_glass_is_bright_grey_and_no_speck():
+def test_glass_is_bright_grey_and_larger_than_a_speck():
     pixels = np.full((40, 40, 3), (200, 120, 170), np.uint8)
     pixels[:, :15] = 240
     pixels[30:33, 30:33] = 240
