@@ -1,6 +1,6 @@
-"""Captions for images of which only the classes are known: what each class looks like, in ever other words.
+"""Captions of images from their classes, with varying phrases for each class.
 
-A hard negative is the same sentence with one class exchanged for one that is not there.
+A hard negative is the same sentence with one class replaced by an absent one.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from qaclims_path.language.questions import QuestionBank
 from qaclims_path.language.terms import CardTerms, ClassTerms, names_of
 from qaclims_path.registry import suggest
 
-NAME_SHARE = 0.4  # how often a class is called by one of its names, which the text features of a bank do, too
-SEVERAL = 0.5  # how often a caption names all classes that are there, rather than some
+NAME_SHARE = 0.4  # of phrases are names of the class, as in the text features of a question bank
+ALL_SHARE = 0.5  # of captions name all present classes, the others a random number of them
 Phrases = dict[str, tuple[str, ...]]  # by group: name, look, or a topic of the lexicon
 
 
@@ -22,7 +22,7 @@ class Captioner:
     """Writes captions for the images of a card.
 
     Attributes:
-        phrases: By class name, and within it by group, so that a wrong class is told in the same way as a right one.
+        phrases: Phrases by class name and group; a wrong phrase is of the same group as the right one.
     """
 
     def __init__(self, card: CardTerms, bank: QuestionBank, lexicon: Lexicon | None = None) -> None:
@@ -30,12 +30,12 @@ class Captioner:
         self.sentences = (*bank.templates, *bank.captions)
 
     def captions(self, present: Sequence[str], *, seed: int, count: int) -> list[str]:
-        """Captions of an image.
+        """Make captions of an image.
 
         Args:
             present: Names of the classes in it, at least one.
-            seed: The same seed gives the same captions; give every image its own.
-            count: How many.
+            seed: Seed of the captions; use another for each image.
+            count: Number of captions.
 
         Example:
             >>> from qaclims_path.data.cards import load_card
@@ -47,21 +47,22 @@ class Captioner:
         return [right for right, _ in self.pairs(present, seed=seed, count=count)]
 
     def pairs(self, present: Sequence[str], *, seed: int, count: int) -> list[tuple[str, str]]:
-        """Captions with their hard negatives: they differ in one phrase, and are empty where every class is present."""
+        """Make pairs of a caption and a hard negative with one wrong phrase, empty if every class is present."""
         self._check(present)
         generator = np.random.default_rng(seed)
         return [self._pair(list(dict.fromkeys(present)), generator) for _ in range(count)]
 
     def _pair(self, present: list[str], generator: np.random.Generator) -> tuple[str, str]:
-        number = len(present) if generator.random() < SEVERAL else int(generator.integers(1, len(present) + 1))
-        named = [str(name) for name in generator.permutation(present)[:number]]
-        groups = [self._group(name, generator) for name in named]
-        said = [str(generator.choice(self.phrases[name][group])) for name, group in zip(named, groups, strict=True)]
+        number = len(present) if generator.random() < ALL_SHARE else int(generator.integers(1, len(present) + 1))
+        names = [str(name) for name in generator.permutation(present)[:number]]
+        groups = [self._group(name, generator) for name in names]
+        phrases = [str(generator.choice(self.phrases[name][group])) for name, group in zip(names, groups, strict=True)]
         sentence = str(generator.choice(self.sentences))
-        place = int(generator.integers(number))
-        foreign = self._foreign(present, groups[place], generator)
-        wrong = [*said[:place], foreign, *said[place + 1 :]]
-        return sentence.replace("{}", listed(said)), sentence.replace("{}", listed(wrong)) if foreign else ""
+        replaced = int(generator.integers(number))
+        wrong = self._wrong_phrase(present, groups[replaced], generator)
+        caption = sentence.replace("{}", enumeration(phrases))
+        phrases[replaced] = wrong
+        return caption, sentence.replace("{}", enumeration(phrases)) if wrong else ""
 
     def _group(self, name: str, generator: np.random.Generator) -> str:
         others = [group for group in self.phrases[name] if group != "name"]
@@ -69,8 +70,8 @@ class Captioner:
             return "name"
         return str(generator.choice(others))
 
-    def _foreign(self, present: Sequence[str], group: str, generator: np.random.Generator) -> str:
-        """A phrase of an absent class, of the same group where it has that; never one that a present class has."""
+    def _wrong_phrase(self, present: Sequence[str], group: str, generator: np.random.Generator) -> str:
+        """A phrase of an absent class that no present class has, of the same group if it has one; may be empty."""
         right = {phrase for name in present for phrases in self.phrases[name].values() for phrase in phrases}
         absent = [name for name in self.phrases if name not in present]
         for name in generator.permutation(absent) if absent else ():
@@ -82,7 +83,7 @@ class Captioner:
 
     def _check(self, present: Sequence[str]) -> None:
         if not present:
-            raise UsageError("A caption needs at least one class; leave images without classes out.")
+            raise UsageError("A caption needs at least one class. Leave out images without classes.")
         for name in present:
             if name not in self.phrases:
                 raise UsageError(f"There is no class '{name}'. {suggest(name, list(self.phrases))}")
@@ -97,12 +98,12 @@ def captions(
     count: int,
     lexicon: Lexicon | None = None,
 ) -> list[str]:
-    """Captions of one image; for many images make a `Captioner` once."""
+    """Make captions of one image; for many images, use one `Captioner`."""
     return Captioner(card, bank, lexicon).captions(present, seed=seed, count=count)
 
 
 def phrases_of(label: ClassTerms, organ: str, lexicon: Lexicon | None) -> Phrases:
-    """What may be said of a class: its names, the phrases and definition of the card, and its terms in the lexicon."""
+    """Phrases of a class: its names, the prompts and definition of the card, and its terms in the lexicon."""
     definition = label.definition.strip().rstrip(".")
     look = [*label.prompts, *([definition[0].lower() + definition[1:]] if definition else [])]
     groups: dict[str, list[str]] = {"name": list(names_of(label)), "look": look}
@@ -114,11 +115,11 @@ def phrases_of(label: ClassTerms, organ: str, lexicon: Lexicon | None) -> Phrase
     return {group: tuple(dict.fromkeys(phrases)) for group, phrases in groups.items() if phrases}
 
 
-def listed(phrases: Sequence[str]) -> str:
-    """Phrases as a list in words.
+def enumeration(phrases: Sequence[str]) -> str:
+    """Join phrases by commas and `and`.
 
     Example:
-        >>> listed(["collagen", "fat", "lymphocytes"])
+        >>> enumeration(["collagen", "fat", "lymphocytes"])
         'collagen, fat and lymphocytes'
     """
     *first, last = phrases

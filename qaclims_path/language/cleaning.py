@@ -1,14 +1,15 @@
-"""Answers to terms: plain words, lemmas, canonical terms; what says nothing or names the class around it is dropped.
+"""Cleaning of answers: plain words, lemmas and canonical terms, without answers that say nothing.
 
-Texts stay in the order of their questions, and a dropped one leaves an empty string in its place, so that every text
-keeps its question. `published_foreground` and `published_background` are what the released QA-CLIMS code does instead.
+Background answers that name the class itself are dropped, too. Texts keep the order of their questions, and a dropped
+one becomes an empty string. `published_foreground` and `published_background` are the rules of the released QA-CLIMS
+code.
 """
 
 from collections.abc import Callable, Collection, Sequence
 
 from qaclims_path.language.lexicon import Lexicon
 from qaclims_path.language.questions import Kind
-from qaclims_path.language.terms import ClassTerms, called, names_of
+from qaclims_path.language.terms import ClassTerms, display_name, names_of
 from qaclims_path.language.words import contains, key, lemmas, plain
 
 Cleaner = Callable[[Sequence[str], ClassTerms, Kind], list[str]]
@@ -24,18 +25,18 @@ def clean_answers(
     stop: Collection[str] = (),
     repair: bool = False,
 ) -> list[str]:
-    """Clean the answers to questions about one class; as many texts as answers, empty where one was dropped.
+    """Clean the answers to questions about one class; returns one text per answer, empty if it was dropped.
 
-    Dropped is what has no words, what is made of stop words alone, and around a class what equals or contains one of
-    its names, or is a term said of it.
+    An answer is dropped if it has no words or only stop words. A background answer is also dropped if it contains a
+    name of the class or is a lexicon term of it.
 
     Args:
-        answers: As they were given.
-        label: The class.
-        kind: Of the questions.
-        lexicon: For canonical terms.
+        answers: Raw answers.
+        label: The class that the questions were about.
+        kind: Kind of the questions.
+        lexicon: Source of canonical terms.
         stop: Words that say nothing.
-        repair: Whether an answer about the class that names it nowhere gets its name appended, as published.
+        repair: Append the class name to a foreground answer without it, as published.
 
     Example:
         >>> from qaclims_path.data.cards import load_card
@@ -50,25 +51,25 @@ def clean_answers(
     for answer in answers:
         text = lexicon.canonical(answer) if lexicon else lemmas(plain(answer))
         term = lexicon.find(answer) if lexicon else None
-        named = any(contains(key(text), name) for name in names)
-        said_of = bool(term and classes & set(term.classes))
+        names_class = any(contains(key(text), name) for name in names)
+        is_term_of_class = bool(term and classes & set(term.classes))
         empty = text in words or all(word in words for word in key(text).split())
-        if empty or (kind == "background" and (named or said_of)):
+        if empty or (kind == "background" and (names_class or is_term_of_class)):
             cleaned.append("")
-        elif kind == "foreground" and repair and not named:
-            cleaned.append(f"{text} {called(label)}")
+        elif kind == "foreground" and repair and not names_class:
+            cleaned.append(f"{text} {display_name(label)}")
         else:
             cleaned.append(text)
     return cleaned
 
 
 def drop_unlike(texts: Sequence[str], similarities: Sequence[float], threshold: float) -> tuple[list[str], int]:
-    """Drop texts that the judge finds too unlike their image; also how many were dropped.
+    """Drop texts with a low similarity to their image; also returns the number of dropped texts.
 
     Args:
-        texts: Cleaned; empty ones are passed over and not counted.
+        texts: Cleaned texts; empty ones are not counted.
         similarities: Cosine of image and text, one per text.
-        threshold: Lowest similarity that is kept.
+        threshold: Lowest similarity to keep.
 
     Example:
         >>> drop_unlike(["collagen", "flower", ""], [0.3, 0.1, 0.0], 0.2)
@@ -79,12 +80,12 @@ def drop_unlike(texts: Sequence[str], similarities: Sequence[float], threshold: 
 
 
 def unique(texts: Sequence[str]) -> list[str]:
-    """Texts that are not empty, each once, in order of first appearance."""
+    """Texts that are not empty, each once, in order of first occurrence."""
     return list(dict.fromkeys(text for text in texts if text))
 
 
 def published_foreground(answers: Sequence[str], label: str) -> list[str]:
-    """As published: the class name is appended to an answer that holds neither it nor its synonym, letter by letter.
+    """As published: append the class name to an answer that contains neither it nor its synonym as a substring.
 
     Example:
         >>> published_foreground(["golden retriever", "dogs"], "dog")
@@ -95,7 +96,7 @@ def published_foreground(answers: Sequence[str], label: str) -> list[str]:
 
 
 def published_background(answers: Sequence[str], label: str) -> list[str]:
-    """As published: unique answers without the exact class name; here in order of first appearance.
+    """As published: unique answers other than the class name; here in order of first occurrence.
 
     Example:
         >>> published_background(["grass", "dog", "dogs", "grass"], "dog")
@@ -105,7 +106,7 @@ def published_background(answers: Sequence[str], label: str) -> list[str]:
 
 
 def domain_cleaner(lexicon: Lexicon | None, stop: Sequence[str]) -> Cleaner:
-    """Canonical terms of a lexicon, without what a stop list says and without the class around itself."""
+    """Cleaner that uses a lexicon and stop words, see `clean_answers`."""
 
     def clean(answers: Sequence[str], label: ClassTerms, kind: Kind) -> list[str]:
         return clean_answers(answers, label=label, kind=kind, lexicon=lexicon, stop=stop)
@@ -114,12 +115,12 @@ def domain_cleaner(lexicon: Lexicon | None, stop: Sequence[str]) -> Cleaner:
 
 
 def published_cleaner(answers: Sequence[str], label: ClassTerms, kind: Kind) -> list[str]:
-    """As the released code: lemmas, repaired with the class name, or unique without the class name."""
-    return published_texts([lemmas(plain(answer)) for answer in answers], called(label), kind)
+    """Cleaner of the released code, see `published_texts`."""
+    return published_texts([lemmas(plain(answer)) for answer in answers], display_name(label), kind)
 
 
 def published_texts(answers: Sequence[str], name: str, kind: Kind) -> list[str]:
-    """Repair or drop lemmas as published; what is dropped leaves an empty text, so that texts keep their questions.
+    """Repair foreground lemmas or drop background lemmas as published; a dropped one becomes an empty text.
 
     Example:
         >>> published_texts(["grass", "dog", "grass"], "dog", "background")

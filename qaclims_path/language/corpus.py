@@ -1,42 +1,38 @@
-"""The corpus: what was answered about each class of each image, one JSON line per (image, class).
+"""The corpus: the answers about each class of each image, one JSON line per (image, class).
 
-Files are streamed, so a million lines need no more memory than one. A corpus grows as `<name>.part` and gets its name
-when it is complete; a line that a stop cut off is dropped and asked again.
+Files are streamed, so a million lines need no more memory than one.
 """
 
 import json
 import math
-import os
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
-from qaclims_path.errors import BadFile, QaclimsError
+from qaclims_path.errors import BadFile
 from qaclims_path.language.questions import KINDS, Kind
 
 Source = Literal["answer", "corpus", "card"]
 Key = tuple[str, str]
-MAX_TEXT = 2000  # characters of one answer; a chat model that runs away is cut
+MAX_TEXT = 2000  # characters of an answer; longer ones of chat models are cut
 MAX_LINE = 4_000_000  # bytes
 UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One answer.
+class CorpusAnswer:
+    """One answer in a corpus.
 
     Attributes:
-        question: As it was asked; empty for a term that nobody was asked for.
-        raw: As it was answered, without control characters.
-        text: Cleaned; empty where cleaning dropped it.
-        score: Of the answerer; None where it gives none.
-        source: `answer`, or where a term was added from: the same class elsewhere in the `corpus`, or the `card`.
-        similarity: Cosine of image and text, where a judge was asked.
+        question: The question; empty for a term that was added without one.
+        raw: The answer without control characters.
+        text: The cleaned answer; empty if cleaning dropped it.
+        score: Score of the answerer; None if it has none.
+        source: `answer`, or the origin of an added term: the same class elsewhere in the `corpus`, or the `card`.
+        similarity: Cosine of image and text, if a judge computed it.
     """
 
     question: str
@@ -48,28 +44,28 @@ class Said:
 
     @property
     def unlike(self) -> bool:
-        """Whether it was dropped because the judge found it too unlike its image."""
+        """Whether it was dropped for a low similarity to its image."""
         return self.similarity is not None and not self.text
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What was answered about one class of one image.
+    """The answers about one class of one image.
 
     Attributes:
         image: Id of the image.
         label: Name of the class on its card.
-        foreground: About the class.
-        background: About what surrounds it.
-        provenance: Who answered which questions: answerer, model, revision, bank.
-        pixels: Hash of the image's pixels; empty where they were not looked at.
-        error: Why nothing was asked, where the image could not be read.
+        foreground: Answers about the class.
+        background: Answers about its surroundings.
+        provenance: Answerer, model, revision and question bank.
+        pixels: Hash of the image's pixels; empty if they were not read.
+        error: Reason why the image could not be read, if so.
     """
 
     image: str
     label: str
-    foreground: tuple[Said, ...] = ()
-    background: tuple[Said, ...] = ()
+    foreground: tuple[CorpusAnswer, ...] = ()
+    background: tuple[CorpusAnswer, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     pixels: str = ""
     error: str = ""
@@ -79,21 +75,21 @@ class Entry:
         """Image and class."""
         return self.image, self.label
 
-    def said(self, kind: Kind) -> tuple[Said, ...]:
-        """The answers of a kind, dropped ones included."""
+    def answers(self, kind: Kind) -> tuple[CorpusAnswer, ...]:
+        """Answers of a kind, including dropped ones."""
         return self.foreground if kind == "foreground" else self.background
 
     def texts(self, kind: Kind) -> tuple[str, ...]:
-        """The cleaned texts of a kind, in the order of the questions."""
-        return tuple(said.text for said in self.said(kind) if said.text)
+        """Cleaned texts of a kind, in the order of the questions."""
+        return tuple(answer.text for answer in self.answers(kind) if answer.text)
 
-    def with_said(self, kind: Kind, said: tuple[Said, ...]) -> "Entry":
-        """The same entry with other answers of a kind."""
-        return replace(self, foreground=said) if kind == "foreground" else replace(self, background=said)
+    def with_answers(self, kind: Kind, answers: tuple[CorpusAnswer, ...]) -> "Entry":
+        """Copy the entry with other answers of a kind."""
+        return replace(self, foreground=answers) if kind == "foreground" else replace(self, background=answers)
 
 
 def printable(text: str) -> str:
-    r"""A text on one line without control, formatting or surrogate characters, not longer than `MAX_TEXT`.
+    r"""Text on one line without control, formatting or surrogate characters, of at most `MAX_TEXT` characters.
 
     Example:
         >>> printable("purple\x1b[31m\n cells\u202e")
@@ -107,24 +103,24 @@ def printable(text: str) -> str:
 
 
 def to_line(entry: Entry) -> bytes:
-    """An entry as one line of JSON, its newline included; what is empty is left out."""
+    """Convert an entry to one line of JSON, with its newline; empty fields are left out."""
     tree: dict[str, Any] = {"image": entry.image, "label": entry.label}
     for kind in KINDS:
-        tree[kind] = [_tree(said) for said in entry.said(kind)]
+        tree[kind] = [_answer_tree(answer) for answer in entry.answers(kind)]
     tree["provenance"] = dict(entry.provenance)
     tree |= {name: value for name, value in (("pixels", entry.pixels), ("error", entry.error)) if value}
     return json.dumps(tree, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def from_line(line: bytes, where: object) -> Entry:
-    """The entry of a line; `where` is named in errors."""
+    """Parse an entry from a line; `where` names the line in errors."""
     try:
         tree = json.loads(line)
         return Entry(
             image=_text(tree, "image"),
             label=_text(tree, "label"),
-            foreground=tuple(_said(said) for said in tree.get("foreground", ())),
-            background=tuple(_said(said) for said in tree.get("background", ())),
+            foreground=tuple(_parse_answer(answer) for answer in tree.get("foreground", ())),
+            background=tuple(_parse_answer(answer) for answer in tree.get("background", ())),
             provenance={str(key): str(value) for key, value in tree.get("provenance", {}).items()},
             pixels=str(tree.get("pixels", "")),
             error=str(tree.get("error", "")),
@@ -135,7 +131,7 @@ def from_line(line: bytes, where: object) -> Entry:
 
 
 def read_corpus(path: Path) -> Iterator[Entry]:
-    """Entries of a corpus, one at a time. A last line that was cut off is left out with a warning.
+    """Read the entries of a corpus one at a time; a truncated last line is skipped with a warning.
 
     Example:
         >>> for entry in read_corpus(Path("corpus.jsonl")):  # doctest: +SKIP
@@ -146,11 +142,11 @@ def read_corpus(path: Path) -> Iterator[Entry]:
 
 
 def read_lines(path: Path, *, growing: bool = False) -> Iterator[bytes]:
-    """Lines of a corpus as they stand, their newline included.
+    """Read the lines of a corpus with their newlines.
 
     Args:
-        path: Of the corpus.
-        growing: Whether it is not complete yet: a last line without newline is then left out in silence.
+        path: Path of the corpus.
+        growing: The corpus is not complete: skip a last line without newline and do not warn.
     """
     try:
         with path.open("rb") as file:
@@ -158,128 +154,31 @@ def read_lines(path: Path, *, growing: bool = False) -> Iterator[bytes]:
                 if line.endswith(b"\n"):
                     yield line
                 elif len(line) >= MAX_LINE:
-                    raise BadFile(f"{path} holds a line of more than {MAX_LINE // 1_000_000} MB; it is no corpus.")
+                    raise BadFile(f"{path} is not a corpus: it has a line of more than {MAX_LINE // 1_000_000} MB.")
                 elif growing:
                     return
-                elif _is_json(line):  # an editor took the last newline away
+                elif _is_json(line):  # an editor removed the last newline
                     yield line + b"\n"
                 else:
-                    warnings.warn(f"The last line of {path} was cut off and is left out.", stacklevel=2)
+                    warnings.warn(f"The last line of {path} is truncated and was skipped.", stacklevel=2)
     except OSError as error:
         raise BadFile(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-class CorpusWriter:
-    """Grows `<name>.part` group by group, and gives it its name when it is complete.
-
-    A group is what is asked in one go. After a stop, whole groups are kept and the rest is dropped, so that every
-    question is asked in the same company as without the stop, and the same bytes are written.
-
-    Example:
-        >>> with CorpusWriter(Path("corpus.jsonl")) as writer:  # doctest: +SKIP
-        ...     for group in groups[writer.resume(groups) :]:
-        ...         writer.write(answered(group))
-        ...     writer.finish()
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.part = path.with_name(f"{path.name}.part")
-        self._file: IO[bytes] | None = None
-
-    def __enter__(self) -> "CorpusWriter":
-        try:
-            self.part.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.part.open("ab")
-        except OSError as error:
-            raise self._unwritable(error) from error
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if self._file is not None:
-            with suppress(OSError):  # what was not written out is asked again
-                self._file.close()
-                if kind is not None and not self.part.stat().st_size:  # nothing was begun
-                    self.part.unlink()
-            self._file = None
-
-    def resume(self, groups: Iterable[Sequence[Key]]) -> int:
-        """How many of the groups are written already; whatever comes after them is dropped.
-
-        Raises:
-            BadFile: The file holds other images or classes.
-        """
-        done, kept = 0, 0
-        lines = read_lines(self.part, growing=True)
-        for group in groups:
-            size = self._match(lines, group)
-            if size is None:
-                break
-            done, kept = done + 1, kept + size
-        else:
-            if next(lines, None) is not None:
-                raise BadFile(f"{self.part} holds more than these images. Remove it, or choose another --out.")
-        self._open.truncate(kept)
-        return done
-
-    def _match(self, lines: Iterator[bytes], group: Sequence[Key]) -> int | None:
-        """Bytes of a group that is there as a whole; None where it is not."""
-        size = 0
-        for key in group:
-            line = next(lines, None)
-            if line is None:
-                return None
-            found = from_line(line, self.part).key
-            if found != key:
-                raise BadFile(
-                    f"{self.part} goes on with the image '{found[0]}' ({found[1]}) where '{key[0]}' ({key[1]}) is due. "
-                    "It is of other images: remove it, or choose another --out."
-                )
-            size += len(line)
-        return size
-
-    def write(self, entries: Iterable[Entry]) -> None:
-        """Append one group."""
-        try:
-            self._open.write(b"".join(map(to_line, entries)))
-            self._open.flush()
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def finish(self) -> None:
-        """Give the file its name."""
-        try:
-            os.fsync(self._open.fileno())
-            self._open.close()
-            self._file = None
-            self.part.replace(self.path)
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    @property
-    def _open(self) -> IO[bytes]:
-        if self._file is None:
-            raise ValueError("a corpus is written inside a `with` block")
-        return self._file
-
-    def _unwritable(self, error: OSError) -> QaclimsError:
-        return QaclimsError(f"{self.part} cannot be written: {error.strerror or error}. Choose another --out.")
-
-
-def _tree(said: Said) -> dict[str, Any]:
-    tree: dict[str, Any] = {"question": said.question, "raw": said.raw, "text": said.text, "score": said.score}
-    if said.source != "answer":
-        tree["source"] = said.source
-    if said.similarity is not None:
-        tree["similarity"] = said.similarity
+def _answer_tree(answer: CorpusAnswer) -> dict[str, Any]:
+    tree: dict[str, Any] = {"question": answer.question, "raw": answer.raw, "text": answer.text, "score": answer.score}
+    if answer.source != "answer":
+        tree["source"] = answer.source
+    if answer.similarity is not None:
+        tree["similarity"] = answer.similarity
     return tree
 
 
-def _said(tree: Mapping[str, Any]) -> Said:
+def _parse_answer(tree: Mapping[str, Any]) -> CorpusAnswer:
     source = tree.get("source", "answer")
     if source not in ("answer", "corpus", "card"):
-        raise ValueError(f"the source '{source}' is not known")
-    return Said(
+        raise ValueError(f"the source '{source}' is unknown")
+    return CorpusAnswer(
         question=printable(_text(tree, "question")),
         raw=printable(_text(tree, "raw")),
         text=printable(_text(tree, "text")),
@@ -292,7 +191,7 @@ def _said(tree: Mapping[str, Any]) -> Said:
 def _text(tree: Mapping[str, Any], name: str) -> str:
     value = tree[name]
     if not isinstance(value, str):
-        raise TypeError(f"'{name}' should be a text")
+        raise TypeError(f"'{name}' must be a text")
     return value
 
 
@@ -300,7 +199,7 @@ def _number(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise TypeError(f"{value!r} is no score")
+        raise TypeError(f"{value!r} is not a score")
     return float(value)
 
 

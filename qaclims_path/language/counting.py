@@ -1,37 +1,37 @@
-"""Terms of a corpus: how often they were said, and how images without answers get those of their class."""
+"""Counts of a corpus's terms, and terms of the class for images without answers."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from qaclims_path.language.corpus import Entry, Said, Source
+from qaclims_path.language.corpus import CorpusAnswer, Entry, Source
 from qaclims_path.language.questions import KINDS, Kind
 
 Counts = dict[tuple[str, Kind], Counter[str]]
 
 
 def count_terms(entries: Iterable[Entry]) -> Counts:
-    """How often each term was answered, by class and kind; terms that were added to an entry do not count."""
+    """Count the answers of each term, by class and kind, without terms that were added to entries."""
     counts: Counts = defaultdict(Counter)
     for entry in entries:
         for kind in KINDS:
             counts[entry.label, kind].update(
-                said.text for said in entry.said(kind) if said.text and said.source == "answer"
+                answer.text for answer in entry.answers(kind) if answer.text and answer.source == "answer"
             )
     return counts
 
 
-def most_said(counts: Counter[str], number: int) -> list[tuple[str, int]]:
-    """The most frequent terms with their counts; of equal ones the first in the alphabet.
+def most_frequent(counts: Counter[str], number: int) -> list[tuple[str, int]]:
+    """The most frequent terms with their counts; ties are in alphabetical order.
 
     Example:
-        >>> most_said(Counter(["stroma", "gland", "gland", "cell"]), 2)
+        >>> most_frequent(Counter(["stroma", "gland", "gland", "cell"]), 2)
         [('gland', 2), ('cell', 1)]
     """
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]
 
 
 def filled(entry: Entry, shared: Mapping[tuple[str, Kind], Sequence[str]]) -> Entry:
-    """An entry whose empty kinds got the terms that its class shares; one that could not be read stays as it is."""
+    """Add shared terms of the class to an entry's kinds without texts; an entry with an error is unchanged."""
     if entry.error:
         return entry
     for kind in KINDS:
@@ -41,14 +41,14 @@ def filled(entry: Entry, shared: Mapping[tuple[str, Kind], Sequence[str]]) -> En
 
 
 def only_answers(entry: Entry) -> Entry:
-    """An entry without the terms that were added to it."""
+    """Remove terms that were added to an entry."""
     for kind in KINDS:
-        entry = entry.with_said(kind, tuple(said for said in entry.said(kind) if said.source == "answer"))
+        entry = entry.with_answers(kind, tuple(answer for answer in entry.answers(kind) if answer.source == "answer"))
     return entry
 
 
 def added(entry: Entry, kind: Kind, terms: Iterable[str], source: Source) -> Entry:
-    """An entry with further terms behind its answers; those that it has already are not added again."""
-    there = set(entry.texts(kind))
-    new = tuple(Said("", "", term, source=source) for term in dict.fromkeys(terms) if term not in there)
-    return entry.with_said(kind, entry.said(kind) + new)
+    """Append terms that an entry does not have yet to its answers."""
+    existing = set(entry.texts(kind))
+    new = tuple(CorpusAnswer("", "", term, source=source) for term in dict.fromkeys(terms) if term not in existing)
+    return entry.with_answers(kind, entry.answers(kind) + new)

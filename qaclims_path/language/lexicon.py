@@ -1,4 +1,4 @@
-"""Lexicons: canonical terms with synonyms, what they are said of, and a source. Data: `configs/lexicons/`."""
+"""Lexicons: canonical terms with synonyms, the classes that they describe, and sources. Data: `configs/lexicons/`."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -17,20 +17,20 @@ from qaclims_path.language.terms import ClassTerms, names_of
 from qaclims_path.language.words import key
 from qaclims_path.registry import suggest
 
-Named = ClassTerms | str | tuple[str, ...]  # a class of a card, a name of it, or all its names
+ClassOrNames = ClassTerms | str | tuple[str, ...]  # a class of a card, one of its names, or all of them
 
 
 class Term(Options):
     """One canonical term.
 
     Attributes:
-        term: As it is written in a corpus.
-        synonyms: Other words for the same.
-        topics: Topics of questions that it may answer.
-        kinds: Whether it may say what a class looks like, what is around it, or both.
-        classes: Classes that it is said of, the usual one first; none where it belongs to no class or to any.
-        organs: Where it is met; none means anywhere.
-        source: Key into the sources of the lexicon.
+        term: Spelling in a corpus.
+        synonyms: Other words for it.
+        topics: Topics of questions that it can answer.
+        kinds: Kinds of questions that it can answer: about a class, its surroundings, or both.
+        classes: Classes that it describes, the most common first; empty if it describes none or any.
+        organs: Organs in which it occurs; empty for all.
+        source: Key of its source in the lexicon.
     """
 
     term: Words
@@ -44,7 +44,7 @@ class Term(Options):
     @field_validator("topics", "kinds", "classes", "organs", "synonyms", mode="before")
     @classmethod
     def _one_or_more(cls, value: object) -> object:
-        """A single word may be written without brackets."""
+        """Allow a single word without brackets."""
         return (value,) if isinstance(value, str) else value
 
 
@@ -52,10 +52,10 @@ class Lexicon(Options):
     """Terms of a domain.
 
     Attributes:
-        sources: Where the usage of terms can be looked up, by a short key.
-        spellings: Words, and how the terms spell them.
-        classes: Names that classes have on cards, and the classes of the lexicon that they are.
-        entries: In the order in which they are offered.
+        sources: References for the usage of terms, by a short key.
+        spellings: Spellings of words in the terms, by another spelling.
+        classes: Classes of the lexicon, by names of classes on cards.
+        entries: Terms, in the order in which they are offered.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Lexicon(Options):
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits of all of it."""
+        """Hash of the whole lexicon, 12 hex digits."""
         return digest_of(self.model_dump_json(), digits=12)
 
     def __iter__(self) -> Iterator[Term]:  # type: ignore[override] # pydantic would yield its fields
@@ -78,35 +78,35 @@ class Lexicon(Options):
         return len(self.entries)
 
     def find(self, text: str) -> Term | None:
-        """The term that a text or a synonym of it names, whatever its number, case or spelling."""
+        """Find the term with this text as its name or synonym, in any number, case or spelling."""
         return self._by_key.get(self.key(text))
 
     def canonical(self, text: str) -> str:
-        """The term for a text as the lexicon writes it; its lemmas where the lexicon does not know it.
+        """Canonical term for a text; its lemmas if the lexicon has no such term.
 
         Example:
             >>> load_lexicon("histology").canonical("Tumour-infiltrating lymphocyte")
             'infiltrating lymphocytes'
         """
-        found = self.find(text)
-        return found.term if found else self.key(text)
+        term = self.find(text)
+        return term.term if term else self.key(text)
 
     def terms(
         self,
         topic: str | None = None,
         organ: str | None = None,
         kind: Kind | None = None,
-        label: Named | None = None,
+        label: ClassOrNames | None = None,
     ) -> list[str]:
-        """Terms that may answer a question, in the order of the file.
+        """Terms that can answer a question, in the order of the file.
 
         Args:
-            topic: Of the question.
-            organ: Of the data; terms of other organs are left out. All organs where it is None or empty, as on a card
-                that does not say; `none`, as on the card of painted tissue, leaves the terms of no organ.
-            kind: Of the question.
-            label: Class that it is about. What looks like the class keeps the terms said of it or of no class; what is
-                around it keeps the terms not said of it.
+            topic: Topic of the question.
+            organ: Organ of the data: excludes terms of other organs. None or empty allows all organs; `none`, as on
+                the card of synthetic tissue, allows only terms without an organ.
+            kind: Kind of the question.
+            label: Class of the question. For a foreground question, terms of this class or of no class; for a
+                background question, terms of other classes or of no class.
 
         Example:
             >>> load_lexicon("histology").terms("nuclei", label="lymphocyte", kind="foreground")[:2]
@@ -122,8 +122,8 @@ class Lexicon(Options):
             and (label is None or _fits(set(entry.classes), classes, kind))
         ]
 
-    def classes_of(self, label: Named) -> set[str]:
-        """Classes of the lexicon that a class of a card is: by one of its names, else by what its names are terms of.
+    def classes_of(self, label: ClassOrNames) -> set[str]:
+        """Classes of the lexicon for a class of a card: by one of its names, else by the terms that its names are.
 
         Example:
             >>> load_lexicon("histology").classes_of("carcinoma")
@@ -133,11 +133,11 @@ class Lexicon(Options):
             label = (label,)
         names = label if isinstance(label, tuple) else names_of(label)
         lower = {name.lower() for name in names}
-        found = {known for name in lower for known in self.classes.get(name, ())} or (lower & self._classes)
-        return found or {known for name in names if (term := self.find(name)) for known in term.classes[:1]}
+        by_name = {known for name in lower for known in self.classes.get(name, ())} or (lower & self._classes)
+        return by_name or {known for name in names if (term := self.find(name)) for known in term.classes[:1]}
 
     def key(self, text: str) -> str:
-        """What all spellings of a term have in common."""
+        """Key that is the same for all spellings of a term."""
         return " ".join(self.spellings.get(word, word) for word in key(text).split())
 
     @cached_property
@@ -161,17 +161,17 @@ def load_lexicon(name_or_path: str) -> Lexicon:
         for word in {lexicon.key(word) for word in (entry.term, *entry.synonyms)}:
             if word in seen:
                 raise BadConfig(
-                    f"{at(path, ('entries', index))}: '{word}' is named by '{seen[word]}' and by '{entry.term}'. "
-                    "Keep it in one of them."
+                    f"{at(path, ('entries', index))}: '{word}' is in '{seen[word]}' and in '{entry.term}'. Keep it "
+                    "in one of them."
                 )
             seen[word] = entry.term
     return lexicon
 
 
-def _fits(said_of: set[str], classes: set[str], kind: Kind | None) -> bool:
+def _fits(described: set[str], classes: set[str], kind: Kind | None) -> bool:
     if kind == "background":
-        return not said_of & classes
-    return not said_of or bool(said_of & classes)
+        return not described & classes
+    return not described or bool(described & classes)
 
 
 def _find(name: str, base: Path) -> Path:

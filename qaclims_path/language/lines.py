@@ -1,4 +1,4 @@
-"""Where in a YAML file a value stands, so that an error can name the line."""
+"""Line numbers of values in a YAML file, for errors."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ Location = Sequence[str | int]
 
 
 def parse_lines(model: type[O], tree: Tree, path: Path) -> O:
-    """Check the tree of a file against its model; the error names the lines of all mistakes, in their order."""
+    """Validate the tree of a file; an error names the lines of all mistakes."""
     try:
         return model.model_validate(tree)
     except ValidationError as error:
@@ -22,20 +22,20 @@ def parse_lines(model: type[O], tree: Tree, path: Path) -> O:
 
 
 def at(path: Path, *locations: Location) -> str:
-    """The file with the lines of some values; without lines for what stands in a file that it extends.
+    """Path with the line numbers of some values; values in a file that it extends have no line.
 
     Example:
         >>> at(Path("bank.yaml"), ["questions", 3, "text"])  # doctest: +SKIP
         'bank.yaml, line 12'
     """
     root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    found = [line_of(root, location) for location in locations]
-    lines = [str(line) for line in dict.fromkeys(found) if line is not None]
+    numbers = [line_of(root, location) for location in locations]
+    lines = [str(number) for number in dict.fromkeys(numbers) if number is not None]
     return f"{path}, line{'s' if len(lines) > 1 else ''} {', '.join(lines)}" if lines else str(path)
 
 
 def line_of(root: yaml.Node | None, location: Location) -> int | None:
-    """Line of the value at a location, or of the nearest thing around it; None where the file has none of it."""
+    """Line number of the value at a location, or of the innermost value around it; None if the file has neither."""
     node, line = root, None
     for part in location:
         if isinstance(node, yaml.MappingNode):

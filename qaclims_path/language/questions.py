@@ -1,6 +1,6 @@
-"""Question banks: what is asked about a class and about what is around it. Banks are data: `configs/questions/`.
+"""Question banks: questions about a class and about its surroundings. Data: `configs/questions/`.
 
-A bank may have overlays per organ, in a folder of its own name beside it: `histology.yaml` and `histology/breast.yaml`.
+A bank may have overlays per organ, in a folder with its name: `histology.yaml` and `histology/breast.yaml`.
 """
 
 import re
@@ -14,22 +14,22 @@ from qaclims_path.errors import BadConfig
 from qaclims_path.files.digest import digest_of_json
 from qaclims_path.language.lines import Location, at, parse_lines
 from qaclims_path.language.shipped import find_yaml
-from qaclims_path.language.terms import ClassTerms, called, names_of
+from qaclims_path.language.terms import ClassTerms, display_name, names_of
 from qaclims_path.registry import suggest
 
 Kind = Literal["foreground", "background"]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 KINDS: tuple[Kind, ...] = ("foreground", "background")
-PLACE = "{}"
+PLACEHOLDER = "{}"
 
 
 class Question(Options):
-    """One question; `{}` stands for the class.
+    """One question, with `{}` for the name of the class.
 
     Attributes:
-        text: The words.
-        kind: Whether it asks what the class looks like or what is around it.
-        topic: Group of the question; retrieval answers with the terms that the lexicon has under it.
+        text: The question.
+        kind: `foreground` for questions about the class, `background` for questions about its surroundings.
+        topic: Group of the question; retrieval answers with the lexicon's terms of this topic.
     """
 
     text: Words
@@ -42,28 +42,28 @@ class Question(Options):
         return check_placeholders(text)
 
     def about(self, name: str) -> str:
-        """The question about a class.
+        """The question with the name of a class.
 
         Example:
             >>> Question(text="what is under the {}?", kind="background").about("tv monitor")
             'what is under the tv monitor?'
         """
-        return self.text.replace(PLACE, name)
+        return self.text.replace(PLACEHOLDER, name)
 
 
 class QuestionBank(Options):
-    """Questions of a domain, and the words that go with them.
+    """Questions of a domain, with templates, stop words and a lexicon.
 
     Attributes:
-        system: What a chat model is told before it is asked.
-        questions: In the order in which they are asked.
-        templates: Sentences around a text before it is encoded; several are averaged.
-        captions: Further sentences that captions are made with.
-        label_synonyms: Whether the feature of a class is the mean over its synonyms, instead of its name alone.
-        stop: An answer made of these words alone says nothing.
-        lexicon: Lexicon that goes with it.
-        source: Where the questions are from.
-        organ: Whose overlay was laid over it.
+        system: System text of chat models.
+        questions: Questions, in the order in which they are asked.
+        templates: Sentences with `{}` for a text to encode; the features of several are averaged.
+        captions: More sentences for captions.
+        label_synonyms: The feature of a class is the mean over all its names, instead of that of its display name.
+        stop: Words that say nothing; an answer of such words is dropped.
+        lexicon: Name of its lexicon.
+        source: Origin of the questions.
+        organ: Organ of the overlay that was applied.
     """
 
     name: str
@@ -83,27 +83,27 @@ class QuestionBank(Options):
     @classmethod
     def _templates(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
         for template in templates:
-            if check_placeholders(template).count(PLACE) != 1:
-                raise ValueError(f"'{template}' should have {PLACE} once, where the text goes")
+            if check_placeholders(template).count(PLACEHOLDER) != 1:
+                raise ValueError(f"'{template}' must have {PLACEHOLDER} once, for the text")
         return templates
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits of all that can change an answer or a feature."""
+        """Hash of everything that can change an answer or a feature, 12 hex digits."""
         tree = self.model_dump(mode="json", exclude={"title", "source"})
         return digest_of_json(tree, 12)
 
     def of_kind(self, kind: Kind) -> tuple[Question, ...]:
-        """The questions of a kind, in order."""
+        """Questions of a kind, in order."""
         return tuple(question for question in self.questions if question.kind == kind)
 
     def label_texts(self, label: ClassTerms) -> tuple[str, ...]:
-        """The texts whose mean feature stands for a class."""
-        return names_of(label) if self.label_synonyms else (called(label),)
+        """Texts whose mean feature represents a class."""
+        return names_of(label) if self.label_synonyms else (display_name(label),)
 
 
 class Replacement(Options):
-    """A question of the bank, and what is asked instead; what is not given stays."""
+    """A question of the bank and its replacement; without a topic, that of the question is kept."""
 
     text: str
     by: Words
@@ -116,7 +116,7 @@ class Replacement(Options):
 
 
 class Overlay(Options):
-    """What is different for one organ."""
+    """Changes to a bank for one organ."""
 
     add: tuple[Question, ...] = ()
     replace: tuple[Replacement, ...] = ()
@@ -126,7 +126,7 @@ class Overlay(Options):
 
 
 def load_bank(name_or_path: str, organ: str | None = None) -> QuestionBank:
-    """Read a bank by name or by the path of a YAML file, with the overlay of an organ where it has one.
+    """Read a bank by name or by the path of a YAML file, with the overlay of an organ if there is one.
 
     Example:
         >>> load_bank("natural").questions[0].about("dog")
@@ -138,12 +138,12 @@ def load_bank(name_or_path: str, organ: str | None = None) -> QuestionBank:
     _check(bank, [(path, ("questions", index)) for index in range(len(bank.questions))], (path, ("questions",)))
     overlay = path.with_suffix("") / f"{organ}.yaml"
     if organ and re.fullmatch(r"[\w-]+", organ) and overlay.is_file():
-        bank = lay_over(bank, overlay, organ)
+        bank = apply_overlay(bank, overlay, organ)
     return bank
 
 
-def lay_over(bank: QuestionBank, path: Path, organ: str) -> QuestionBank:
-    """Apply the overlay of an organ: replace and drop where the question stands, add at the end."""
+def apply_overlay(bank: QuestionBank, path: Path, organ: str) -> QuestionBank:
+    """Apply the overlay of an organ: replace and drop questions in place, add new ones at the end."""
     overlay = parse_lines(Overlay, read_yaml(path), path)
     questions = {question.text: question for question in bank.questions}
     for index, replacement in enumerate(overlay.replace):
@@ -164,27 +164,31 @@ def lay_over(bank: QuestionBank, path: Path, organ: str) -> QuestionBank:
 
 
 def check_placeholders(text: str) -> str:
-    """Refuse braces that are not the place of the class."""
-    strange = re.sub(r"\{\}", "", text)
-    if "{" in strange or "}" in strange:
-        found = re.search(r"\{[^{}]*\}?|\}", strange)
-        raise ValueError(f"unknown placeholder '{found[0] if found else strange}'; only {PLACE} is filled in")
+    """Refuse braces other than `{}`."""
+    rest = re.sub(r"\{\}", "", text)
+    if "{" in rest or "}" in rest:
+        other = re.search(r"\{[^{}]*\}?|\}", rest)
+        raise ValueError(f"unknown placeholder '{other[0] if other else rest}'; only {PLACEHOLDER} is allowed")
     return text
 
 
-def _check(bank: QuestionBank, places: list[tuple[Path, Location]], around: tuple[Path, Location]) -> None:
-    """No question twice, and some of each kind."""
+def _check(bank: QuestionBank, locations: list[tuple[Path, Location]], of_missing: tuple[Path, Location]) -> None:
+    """Refuse repeated questions and a bank without questions of a kind.
+
+    Args:
+        bank: Bank to check.
+        locations: File and location of each question.
+        of_missing: File and location to name if a kind is missing.
+    """
     seen: set[str] = set()
-    for question, (path, location) in zip(bank.questions, places, strict=True):
+    for question, (path, location) in zip(bank.questions, locations, strict=True):
         words = " ".join(question.text.lower().split())
         if words in seen:
-            raise BadConfig(f"{at(path, location)}: the question '{question.text}' is there twice. Remove one.")
+            raise BadConfig(f"{at(path, location)}: the question '{question.text}' is repeated. Remove one.")
         seen.add(words)
     missing = [kind for kind in KINDS if not bank.of_kind(kind)]
     if missing:
-        raise BadConfig(
-            f"{at(around[0], around[1])}: there is no question of the kind {' or '.join(missing)}. Add one."
-        )
+        raise BadConfig(f"{at(*of_missing)}: there is no question of the kind {' or '.join(missing)}. Add one.")
 
 
 def _known(text: str, questions: dict[str, Question], where: str) -> Question:

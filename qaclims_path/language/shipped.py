@@ -1,4 +1,4 @@
-"""YAML files by name, where they ship with the package, or by path, where they are one's own."""
+"""YAML files of the package by name, and a user's own by path."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ from qaclims_path.errors import NotRegistered
 from qaclims_path.registry import suggest
 
 
-def shipped(folder: str) -> dict[str, Path]:
-    """The files of a folder of `configs/` by name, in order."""
+def shipped_files(folder: str) -> dict[str, Path]:
+    """Files in a folder of `configs/` by name, in alphabetical order."""
     return {path.stem: path for path in sorted((asset_dir("configs") / folder).glob("*.yaml"))}
 
 
 def find_yaml(kind: str, folder: str, name: str, base: Path) -> Path:
-    """A file by its name in a folder of `configs/`, or by its path from `base`.
+    """Find a file by its name in a folder of `configs/`, or by its path relative to `base`.
 
     Example:
         >>> find_yaml("lexicon", "lexicons", "histology", Path()).name
@@ -21,9 +21,9 @@ def find_yaml(kind: str, folder: str, name: str, base: Path) -> Path:
     """
     if name.endswith((".yaml", ".yml")):
         return base / name
-    known = shipped(folder)
+    known = shipped_files(folder)
     if name not in known:
         raise NotRegistered(
-            f"There is no {kind} '{name}'. {suggest(name, list(known))} One of your own: the path of its YAML file."
+            f"There is no {kind} '{name}'. {suggest(name, list(known))} For your own, give the path of a YAML file."
         )
     return known[name]

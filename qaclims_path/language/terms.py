@@ -1,20 +1,20 @@
-"""What the rooms of language need to know of a class and of a card; the cards of `qaclims_path.data` have it all."""
+"""The parts of a data set's card that this room uses; the cards of `qaclims_path.data` have them."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 
 class ClassTerms(Protocol):
-    """One class in words: an entry of a card."""
+    """Names and descriptions of a class on a card."""
 
     @property
     def name(self) -> str:
-        """As files and tables call it."""
+        """Name in files and tables."""
         ...
 
     @property
     def display(self) -> str:
-        """As people call it; empty where that is the same."""
+        """Name for people; empty if it is the same."""
         ...
 
     @property
@@ -24,41 +24,41 @@ class ClassTerms(Protocol):
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """Phrases that describe what it looks like."""
+        """Phrases that describe its appearance."""
         ...
 
     @property
     def definition(self) -> str:
-        """One sentence that defines it."""
+        """Definition in one sentence."""
         ...
 
 
 class CardTerms(Protocol):
-    """The classes of a data set in words."""
+    """Names and descriptions of a data set's classes."""
 
     @property
     def classes(self) -> Sequence[ClassTerms]:
-        """In label order."""
+        """Classes in label order."""
         ...
 
     @property
     def organ(self) -> str:
-        """Where the tissue is from; empty or `none` where it is from nowhere."""
+        """Organ of the tissue; empty or `none` if it has none."""
         ...
 
 
-def called(label: ClassTerms) -> str:
-    """The name of a class inside a question or a prompt.
+def display_name(label: ClassTerms) -> str:
+    """Name of a class in questions and prompts.
 
     Example:
         >>> from qaclims_path.data.cards import load_card
-        >>> called(load_card("voc2012").classes[-1])
+        >>> display_name(load_card("voc2012").classes[-1])
         'tv monitor'
     """
     return (label.display or label.name).lower()
 
 
 def names_of(label: ClassTerms) -> tuple[str, ...]:
-    """Every name of a class, the one it is called by first, without repetition."""
-    names = [called(label), label.name.lower(), *(synonym.lower() for synonym in label.synonyms)]
+    """All names of a class, the display name first, without repetition."""
+    names = [display_name(label), label.name.lower(), *(synonym.lower() for synonym in label.synonyms)]
     return tuple(dict.fromkeys(names))

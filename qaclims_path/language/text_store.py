@@ -1,4 +1,4 @@
-"""Features of texts, each encoded once per judge and templates, kept on disk as one matrix and a JSON index."""
+"""Features of texts, encoded once per judge and templates and stored as a matrix and a JSON index."""
 
 import json
 import re
@@ -18,16 +18,16 @@ from qaclims_path.files.progress import track
 from qaclims_path.files.tensors import save_tensors
 from qaclims_path.types import Judge
 
-BATCH = 256  # prompts in one call, for the progress to move; a judge cuts it as its device likes
+BATCH = 256  # prompts per call, for the progress bar; a judge splits them further
 
 
 @torch.no_grad()
 def encode_texts(judge: Judge, texts: Sequence[str], templates: Sequence[str] = ("{}",)) -> Tensor:
-    """Features of texts: each unique text once in every template, sorted by length so that batches are short.
+    """Encode texts: each unique text once in every template, sorted by length to save padding.
 
     Args:
-        judge: Encodes.
-        texts: N.
+        judge: Judge that encodes them.
+        texts: N texts.
         templates: Sentences with `{}` for the text; the features of several are averaged.
 
     Returns:
@@ -49,11 +49,11 @@ def encode_texts(judge: Judge, texts: Sequence[str], templates: Sequence[str] = 
 
 
 class TextStore:
-    """Features of the texts that were asked for so far. With a folder they are there again next time.
+    """Features of texts, encoded when first used, and stored in a folder if there is one.
 
-    A judge (id and revision) with its templates has a file of its own: `texts-<hash>.json` says which texts there are,
-    in the order of the rows of the matrix that it names. The matrix is written first and mapped, not read, so an index
-    never promises rows that are not there; one that is damaged or whose matrix is gone is made anew.
+    Each judge (id and revision) with its templates has an index `texts-<hash>.json`, which lists the texts in the order
+    of the rows of a matrix, and names that. The matrix is written first, so an index never lists missing rows. A
+    damaged index, or one without its matrix, is replaced. The matrix is memory-mapped.
 
     Example:
         >>> store = TextStore(judge, bank.templates, Path("cache"))  # doctest: +SKIP
@@ -73,7 +73,7 @@ class TextStore:
         return len(self._rows)
 
     def rows(self, texts: Sequence[str]) -> Tensor:
-        """N, the row of each text in `features`; texts that are not there yet are encoded and kept."""
+        """N, row of each text in `features`; new texts are encoded and stored."""
         new = [text for text in dict.fromkeys(texts) if text not in self._rows]
         if new:
             self.features = torch.cat([self.features, encode_texts(self.judge, new, self.templates)])
@@ -84,12 +84,12 @@ class TextStore:
 
     @property
     def key(self) -> str:
-        """What tells stores apart: the judge and the templates, in order."""
+        """Hash of the judge and the templates."""
         card = self.judge.card
         return digest_of_json([card.id, card.revision, card.width, self.templates], 12)
 
     def _read(self, folder: Path) -> None:
-        """Map what is there; anything that does not fit counts as nothing."""
+        """Map the stored features; a damaged or unsuitable file is ignored."""
         with suppress(OSError, ValueError, KeyError, TypeError, SafetensorError):
             index: dict[str, Any] = json.loads((folder / f"texts-{self.key}.json").read_text(encoding="utf-8"))
             name, texts = str(index["matrix"]), list(index["texts"])
@@ -104,20 +104,20 @@ class TextStore:
         texts = list(self._rows)
         digest = digest_of_json(texts, 12)
         matrix, index = folder / f"texts-{self.key}-{digest}.safetensors", folder / f"texts-{self.key}.json"
-        before = list(folder.glob(f"texts-{self.key}-*.safetensors"))  # not what another process writes meanwhile
+        before = list(folder.glob(f"texts-{self.key}-*.safetensors"))  # without those that other processes write now
         save_tensors(matrix, {"features": self.features})
         judge = {"id": self.judge.card.id, "revision": self.judge.card.revision}
         write_json(index, {"judge": judge, "templates": self.templates, "matrix": matrix.name, "texts": texts})
         for old in before:
             if old != matrix:
-                with suppress(OSError):  # a system that does not remove mapped files lets go of it next time
+                with suppress(OSError):  # some systems do not remove mapped files; the next write tries again
                     old.unlink()
-        with suppress(OSError, SafetensorError):  # another process may have let go of it for a matrix of its own
+        with suppress(OSError, SafetensorError):  # another process may have replaced the matrix
             self.features = _mapped(matrix)
 
 
 def _mapped(path: Path) -> Tensor:
-    """The matrix of a file; its pages are read when they are touched."""
+    """Memory-mapped matrix of a file."""
     with safe_open(path, framework="pt") as file:
         features: Tensor = file.get_tensor("features")
     return features

@@ -1,4 +1,4 @@
-"""Plain words and their lemmas, offline."""
+"""Plain words and lemmas, computed offline."""
 
 import html
 import re
@@ -10,11 +10,11 @@ TAG = re.compile(r"</?[a-zA-Z!][^<>]*>")
 IRREGULAR = {
     "leaves": "leaf",
     "mitoses": "mitosis",
-}  # where the lemmatizer takes a noun for a verb, or does not know it
+}  # words that the lemmatizer takes for verbs or does not know
 
 
 def plain(text: str) -> str:
-    r"""Lower-case words with single spaces: no tags, control characters, outer punctuation or leading article.
+    r"""Lower-case words with single spaces, without tags, control characters, outer punctuation and leading articles.
 
     Example:
         >>> plain(" The <b>Pink</b>\x07 collagen. ")
@@ -29,7 +29,7 @@ def plain(text: str) -> str:
 
 
 def lemmas(text: str) -> str:
-    """Every word in its singular; words in -ed and -ing describe and stay as they are.
+    """Singular of every word; words in -ed and -ing do not change.
 
     Example:
         >>> lemmas("scattered spindle-shaped nuclei")
@@ -39,12 +39,12 @@ def lemmas(text: str) -> str:
 
 
 def key(text: str) -> str:
-    """What two spellings of one term have in common: plain lemmas, hyphens as spaces."""
+    """Key that is the same for all spellings of a term: plain lemmas, with hyphens as spaces."""
     return lemmas(plain(text).replace("-", " "))
 
 
 def contains(text: str, part: str) -> bool:
-    """Whether the words of one key stand together in another; never inside a word.
+    """Whether a key contains the words of another in sequence, as whole words.
 
     Example:
         >>> contains("carpet floor", "car"), contains("red car door", "car")

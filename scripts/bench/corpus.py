@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from qaclims_path.language.corpus import CorpusWriter, Entry, Said, read_corpus
+from qaclims_path.language.corpus import CorpusAnswer, Entry, read_corpus
+from qaclims_path.language.corpus_writer import CorpusWriter
 
 LABELS = ("tumor", "stroma")
 
@@ -20,11 +21,11 @@ def write(path: Path, lines: int) -> None:
     """Write a corpus with five answers per line."""
     with CorpusWriter(path) as writer:
         for number in range(lines):
-            said = tuple(
-                Said(f"What is it, {i}?", f"Answer {i * number % 50}", f"answer {i * number % 50}", -0.5)
-                for i in range(5)
+            numbers = [(i, i * number % 50) for i in range(5)]
+            answers = tuple(CorpusAnswer(f"What is it, {i}?", f"Answer {n}", f"answer {n}", -0.5) for i, n in numbers)
+            writer.write(
+                [Entry(f"image{number // 2}", LABELS[number % 2], answers[:3], answers[3:], {"answerer": "toy"})]
             )
-            writer.write([Entry(f"image{number // 2}", LABELS[number % 2], said[:3], said[3:], {"answerer": "toy"})])
         writer.finish()
 
 

@@ -31,8 +31,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from qaclims_path.language.answerers.asking import mean_log_probability, spoken
-from qaclims_path.language.answerers.blip import LONGEST, BlipAnswerer
+from qaclims_path.language.answerers.asking import mean_log_probability, until_end
+from qaclims_path.language.answerers.blip import MAX_TOKENS, BlipAnswerer
 from qaclims_path.language.lexicon import load_lexicon
 from qaclims_path.language.questions import load_bank
 from qaclims_path.language.text_store import TextStore, encode_texts
@@ -146,7 +146,7 @@ def gather(runs: int) -> Row:
 def questions(runs: int) -> Row:
     """Compare a call of transformers for each of 16 questions about one image with one call of ours."""
     blip = random_blip()
-    size, context = {"height": blip.size, "width": blip.size}, {"max_new_tokens": LONGEST, "do_sample": False}
+    size, context = {"height": blip.size, "width": blip.size}, {"max_new_tokens": MAX_TOKENS, "do_sample": False}
     picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
     bank = load_bank("natural")
     asks = [Ask("image", lambda: picture, "dog", one.about("dog"), one.kind) for one in bank.questions]
@@ -162,7 +162,7 @@ def questions(runs: int) -> Row:
             out = blip.model.generate(ids, pixels, output_logits=True, return_dict_in_generate=True, **context)
             tokens = out.sequences[:, 1:]
             scores.append(mean_log_probability(out.logits, tokens, [SEP]))
-            kept = tokens[spoken(tokens, [SEP])]
+            kept = tokens[until_end(tokens, [SEP])]
             texts["usual"].append(blip.processor.tokenizer.decode(kept, skip_special_tokens=True).strip())
         return torch.cat(scores)
 

@@ -20,7 +20,7 @@ from qaclims_path.files.atomic import atomic_path
 from qaclims_path.files.progress import track
 from qaclims_path.language.lexicon import Lexicon, load_lexicon
 from qaclims_path.language.questions import Question, load_bank
-from qaclims_path.language.terms import called, names_of
+from qaclims_path.language.terms import display_name, names_of
 
 TILE, MPP, SIDE, GRID = 224, 0.5, 112, 8  # px of a tile, um per px, px of the model's input, patches along a side
 CLASSES = ("tumor", "stroma", "lymphocyte", "necrosis")
@@ -88,7 +88,7 @@ class Examiner:
         self.questions: tuple[Question, ...] = load_bank("histology", organ=None).questions
         self.lexicon = load_lexicon("histology")
         self.names = {label.name: names_of(label) for label in card.classes} | {BLIND: (BLIND,)}
-        self.called = {label.name: called(label) for label in card.classes} | {BLIND: BLIND}
+        self.called = {label.name: display_name(label) for label in card.classes} | {BLIND: BLIND}
 
     def truth(self, seen: Seen, name: str, question: Question) -> tuple[str, ...]:
         """Return all truthful answers to a question about a class, or about the main tissue."""

@@ -90,5 +90,5 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
 def test_warnings_of_ours_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "cut.jsonl").write_text('{"image": "a", "label": "tumor"}\n{"image": "b", "la')
     said = qaclims("corpus", "stats", "cut.jsonl", cwd=tmp_path).stderr
-    assert "Warning: The last line of cut.jsonl was cut off and is left out." in said
+    assert "Warning: The last line of cut.jsonl is truncated and was skipped." in said
     assert "corpus.py" not in said

@@ -6,7 +6,7 @@ import pytest
 
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import UsageError
-from qaclims_path.language.captions import Captioner, captions, listed, phrases_of
+from qaclims_path.language.captions import Captioner, captions, enumeration, phrases_of
 from qaclims_path.language.lexicon import load_lexicon
 from qaclims_path.language.questions import load_bank
 
@@ -56,7 +56,7 @@ def test_a_hard_negative_differs_in_one_phrase_that_no_present_class_has(caption
         assert right != wrong
         assert any(phrase in wrong for phrase in wrong_phrases)
         assert any(
-            right == sentence.replace("{}", listed(said)) and wrong.startswith(sentence.split("{}")[0])
+            right == sentence.replace("{}", enumeration(said)) and wrong.startswith(sentence.split("{}")[0])
             for sentence in captioner.sentences
             for said in [[right.removeprefix(sentence.split("{}")[0]).removesuffix(sentence.split("{}")[1])]]
         )

@@ -8,21 +8,21 @@ from hypothesis import strategies as st
 
 from qaclims_path.errors import BadFile, QaclimsError
 from qaclims_path.language.corpus import (
-    CorpusWriter,
+    CorpusAnswer,
     Entry,
-    Said,
     from_line,
     printable,
     read_corpus,
     to_line,
 )
-from qaclims_path.language.counting import added, count_terms, filled, most_said
+from qaclims_path.language.corpus_writer import CorpusWriter
+from qaclims_path.language.counting import added, count_terms, filled, most_frequent
 
 ENTRY = Entry(
     "a",
     "tumor",
-    (Said("what is it?", "A Gland!", "gland", -0.5), Said("and what else?", "tumor", "")),
-    (Said("what is around the tumor?", "stroma", "stroma", 0.25, similarity=0.31),),
+    (CorpusAnswer("what is it?", "A Gland!", "gland", -0.5), CorpusAnswer("and what else?", "tumor", "")),
+    (CorpusAnswer("what is around the tumor?", "stroma", "stroma", 0.25, similarity=0.31),),
     {"answerer": "toy", "revision": "1"},
     "0123abcd",
 )
@@ -32,7 +32,7 @@ GROUPS = [[(f"image{i}", "tumor"), (f"image{i}", "stroma")] for i in range(4)]
 def written(path, groups=GROUPS):
     with CorpusWriter(path) as writer:
         for group in groups:
-            writer.write(Entry(*key, (Said("q", "r", "t"),)) for key in group)
+            writer.write(Entry(*key, (CorpusAnswer("q", "r", "t"),)) for key in group)
         writer.finish()
     return path
 
@@ -46,7 +46,7 @@ def test_an_entry_comes_back_from_its_line():
 
 @given(st.text(), st.text(st.characters(categories=["Cc", "Cf", "Zl", "Zp", "Cs", "Lu"])))
 def test_any_answer_is_one_line_of_text(said, nasty):
-    entry = Entry("a", "b", (Said(printable(said), printable(nasty), printable(said + nasty)),))
+    entry = Entry("a", "b", (CorpusAnswer(printable(said), printable(nasty), printable(said + nasty)),))
     line = to_line(entry)
     assert line.count(b"\n") == 1
     assert len(line.decode().splitlines()) == 1
@@ -68,11 +68,11 @@ def test_an_answer_that_runs_away_is_cut():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"image": 3}, "'image' should be a text"),
-        ({"label": None}, "'label' should be a text"),
+        ({"image": 3}, "'image' must be a text"),
+        ({"label": None}, "'label' must be a text"),
         ({"foreground": ["x"]}, "not an entry"),
         ({"foreground": [{"question": "q", "raw": "r"}]}, "'text' is missing"),
-        ({"foreground": [{"question": "q", "raw": "r", "text": "t", "score": "high"}]}, "'high' is no score"),
+        ({"foreground": [{"question": "q", "raw": "r", "text": "t", "score": "high"}]}, "'high' is not a score"),
         ({"foreground": [{"question": "q", "raw": "r", "text": "t", "score": 10**400}]}, "not an entry"),
         ({"foreground": [{"question": "q", "raw": "r", "text": "t", "source": "hearsay"}]}, "'hearsay'"),
         ({"provenance": []}, "not an entry"),
@@ -100,7 +100,7 @@ def test_a_last_line_that_was_cut_off_is_left_out(tmp_path):
         if cut == 1:  # an editor that takes the last newline away
             assert len(list(read_corpus(path))) == 8
         else:
-            with pytest.warns(UserWarning, match=r"last line of .*c\.jsonl was cut off"):
+            with pytest.warns(UserWarning, match=r"last line of .*c\.jsonl is truncated"):
                 assert len(list(read_corpus(path))) == 7
 
 
@@ -108,7 +108,7 @@ def test_a_missing_corpus_and_one_endless_line(tmp_path):
     with pytest.raises(BadFile, match="No such file"):
         list(read_corpus(tmp_path / "c.jsonl"))
     (tmp_path / "zeros").write_bytes(bytes(5_000_000))
-    with pytest.raises(BadFile, match="it is no corpus"):
+    with pytest.raises(BadFile, match="is not a corpus"):
         list(read_corpus(tmp_path / "zeros"))
 
 
@@ -122,7 +122,7 @@ def test_every_stop_resumes_to_the_same_bytes(tmp_path):
             done = writer.resume(GROUPS)
             assert done == whole[:cut].count(b"\n") // 2
             for group in GROUPS[done:]:
-                writer.write(Entry(*key, (Said("q", "r", "t"),)) for key in group)
+                writer.write(Entry(*key, (CorpusAnswer("q", "r", "t"),)) for key in group)
             writer.finish()
         assert path.read_bytes() == whole
         assert not writer.part.exists()
@@ -134,7 +134,7 @@ def test_a_growing_corpus_of_other_images_is_refused(tmp_path):
     with CorpusWriter(whole) as writer:
         with pytest.raises(BadFile, match="goes on with the image 'image0'"):
             writer.resume([[("other", "tumor")]])
-        with pytest.raises(BadFile, match="holds more than these images"):
+        with pytest.raises(BadFile, match="holds more images than these"):
             writer.resume(GROUPS[:2])
         assert writer.resume(GROUPS) == 4
         writer.finish()
@@ -148,11 +148,20 @@ def test_a_place_that_cannot_be_written(tmp_path):
 
 
 def test_terms_are_counted_and_shared():
-    said = [Entry(f"i{n}", "tumor", (Said("q", "x", "gland"), Said("q", "x", "cell"))) for n in range(3)]
-    said.append(Entry("i3", "tumor", (Said("q", "x", "cell"), Said("q", "", "")), (Said("q", "x", "stroma"),)))
+    said = [
+        Entry(f"i{n}", "tumor", (CorpusAnswer("q", "x", "gland"), CorpusAnswer("q", "x", "cell"))) for n in range(3)
+    ]
+    said.append(
+        Entry(
+            "i3",
+            "tumor",
+            (CorpusAnswer("q", "x", "cell"), CorpusAnswer("q", "", "")),
+            (CorpusAnswer("q", "x", "stroma"),),
+        )
+    )
     said.append(added(Entry("i4", "tumor"), "foreground", ["gland", "gland"], "card"))
     counts = count_terms(said)
-    assert most_said(counts["tumor", "foreground"], 9) == [("cell", 4), ("gland", 3)]
+    assert most_frequent(counts["tumor", "foreground"], 9) == [("cell", 4), ("gland", 3)]
     shared = {("tumor", "background"): ["stroma"], ("tumor", "foreground"): ["cell"]}
     assert filled(said[0], shared).texts("background") == ("stroma",)
     assert filled(said[0], shared).foreground == said[0].foreground
@@ -164,13 +173,14 @@ def test_terms_are_counted_and_shared():
 LONG = """
 import resource, sys
 from pathlib import Path
-from qaclims_path.language.corpus import CorpusWriter, Entry, Said, read_corpus
+from qaclims_path.language.corpus import CorpusWriter, Entry, CorpusAnswer, read_corpus
 from qaclims_path.language.counting import count_terms
 
 path = Path(sys.argv[1])
 with CorpusWriter(path) as writer:
     for number in range(100_000):
-        said = tuple(Said(f"question {q}?", f"Answer {q * number % 50}", f"answer {q * number % 50}") for q in range(2))
+        numbers = [(q, q * number % 50) for q in range(2)]
+        said = tuple(CorpusAnswer(f"question {q}?", f"Answer {n}", f"answer {n}") for q, n in numbers)
         writer.write([Entry(f"image{number}", "tumor", said, said[:1])])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with CorpusWriter(path) as writer:

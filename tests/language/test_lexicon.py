@@ -7,7 +7,7 @@ import pytest
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.language.lexicon import load_lexicon
-from qaclims_path.language.shipped import shipped
+from qaclims_path.language.shipped import shipped_files
 
 LEXICON = """\
 name: mine
@@ -26,7 +26,7 @@ def written(folder: Path, text: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", shipped("lexicons"))
+@pytest.mark.parametrize("name", shipped_files("lexicons"))
 def test_every_term_and_synonym_finds_its_term(name: str) -> None:
     lexicon = load_lexicon(name)
     for entry in lexicon:

@@ -8,8 +8,8 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.language.lexicon import load_lexicon
 from qaclims_path.language.questions import KINDS, QuestionBank, load_bank
-from qaclims_path.language.shipped import shipped
-from qaclims_path.language.terms import called, names_of
+from qaclims_path.language.shipped import shipped_files
+from qaclims_path.language.terms import display_name, names_of
 
 PUBLISHED_FOREGROUND = [
     "What kind of {} is in the photo?",
@@ -60,7 +60,7 @@ def test_the_natural_bank_asks_the_published_questions_word_for_word() -> None:
 
 
 @pytest.mark.parametrize("organ", [None, *ORGANS])
-@pytest.mark.parametrize("name", shipped("questions"))
+@pytest.mark.parametrize("name", shipped_files("questions"))
 def test_every_topic_of_a_bank_finds_terms_in_its_lexicon_for_every_class(name: str, organ: str | None) -> None:
     bank = load_bank(name, organ)
     lexicon = load_lexicon(bank.lexicon)
@@ -74,7 +74,7 @@ def test_every_topic_of_a_bank_finds_terms_in_its_lexicon_for_every_class(name: 
                 assert lexicon.terms(question.topic, organ, question.kind, label.name), "the name alone should do"
 
 
-@pytest.mark.parametrize("name", shipped("questions"))
+@pytest.mark.parametrize("name", shipped_files("questions"))
 def test_the_stop_list_leaves_every_term_of_the_lexicon(name: str) -> None:
     from qaclims_path.language.cleaning import clean_answers
 
@@ -139,7 +139,7 @@ def test_the_hash_covers_what_can_change_an_answer_and_nothing_else(tmp_path: Pa
         (BANK.replace("the {}?\"}\n  -", "the {organ}?\"}\n  -"), 6, "unknown placeholder '{organ}'"),
         (BANK.replace("an image of {}", "an image of {0}"), 4, "unknown placeholder '{0}'"),
         (BANK.replace("an image of {}", "an image"), 4, "should have {} once"),
-        (BANK + '  - {kind: background, text: "what is  Around the {}?"}\n', 8, "is there twice"),
+        (BANK + '  - {kind: background, text: "what is  Around the {}?"}\n', 8, "is repeated"),
         (BANK + '  - {kind: beside, text: "What is white?"}\n', 8, "foreground"),
         (BANK + '  - {kind: background, txt: "What is white?"}\n', 8, "Did you mean 'text'"),
         (BANK.replace("kind: background", "kind: foreground"), 5, "no question of the kind background"),
@@ -167,7 +167,7 @@ def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
         ('drop: ["What is around the {}"]\n', 1, "Did you mean 'What is around the {}?'"),
         ('stop: [x]\nreplace:\n  - {text: "Nobody asked", by: "x?"}\n', 3, "there is no question 'Nobody asked'"),
         ('add:\n  - {kind: background, text: "What is {this}?"}\n', 2, "unknown placeholder '{this}'"),
-        ('add:\n  - {kind: background, text: "What is around the {}?"}\n', 2, "is there twice"),
+        ('add:\n  - {kind: background, text: "What is around the {}?"}\n', 2, "is repeated"),
         ('drop:\n  - "What is around the {}?"\n', 1, "no question of the kind background"),
         ("dropp: []\n", 1, "unknown key 'dropp'"),
     ],
@@ -201,7 +201,7 @@ def test_an_unknown_bank_is_answered_with_the_known_ones() -> None:
 def test_the_words_of_a_class_come_from_its_card() -> None:
     table = next(label for label in load_card("voc2012").classes if label.name == "diningtable")
     tumor = load_card("bcss-wsss").classes[0]
-    assert called(table) == "dining table"
+    assert display_name(table) == "dining table"
     assert load_bank("natural").label_texts(table) == ("dining table",)
     assert load_bank("histology").label_texts(tumor) == names_of(tumor)
     assert names_of(tumor)[:3] == ("tumor", "tumour", "tumor epithelium")

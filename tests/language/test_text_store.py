@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from qaclims_path.language import text_store
-from qaclims_path.language.text_features import TextStore, encode_texts
+from qaclims_path.language.text_store import TextStore, encode_texts
 
 MakeJudge = Callable[..., Any]
 TEMPLATES = ("an image of {}.", "{}", "tissue with {} in it")

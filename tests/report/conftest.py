@@ -23,7 +23,8 @@ from qaclims_path.engine.loggers import CsvLogger
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.images import read_image, write_image, write_mask
 from qaclims_path.files.maps import ImageMaps, MapWriter
-from qaclims_path.language.corpus import CorpusWriter, Entry, Said
+from qaclims_path.language.corpus import CorpusAnswer, Entry
+from qaclims_path.language.corpus_writer import CorpusWriter
 from qaclims_path.pipeline.datasets.fake import make_fake
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
 from qaclims_path.pipeline.evaluation.stages import score_cams
@@ -159,8 +160,11 @@ def write_corpus(path: Path, card, records) -> None:
 
 def _entry(image: str, label: str, number: int) -> Entry:
     terms = SAID[label][number % 3 :] + (NASTY,) * (number == 0)
-    about = tuple(Said(f"What does the {label} look like?", term, term, -0.3) for term in terms)
-    around = (Said("What surrounds it?", "The adipose tissue", "adipose tissue", -0.5), Said("And else?", "no", ""))
+    about = tuple(CorpusAnswer(f"What does the {label} look like?", term, term, -0.3) for term in terms)
+    around = (
+        CorpusAnswer("What surrounds it?", "The adipose tissue", "adipose tissue", -0.5),
+        CorpusAnswer("And else?", "no", ""),
+    )
     return Entry(image, label, about, around, {"answerer": "retrieval", "model": "tiny-judge"})
 
 

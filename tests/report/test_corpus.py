@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qaclims_path.language.corpus import Entry, Said
+from qaclims_path.language.corpus import CorpusAnswer, Entry
 from qaclims_path.report.corpus import Page, Part, Shown, corpus_page, thumbnail
 
 NASTY = '<script>document.title="taken"</script><img src=x onerror="document.title=1">"\'&{{ 7 * 7 }}'
@@ -17,7 +17,11 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 def page_of(text, picture=""):
-    said = (Said(text, text, text, -0.25), Said("q", text, "", None, similarity=0.1), Said("", "", text, source="card"))
+    said = (
+        CorpusAnswer(text, text, text, -0.25),
+        CorpusAnswer("q", text, "", None, similarity=0.1),
+        CorpusAnswer("", "", text, source="card"),
+    )
     part = Part(
         title=text,
         color=(200, 30, 40),

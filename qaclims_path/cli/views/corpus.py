@@ -133,7 +133,7 @@ def diff_view(report: "CorpusDiff") -> Iterator[RenderableType]:
 def _answers(entry: Entry) -> Table:
     table = _table("question", "answer", "text", ">score")
     for kind in KINDS:
-        for said in entry.said(kind):
+        for said in entry.answers(kind):
             score = "" if said.score is None else f"{said.score:.3f}"
             question = said.question if said.source == "answer" else f"(from the {said.source})"
             table.add_row(Text(question), Text(said.raw, style=FAINT), Text(said.text), score)

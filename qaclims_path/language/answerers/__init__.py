@@ -1,4 +1,4 @@
-"""Answerers: whatever answers questions about images. Other packages add theirs under `qaclims_path.answerers`.
+"""Answerers answer questions about images. Other packages add theirs under `qaclims_path.answerers`.
 
 May import the rest of language and what that may import; heavy libraries only when an answerer is made.
 """
@@ -20,19 +20,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Setup:
-    """All that an answerer can be made from; each takes what it needs.
+    """Options of all answerers; each uses its own.
 
     Attributes:
         model: Hub id or folder of a model; for `file` the corpus, or both published files as `FG.npy,BG.npy`.
-        revision: Of a model on the hub.
-        device: Such as `cpu` or `cuda:1`; `auto` takes an accelerator where there is one.
-        dtype: `float32`, `bfloat16` or `float16`; `auto` takes bfloat16 where it pays.
-        batch: Images that are looked at together.
-        size: Side of the square that images are resized to, in pixels; the model's own where it is None.
-        bank: Whose text for chat models and templates for judges are used.
-        lexicon: Terms to choose from.
-        organ: Whose terms are chosen from.
-        judge: Ranks terms.
+        revision: Revision of a model on the hub.
+        device: Device such as `cpu` or `cuda:1`; `auto` is the accelerator if there is one.
+        dtype: `float32`, `bfloat16` or `float16`; `auto` is bfloat16 on a GPU with bf16 arithmetic, else float32.
+        batch: Images in a batch.
+        size: Side of the square to which images are resized, in pixels; the model's own if None.
+        bank: Question bank with the system text of chat models and the templates of judges.
+        lexicon: Terms for retrieval.
+        organ: Organ of the terms.
+        judge: Ranks the terms.
     """
 
     model: str | None = None
@@ -46,34 +46,21 @@ class Setup:
     organ: str | None = None
     judge: Judge | None = None
 
+    def __post_init__(self) -> None:
+        if self.batch < 1 or (self.size is not None and self.size < 1):
+            size = self.size or "any"
+            raise UsageError(f"A batch of {self.batch} images of {size} pixels is impossible. Give positive numbers.")
+
 
 ANSWERERS: Registry[Callable[[Setup], Answerer]] = Registry("answerer", "qaclims_path.answerers")
 
 
-def load_answerer(
-    name: str,
-    *,
-    model: str | None = None,
-    revision: str | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    batch: int = 8,
-    size: int | None = None,
-    bank: "QuestionBank | None" = None,
-    lexicon: "Lexicon | None" = None,
-    organ: str | None = None,
-    judge: Judge | None = None,
-) -> Answerer:
+def load_answerer(name: str, setup: Setup) -> Answerer:
     """Make an answerer by the name of its kind: `blip`, `chat`, `retrieval`, `file`, or one of a plug-in.
 
-    The arguments are explained at `Setup`.
-
     Example:
-        >>> load_answerer("blip", model="Salesforce/blip-vqa-base")  # doctest: +SKIP
+        >>> load_answerer("blip", Setup(model="Salesforce/blip-vqa-base"))  # doctest: +SKIP
     """
-    if batch < 1 or (size is not None and size < 1):
-        raise UsageError(f"A batch of {batch} images of {size or 'any'} pixels is not possible. Give positive numbers.")
-    setup = Setup(model, revision, device, dtype, batch, size, bank, lexicon, organ, judge)
     return ANSWERERS[name](setup)
 
 
@@ -82,7 +69,7 @@ def _blip(setup: Setup) -> Answerer:
     from qaclims_path.language.answerers.blip import BlipAnswerer
 
     return BlipAnswerer.load(
-        _given(setup.model, "blip", "a model such as Salesforce/blip-vqa-base"),
+        _required(setup.model, "blip", "a model such as Salesforce/blip-vqa-base"),
         revision=setup.revision,
         device=setup.device,
         dtype=setup.dtype,
@@ -96,7 +83,7 @@ def _chat(setup: Setup) -> Answerer:
     from qaclims_path.language.answerers.chat import ChatAnswerer
 
     return ChatAnswerer.load(
-        _given(setup.model, "chat", "a model such as google/medgemma-4b-it"),
+        _required(setup.model, "chat", "a model such as google/medgemma-4b-it"),
         revision=setup.revision,
         device=setup.device,
         dtype=setup.dtype,
@@ -110,8 +97,8 @@ def _retrieval(setup: Setup) -> Answerer:
     from qaclims_path.language.answerers.retrieval import RetrievalAnswerer
 
     return RetrievalAnswerer(
-        _given(setup.judge, "retrieval", "a judge that ranks the terms"),
-        _given(setup.lexicon, "retrieval", "a lexicon of terms"),
+        _required(setup.judge, "retrieval", "a judge that ranks the terms"),
+        _required(setup.lexicon, "retrieval", "a lexicon of terms"),
         templates=setup.bank.templates if setup.bank else ("{}",),
         organ=setup.organ,
         batch=setup.batch,
@@ -122,10 +109,10 @@ def _retrieval(setup: Setup) -> Answerer:
 def _file(setup: Setup) -> Answerer:
     from qaclims_path.language.answerers.file import FileAnswerer
 
-    return FileAnswerer.read(_given(setup.model, "file", "a corpus, or both published files as FG.npy,BG.npy"))
+    return FileAnswerer.read(_required(setup.model, "file", "a corpus, or both published files as FG.npy,BG.npy"))
 
 
-def _given(value: T | None, name: str, what: str) -> T:
+def _required(value: T | None, name: str, what: str) -> T:
     if value is None:
         raise UsageError(f"The answerer '{name}' needs {what}.")
     return value

@@ -1,29 +1,54 @@
-"""What answerers share: asks grouped by image, questions that fit, scores of generated words."""
+"""Parts that answerers share: batches of images, warnings about cut questions, scores of generated words."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from qaclims_path.types import Ask
+from qaclims_path.errors import listed
+from qaclims_path.types import Answer, Ask
+
+NO_ANSWER = Answer("", float("nan"))
 
 
 @dataclass(frozen=True)
-class Group:
-    """The asks of one image, as positions in the whole list."""
+class ImageAsks:
+    """The asks of one image.
+
+    Attributes:
+        image: Id of the image.
+        positions: Positions of its asks in the list of all asks.
+    """
 
     image: str
-    asks: tuple[int, ...]
+    positions: tuple[int, ...]
 
 
-def by_image(asks: Sequence[Ask]) -> list[Group]:
-    """Asks of one image together, in order of first appearance."""
+def by_image(asks: Sequence[Ask]) -> list[ImageAsks]:
+    """Group asks by image, in order of first occurrence."""
     positions: dict[str, list[int]] = {}
     for position, ask in enumerate(asks):
         positions.setdefault(ask.image, []).append(position)
-    return [Group(image, tuple(where)) for image, where in positions.items()]
+    return [ImageAsks(image, tuple(of_image)) for image, of_image in positions.items()]
+
+
+def answer_by_image(
+    asks: Sequence[Ask], batch: int, answer: Callable[[Sequence[ImageAsks]], Mapping[int, Answer]]
+) -> list[Answer]:
+    """Answer asks in batches of images, so that each image is read once.
+
+    Args:
+        asks: All asks.
+        batch: Images per call of `answer`.
+        answer: Answers all asks of some images; returns answers by their positions.
+    """
+    answers: dict[int, Answer] = {}
+    images = by_image(asks)
+    for part in batches(len(images), batch):
+        answers |= answer(images[part])
+    return [answers[position] for position in range(len(asks))]
 
 
 def batches(count: int, size: int) -> Iterator[slice]:
@@ -37,38 +62,37 @@ def batches(count: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
-def warn_of_cut(texts: Sequence[str], lengths: Sequence[int], context: int) -> None:
-    """Name the texts that are longer than a model's context, which is given in tokens."""
-    cut = list(dict.fromkeys(text for text, length in zip(texts, lengths, strict=True) if length > context))
+def warn_about_cut_texts(texts: Sequence[str], lengths: Sequence[int], context: int) -> None:
+    """Warn about texts that are longer than a model's context, in tokens."""
+    cut = dict.fromkeys(text for text, length in zip(texts, lengths, strict=True) if length > context)
     if cut:
-        shown = ", ".join(repr(text if len(text) <= 60 else f"{text[:59]}…") for text in cut[:3])
-        more = f" and {len(cut) - 3} more" if len(cut) > 3 else ""
-        warnings.warn(f"Cut to the model's {context} tokens: {shown}{more}.", stacklevel=2)
+        names = [repr(text if len(text) <= 60 else f"{text[:59]}…") for text in cut]
+        warnings.warn(f"Cut to the model's {context} tokens: {listed(names, 3)}.", stacklevel=2)
 
 
 def mean_log_probability(steps: Sequence[Tensor], tokens: Tensor, ends: Sequence[int]) -> Tensor:
-    """Mean log probability per token of generated texts, the token that ends them included.
+    """Mean log probability per token of generated texts, including the token that ends them.
 
     Args:
-        steps: T times N V, scores before the softmax.
-        tokens: N T, what was generated.
-        ends: Tokens that end a text; what follows the first one does not count.
+        steps: T times N V, logits of each generated token.
+        tokens: N T, the generated tokens.
+        ends: Tokens that end a text; tokens after the first of them are ignored.
 
     Returns:
         N, float32.
     """
     chosen = torch.stack(
         [
-            scores.float().log_softmax(-1).gather(1, token[:, None])[:, 0]
-            for scores, token in zip(steps, tokens.T, strict=True)
+            logits.float().log_softmax(-1).gather(1, token[:, None])[:, 0]
+            for logits, token in zip(steps, tokens.T, strict=True)
         ],
         dim=1,
     )
-    counts = spoken(tokens, ends)
-    return chosen.masked_fill(~counts, 0).sum(1) / counts.sum(1)
+    in_text = until_end(tokens, ends)
+    return chosen.masked_fill(~in_text, 0).sum(1) / in_text.sum(1)
 
 
-def spoken(tokens: Tensor, ends: Sequence[int]) -> Tensor:
-    """N T, whether a token belongs to its text: everything up to and including the first end."""
-    over = torch.isin(tokens, torch.tensor(list(ends), device=tokens.device))
-    return over.cumsum(1) - over.long() == 0
+def until_end(tokens: Tensor, ends: Sequence[int]) -> Tensor:
+    """N T, bool: tokens up to and including the first end."""
+    is_end = torch.isin(tokens, torch.tensor(list(ends), device=tokens.device))
+    return is_end.cumsum(1) - is_end.long() == 0

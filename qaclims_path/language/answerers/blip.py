@@ -1,7 +1,7 @@
-"""BLIP question answering: every image is encoded once, and all its questions are answered from that in batches.
+"""BLIP question answering: each image is encoded once for all its questions, which are answered in batches.
 
-The questions of an image are packed into one row behind each other, each seeing only itself and the image. So the image
-is projected to keys and values once per layer and not once per question, and no question is padded.
+The questions of an image are concatenated to one row, with a mask by which each attends only to itself and the image.
+So keys and values of the image are computed once per layer instead of once per question, and no question is padded.
 """
 
 import json
@@ -17,19 +17,26 @@ from torch.nn.utils.rnn import pad_sequence
 
 from qaclims_path.assets import EMBEDDED, embedded_model
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.files.hub import load_pretrained, load_processor, loading, model_name, resolve, revision_of
-from qaclims_path.language.answerers.asking import batches, by_image, mean_log_probability, spoken, warn_of_cut
-from qaclims_path.language.answerers.devices import choose
+from qaclims_path.files.hub import load_pretrained, load_processor, loading, model_name, resolve
+from qaclims_path.language.answerers.asking import (
+    ImageAsks,
+    answer_by_image,
+    batches,
+    mean_log_probability,
+    until_end,
+    warn_about_cut_texts,
+)
+from qaclims_path.language.answerers.loading import device_and_dtype, provenance_of
 from qaclims_path.types import Answer, Ask
 
-WHAT = "BLIP question answering model"
-CARD = "answerer_card.json"  # what a model folder may say about itself: a warning for everybody who uses it
-PACK = 64  # questions in one row; every token is compared with every other of its row
-LONGEST = 10  # tokens of an answer, as published
+MODEL = "BLIP question answering model"
+CARD = "answerer_card.json"  # optional file of a model folder with a warning for users
+ROW = 64  # questions in a row; every token of a row is compared with every other
+MAX_TOKENS = 10  # of an answer, as published
 
 
 class BlipAnswerer:
-    """Answers with `BlipForQuestionAnswering`; the score is the mean log probability per token, its end included.
+    """Answers with `BlipForQuestionAnswering`; the score is the mean log probability per token, including the end.
 
     Example:
         >>> blip = BlipAnswerer.load("Salesforce/blip-vqa-base", size=480)  # doctest: +SKIP
@@ -49,7 +56,9 @@ class BlipAnswerer:
         vision = model.config.vision_config
         self.size = size or int(vision.image_size)
         if self.size % vision.patch_size:
-            raise UsageError(f"{self.size} pixels are no whole number of the model's {vision.patch_size} px patches.")
+            raise UsageError(
+                f"{self.size} pixels are not a multiple of the model's patch size, {vision.patch_size} pixels."
+            )
         self.model, self.processor, self.batch = model, processor, batch
         mask_padding(model.text_decoder)
         self._provenance = dict(provenance or {})
@@ -65,93 +74,91 @@ class BlipAnswerer:
         batch: int = 8,
         size: int | None = None,
     ) -> "BlipAnswerer":
-        """Load from a hub id, a folder, or `embedded`; `size` 480 is as published, the default the model's own."""
+        """Load from a hub id, a folder, or `embedded`; `size` is 480 as published, or that of the model if None."""
         from transformers import BlipForQuestionAnswering
 
-        place, numbers = choose(device, dtype)
+        torch_device, torch_dtype = device_and_dtype(device, dtype)
         embedded = model == EMBEDDED
         folder = resolve(str(embedded_model("answerer")) if embedded else model, revision=revision)
         _check_kind(model, folder)
-        processor = load_processor(model, folder, WHAT)
-        network = load_pretrained(BlipForQuestionAnswering, model, folder, WHAT, dtype=numbers).to(place)
-        provenance = {
-            "answerer": "blip",
-            "model": model if embedded else model_name(model),
-            "revision": revision_of(folder),
-            "pixels": str(size or network.config.vision_config.image_size),
-            "dtype": str(numbers).removeprefix("torch."),
-            "score": "mean log probability per token",
-            **_warning(model, folder),
-        }
-        return cls(network, processor, batch=batch, size=size, provenance=provenance)
+        processor = load_processor(model, folder, MODEL)
+        network = load_pretrained(BlipForQuestionAnswering, model, folder, MODEL, dtype=torch_dtype)
+        name = model if embedded else model_name(model)
+        pixels = str(size or network.config.vision_config.image_size)
+        provenance = provenance_of("blip", name, folder, torch_dtype, pixels=pixels) | _warning(model, folder)
+        return cls(network.to(torch_device), processor, batch=batch, size=size, provenance=provenance)
 
     @property
     def provenance(self) -> Mapping[str, str]:
-        """Model, revision, size of the images, number format, and the warning of a model that has one."""
+        """Model, revision, image size, number format, and the model's warning if it has one."""
         return self._provenance
 
     @torch.inference_mode()
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
         """Answers in order; an image is read once for all its asks."""
-        answers: dict[int, Answer] = {}
-        groups = by_image(asks)
-        for part in batches(len(groups), self.batch):
-            together = groups[part]
-            seen = self._see([asks[group.asks[0]].pixels() for group in together])
-            positions = [position for group in together for position in group.asks]
-            owners = [row for row, group in enumerate(together) for _ in group.asks]
-            states = self._understand(seen, owners, [asks[position].question for position in positions])
-            said = self._say_all(states)
-            answers |= dict(zip(positions, said, strict=True))
-        return [answers[position] for position in range(len(asks))]
 
-    def _see(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+        def answer(images: Sequence[ImageAsks]) -> dict[int, Answer]:
+            tokens = self._encode_images([asks[image.positions[0]].pixels() for image in images])
+            positions = [position for image in images for position in image.positions]
+            owners = [index for index, image in enumerate(images) for _ in image.positions]
+            states = self._encode_questions(tokens, owners, [asks[position].question for position in positions])
+            return dict(zip(positions, self._generate_all(states), strict=True))
+
+        return answer_by_image(asks, self.batch, answer)
+
+    def _encode_images(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
         """B S D, the image tokens of H W 3 pictures."""
-        sides = {"height": self.size, "width": self.size}
-        pixels = self.processor.image_processor([np.array(one) for one in pictures], size=sides, return_tensors="pt")[
-            "pixel_values"
-        ]
+        size, arrays = {"height": self.size, "width": self.size}, [np.array(picture) for picture in pictures]
+        pixels = self.processor.image_processor(arrays, size=size, return_tensors="pt")["pixel_values"]
         resized = self.size != self.model.config.vision_config.image_size
         pixels = pixels.to(self.model.device, self.model.dtype)
-        seen: Tensor = self.model.vision_model(pixels, interpolate_pos_encoding=resized).last_hidden_state
-        return seen
+        tokens: Tensor = self.model.vision_model(pixels, interpolate_pos_encoding=resized).last_hidden_state
+        return tokens
 
-    def _understand(self, seen: Tensor, owners: Sequence[int], questions: Sequence[str]) -> list[Tensor]:
-        """L D, the tokens of every question after it looked at image `owners[q]` of the image tokens B S D."""
-        tokens = self._tokens(questions)
-        rows = [part for image in range(len(seen)) for part in _rows(owners, image)]
-        packs = [tokens[row] for row in rows]
-        encoder, place = self.model.text_encoder, seen.device
-        segments = _packed([[torch.full_like(ids, k) for k, ids in enumerate(pack)] for pack in packs], -1).to(place)
-        apart = segments[:, None, :, None] != segments[:, None, None, :]
-        mask = torch.zeros(apart.shape, dtype=seen.dtype, device=place).masked_fill(apart, torch.finfo(seen.dtype).min)
-        hidden = encoder.embeddings(
-            input_ids=_packed(packs, 0).to(place),
-            position_ids=_packed([[torch.arange(len(ids)) for ids in pack] for pack in packs], 0).to(place),
-        )
-        images = seen[[owners[row.start] for row in rows]]
+    def _encode_questions(self, image_tokens: Tensor, owners: Sequence[int], questions: Sequence[str]) -> list[Tensor]:
+        """Encode questions together with the tokens of their images.
+
+        Args:
+            image_tokens: B S D.
+            owners: Index of each question's image; questions of an image are consecutive.
+            questions: Texts.
+
+        Returns:
+            L D for each question of L tokens.
+        """
+        ids = self._tokens(questions)
+        slices = [part for image in range(len(image_tokens)) for part in _rows(owners, image)]
+        rows = [ids[part] for part in slices]
+        encoder, device, dtype = self.model.text_encoder, image_tokens.device, image_tokens.dtype
+        question = _concatenated([[torch.full_like(each, k) for k, each in enumerate(row)] for row in rows], -1)
+        position = _concatenated([[torch.arange(len(each)) for each in row] for row in rows], 0)
+        question = question.to(device)
+        other = question[:, None, :, None] != question[:, None, None, :]
+        mask = torch.zeros(other.shape, dtype=dtype, device=device).masked_fill(other, torch.finfo(dtype).min)
+        hidden = encoder.embeddings(input_ids=_concatenated(rows, 0).to(device), position_ids=position.to(device))
+        images = image_tokens[[owners[part.start] for part in slices]]
         out = encoder.encoder(hidden, attention_mask=mask, encoder_hidden_states=images).last_hidden_state
-        lengths = [[len(ids) for ids in pack] for pack in packs]
-        return [state for row, cut in zip(out, lengths, strict=True) for state in row[: sum(cut)].split(cut)]
+        lengths = [[len(each) for each in row] for row in rows]
+        return [state for row, sizes in zip(out, lengths, strict=True) for state in row[: sum(sizes)].split(sizes)]
 
     def _tokens(self, questions: Sequence[str]) -> list[Tensor]:
         context = int(self.model.config.text_config.max_position_embeddings)
         tokenizer = self.processor.tokenizer
-        found = tokenizer(list(questions), add_special_tokens=True, verbose=False)["input_ids"]
-        warn_of_cut(questions, [len(ids) for ids in found], context)
-        cut = [ids if len(ids) <= context else [*ids[: context - 1], ids[-1]] for ids in found]
+        full = tokenizer(list(questions), add_special_tokens=True, verbose=False)["input_ids"]
+        warn_about_cut_texts(questions, [len(ids) for ids in full], context)
+        cut = [ids if len(ids) <= context else [*ids[: context - 1], ids[-1]] for ids in full]
         return [torch.tensor(ids) for ids in cut]
 
-    def _say_all(self, states: Sequence[Tensor]) -> list[Answer]:
-        """Answers to questions L D, said in batches of questions of about one length."""
+    def _generate_all(self, states: Sequence[Tensor]) -> list[Answer]:
+        """Generate answers to questions L D in batches of questions of similar length."""
         order = sorted(range(len(states)), key=lambda question: len(states[question]))
         answers: dict[int, Answer] = {}
-        for part in batches(len(order), PACK):
-            answers |= zip(order[part], self._say([states[question] for question in order[part]]), strict=True)
+        for part in batches(len(order), ROW):
+            answers |= zip(order[part], self._generate([states[question] for question in order[part]]), strict=True)
         return [answers[question] for question in range(len(states))]
 
-    def _say(self, states: Sequence[Tensor]) -> list[Answer]:
-        """The most probable word after word, given questions L D."""
+    def _generate(self, states: Sequence[Tensor]) -> list[Answer]:
+        """Generate answers to questions L D greedily."""
         text = self.model.config.text_config
         out = self.model.text_decoder.generate(
             input_ids=torch.full((len(states), 1), text.bos_token_id, device=states[0].device),
@@ -159,7 +166,7 @@ class BlipAnswerer:
             encoder_attention_mask=pad_sequence(
                 [torch.ones(len(state), dtype=torch.long, device=state.device) for state in states], batch_first=True
             ),
-            max_new_tokens=LONGEST,
+            max_new_tokens=MAX_TOKENS,
             do_sample=False,
             num_beams=1,
             eos_token_id=text.sep_token_id,
@@ -169,47 +176,47 @@ class BlipAnswerer:
         )
         tokens = out.sequences[:, 1:]
         scores = mean_log_probability(out.logits, tokens, [text.sep_token_id]).tolist()
-        kept = [row[keep].tolist() for row, keep in zip(tokens, spoken(tokens, [text.sep_token_id]), strict=True)]
+        kept = [row[keep].tolist() for row, keep in zip(tokens, until_end(tokens, [text.sep_token_id]), strict=True)]
         texts = self.processor.tokenizer.batch_decode(kept, skip_special_tokens=True)
         return [Answer(answer.strip(), score) for answer, score in zip(texts, scores, strict=True)]
 
 
 def mask_padding(decoder: Any) -> None:  # noqa: ANN401
-    """Let the decoder overlook the padding of questions: transformers (5.23) makes the mask and then loses it."""
+    """Mask the padding of questions in the decoder: transformers (5.23) makes the mask but does not pass it on."""
 
-    def pass_on(_: Any, args: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401
-        return args, given | {"encoder_attention_mask": given["attention_mask"]}
+    def pass_on(_: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401
+        return args, kwargs | {"encoder_attention_mask": kwargs["attention_mask"]}
 
     for layer in decoder.bert.encoder.layer:
         layer.crossattention.self.register_forward_pre_hook(pass_on, with_kwargs=True)
 
 
 def _rows(owners: Sequence[int], image: int) -> Iterator[slice]:
-    """The questions of an image, which stand together, in rows of at most `PACK`."""
+    """Slices of the consecutive questions of an image, of at most `ROW` questions."""
     first = owners.index(image)
-    for part in batches(owners.count(image), PACK):
+    for part in batches(owners.count(image), ROW):
         yield slice(first + part.start, first + part.stop)
 
 
-def _packed(packs: Sequence[Sequence[Tensor]], filling: int) -> Tensor:
-    """R T, the tensors of every row behind each other."""
-    return pad_sequence([torch.cat(list(pack)) for pack in packs], batch_first=True, padding_value=filling)
+def _concatenated(rows: Sequence[Sequence[Tensor]], padding: int) -> Tensor:
+    """R T, the concatenated tensors of each row, padded to the longest."""
+    return pad_sequence([torch.cat(list(row)) for row in rows], batch_first=True, padding_value=padding)
 
 
 def _check_kind(model: str, folder: Path) -> None:
     """Refuse a model of another architecture before its weights are read."""
-    with loading(model, WHAT):
+    with loading(model, MODEL):
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     if kind != "blip":
         raise BadFile(
-            f"{model} is a model of the type '{kind}', not a {WHAT}. Use the answerer 'chat' for models that converse."
+            f"{model} is a model of the type '{kind}', not a {MODEL}. Use the answerer 'chat' for chat models."
         )
 
 
 def _warning(model: str, folder: Path) -> dict[str, str]:
-    """What everybody who uses the model should be told, where its card says something."""
+    """The warning on a model's card, if it has one."""
     path = folder / CARD
     if not path.is_file():
         return {}
-    with loading(model, WHAT):
+    with loading(model, MODEL):
         return {"warning": str(json.loads(path.read_text(encoding="utf-8"))["warning"])}

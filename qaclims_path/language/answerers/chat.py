@@ -1,4 +1,4 @@
-"""Chat models that see: a system text, an image and a question in, a short phrase out."""
+"""Chat models with vision: from a system text, an image and a question to a short phrase."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,26 @@ import torch
 from numpy.typing import NDArray
 
 from qaclims_path.errors import BadFile
-from qaclims_path.files.hub import load_pretrained, load_processor, loading, model_name, resolve, revision_of
-from qaclims_path.language.answerers.asking import batches, by_image, mean_log_probability, spoken, warn_of_cut
-from qaclims_path.language.answerers.devices import choose
+from qaclims_path.files.hub import load_pretrained, load_processor, loading, model_name, resolve
+from qaclims_path.language.answerers.asking import (
+    ImageAsks,
+    answer_by_image,
+    batches,
+    mean_log_probability,
+    until_end,
+    warn_about_cut_texts,
+)
+from qaclims_path.language.answerers.loading import device_and_dtype, provenance_of
 from qaclims_path.types import Answer, Ask
 
-WHAT = "chat model that sees images"
-LONGEST = 32  # tokens of a reply: the answer is far shorter
+MODEL = "chat model for images"
+MAX_TOKENS = 32  # of a reply; the answer is far shorter
 INSTRUCTION = (
     'Answer with a noun phrase of one to five words and nothing else. If the image does not show it, answer "unknown". '
     "Write one line of this form:\nAnswer: <noun phrase>"
 )
-NOTHING = {"", "unknown", "none", "n/a", "not visible", "nothing"}
-AROUND = " \t*_`\"'{}[].,:"
+NO_ANSWERS = {"", "unknown", "none", "n/a", "not visible", "nothing"}
+OUTER = " \t*_`\"'{}[].,:"
 Message = dict[str, Any]
 
 
@@ -46,11 +53,11 @@ class ChatAnswerer:
         self.model, self.processor, self.system, self.batch = model, processor, system, batch
         self._provenance = dict(provenance or {})
         tokenizer = processor.tokenizer
-        tokenizer.padding_side = "left"  # replies begin where the prompts end
+        tokenizer.padding_side = "left"  # replies start at the end of the prompts
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
-        self._rendered("", "")  # a broken template shows here
-        self._has_system_role = bool(system) and self._takes_system_role()
+        self._rendered("", "")  # raises for a broken template
+        self._has_system_role = bool(system) and self._shows_system_text()
 
     @classmethod
     def load(
@@ -63,52 +70,49 @@ class ChatAnswerer:
         batch: int = 8,
         system: str = "",
     ) -> "ChatAnswerer":
-        """Load from a hub id or a folder; `system` is what the model is told before it is asked."""
+        """Load from a hub id or a folder; `system` is the system text."""
         from transformers import AutoModelForImageTextToText
 
-        place, numbers = choose(device, dtype)
+        torch_device, torch_dtype = device_and_dtype(device, dtype)
         folder = resolve(model, revision=revision)
-        processor = load_processor(model, folder, WHAT)
+        processor = load_processor(model, folder, MODEL)
         if not getattr(processor, "chat_template", None) or not hasattr(processor, "image_processor"):
             raise BadFile(
-                f"{model} is not a {WHAT}: it has no chat template or no image processor. Give an instruction-tuned "
+                f"{model} is not a {MODEL}: it has no chat template or no image processor. Give an instruction-tuned "
                 "model with both, or add chat_template.jinja to its folder."
             )
-        network = load_pretrained(AutoModelForImageTextToText, model, folder, WHAT, dtype=numbers).to(place)
-        provenance = {
-            "answerer": "chat",
-            "model": model_name(model),
-            "revision": revision_of(folder),
-            "dtype": str(numbers).removeprefix("torch."),
-            "score": "mean log probability per token",
-        }
-        with loading(model, WHAT):
-            return cls(network, processor, system=system, batch=batch, provenance=provenance)
+        network = load_pretrained(AutoModelForImageTextToText, model, folder, MODEL, dtype=torch_dtype)
+        provenance = provenance_of("chat", model_name(model), folder, torch_dtype)
+        with loading(model, MODEL):
+            return cls(network.to(torch_device), processor, system=system, batch=batch, provenance=provenance)
 
     @property
     def provenance(self) -> Mapping[str, str]:
-        """Model, revision, number format; the system text is part of the question bank's hash."""
+        """Model, revision and number format; the system text is part of the question bank's hash."""
         return self._provenance
 
     @torch.inference_mode()
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
-        """Answers in order, `batch` at a time; questions of about one length stand together."""
-        answers: dict[int, Answer] = {}
-        groups = by_image(asks)
-        for together in (groups[part] for part in batches(len(groups), self.batch)):
-            pictures = {group.image: asks[group.asks[0]].pixels() for group in together}
-            order = sorted((p for group in together for p in group.asks), key=lambda p: len(asks[p].question))
+        """Answers in order, `batch` at a time, with questions of similar length together."""
+
+        def answer(images: Sequence[ImageAsks]) -> dict[int, Answer]:
+            answers: dict[int, Answer] = {}
+            pictures = {image.image: asks[image.positions[0]].pixels() for image in images}
+            positions = (position for image in images for position in image.positions)
+            order = sorted(positions, key=lambda position: len(asks[position].question))
             for part in batches(len(order), self.batch):
                 chosen = [asks[position] for position in order[part]]
-                said = self._reply([pictures[ask.image] for ask in chosen], [ask.question for ask in chosen])
-                answers |= zip(order[part], said, strict=True)
-        return [answers[position] for position in range(len(asks))]
+                replies = self._reply([pictures[ask.image] for ask in chosen], [ask.question for ask in chosen])
+                answers |= zip(order[part], replies, strict=True)
+            return answers
+
+        return answer_by_image(asks, self.batch, answer)
 
     def _reply(self, pictures: Sequence[NDArray[np.uint8]], questions: Sequence[str]) -> list[Answer]:
-        inputs = self._fitting(pictures, questions)
+        inputs = self._fitted_inputs(pictures, questions)
         out = self.model.generate(
             **inputs,
-            max_new_tokens=LONGEST,
+            max_new_tokens=MAX_TOKENS,
             do_sample=False,
             num_beams=1,
             pad_token_id=self.processor.tokenizer.pad_token_id,
@@ -117,19 +121,19 @@ class ChatAnswerer:
         )
         tokens, ends = out.sequences[:, inputs["input_ids"].shape[1] :], self._ends()
         scores = mean_log_probability(out.logits, tokens, ends).tolist()
-        kept = [row[keep].tolist() for row, keep in zip(tokens, spoken(tokens, ends), strict=True)]
+        kept = [row[keep].tolist() for row, keep in zip(tokens, until_end(tokens, ends), strict=True)]
         texts = self.processor.tokenizer.batch_decode(kept, skip_special_tokens=True)
         return [Answer(parse_reply(text), score) for text, score in zip(texts, scores, strict=True)]
 
-    def _fitting(self, pictures: Sequence[NDArray[np.uint8]], questions: Sequence[str]) -> Any:  # noqa: ANN401
-        """What the model is given; questions that do not fit into its context are cut with a warning."""
+    def _fitted_inputs(self, pictures: Sequence[NDArray[np.uint8]], questions: Sequence[str]) -> Any:  # noqa: ANN401
+        """Inputs of the model; questions that do not fit into its context are cut with a warning."""
         inputs = self._inputs(pictures, questions)
         text = self.model.config.get_text_config()
-        context = int(getattr(text, "max_position_embeddings", None) or 2**31) - LONGEST
+        context = int(getattr(text, "max_position_embeddings", None) or 2**31) - MAX_TOKENS
         lengths = inputs["attention_mask"].sum(1).tolist()
         if max(lengths) <= context:
             return inputs
-        warn_of_cut(questions, lengths, context)
+        warn_about_cut_texts(questions, lengths, context)
         return self._inputs(pictures, [self._cut(q, n - context) for q, n in zip(questions, lengths, strict=True)])
 
     def _cut(self, question: str, excess: int) -> str:
@@ -138,28 +142,29 @@ class ChatAnswerer:
         return str(self.processor.tokenizer.decode(kept))
 
     def _inputs(self, pictures: Sequence[NDArray[np.uint8]], questions: Sequence[str]) -> Any:  # noqa: ANN401
-        """Token ids N T and pixels, on the model's device; a template that begins with the start token keeps one."""
+        """Token ids N T and pixels on the model's device, with one start token even if the template has its own."""
         prompts = [self._prompt(question) for question in questions]
         start = self.processor.tokenizer.bos_token
         special = {"add_special_tokens": False} if start and prompts[0].startswith(start) else {}
-        images = [[np.array(picture)] for picture in pictures]  # files are read as arrays that cannot be written
+        images = [[np.array(picture)] for picture in pictures]  # arrays from files are read-only
         inputs = self.processor(text=prompts, images=images, padding=True, return_tensors="pt", **special)
         return inputs.to(self.model.device, dtype=self.model.dtype)
 
     def _prompt(self, question: str) -> str:
         system = self.system if self._has_system_role else ""
-        words = f"{question}\n{INSTRUCTION}"
-        told = f"{self.system}\n\n{words}" if self.system and not system else words
-        return self._rendered(system, told)
+        text = f"{question}\n{INSTRUCTION}"
+        if self.system and not system:
+            text = f"{self.system}\n\n{text}"
+        return self._rendered(system, text)
 
-    def _rendered(self, system: str, words: str) -> str:
-        messages: list[Message] = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": words}]}]
+    def _rendered(self, system: str, text: str) -> str:
+        messages: list[Message] = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
         if system:
             messages.insert(0, {"role": "system", "content": [{"type": "text", "text": system}]})
         return str(self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 
-    def _takes_system_role(self) -> bool:
-        """Whether the template shows a system text; some refuse one and some leave it out."""
+    def _shows_system_text(self) -> bool:
+        """Whether the chat template includes a system text; some refuse or ignore it."""
         from jinja2 import TemplateError
 
         try:
@@ -175,14 +180,16 @@ class ChatAnswerer:
 
 
 def parse_reply(reply: str) -> str:
-    r"""The phrase in a reply; empty where the model says that there is none.
+    r"""Extract the phrase of a reply; empty if the model says that there is none.
 
     Example:
         >>> parse_reply('Sure!\nAnswer: **Dense stroma.**'), parse_reply("Answer: unknown")
         ('Dense stroma', '')
     """
-    found = re.findall(r"answer\W*:\s*([^\n]*)", reply, flags=re.IGNORECASE)
-    lines = found[-1:] or [line for line in reply.splitlines() if line.strip()] or [""]
-    phrase = re.sub(r"^<([^<>]*)>$", r"\1", lines[0].strip(AROUND))  # the brackets of the form, but not of a tag
-    phrase = re.split(r"[.;](?:\s|$)", phrase)[0].strip(AROUND)
-    return "" if phrase.lower() in NOTHING else phrase
+    answers = re.findall(r"answer\W*:\s*([^\n]*)", reply, flags=re.IGNORECASE)
+    lines = answers[-1:] or [line for line in reply.splitlines() if line.strip()] or [""]
+    phrase = re.sub(
+        r"^<([^<>]*)>$", r"\1", lines[0].strip(OUTER)
+    )  # brackets copied from the instruction, not those of a tag
+    phrase = re.split(r"[.;](?:\s|$)", phrase)[0].strip(OUTER)
+    return "" if phrase.lower() in NO_ANSWERS else phrase

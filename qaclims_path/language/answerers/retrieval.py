@@ -1,4 +1,4 @@
-"""Retrieval: nothing is generated; a judge ranks the terms of a lexicon for every image."""
+"""Retrieval: a judge ranks the terms of a lexicon for every image; no text is generated."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qaclims_path.errors import UsageError
-from qaclims_path.language.answerers.asking import batches, by_image
+from qaclims_path.language.answerers.asking import NO_ANSWER, ImageAsks, answer_by_image
 from qaclims_path.language.lexicon import Lexicon
-from qaclims_path.language.text_features import encode_texts
+from qaclims_path.language.text_store import encode_texts
 from qaclims_path.types import Answer, Ask, Judge
-
-SILENCE = Answer("", float("nan"))
 
 
 class RetrievalAnswerer:
     """Answers with terms of the question's topic, kind and class; the score is the cosine of image and term.
 
-    The first question of a topic is answered with the term that the judge finds most alike, the second with the next,
-    and so on; where the terms run out the answer is empty. A topic that has no term is answered from all topics.
+    The first question of a topic is answered with the term of the highest cosine, the second with the next, and so on;
+    after the last term answers are empty. A topic without terms is answered with those of all topics.
 
     Example:
         >>> retrieval = RetrievalAnswerer(judge, load_lexicon("histology"), organ="breast")  # doctest: +SKIP
@@ -60,19 +58,19 @@ class RetrievalAnswerer:
     @torch.inference_mode()
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
         """Answers in order; an image is read and encoded once for all its asks."""
-        answers: dict[int, Answer] = {}
-        groups = by_image(asks)
-        for part in batches(len(groups), self.batch):
-            together = groups[part]
-            alike = self._alike([asks[group.asks[0]].pixels() for group in together])
-            for group, cosines in zip(together, alike.tolist(), strict=True):
-                answers |= zip(
-                    group.asks, self._ranked([asks[position] for position in group.asks], cosines), strict=True
-                )
-        return [answers[position] for position in range(len(asks))]
 
-    def _alike(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """B N, cosines of H W 3 pictures and all terms."""
+        def answer(images: Sequence[ImageAsks]) -> dict[int, Answer]:
+            answers: dict[int, Answer] = {}
+            cosines = self._cosines([asks[image.positions[0]].pixels() for image in images]).tolist()
+            for image, of_image in zip(images, cosines, strict=True):
+                ranked = self._ranked([asks[position] for position in image.positions], of_image)
+                answers |= zip(image.positions, ranked, strict=True)
+            return answers
+
+        return answer_by_image(asks, self.batch, answer)
+
+    def _cosines(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """B N, cosines of B pictures (H W 3) and all N terms."""
         if self._features is None:
             self._features = encode_texts(self.judge, list(self._columns), self.templates)
         prepared = [self.judge.prepare(_tensor(picture).to(self.judge.device)) for picture in pictures]
@@ -80,24 +78,24 @@ class RetrievalAnswerer:
         return images @ self._features.to(images).T
 
     def _ranked(self, asks: Sequence[Ask], cosines: Sequence[float]) -> list[Answer]:
-        """Answers to the asks of one image, whose cosines with all terms are given."""
-        asked: Counter[tuple[str, ...]] = Counter()
+        """Answers to the asks of one image from its cosines with all terms."""
+        counts: Counter[tuple[str, ...]] = Counter()  # asks so far about the same class, kind and topic
         answers = []
         for ask in asks:
-            about = (ask.label, ask.kind, ask.topic)
+            key = (ask.label, ask.kind, ask.topic)
             terms = sorted(self._candidates(ask), key=lambda term: -cosines[self._columns[term]])
-            rank = asked[about]
-            asked[about] += 1
+            rank = counts[key]
+            counts[key] += 1
             best = terms[rank] if rank < len(terms) else None
-            answers.append(SILENCE if best is None else Answer(best, cosines[self._columns[best]]))
+            answers.append(NO_ANSWER if best is None else Answer(best, cosines[self._columns[best]]))
         return answers
 
     def _candidates(self, ask: Ask) -> list[str]:
         label = ask.names or ask.label or None
-        found = self.lexicon.terms(ask.topic or None, self.organ, ask.kind, label)
-        return found or self.lexicon.terms(None, self.organ, ask.kind, label)
+        terms = self.lexicon.terms(ask.topic or None, self.organ, ask.kind, label)
+        return terms or self.lexicon.terms(None, self.organ, ask.kind, label)
 
 
 def _tensor(picture: NDArray[np.uint8]) -> Tensor:
-    """1 3 H W in 0..1 from H W 3 bytes."""
+    """Convert H W 3 bytes to 1 3 H W in 0..1."""
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255

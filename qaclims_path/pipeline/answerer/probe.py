@@ -18,10 +18,10 @@ from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import Record
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.files.progress import track
-from qaclims_path.language.answerers import load_answerer
+from qaclims_path.language.answerers import Setup, load_answerer
 from qaclims_path.language.lexicon import load_lexicon
 from qaclims_path.language.questions import Question, load_bank
-from qaclims_path.language.terms import called, names_of
+from qaclims_path.language.terms import display_name, names_of
 from qaclims_path.pipeline.answerer.naming import ProbeRow, Reply, Words, rows
 from qaclims_path.types import Answerer, Ask
 
@@ -116,8 +116,7 @@ def answerer_of(
         from qaclims_path.models.judges import load_judge
 
         judge = load_judge(model, revision=revision, device=device)
-    return load_answerer(
-        kind,
+    setup = Setup(
         model=model or None,
         revision=revision,
         device=device,
@@ -129,6 +128,7 @@ def answerer_of(
         organ=words.organ,
         judge=judge,
     )
+    return load_answerer(kind, setup)
 
 
 def probe_answerer(
@@ -199,7 +199,7 @@ def _asks(
     for label in present:
         info = words.card.classes[label]
         for question in words.bank.questions:
-            text = question.about(called(info))
+            text = question.about(display_name(info))
             ask = Ask(record.id, read, info.name, text, question.kind, question.topic, names_of(info))
             yield ask, (question, present, label)
 

@@ -11,7 +11,7 @@ from qaclims_path.data.dataset import SegmentationDataset
 from qaclims_path.errors import UsageError
 from qaclims_path.language.corpus import Entry, read_corpus
 from qaclims_path.language.questions import load_bank
-from qaclims_path.language.text_features import TextBank
+from qaclims_path.language.text_bank import TextBank
 from qaclims_path.language.text_store import TextStore
 from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.pipeline.cam.teacher import Words

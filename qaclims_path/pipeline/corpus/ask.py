@@ -13,9 +13,9 @@ from qaclims_path.data.record import Record
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.digest import digest_of
 from qaclims_path.language.cleaning import Cleaner, drop_unlike
-from qaclims_path.language.corpus import Entry, Said, printable
+from qaclims_path.language.corpus import CorpusAnswer, Entry, printable
 from qaclims_path.language.questions import KINDS, Kind
-from qaclims_path.language.terms import called, names_of
+from qaclims_path.language.terms import display_name, names_of
 from qaclims_path.pipeline.corpus.plan import CorpusPlan
 from qaclims_path.pipeline.corpus.similarity import Similarity
 from qaclims_path.types import Answer, Answerer, Ask
@@ -87,7 +87,7 @@ class Asker:
             info = self.plan.card.classes[index]
             for kind in KINDS:
                 for question in self.plan.bank.of_kind(kind):
-                    words = question.about(called(info))
+                    words = question.about(display_name(info))
                     read = partial(_same, pixels)
                     yield Ask(record.id, read, info.name, words, kind, question.topic, names_of(info))
 
@@ -107,12 +107,12 @@ class Asker:
         foreground, background = (self._said(info, kind, answers) for kind in KINDS)
         return replace(entry, foreground=foreground, background=background)
 
-    def _said(self, info: ClassInfo, kind: Kind, answers: Iterator[tuple[Ask, Answer]]) -> tuple[Said, ...]:
+    def _said(self, info: ClassInfo, kind: Kind, answers: Iterator[tuple[Ask, Answer]]) -> tuple[CorpusAnswer, ...]:
         """Take the next answers, one for each question of the kind."""
         found = [next(answers) for _ in self.plan.bank.of_kind(kind)]
         texts = self.clean([answer.text for _, answer in found], info, kind)
         return tuple(
-            Said(printable(ask.question), printable(answer.text), printable(text), _score(answer.score))
+            CorpusAnswer(printable(ask.question), printable(answer.text), printable(text), _score(answer.score))
             for (ask, answer), text in zip(found, texts, strict=True)
         )
 

@@ -18,9 +18,10 @@ from qaclims_path.files.ahead import ahead
 from qaclims_path.files.lock import Locked, locked
 from qaclims_path.files.progress import track
 from qaclims_path.files.shards import ALL, Shard
-from qaclims_path.language.answerers import load_answerer
+from qaclims_path.language.answerers import Setup, load_answerer
 from qaclims_path.language.cleaning import domain_cleaner, published_cleaner
-from qaclims_path.language.corpus import CorpusWriter, Entry, Key, read_corpus
+from qaclims_path.language.corpus import Entry, Key, read_corpus
+from qaclims_path.language.corpus_writer import CorpusWriter
 from qaclims_path.language.counting import only_answers
 from qaclims_path.language.questions import KINDS
 from qaclims_path.models.judges import load_judge
@@ -185,8 +186,7 @@ def _asker(options: CorpusOptions, plan: CorpusPlan, work: BuildOptions, answere
     """Load the models that the options name."""
     wanted, cleaning = options.answerer, options.cleaning
     judge = _judge(options, work)
-    answerer = answerer or load_answerer(
-        wanted.kind,
+    setup = Setup(
         model=wanted.model,
         revision=wanted.revision,
         device=work.device,
@@ -198,6 +198,7 @@ def _asker(options: CorpusOptions, plan: CorpusPlan, work: BuildOptions, answere
         organ=plan.organ or None,
         judge=judge,
     )
+    answerer = answerer or load_answerer(wanted.kind, setup)
     provenance = {**answerer.provenance, "bank": f"{plan.bank.name} {plan.bank.hash}"}
     clean = published_cleaner if cleaning.published else domain_cleaner(plan.lexicon, plan.bank.stop)
     if judge is None or cleaning.min_similarity is None:
@@ -261,7 +262,7 @@ def _report(options: CorpusOptions, plan: CorpusPlan, out: Path, shard: Shard, a
     failures: dict[str, str] = {}
     answers = kept = unlike = without = 0
     for entry in track(read_corpus(out if complete else _shard_file(out, shard)), "summing up"):
-        said = [one for kind in KINDS for one in entry.said(kind) if one.source == "answer"]
+        said = [one for kind in KINDS for one in entry.answers(kind) if one.source == "answer"]
         answers += len(said)
         kept += sum(bool(one.text) for one in said)
         unlike += sum(one.unlike for one in said)

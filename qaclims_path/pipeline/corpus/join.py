@@ -10,7 +10,7 @@ from qaclims_path.errors import BadFile
 from qaclims_path.files.atomic import atomic_path
 from qaclims_path.files.progress import track
 from qaclims_path.language.corpus import Entry, Key, from_line, read_corpus, read_lines, to_line
-from qaclims_path.language.counting import Counts, added, count_terms, filled, most_said
+from qaclims_path.language.counting import Counts, added, count_terms, filled, most_frequent
 from qaclims_path.language.questions import KINDS, Kind
 from qaclims_path.pipeline.corpus.options import SharingOptions
 
@@ -26,7 +26,7 @@ def sharing(options: SharingOptions, card: Card) -> Share:
         for label in card.names:
             for kind in KINDS:
                 shared[label, kind] = [
-                    term for term, _ in most_said(counts.get((label, kind), Counter()), options.fallback)
+                    term for term, _ in most_frequent(counts.get((label, kind), Counter()), options.fallback)
                 ]
 
         def share(entry: Entry) -> Entry:

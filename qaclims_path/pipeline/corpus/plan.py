@@ -15,7 +15,7 @@ from qaclims_path.errors import UsageError
 from qaclims_path.language.corpus import Key
 from qaclims_path.language.lexicon import Lexicon, load_lexicon
 from qaclims_path.language.questions import KINDS, QuestionBank, load_bank
-from qaclims_path.language.terms import called
+from qaclims_path.language.terms import display_name
 from qaclims_path.pipeline.corpus.options import CorpusOptions
 
 Group = Sequence[Record]
@@ -114,7 +114,7 @@ def preview_corpus(options: CorpusOptions, root: Path) -> CorpusPreview:
         unlabelled=plan.unlabelled,
         pairs={name: pairs[name] for name in plan.card.names},
         questions={
-            info.name: tuple(question.about(called(info)) for question in questions) for info in plan.card.classes
+            info.name: tuple(question.about(display_name(info)) for question in questions) for info in plan.card.classes
         },
     )
 

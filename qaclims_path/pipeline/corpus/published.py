@@ -83,7 +83,7 @@ def _taken(entries: Iterable[Entry], card: Card | None, unknown: dict[str, int])
 
 def _cleaned(entry: Entry) -> Entry:
     for kind in KINDS:
-        said = entry.said(kind)
+        said = entry.answers(kind)
         texts = published_texts([one.text for one in said], entry.label, kind)
-        entry = entry.with_said(kind, tuple(replace(one, text=text) for one, text in zip(said, texts, strict=True)))
+        entry = entry.with_answers(kind, tuple(replace(one, text=text) for one, text in zip(said, texts, strict=True)))
     return entry

@@ -15,7 +15,7 @@ from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.atomic import write_text
 from qaclims_path.files.progress import track
 from qaclims_path.language.corpus import Entry, read_corpus
-from qaclims_path.language.counting import most_said
+from qaclims_path.language.counting import most_frequent
 from qaclims_path.language.questions import KINDS, Kind
 from qaclims_path.pipeline.corpus.options import config_path
 from qaclims_path.report.corpus import Page, Part, Shown, corpus_page, thumbnail
@@ -170,7 +170,7 @@ class _Class:
             self.failed += 1
             return
         for kind in KINDS:
-            self.terms[kind].update(said.text for said in entry.said(kind) if said.text and said.source == "answer")
+            self.terms[kind].update(said.text for said in entry.answers(kind) if said.text and said.source == "answer")
         if len(self.examples) < examples:
             self.examples.append((self.pairs, entry))
         elif (index := draw.randrange(self.pairs - self.failed)) < examples:
@@ -178,7 +178,7 @@ class _Class:
 
     def shown(self, label: str, terms: int) -> ClassShown:
         """Make the summary, with examples in the order of the corpus."""
-        foreground, background = (tuple(most_said(self.terms[kind], terms)) for kind in KINDS)
+        foreground, background = (tuple(most_frequent(self.terms[kind], terms)) for kind in KINDS)
         examples = tuple(entry for _, entry in sorted(self.examples, key=lambda item: item[0]))
         return ClassShown(label, self.pairs, self.failed, foreground, background, examples)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qaclims_path.files.progress import track
 from qaclims_path.language.corpus import Entry, read_corpus
-from qaclims_path.language.counting import most_said
+from qaclims_path.language.counting import most_frequent
 from qaclims_path.language.questions import KINDS, Kind
 
 SHOWN = 5
@@ -103,9 +103,9 @@ class _Tally:
         """Count one line."""
         self.pairs += 1
         for kind in KINDS:
-            said = [one for one in entry.said(kind) if one.source == "answer"]
+            said = [one for one in entry.answers(kind) if one.source == "answer"]
             kept = [one.text for one in said if one.text]
-            self.added += len(entry.said(kind)) - len(said)
+            self.added += len(entry.answers(kind)) - len(said)
             self.answers[kind] += len(said)
             self.unlike[kind] += sum(one.unlike for one in said)
             self.terms[kind].update(kept)
@@ -154,7 +154,7 @@ class _Asked:
 def _count_questions(questions: dict[tuple[Kind, int], _Asked], entry: Entry) -> None:
     """Count questions by their position, because their wording holds the name of the class."""
     for kind in KINDS:
-        for position, said in enumerate(entry.said(kind)):
+        for position, said in enumerate(entry.answers(kind)):
             if said.source == "answer":
                 asked = questions.setdefault((kind, position), _Asked(said.question))
                 asked.answers += 1
@@ -179,7 +179,7 @@ def _kind_stats(label: str, kind: Kind, tallies: Mapping[str, _Tally]) -> KindSt
         unlike=tally.unlike[kind],
         terms=len(terms),
         per_pair=tally.distinct[kind] / tally.with_any[kind] if tally.with_any[kind] else None,
-        most=tuple(most_said(terms, SHOWN)),
+        most=tuple(most_frequent(terms, SHOWN)),
         closest=closest,
         overlap=others.get(closest, 0.0) if terms else None,
     )
@@ -201,5 +201,5 @@ def _question_stats(questions: Mapping[tuple[Kind, int], _Asked]) -> Iterator[Qu
     for kind in KINDS:
         for (of_kind, _), asked in sorted(questions.items(), key=lambda item: item[0][1]):
             if of_kind == kind:
-                most = tuple(most_said(asked.terms, SHOWN))
+                most = tuple(most_frequent(asked.terms, SHOWN))
                 yield QuestionStats(kind, asked.example, asked.answers, asked.terms.total(), most)

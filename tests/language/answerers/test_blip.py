@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
+from qaclims_path.language.answerers import Setup, load_answerer
 from qaclims_path.language.answerers import blip as blip_module
-from qaclims_path.language.answerers import load_answerer
 from qaclims_path.types import Ask
 
 TOLERANCE = 1e-4
@@ -18,7 +18,7 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope="module")
 def blip(blip_folder):
-    return load_answerer("blip", model=str(blip_folder), device="cpu", batch=2)
+    return load_answerer("blip", Setup(model=str(blip_folder), device="cpu", batch=2))
 
 
 @torch.inference_mode()
@@ -90,16 +90,16 @@ def test_every_image_is_read_once(blip, asks_of):
 
 
 def test_the_size_of_the_images_is_a_choice(blip_folder, asks_of):
-    larger = load_answerer("blip", model=str(blip_folder), device="cpu", size=64)
+    larger = load_answerer("blip", Setup(model=str(blip_folder), device="cpu", size=64))
     asks = asks_of(2)
     same(larger.answer(asks), larger, asks)
     assert larger.provenance["pixels"] == "64"
     with pytest.raises(UsageError, match=r"60 pixels are no whole number of the model's 8 px patches"):
-        load_answerer("blip", model=str(blip_folder), device="cpu", size=60)
+        load_answerer("blip", Setup(model=str(blip_folder), device="cpu", size=60))
 
 
 def test_bfloat16_answers_too(blip_folder, asks_of):
-    half = load_answerer("blip", model=str(blip_folder), device="cpu", dtype="bfloat16")
+    half = load_answerer("blip", Setup(model=str(blip_folder), device="cpu", dtype="bfloat16"))
     answers = half.answer(asks_of(2))
     assert half.provenance["dtype"] == "bfloat16"
     assert all(torch.isfinite(torch.tensor(answer.score)) for answer in answers)
@@ -127,7 +127,7 @@ def test_a_model_without_tokenizer_is_refused(blip_folder, tmp_path):
     folder = copied(blip_folder, tmp_path)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(BadFile, match=r"has no tokenizer .*save_pretrained"):
-        load_answerer("blip", model=str(folder))
+        load_answerer("blip", Setup(model=str(folder)))
 
 
 def test_a_model_of_another_kind_is_refused(blip_folder, tmp_path):
@@ -135,7 +135,7 @@ def test_a_model_of_another_kind_is_refused(blip_folder, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "clip"}))
     with pytest.raises(BadFile, match=r"is a model of the type 'clip', not a BLIP.*Use the answerer 'chat'"):
-        load_answerer("blip", model=str(folder))
+        load_answerer("blip", Setup(model=str(folder)))
 
 
 def test_a_captioning_model_is_refused(blip_folder, tmp_path):
@@ -144,7 +144,7 @@ def test_a_captioning_model_is_refused(blip_folder, tmp_path):
     kept = {name: value for name, value in weights.items() if not name.startswith("text_encoder")}
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(BadFile, match=r"weights lack \d+ tensors, such as text_encoder.*trained as one"):
-        load_answerer("blip", model=str(folder))
+        load_answerer("blip", Setup(model=str(folder)))
 
 
 def test_damaged_weights_are_refused(blip_folder, tmp_path):
@@ -152,10 +152,10 @@ def test_damaged_weights_are_refused(blip_folder, tmp_path):
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(BadFile, match=r"cannot be loaded as a BLIP question answering model.*copied completely"):
-        load_answerer("blip", model=str(folder))
+        load_answerer("blip", Setup(model=str(folder)))
     (folder / "config.json").write_text("{")
     with pytest.raises(BadFile, match="cannot be loaded as a BLIP"):
-        load_answerer("blip", model=str(folder))
+        load_answerer("blip", Setup(model=str(folder)))
 
 
 def test_weights_in_a_pickle_are_never_opened(blip_folder, tmp_path):
@@ -163,17 +163,17 @@ def test_weights_in_a_pickle_are_never_opened(blip_folder, tmp_path):
     (folder / "model.safetensors").unlink()
     torch.save({"a": torch.zeros(1)}, folder / "pytorch_model.bin")
     with pytest.raises(BadFile, match=r"only pickled weights \(pytorch_model.bin\)"):
-        load_answerer("blip", model=str(folder))
+        load_answerer("blip", Setup(model=str(folder)))
 
 
 def test_wrong_use_is_answered(blip_folder):
     with pytest.raises(UsageError, match="The answerer 'blip' needs a model such as"):
-        load_answerer("blip")
+        load_answerer("blip", Setup())
     with pytest.raises(UsageError, match="no number format 'int8'"):
-        load_answerer("blip", model=str(blip_folder), dtype="int8")
+        load_answerer("blip", Setup(model=str(blip_folder), dtype="int8"))
     with pytest.raises(UsageError, match="device 'teapot' cannot be used"):
-        load_answerer("blip", model=str(blip_folder), device="teapot")
+        load_answerer("blip", Setup(model=str(blip_folder), device="teapot"))
     with pytest.raises(UsageError, match="batch of 0"):
-        load_answerer("blip", model=str(blip_folder), batch=0)
+        load_answerer("blip", Setup(model=str(blip_folder), batch=0))
     with pytest.raises(QaclimsError, match=r"no answerer 'blib'. Did you mean 'blip'\?"):
-        load_answerer("blib")
+        load_answerer("blib", Setup())

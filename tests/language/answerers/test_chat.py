@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from qaclims_path.errors import BadFile
+from qaclims_path.language.answerers import Setup, load_answerer
 from qaclims_path.language.answerers import chat as chat_module
-from qaclims_path.language.answerers import load_answerer
 from qaclims_path.language.answerers.chat import ChatAnswerer, parse_reply
 from qaclims_path.language.questions import load_bank
 
@@ -78,7 +78,7 @@ def test_a_template_without_system_role_gets_it_with_the_question(chat_folder, t
 
 def test_it_is_made_by_name_with_the_text_of_a_bank(chat_folder):
     bank = load_bank("histology")
-    chat = load_answerer("chat", model=str(chat_folder), device="cpu", bank=bank)
+    chat = load_answerer("chat", Setup(model=str(chat_folder), device="cpu", bank=bank))
     assert bank.system
     assert bank.system in chat._prompt("What?")
     assert chat.provenance["answerer"] == "chat"

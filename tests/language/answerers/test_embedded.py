@@ -5,7 +5,7 @@ import pytest
 
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.phantoms.splits import EMBEDDED, HELD_OUT
-from qaclims_path.language.answerers import load_answerer
+from qaclims_path.language.answerers import Setup, load_answerer
 from qaclims_path.language.lexicon import load_lexicon
 from qaclims_path.types import Ask
 
@@ -14,7 +14,7 @@ CLEAR = 0.1  # share of a tile from which a class is there without doubt
 
 @pytest.fixture(scope="module")
 def answerer():
-    return load_answerer("blip", model="embedded", device="cpu")
+    return load_answerer("blip", Setup(model="embedded", device="cpu"))
 
 
 def test_it_says_what_it_is(answerer):

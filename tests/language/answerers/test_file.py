@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.language.answerers import load_answerer
-from qaclims_path.language.corpus import CorpusWriter, Entry, Said
+from qaclims_path.language.answerers import Setup, load_answerer
+from qaclims_path.language.corpus import CorpusAnswer, Entry
+from qaclims_path.language.corpus_writer import CorpusWriter
 from qaclims_path.types import Ask
 
 
@@ -22,9 +23,14 @@ def ask(image, question, kind="foreground", label="tumor"):
 @pytest.fixture
 def corpus(tmp_path):
     entries = [
-        Entry("a", "tumor", (Said("what?", "Purple cells", "purple cell", -0.5),), (Said("where?", "in fat", "fat"),)),
-        Entry("b", "tumor", (Said("", "", "carcinoma", source="card"),)),
-        Entry("c", "tumor", (Said("", "first", "first"), Said("", "second", "second"))),
+        Entry(
+            "a",
+            "tumor",
+            (CorpusAnswer("what?", "Purple cells", "purple cell", -0.5),),
+            (CorpusAnswer("where?", "in fat", "fat"),),
+        ),
+        Entry("b", "tumor", (CorpusAnswer("", "", "carcinoma", source="card"),)),
+        Entry("c", "tumor", (CorpusAnswer("", "first", "first"), CorpusAnswer("", "second", "second"))),
     ]
     with CorpusWriter(tmp_path / "corpus.jsonl") as writer:
         writer.write(entries)
@@ -33,7 +39,7 @@ def corpus(tmp_path):
 
 
 def test_a_corpus_answers_what_it_was_asked(corpus):
-    answerer = load_answerer("file", model=str(corpus))
+    answerer = load_answerer("file", Setup(model=str(corpus)))
     asks = [ask("a", "where?", "background"), ask("a", "what?"), ask("a", "why?"), ask("b", "what?"), ask("x", "what?")]
     answers = answerer.answer(asks)
     assert [answer.text for answer in answers] == ["in fat", "Purple cells", "", "", ""]
@@ -42,20 +48,22 @@ def test_a_corpus_answers_what_it_was_asked(corpus):
 
 
 def test_without_questions_the_place_counts(corpus):
-    answers = load_answerer("file", model=str(corpus)).answer([ask("c", "what?"), ask("c", "why?"), ask("c", "who?")])
+    answers = load_answerer("file", Setup(model=str(corpus))).answer(
+        [ask("c", "what?"), ask("c", "why?"), ask("c", "who?")]
+    )
     assert [answer.text for answer in answers] == ["first", "second", ""]
 
 
 def test_a_file_about_other_images_is_noticed(corpus):
     with pytest.warns(UserWarning, match=r"corpus.jsonl says nothing about x"):
-        load_answerer("file", model=str(corpus)).answer([ask("x", "what?")])
+        load_answerer("file", Setup(model=str(corpus))).answer([ask("x", "what?")])
 
 
 def test_provenance_follows_the_content(corpus):
-    first = load_answerer("file", model=str(corpus)).provenance
+    first = load_answerer("file", Setup(model=str(corpus))).provenance
     assert first["model"] == "corpus.jsonl"
     corpus.write_bytes(corpus.read_bytes().replace(b"Purple", b"purple"))
-    assert load_answerer("file", model=str(corpus)).provenance != first
+    assert load_answerer("file", Setup(model=str(corpus))).provenance != first
 
 
 def published(path, said):
@@ -67,7 +75,7 @@ def published(path, said):
 def test_the_published_files_answer_both_kinds(tmp_path):
     about = published(tmp_path / "fg.npy", [("What kind of dog is in the photo?", "a poodle")])
     around = published(tmp_path / "bg.npy", [("what is under the dog?", "grass")])
-    answerer = load_answerer("file", model=f"{about},{around}")
+    answerer = load_answerer("file", Setup(model=f"{about},{around}"))
     asks = [
         ask("2007_1", "what is under the dog?", "background", "dog"),
         ask("2007_1", "What kind of dog is in the photo?", "foreground", "dog"),
@@ -75,7 +83,7 @@ def test_the_published_files_answer_both_kinds(tmp_path):
     assert [answer.text for answer in answerer.answer(asks)] == ["grass", "a poodle"]
     assert answerer.provenance["model"] == "fg.npy and bg.npy"
     with pytest.raises(UsageError, match=r"fg.npy is one of two published files. Give both"):
-        load_answerer("file", model=str(about))
+        load_answerer("file", Setup(model=str(about)))
 
 
 def test_a_malicious_file_is_refused_and_nothing_runs(tmp_path):
@@ -90,12 +98,12 @@ def test_a_malicious_file_is_refused_and_nothing_runs(tmp_path):
     np.save(tmp_path / "bad.npy", box, allow_pickle=True)
     assert pickle.dumps(Evil())
     with pytest.raises(BadFile):
-        load_answerer("file", model=f"{tmp_path / 'bad.npy'},{tmp_path / 'bad.npy'}")
+        load_answerer("file", Setup(model=f"{tmp_path / 'bad.npy'},{tmp_path / 'bad.npy'}"))
     assert not marker.exists()
 
 
 def test_a_file_is_needed(tmp_path):
     with pytest.raises(UsageError, match="The answerer 'file' needs a corpus"):
-        load_answerer("file")
+        load_answerer("file", Setup())
     with pytest.raises(BadFile, match="cannot be read"):
-        load_answerer("file", model=str(tmp_path / "none.jsonl"))
+        load_answerer("file", Setup(model=str(tmp_path / "none.jsonl")))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from qaclims_path.errors import UsageError
-from qaclims_path.language.answerers import load_answerer
+from qaclims_path.language.answerers import Setup, load_answerer
 from qaclims_path.language.lexicon import Lexicon
 from qaclims_path.language.questions import load_bank
 from qaclims_path.types import Ask, JudgeCard
@@ -62,7 +62,7 @@ def ask(colour, label="tumor", kind="foreground", topic="stain", side=12, names=
 
 
 def made(lexicon, judge=None, **options):
-    return load_answerer("retrieval", judge=judge or ColourJudge(), lexicon=lexicon, **options)
+    return load_answerer("retrieval", Setup(judge=judge or ColourJudge(), lexicon=lexicon, **options))
 
 
 def test_questions_of_a_topic_get_the_terms_from_the_most_alike_down(lexicon):
@@ -117,9 +117,9 @@ def test_provenance_names_judge_and_lexicon(lexicon):
 
 def test_wrong_use_is_answered(lexicon):
     with pytest.raises(UsageError, match="'retrieval' needs a judge"):
-        load_answerer("retrieval", lexicon=lexicon)
+        load_answerer("retrieval", Setup(lexicon=lexicon))
     with pytest.raises(UsageError, match="'retrieval' needs a lexicon"):
-        load_answerer("retrieval", judge=ColourJudge())
+        load_answerer("retrieval", Setup(judge=ColourJudge()))
     empty = lexicon.model_copy(update={"entries": (lexicon.entries[3],)})
     with pytest.raises(UsageError, match="no term for the organ 'skin'"):
         made(empty, organ="skin")

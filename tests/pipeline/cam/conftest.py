@@ -7,7 +7,7 @@ import pytest
 
 from qaclims_path.data.dataset import open_dataset
 from qaclims_path.engine.settings import RunSettings
-from qaclims_path.language.corpus import Entry, Said, to_line
+from qaclims_path.language.corpus import CorpusAnswer, Entry, to_line
 from qaclims_path.pipeline.cam.options import load_options
 from qaclims_path.pipeline.cam.train import TrainCamReport, train_cam
 
@@ -35,7 +35,7 @@ def corpus(tmp_path_factory, fake) -> Callable[[str, str], Path]:
                 for label in sample.present.nonzero()[:, 0].tolist():
                     own = [f"pink {data.classes[label]}", f"dense cells {number}"]
                     around = ["collagen", "fat"][: number % 3]
-                    said = [tuple(Said("asked", text, text) for text in texts) for texts in (own, around)]
+                    said = [tuple(CorpusAnswer("asked", text, text) for text in texts) for texts in (own, around)]
                     entries.append(Entry(sample.id, data.classes[label], *said))
             path.write_bytes(b"".join(to_line(entry) for entry in entries))
         return made[name, split]

@@ -7,7 +7,7 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
 from qaclims_path.errors import UsageError
-from qaclims_path.language.corpus import Entry, Said, read_corpus, to_line
+from qaclims_path.language.corpus import CorpusAnswer, Entry, read_corpus, to_line
 from qaclims_path.pipeline.corpus.diff import corpus_diff
 from qaclims_path.pipeline.corpus.options import config_path
 from qaclims_path.pipeline.corpus.published import import_published
@@ -16,7 +16,7 @@ from qaclims_path.pipeline.corpus.stats import corpus_stats
 
 
 def said(*texts, question="What is it?"):
-    return tuple(Said(question, f"{text}!", text, -0.5) for text in texts)
+    return tuple(CorpusAnswer(question, f"{text}!", text, -0.5) for text in texts)
 
 
 def write(path, entries):
@@ -27,8 +27,8 @@ def write(path, entries):
 ENTRIES = [
     Entry("a", "tumor", said("gland", "gland", "cell"), said("stroma"), {"answerer": "toy"}),
     Entry("a", "stroma", said("cell", "collagen"), said("", "gland"), {"answerer": "toy"}),
-    Entry("b", "tumor", (Said("What is it?", "flower", "", 0.1, similarity=0.01),), (), {"answerer": "toy"}),
-    Entry("c", "tumor", (Said("", "", "nest", source="card"),), (), {"answerer": "toy"}),
+    Entry("b", "tumor", (CorpusAnswer("What is it?", "flower", "", 0.1, similarity=0.01),), (), {"answerer": "toy"}),
+    Entry("c", "tumor", (CorpusAnswer("", "", "nest", source="card"),), (), {"answerer": "toy"}),
     Entry("d", "stroma", provenance={"answerer": "toy"}, error="d.png is damaged."),
 ]
 

@@ -68,7 +68,9 @@ def test_texts_that_are_too_unlike_are_dropped_and_counted(tmp_path):
     assert fewer[0].provenance["similarity"] == f"embedded {card.revision}"
     for before, after in zip(entries, fewer, strict=True):
         for kind in KINDS:
-            for one, other in zip(before.said(kind), after.said(kind), strict=False):  # terms may be added at the end
+            for one, other in zip(
+                before.answers(kind), after.answers(kind), strict=False
+            ):  # terms may be added at the end
                 if one.source == other.source == "answer" and one.text:
                     assert other.text == (one.text if one.similarity >= threshold else "")
                     assert other.similarity == one.similarity

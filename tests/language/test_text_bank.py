@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadFile
-from qaclims_path.language.corpus import Entry, Said
+from qaclims_path.language.corpus import CorpusAnswer, Entry
 from qaclims_path.language.questions import load_bank
-from qaclims_path.language.terms import called, names_of
-from qaclims_path.language.text_features import TextBank, TextStore, encode_texts
+from qaclims_path.language.terms import display_name, names_of
+from qaclims_path.language.text_bank import TextBank
+from qaclims_path.language.text_store import TextStore, encode_texts
 from qaclims_path.types import PairTexts
 
 MakeJudge = Callable[..., Any]
@@ -26,7 +27,7 @@ WORDS = ["fat", "glass", "mucin", "nerve", "vessel", "bone", "ink"]
 
 
 def entry(image: str, label: str, foreground: list[str], background: list[str]) -> Entry:
-    said = [tuple(Said("?", text, text) for text in texts) for texts in (foreground, background)]
+    said = [tuple(CorpusAnswer("?", text, text) for text in texts) for texts in (foreground, background)]
     return Entry(image, label, *said)
 
 
@@ -130,7 +131,7 @@ def test_names_know_nothing_but_names(store: TextStore) -> None:
     texts = bank.pair_texts([("any", 0), ("other", 3)])
     assert len(texts.foreground) == 0
     for pair, label in enumerate((0, 3)):
-        others = [called(other) for place, other in enumerate(CARD.classes) if place != label]
+        others = [display_name(other) for place, other in enumerate(CARD.classes) if place != label]
         assert is_of(rows_of(texts, pair)[2], others, store.judge)
     assert torch.equal(
         bank.class_texts().label, texts.label.new_tensor(range(len(bank.features) - 4, len(bank.features)))
