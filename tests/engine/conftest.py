@@ -1,23 +1,17 @@
 """The toy task, which scripts of these tests also import."""
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-import torch
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Use one thread: tensors this small only wait for other threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread: None) -> None:
+    """Use one thread in every test of the engine."""
 
 
 @pytest.fixture(scope="session")

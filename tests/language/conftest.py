@@ -1,4 +1,4 @@
-"""A judge small enough for tests: a real text encoder on bytes, with random weights."""
+"""A small judge: a text encoder on bytes with random weights."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -15,14 +15,14 @@ CONTEXT = 64
 
 
 class ByteJudge:
-    """Texts only. Counts what it was asked, so that tests can see what was encoded again."""
+    """Encodes only texts, and records them, so that tests see what was encoded again."""
 
     def __init__(self, *, revision: str = "one", width: int = WIDTH) -> None:
         generator = torch.Generator().manual_seed(int(hashlib.sha256(revision.encode()).hexdigest()[:8], 16))
         self.module = nn.ModuleDict(
             {
                 "words": nn.Embedding(257, 16, padding_idx=256),
-                "places": nn.Embedding(CONTEXT, 16),
+                "positions": nn.Embedding(CONTEXT, 16),
                 "read": nn.Linear(16, width),
             }
         )
@@ -55,8 +55,8 @@ class ByteJudge:
         self.asked.append(list(texts))
         tokens = [torch.tensor([*text.encode()[:CONTEXT]], dtype=torch.int64) for text in texts]
         padded = nn.utils.rnn.pad_sequence(tokens, batch_first=True, padding_value=256)
-        words = self.module["words"](padded) * self.module["places"](torch.arange(padded.shape[1]))
-        words = words.masked_fill((padded == 256)[..., None], 0)  # so the length of a batch cannot matter
+        words = self.module["words"](padded) * self.module["positions"](torch.arange(padded.shape[1]))
+        words = words.masked_fill((padded == 256)[..., None], 0)  # so padding changes nothing
         return F.normalize(self.module["read"](words.sum(1)), dim=-1)
 
 

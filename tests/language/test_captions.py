@@ -1,4 +1,4 @@
-"""Captions: seeded, varied, true of the image; hard negatives are wrong in one phrase."""
+"""Captions are seeded, varied and right; hard negatives are wrong in one phrase."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def captioner() -> Captioner:
     return Captioner(CARD, BANK, LEXICON)
 
 
-def said_of(captioner: Captioner, name: str) -> set[str]:
+def phrases_in(captioner: Captioner, name: str) -> set[str]:
     return {phrase for phrases in captioner.phrases[name].values() for phrase in phrases}
 
 
@@ -32,26 +32,26 @@ def test_the_same_seed_gives_the_same_captions(captioner: Captioner) -> None:
 
 
 @pytest.mark.parametrize("name", CARD.names)
-def test_captions_of_one_class_say_one_of_its_phrases_in_one_of_the_sentences(captioner: Captioner, name: str) -> None:
+def test_a_caption_is_a_sentence_with_a_phrase_of_the_class(captioner: Captioner, name: str) -> None:
     possible = {
-        sentence.replace("{}", phrase) for sentence in captioner.sentences for phrase in said_of(captioner, name)
+        sentence.replace("{}", phrase) for sentence in captioner.sentences for phrase in phrases_in(captioner, name)
     }
     found = captioner.captions([name], seed=1, count=200)
     assert set(found) <= possible
     assert len(set(found)) > 60, "captions should vary"
 
 
-def test_all_phrases_of_card_and_lexicon_come_up(captioner: Captioner) -> None:
+def test_all_phrases_of_card_and_lexicon_are_used(captioner: Captioner) -> None:
     text = " | ".join(captioner.captions(["necrosis"], seed=2, count=2000))
-    assert all(phrase in text for phrase in said_of(captioner, "necrosis"))
-    assert "amorphous pink material" in said_of(captioner, "necrosis")
-    assert set(CARD.classes[3].prompts) <= said_of(captioner, "necrosis")
+    assert all(phrase in text for phrase in phrases_in(captioner, "necrosis"))
+    assert "amorphous pink material" in phrases_in(captioner, "necrosis")
+    assert set(CARD.classes[3].prompts) <= phrases_in(captioner, "necrosis")
 
 
-def test_a_hard_negative_differs_in_one_phrase_that_no_present_class_has(captioner: Captioner) -> None:
+def test_a_hard_negative_has_one_phrase_of_an_absent_class(captioner: Captioner) -> None:
     present = ["tumor", "lymphocyte"]
-    right_phrases = said_of(captioner, "tumor") | said_of(captioner, "lymphocyte")
-    wrong_phrases = (said_of(captioner, "stroma") | said_of(captioner, "necrosis")) - right_phrases
+    right_phrases = phrases_in(captioner, "tumor") | phrases_in(captioner, "lymphocyte")
+    wrong_phrases = (phrases_in(captioner, "stroma") | phrases_in(captioner, "necrosis")) - right_phrases
     for right, wrong in captioner.pairs(present, seed=3, count=300):
         assert right != wrong
         assert any(phrase in wrong for phrase in wrong_phrases)
@@ -64,19 +64,19 @@ def test_a_hard_negative_differs_in_one_phrase_that_no_present_class_has(caption
     assert captioner.captions(present, seed=3, count=300) == [right for right, _ in pairs]
 
 
-def test_where_everything_is_present_nothing_is_wrong(captioner: Captioner) -> None:
+def test_with_all_classes_present_hard_negatives_are_empty(captioner: Captioner) -> None:
     assert [wrong for _, wrong in captioner.pairs(CARD.names, seed=1, count=5)] == [""] * 5
     assert len(captioner.captions(CARD.names, seed=1, count=5)) == 5
 
 
-def test_other_organs_are_not_mentioned() -> None:
+def test_phrases_of_other_organs_are_excluded() -> None:
     tumor = load_card("wsss4luad").classes[0]
     phrases = {phrase for group in phrases_of(tumor, "lung", LEXICON).values() for phrase in group}
     assert "lepidic growth" in phrases
     assert "signet ring cells" not in phrases
 
 
-def test_every_card_can_be_captioned_without_a_lexicon() -> None:
+def test_every_card_has_captions_without_a_lexicon() -> None:
     for name in ("voc2012", "coco2014", "glas", "gcss", "folder"):
         card = load_card(name)
         bank = load_bank("natural" if card.domain == "natural" else "histology")
@@ -85,14 +85,14 @@ def test_every_card_can_be_captioned_without_a_lexicon() -> None:
         assert all(found)
 
 
-def test_wrong_use_is_answered(captioner: Captioner) -> None:
+def test_wrong_classes_are_named(captioner: Captioner) -> None:
     with pytest.raises(UsageError, match="at least one class"):
         captioner.captions([], seed=0, count=1)
     with pytest.raises(UsageError, match="Did you mean 'tumor'"):
         captioner.captions(["tumr"], seed=0, count=1)
 
 
-def test_the_captions_speak_of_the_bank_of_the_parameter(tmp_path: Path) -> None:
+def test_captions_use_the_sentences_of_the_given_bank(tmp_path: Path) -> None:
     path = tmp_path / "one.yaml"
     path.write_text('extends: histology\nname: one\ntemplates: ["look: {}"]\ncaptions: []\n')
     bank = load_bank(str(path))

@@ -1,4 +1,4 @@
-"""Cleaning: what comes of an answer, what is dropped, and what the released code does instead."""
+"""Cleaning of answers: words, lemmas and terms, dropped answers, and the rules of the released code."""
 
 import pytest
 from hypothesis import given, settings
@@ -36,7 +36,7 @@ STOP = load_bank("histology").stop
         ("...", ""),
     ],
 )
-def test_plain_words(raw: str, clean: str) -> None:
+def test_plain_text_is_lower_case_words(raw: str, clean: str) -> None:
     assert plain(raw) == clean
 
 
@@ -65,17 +65,17 @@ WORDS = st.sampled_from(["the", "A", "Nuclei", "spindle-shaped", "mitoses", "lea
 
 @settings(max_examples=500)
 @given(st.text(max_size=60) | st.lists(WORDS, max_size=6).map(" ".join))
-def test_plain_texts_are_printable_and_keys_have_their_words(text: str) -> None:
-    """A hyphen parts words; a lemma begins as its word does, and is one word."""
-    once, found = plain(text), key(text)
+def test_keys_are_printable_lemmas_of_the_words(text: str) -> None:
+    """Hyphens separate words, and a lemma is one word with the same first letter."""
+    once, lemma_key = plain(text), key(text)
     assert once.isprintable()
     assert once == " ".join(once.split())
-    assert "-" not in found
-    assert found == " ".join(found.split())
-    assert [word[0] for word in found.split()] == [word[0] for word in once.replace("-", " ").split()]
+    assert "-" not in lemma_key
+    assert lemma_key == " ".join(lemma_key.split())
+    assert [word[0] for word in lemma_key.split()] == [word[0] for word in once.replace("-", " ").split()]
 
 
-def test_words_are_found_whole() -> None:
+def test_only_whole_words_are_found() -> None:
     assert contains("red car door", "car")
     assert not contains("carpet floor", "car")
 
@@ -93,7 +93,7 @@ def test_answers_become_canonical_terms_in_the_order_of_their_questions() -> Non
 
 @pytest.mark.parametrize("answer", ["yes", "No.", "purple flower", "Purple Flowers", "", "<br>", "the tissue", "cells"])
 @pytest.mark.parametrize("kind", ["foreground", "background"])
-def test_what_says_nothing_leaves_an_empty_text(answer: str, kind: str) -> None:
+def test_answers_that_say_nothing_become_empty(answer: str, kind: str) -> None:
     assert clean_answers([answer, "collagen"], label=TUMOR, kind=kind, lexicon=HISTOLOGY, stop=STOP)[0] == ""  # type: ignore[arg-type]
 
 
@@ -101,26 +101,26 @@ def test_what_says_nothing_leaves_an_empty_text(answer: str, kind: str) -> None:
     "answer",
     ["tumor", "Tumours", "the tumor cells", "cancer", "a carcinoma", "ductal carcinoma", "DCIS", "solid nests"],
 )
-def test_around_a_class_its_names_and_terms_are_dropped(answer: str) -> None:
+def test_background_answers_that_name_the_class_are_dropped(answer: str) -> None:
     assert clean_answers([answer], label=TUMOR, kind="background", lexicon=HISTOLOGY) == [""]
     assert clean_answers([answer], label=TUMOR, kind="foreground", lexicon=HISTOLOGY) != [""]
 
 
-def test_terms_that_only_sound_like_the_class_stay_around_it() -> None:
-    """The canonical term of tumor-associated stroma does not name the tumor."""
+def test_background_terms_of_other_classes_are_kept() -> None:
+    """The canonical term of tumor-associated stroma does not contain a name of the tumor."""
     answers = ["tumor-associated stroma", "tumor infiltrating lymphocytes"]
     found = clean_answers(answers, label=TUMOR, kind="background", lexicon=HISTOLOGY)
     assert found == ["desmoplastic stroma", "infiltrating lymphocytes"]
     assert clean_answers(answers[:1], label=STROMA, kind="background", lexicon=HISTOLOGY) == [""]
 
 
-def test_without_a_lexicon_names_are_dropped_word_by_word() -> None:
+def test_without_a_lexicon_background_answers_with_a_name_are_dropped() -> None:
     train = next(label for label in load_card("voc2012").classes if label.name == "train")
     answers = ["trains", "training ground", "a train track", "Locomotives", "trees"]
     assert clean_answers(answers, label=train, kind="background") == ["", "training ground", "", "", "tree"]
 
 
-def test_repair_names_the_class_where_no_name_is() -> None:
+def test_repair_appends_a_missing_class_name() -> None:
     dog = next(label for label in load_card("voc2012").classes if label.name == "dog")
     answers = ["Golden Retrievers", "puppies", "dogs"]
     cleaned = clean_answers(answers, label=dog, kind="foreground", repair=True)
@@ -128,7 +128,7 @@ def test_repair_names_the_class_where_no_name_is() -> None:
 
 
 @given(st.lists(st.sampled_from(["collagen", "fat", "tumor", "yes", "", "glands", "TILs"]), max_size=12))
-def test_every_answer_keeps_its_place(answers: list[str]) -> None:
+def test_cleaning_treats_each_answer_alone_and_is_idempotent(answers: list[str]) -> None:
     together = clean_answers(answers, label=TUMOR, kind="background", lexicon=HISTOLOGY, stop=STOP)
     alone = [
         clean_answers([answer], label=TUMOR, kind="background", lexicon=HISTOLOGY, stop=STOP)[0] for answer in answers
@@ -138,17 +138,17 @@ def test_every_answer_keeps_its_place(answers: list[str]) -> None:
     assert again == together
 
 
-def test_what_the_judge_finds_unlike_is_dropped_and_counted() -> None:
+def test_texts_unlike_their_image_are_dropped_and_counted() -> None:
     kept, dropped = drop_unlike(["fat", "", "sofa", "glass"], [0.3, -1.0, 0.1, 0.2], 0.2)
     assert kept == ["fat", "", "", "glass"]
     assert dropped == 1
 
 
-def test_unique_keeps_the_order_of_first_appearance() -> None:
+def test_unique_keeps_the_order_of_first_occurrence() -> None:
     assert unique(["fat", "", "glass", "fat", "collagen"]) == ["fat", "glass", "collagen"]
 
 
-# --- as published (papers.md 1.3): repair letter by letter, background unique without the exact label
+# --- as published (papers.md 1.3): repair by substrings, background unique without the exact label
 
 
 @pytest.mark.parametrize(
@@ -161,18 +161,18 @@ def test_unique_keeps_the_order_of_first_appearance() -> None:
         ("sofa", ["couch", "Sofa", ""], ["couch sofa", "Sofa sofa", " sofa"]),
     ],
 )
-def test_published_repair(label: str, answers: list[str], repaired: list[str]) -> None:
+def test_the_published_repair_appends_the_label(label: str, answers: list[str], repaired: list[str]) -> None:
     assert published_foreground(answers, label) == repaired
 
 
-def test_published_background_keeps_what_contains_the_label() -> None:
+def test_the_published_background_drops_only_the_exact_label() -> None:
     answers = ["grass", "sheep", "sheep pen", "grass", "fence", "Sheep"]
     assert published_background(answers, "sheep") == ["grass", "sheep pen", "fence", "Sheep"]
     assert published_background(["sheep"], "sheep") == []
 
 
 @given(st.lists(st.sampled_from(["grass", "sky", "sheep", "tree"]), max_size=20))
-def test_published_background_is_the_published_set_in_order(answers: list[str]) -> None:
+def test_the_published_background_is_the_published_set_in_order(answers: list[str]) -> None:
     found = published_background(answers, "sheep")
     assert set(found) == set(answers) - {"sheep"}
     assert found == sorted(found, key=answers.index)

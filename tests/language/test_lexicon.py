@@ -1,4 +1,4 @@
-"""Lexicons: every term has a source and one place; any spelling finds it."""
+"""Lexicons: sources, spellings, organs and classes of terms, and errors that name the line."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def written(folder: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize("name", shipped_files("lexicons"))
-def test_every_term_and_synonym_finds_its_term(name: str) -> None:
+def test_every_spelling_of_a_term_or_synonym_is_found(name: str) -> None:
     lexicon = load_lexicon(name)
     for entry in lexicon:
         assert lexicon.sources[entry.source]
@@ -38,7 +38,7 @@ def test_every_term_and_synonym_finds_its_term(name: str) -> None:
 
 
 @pytest.mark.parametrize("organ", ["breast", "lung", "stomach", "colon"])
-def test_an_organ_keeps_its_own_terms_and_the_general_ones(organ: str) -> None:
+def test_an_organ_has_its_own_and_the_general_terms(organ: str) -> None:
     lexicon = load_lexicon("histology")
     found = set(lexicon.terms(organ=organ))
     own = {entry.term for entry in lexicon if organ in entry.organs}
@@ -50,23 +50,23 @@ def test_an_organ_keeps_its_own_terms_and_the_general_ones(organ: str) -> None:
     assert len(lexicon.terms()) == len(lexicon)
 
 
-def test_around_a_class_are_only_terms_that_are_not_said_of_it() -> None:
+def test_background_terms_do_not_describe_the_class() -> None:
     lexicon = load_lexicon("histology")
     for name in ("bcss-wsss", "luad-histoseg", "wsss4luad", "gcss", "glas"):
         card = load_card(name)
         for label in card.classes:
             looks = set(lexicon.terms(kind="foreground", organ=card.organ, label=label))
             around = set(lexicon.terms(kind="background", organ=card.organ, label=label))
-            said_of = {entry.term for entry in lexicon if set(entry.classes) & lexicon.classes_of(label)}
-            assert said_of & set(lexicon.terms(organ=card.organ))
-            assert not around & said_of
+            describing = {entry.term for entry in lexicon if set(entry.classes) & lexicon.classes_of(label)}
+            assert describing & set(lexicon.terms(organ=card.organ))
+            assert not around & describing
             assert {entry.term for entry in lexicon if not entry.classes and entry.kinds == ("background",)}.isdisjoint(
                 looks
             )
 
 
-def test_cards_and_lexicon_agree_on_what_phrases_are_about() -> None:
-    """A phrase of a card that the lexicon knows is said there of the same class."""
+def test_phrases_of_cards_describe_the_same_class_in_the_lexicon() -> None:
+    """A card's phrase that is a term of the lexicon describes the same class there."""
     lexicon = load_lexicon("histology")
     for name in ("bcss-wsss", "luad-histoseg", "wsss4luad", "glas"):
         for label in load_card(name).classes:
@@ -88,11 +88,11 @@ def test_cards_and_lexicon_agree_on_what_phrases_are_about() -> None:
         ("something else", set()),
     ],
 )
-def test_class_names_are_understood(label: str, classes: set[str]) -> None:
+def test_names_of_classes_are_found(label: str, classes: set[str]) -> None:
     assert load_lexicon("histology").classes_of(label) == classes
 
 
-def test_what_the_lexicon_does_not_know_comes_back_as_lemmas() -> None:
+def test_unknown_texts_become_lemmas() -> None:
     lexicon = load_lexicon("histology")
     assert lexicon.find("purple flowers") is None
     assert lexicon.canonical("Some Purple Flowers!") == "purple flower"
@@ -103,7 +103,7 @@ def test_what_the_lexicon_does_not_know_comes_back_as_lemmas() -> None:
     ("text", "line", "says"),
     [
         (LEXICON.replace("stroma, source: book", "stroma, source: boook"), 6, "Did you mean 'book'"),
-        (LEXICON + "  - {term: Adipose tissues, topics: around, source: book}\n", 8, "named by 'fat' and by"),
+        (LEXICON + "  - {term: Adipose tissues, topics: around, source: book}\n", 8, "is in 'fat' and in"),
         (LEXICON.replace("topics: around, classes", "topics: [], classes"), 6, "topics"),
         (LEXICON[: LEXICON.index("entries:")] + "entries: []\n", 5, "entries"),
         (LEXICON.replace("term: collagen", "name: collagen"), 6, "'entries.0.term' is missing"),
@@ -116,9 +116,12 @@ def test_mistakes_are_named_with_their_line(tmp_path: Path, text: str, line: int
     assert says in str(caught.value)
 
 
-def test_a_lexicon_of_ones_own(tmp_path: Path) -> None:
+def test_a_lexicon_is_loaded_from_a_path(tmp_path: Path) -> None:
     lexicon = load_lexicon(written(tmp_path, LEXICON))
     assert lexicon.terms("around", "breast", "background", "stroma") == ["fat"]
     assert lexicon.terms("around", "lung") == ["collagen"]
+
+
+def test_an_unknown_lexicon_is_named_with_a_suggestion() -> None:
     with pytest.raises(NotRegistered, match="histology"):
         load_lexicon("histolgy")

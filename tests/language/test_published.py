@@ -26,7 +26,7 @@ def saved(path, value):
     return path
 
 
-def test_both_files_become_entries(tmp_path):
+def test_entries_join_both_files(tmp_path):
     entries = list(published_entries(saved(tmp_path / "fg.npy", FG), saved(tmp_path / "bg.npy", BG)))
     assert [entry.key for entry in entries] == [
         ("2007_000032", "aeroplane"),
@@ -34,7 +34,7 @@ def test_both_files_become_entries(tmp_path):
         ("2007_000061", "boat"),
     ]
     first, second, third = entries
-    assert [(said.question, said.raw, said.text) for said in first.foreground] == [
+    assert [(answer.question, answer.raw, answer.text) for answer in first.foreground] == [
         ("What kind of aeroplane?", "Jets", "jet"),
         ("Also called?", "plane", "plane"),
     ]
@@ -54,11 +54,11 @@ class Malicious:
         return open, (str(self.path), "w")
 
 
-def test_nothing_is_executed(tmp_path):
-    for place, value in enumerate(
+def test_code_in_a_file_never_runs(tmp_path):
+    for number, value in enumerate(
         (Malicious(tmp_path / "gone"), {"a": {"dog": {"answers": [Malicious(tmp_path / "gone")]}}})
     ):
-        path = saved(tmp_path / f"{place}.npy", value)
+        path = saved(tmp_path / f"{number}.npy", value)
         (tmp_path / "gone").unlink(missing_ok=True)
         with pytest.raises(BadFile, match=r"wants to execute .*refused"):
             read_published(path)
@@ -66,7 +66,7 @@ def test_nothing_is_executed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ({"profile": "blip", "feats": {}}, "holds features of texts"),
         ({}, "holds no answers"),
@@ -79,16 +79,16 @@ def test_nothing_is_executed(tmp_path):
         ({"a": {"dog": {"poodle": np.zeros((1, 4), np.float32)}}}, "neither 'vqa' nor 'answers'"),
     ],
 )
-def test_other_files_are_refused(tmp_path, value, said):
-    with pytest.raises(BadFile, match=said):
+def test_other_files_are_refused(tmp_path, value, message):
+    with pytest.raises(BadFile, match=message):
         read_published(saved(tmp_path / "fg.npy", value))
 
 
-def test_answers_that_are_no_texts(tmp_path):
+def test_answers_of_other_types_become_texts(tmp_path):
     found = read_published(
         saved(tmp_path / "fg.npy", {7: {3: {"vqa": [("q\ud800", None), (1, b"x")], "answers": [2.5, ""]}}})
     )
-    assert [(said.question, said.raw, said.text) for said in found["7"]["3"]] == [
+    assert [(answer.question, answer.raw, answer.text) for answer in found["7"]["3"]] == [
         ("q", "None", "2.5"),
         ("1", "b'x'", ""),
     ]

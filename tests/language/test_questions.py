@@ -1,4 +1,4 @@
-"""Question banks: the published questions word for word, overlays, and errors that name the line."""
+"""Question banks: the published questions, overlays of organs, and errors that name the line."""
 
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def test_the_natural_bank_asks_the_published_questions_word_for_word() -> None:
 
 @pytest.mark.parametrize("organ", [None, *ORGANS])
 @pytest.mark.parametrize("name", shipped_files("questions"))
-def test_every_topic_of_a_bank_finds_terms_in_its_lexicon_for_every_class(name: str, organ: str | None) -> None:
+def test_every_topic_of_a_bank_has_terms_for_every_class(name: str, organ: str | None) -> None:
     bank = load_bank(name, organ)
     lexicon = load_lexicon(bank.lexicon)
     assert all(question.topic for question in bank.questions)
@@ -75,7 +75,7 @@ def test_every_topic_of_a_bank_finds_terms_in_its_lexicon_for_every_class(name: 
 
 
 @pytest.mark.parametrize("name", shipped_files("questions"))
-def test_the_stop_list_leaves_every_term_of_the_lexicon(name: str) -> None:
+def test_stop_words_drop_no_term_of_the_lexicon(name: str) -> None:
     from qaclims_path.language.cleaning import clean_answers
 
     bank = load_bank(name)
@@ -97,7 +97,7 @@ def test_every_organ_changes_the_histology_bank(organ: str) -> None:
 
 
 @pytest.mark.parametrize("organ", [None, "", "none", "spleen", "../natural", "sub/dir"])
-def test_an_organ_without_overlay_leaves_the_bank_as_it_is(organ: str | None) -> None:
+def test_an_organ_without_overlay_does_not_change_the_bank(organ: str | None) -> None:
     assert load_bank("histology", organ) == load_bank("histology")
 
 
@@ -126,7 +126,7 @@ stop: [breast]
     assert bank.stop == ("slide", "breast")
 
 
-def test_the_hash_covers_what_can_change_an_answer_and_nothing_else(tmp_path: Path) -> None:
+def test_the_hash_changes_with_everything_that_can_change_an_answer(tmp_path: Path) -> None:
     first = load_bank(written(tmp_path, BANK))
     assert load_bank(written(tmp_path, BANK.replace("My bank", "Another title"))).hash == first.hash
     assert load_bank(written(tmp_path, BANK.replace("cells are", "cell is"))).hash != first.hash
@@ -138,7 +138,7 @@ def test_the_hash_covers_what_can_change_an_answer_and_nothing_else(tmp_path: Pa
     [
         (BANK.replace("the {}?\"}\n  -", "the {organ}?\"}\n  -"), 6, "unknown placeholder '{organ}'"),
         (BANK.replace("an image of {}", "an image of {0}"), 4, "unknown placeholder '{0}'"),
-        (BANK.replace("an image of {}", "an image"), 4, "should have {} once"),
+        (BANK.replace("an image of {}", "an image"), 4, "must have {} once"),
         (BANK + '  - {kind: background, text: "what is  Around the {}?"}\n', 8, "is repeated"),
         (BANK + '  - {kind: beside, text: "What is white?"}\n', 8, "foreground"),
         (BANK + '  - {kind: background, txt: "What is white?"}\n', 8, "Did you mean 'text'"),
@@ -181,24 +181,24 @@ def test_mistakes_in_an_overlay_are_named_with_their_line(tmp_path: Path, overla
     assert says in str(caught.value)
 
 
-def test_a_bank_of_ones_own_may_build_on_a_shipped_one(tmp_path: Path) -> None:
+def test_a_bank_can_extend_a_shipped_one(tmp_path: Path) -> None:
     bank = load_bank(written(tmp_path, 'extends: histology\nname: mine\ntemplates: ["{}"]\n'))
     assert bank.questions == load_bank("histology").questions
     assert bank.templates == ("{}",)
 
 
-def test_a_mistake_in_an_extended_file_names_no_line_of_this_one(tmp_path: Path) -> None:
+def test_a_mistake_in_an_extended_file_has_no_line_of_this_file(tmp_path: Path) -> None:
     written(tmp_path, BANK.replace("cells are in the {}", "cells are in {it}"), "base.yaml")
     with pytest.raises(BadConfig, match=r"top\.yaml: .*\{it\}"):
         load_bank(written(tmp_path, "extends: base.yaml\nname: top\n", "top.yaml"))
 
 
-def test_an_unknown_bank_is_answered_with_the_known_ones() -> None:
+def test_an_unknown_bank_is_named_with_a_suggestion() -> None:
     with pytest.raises(NotRegistered, match="Did you mean 'histology'"):
         load_bank("histolgy")
 
 
-def test_the_words_of_a_class_come_from_its_card() -> None:
+def test_texts_of_a_class_come_from_its_card() -> None:
     table = next(label for label in load_card("voc2012").classes if label.name == "diningtable")
     tumor = load_card("bcss-wsss").classes[0]
     assert display_name(table) == "dining table"
@@ -207,7 +207,7 @@ def test_the_words_of_a_class_come_from_its_card() -> None:
     assert names_of(tumor)[:3] == ("tumor", "tumour", "tumor epithelium")
 
 
-def test_a_question_is_put_about_a_class() -> None:
+def test_a_question_is_filled_with_the_name_of_a_class() -> None:
     question = load_bank("histology").questions[0]
     assert question.about("tumor") == "What kind of tissue is the tumor in this image?"
     assert isinstance(load_bank("histology"), QuestionBank)

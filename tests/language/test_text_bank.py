@@ -1,4 +1,4 @@
-"""Which texts a pair gets: its own, those its class shares, and those of the controls."""
+"""Texts of pairs: their own answers, shared texts of the class, and those of the controls."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,12 +27,12 @@ WORDS = ["fat", "glass", "mucin", "nerve", "vessel", "bone", "ink"]
 
 
 def entry(image: str, label: str, foreground: list[str], background: list[str]) -> Entry:
-    said = [tuple(CorpusAnswer("?", text, text) for text in texts) for texts in (foreground, background)]
-    return Entry(image, label, *said)
+    answers = [tuple(CorpusAnswer("?", text, text) for text in texts) for texts in (foreground, background)]
+    return Entry(image, label, *answers)
 
 
 def rows_of(texts: PairTexts, pair: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Features of one pair: its name, what was answered, what is around."""
+    """Features of one pair: class name, foreground texts, background texts."""
     foreground = texts.foreground[texts.foreground_offsets[pair] : texts.foreground_offsets[pair + 1]]
     background = texts.background[texts.background_offsets[pair] : texts.background_offsets[pair + 1]]
     return texts.features[texts.label[pair]], texts.features[foreground], texts.features[background]
@@ -62,11 +62,11 @@ def test_a_pair_gets_its_own_answers_in_the_order_of_its_questions(store: TextSt
     assert is_of(foreground, ["collagen"], store.judge)
     assert is_of(background, ["fat"], store.judge)
     _, foreground, background = rows_of(texts, 1)
-    assert is_of(foreground, ["nests", "nests", "sheets"], store.judge), "an answer given twice counts twice"
-    assert is_of(background, ["fat", "glass"], store.judge), "around a class every text counts once"
+    assert is_of(foreground, ["nests", "nests", "sheets"], store.judge), "a repeated foreground answer counts twice"
+    assert is_of(background, ["fat", "glass"], store.judge), "background texts are unique"
 
 
-def test_the_name_of_a_class_is_the_mean_over_its_names(store: TextStore, byte_judge: MakeJudge) -> None:
+def test_the_feature_of_a_class_is_the_mean_over_its_names(store: TextStore, byte_judge: MakeJudge) -> None:
     texts = TextBank.build(ENTRIES, store, CARD.classes, BANK).pair_texts([("a", 0)])
     names = encode_texts(store.judge, names_of(CARD.classes[0]), BANK.templates)
     assert torch.allclose(rows_of(texts, 0)[0], F.normalize(names.mean(0), dim=0), atol=1e-6)
@@ -77,12 +77,14 @@ def test_the_name_of_a_class_is_the_mean_over_its_names(store: TextStore, byte_j
     assert torch.allclose(table, byte_judge().encode_texts(["a photo of dining table."])[0], atol=1e-6)
 
 
-def test_an_image_without_answers_gets_what_its_class_shares(store: TextStore) -> None:
+def test_an_image_without_answers_gets_the_shared_texts_of_its_class(store: TextStore) -> None:
     bank = TextBank.build(ENTRIES, store, CARD.classes, BANK, shared=2)
     texts = bank.pair_texts([("b", 0), ("c", 0), ("unknown", 0), ("a", 3)])
     assert is_of(rows_of(texts, 0)[1], ["glands", "nests"], store.judge)
     for pair in (1, 2):
-        assert is_of(rows_of(texts, pair)[1], ["nests", "sheets"], store.judge), "most frequent first, then first seen"
+        assert is_of(rows_of(texts, pair)[1], ["nests", "sheets"], store.judge), (
+            "most frequent first, ties in order of occurrence"
+        )
     for pair in (0, 1, 2):
         assert is_of(rows_of(texts, pair)[2], ["fat", "glass"], store.judge)
     assert len(rows_of(texts, 3)[1]) == len(rows_of(texts, 3)[2]) == 0
@@ -90,7 +92,7 @@ def test_an_image_without_answers_gets_what_its_class_shares(store: TextStore) -
     assert len(alone.foreground) == len(alone.background) == 0
 
 
-def test_texts_of_classes_are_what_they_share(store: TextStore) -> None:
+def test_class_texts_are_the_shared_texts(store: TextStore) -> None:
     texts = TextBank.build(ENTRIES, store, CARD.classes, BANK).class_texts()
     assert texts.label.shape == (4,)
     assert is_of(rows_of(texts, 0)[1], ["nests", "sheets", "glands"], store.judge)
@@ -108,11 +110,11 @@ def test_every_unique_text_is_encoded_once(store: TextStore) -> None:
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_gathering_equals_looking_every_pair_up(byte_judge: MakeJudge, data: st.DataObject) -> None:
+def test_gathered_texts_equal_those_of_each_pair(byte_judge: MakeJudge, data: st.DataObject) -> None:
     texts = st.lists(st.sampled_from(WORDS), max_size=4)
     keys = st.tuples(st.sampled_from("abcdef"), st.integers(0, 3))
     corpus = data.draw(st.dictionaries(keys, st.tuples(texts, texts), max_size=12))
-    entries = [entry(image, CARD.names[label], *said) for (image, label), said in corpus.items()]
+    entries = [entry(image, CARD.names[label], *texts) for (image, label), texts in corpus.items()]
     store = TextStore(byte_judge(), ["{}"])
     bank = TextBank.build(entries, store, CARD.classes, BANK, shared=0)
     wanted = data.draw(st.lists(keys, max_size=10))
@@ -126,27 +128,27 @@ def test_gathering_equals_looking_every_pair_up(byte_judge: MakeJudge, data: st.
             assert all(torch.allclose(row, plain[word], atol=1e-6) for row, word in zip(features, words, strict=True))
 
 
-def test_names_know_nothing_but_names(store: TextStore) -> None:
+def test_the_bank_of_names_has_only_names(store: TextStore) -> None:
     bank = TextBank.names(store, CARD.classes, BANK)
     texts = bank.pair_texts([("any", 0), ("other", 3)])
     assert len(texts.foreground) == 0
     for pair, label in enumerate((0, 3)):
-        others = [display_name(other) for place, other in enumerate(CARD.classes) if place != label]
+        others = [display_name(other) for index, other in enumerate(CARD.classes) if index != label]
         assert is_of(rows_of(texts, pair)[2], others, store.judge)
     assert torch.equal(
         bank.class_texts().label, texts.label.new_tensor(range(len(bank.features) - 4, len(bank.features)))
     )
 
 
-def test_knowledge_is_what_the_card_says(store: TextStore) -> None:
+def test_the_bank_of_knowledge_has_the_prompts_of_the_card(store: TextStore) -> None:
     texts = TextBank.knowledge(store, CARD.classes, BANK).pair_texts([("any", 2)])
     _, foreground, background = rows_of(texts, 0)
     assert is_of(foreground, list(CARD.classes[2].prompts), store.judge)
-    others = [text for place in (0, 1, 3) for text in CARD.classes[place].prompts]
+    others = [text for index in (0, 1, 3) for text in CARD.classes[index].prompts]
     assert is_of(background, others, store.judge)
 
 
-def test_shuffled_gives_every_image_what_another_of_its_class_was_answered(store: TextStore) -> None:
+def test_the_shuffled_bank_has_answers_about_another_image_of_the_class(store: TextStore) -> None:
     entries = [entry(f"i{n}", CARD.names[n % 2], [f"look {n}"], [f"around {n}"]) for n in range(20)]
     bank = TextBank.build(entries, store, CARD.classes, BANK)
     pairs = [(f"i{n}", n % 2) for n in range(20)]
@@ -158,27 +160,27 @@ def test_shuffled_gives_every_image_what_another_of_its_class_was_answered(store
         assert set(right.background[label::2].tolist()) == set(wrong.background[label::2].tolist())
     assert torch.equal(wrong.foreground, bank.shuffled(3).pair_texts(pairs).foreground)
     assert not torch.equal(wrong.foreground, bank.shuffled(4).pair_texts(pairs).foreground)
-    assert torch.equal(bank.pair_texts(pairs).foreground, right.foreground), "the bank itself stays as it was"
+    assert torch.equal(bank.pair_texts(pairs).foreground, right.foreground), "the bank itself does not change"
 
 
-def test_one_image_of_a_class_has_nobody_to_change_with(store: TextStore) -> None:
+def test_shuffling_does_not_change_a_class_with_one_image(store: TextStore) -> None:
     bank = TextBank.build(ENTRIES[:2], store, CARD.classes, BANK)
     pairs = [("a", 0), ("a", 1)]
     assert torch.equal(bank.shuffled(0).pair_texts(pairs).foreground, bank.pair_texts(pairs).foreground)
 
 
-def test_an_entry_that_comes_twice_counts_as_the_last(store: TextStore) -> None:
+def test_the_last_of_two_entries_of_a_pair_is_used(store: TextStore) -> None:
     entries = [entry("a", "tumor", ["fat"], []), entry("a", "tumor", ["glass"], [])]
     texts = TextBank.build(entries, store, CARD.classes, BANK).pair_texts([("a", 0)])
     assert is_of(rows_of(texts, 0)[1], ["glass"], store.judge)
 
 
-def test_a_class_that_the_card_does_not_have_is_named(store: TextStore) -> None:
+def test_a_class_that_is_not_on_the_card_is_named(store: TextStore) -> None:
     with pytest.raises(BadFile, match=r"class 'tumour' \(image 'a'\).*Did you mean 'tumor'"):
         TextBank.build([entry("a", "tumour", [], [])], store, CARD.classes, BANK)
 
 
-def test_no_pairs_and_no_corpus_are_fine(store: TextStore) -> None:
+def test_an_empty_corpus_and_no_pairs_are_allowed(store: TextStore) -> None:
     bank = TextBank.build([], store, CARD.classes, BANK)
     texts = bank.pair_texts([])
     assert texts.label.shape == (0,)
@@ -186,7 +188,7 @@ def test_no_pairs_and_no_corpus_are_fine(store: TextStore) -> None:
     assert len(bank.pair_texts([("a", 0)]).foreground) == 0
 
 
-def test_a_bank_moves_with_what_is_asked_of_it(store: TextStore) -> None:
+def test_texts_of_pairs_are_on_the_device_of_the_bank(store: TextStore) -> None:
     bank = TextBank.build(ENTRIES, store, CARD.classes, BANK)
     moved = bank.to("meta").pair_texts([("a", 0)])
     assert {value.device.type for value in vars(moved).values()} == {"meta"}
@@ -194,7 +196,7 @@ def test_a_bank_moves_with_what_is_asked_of_it(store: TextStore) -> None:
 
 
 def test_a_corpus_is_read_as_a_stream(store: TextStore, tmp_path: Path) -> None:
-    """Ten thousand entries leave a few numbers each, not their texts."""
+    """Of each entry, a few numbers stay in memory, not its texts."""
     number = 10_000
     stream = (entry(f"tile_{n:06d}", CARD.names[n % 4], [WORDS[n % 7]], WORDS[: n % 3]) for n in range(number))
     bank = TextBank.build(stream, store, CARD.classes, BANK)

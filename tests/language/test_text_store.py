@@ -1,4 +1,4 @@
-"""The store of text features: unique strings once, in ensembles, found again, never half there."""
+"""The store of text features: unique texts are encoded once, stored, and never stored incompletely."""
 
 import json
 import mmap
@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from qaclims_path.language import text_store
@@ -21,7 +22,7 @@ TEMPLATES = ("an image of {}.", "{}", "tissue with {} in it")
 
 
 def one_by_one(judge: Any, texts: list[str], templates: tuple[str, ...]) -> torch.Tensor:
-    """Slow twin: a call for every prompt, in order, and no two texts share anything."""
+    """Reference: one call for every prompt, in order."""
     rows = []
     for text in texts:
         features = [judge.encode_texts([template.replace("{}", text)])[0] for template in templates]
@@ -34,7 +35,7 @@ def one_by_one(judge: Any, texts: list[str], templates: tuple[str, ...]) -> torc
     texts=st.lists(st.text(max_size=20), min_size=1, max_size=12),
     templates=st.lists(st.sampled_from(TEMPLATES), min_size=1, max_size=3, unique=True),
 )
-def test_encoding_together_equals_one_by_one(byte_judge: MakeJudge, texts: list[str], templates: list[str]) -> None:
+def test_batched_encoding_equals_single_calls(byte_judge: MakeJudge, texts: list[str], templates: list[str]) -> None:
     judge = byte_judge()
     slow = one_by_one(judge, texts, tuple(templates))
     judge.asked.clear()
@@ -43,15 +44,15 @@ def test_encoding_together_equals_one_by_one(byte_judge: MakeJudge, texts: list[
     asked = list(chain(*judge.asked))
     assert len(asked) == len(set(texts)) * len(templates)
     lengths = [len(prompt) for prompt in asked]
-    assert lengths == sorted(lengths), "batches hold prompts of like lengths"
+    assert lengths == sorted(lengths), "batches hold prompts of similar length"
 
 
-def test_batches_do_not_matter(byte_judge: MakeJudge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_batches_changes_no_features(byte_judge: MakeJudge, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"text {'x' * (n % 7)} {n}" for n in range(40)]
-    whole = encode_texts(byte_judge(), texts, TEMPLATES)
+    expected = encode_texts(byte_judge(), texts, TEMPLATES)
     monkeypatch.setattr(text_store, "BATCH", 7)
     judge = byte_judge()
-    assert torch.allclose(encode_texts(judge, texts, TEMPLATES), whole, atol=1e-6)
+    assert torch.allclose(encode_texts(judge, texts, TEMPLATES), expected, atol=1e-6)
     assert max(map(len, judge.asked)) == 7
 
 
@@ -63,7 +64,7 @@ def test_features_are_unit_vectors_in_main_memory_without_gradient(byte_judge: M
     assert encode_texts(byte_judge(), [], TEMPLATES).shape == (0, 24)
 
 
-def test_what_is_stored_is_not_encoded_again(byte_judge: MakeJudge, tmp_path: Path) -> None:
+def test_stored_texts_are_not_encoded_again(byte_judge: MakeJudge, tmp_path: Path) -> None:
     judge = byte_judge()
     store = TextStore(judge, TEMPLATES, tmp_path)
     rows = store.rows(["fat", "glass", "fat"])
@@ -84,7 +85,7 @@ def test_what_is_stored_is_not_encoded_again(byte_judge: MakeJudge, tmp_path: Pa
     assert not list(tmp_path.glob(".*"))
 
 
-def test_another_judge_revision_or_template_has_a_store_of_its_own(byte_judge: MakeJudge, tmp_path: Path) -> None:
+def test_other_judges_revisions_and_templates_have_their_own_store(byte_judge: MakeJudge, tmp_path: Path) -> None:
     TextStore(byte_judge(), TEMPLATES, tmp_path).rows(["fat"])
     for judge, templates in (
         (byte_judge(revision="two"), TEMPLATES),
@@ -109,68 +110,59 @@ def test_the_matrix_is_mapped_not_read(byte_judge: MakeJudge, tmp_path: Path) ->
     maps = Path("/proc/self/maps")
     if maps.is_file():
         assert name in maps.read_text()
-    assert mmap.PAGESIZE  # a page is what a row costs
+    assert mmap.PAGESIZE
 
 
-def test_another_store_that_writes_in_between_takes_nothing_away(
+def test_a_store_survives_another_that_writes_in_between(
     byte_judge: MakeJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge = byte_judge()
     one, other = TextStore(judge, TEMPLATES, tmp_path), TextStore(judge, TEMPLATES, tmp_path)
     write_json = text_store.write_json
 
-    def write_then_be_overtaken(path: Path, value: Any) -> None:
+    def write_and_let_the_other_write(path: Path, value: Any) -> None:
         monkeypatch.undo()
         write_json(path, value)
-        other.rows(["mucin"])  # lets go of the matrix of the first, which nobody reads any more
+        other.rows(["mucin"])  # removes the matrix of the first store
 
-    monkeypatch.setattr(text_store, "write_json", write_then_be_overtaken)
+    monkeypatch.setattr(text_store, "write_json", write_and_let_the_other_write)
     rows = one.rows(["fat", "glass"])
     assert torch.allclose(one.features[rows], encode_texts(judge, ["fat", "glass"], TEMPLATES), atol=1e-6)
     assert len(TextStore(judge, TEMPLATES, tmp_path)) == 1
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "matrix gone",
-        "matrix cut",
-        "index cut",
-        "index of another kind",
-        "index with fewer texts",
-        "index with a text twice",
-        "index that names another file",
-        "matrix of another width",
-    ],
-)
-def test_a_damaged_store_is_made_anew(byte_judge: MakeJudge, tmp_path: Path, damage: str) -> None:
-    from safetensors.torch import save_file
+def change_index(index: Path, **values: object) -> None:
+    index.write_text(json.dumps(json.loads(index.read_text()) | values))
 
-    judge = byte_judge()
-    whole = TextStore(judge, TEMPLATES, tmp_path)
-    whole.rows(["fat", "glass"])
-    want = whole.features.clone()
-    matrix, index = next(tmp_path.glob("*.safetensors")), next(tmp_path.glob("*.json"))
-    tree = json.loads(index.read_text())
-    if damage == "matrix gone":
-        matrix.unlink()
-    elif damage == "matrix cut":
-        matrix.write_bytes(matrix.read_bytes()[:-20])
-    elif damage == "index cut":
-        index.write_text(index.read_text()[:-20])
-    elif damage == "index of another kind":
-        index.write_text("[1, 2]")
-    elif damage == "index with fewer texts":
-        index.write_text(json.dumps(tree | {"texts": ["fat"]}))
-    elif damage == "index with a text twice":
-        index.write_text(json.dumps(tree | {"texts": ["fat", "fat"]}))
-    elif damage == "index that names another file":
-        elsewhere = tmp_path / "elsewhere.safetensors"
-        matrix.rename(elsewhere)
-        index.write_text(json.dumps(tree | {"matrix": "elsewhere.safetensors"}))
-    else:
-        matrix.unlink()
-        save_file({"features": torch.zeros(2, 5)}, matrix)
+
+def move_matrix(matrix: Path, index: Path) -> None:
+    matrix.rename(matrix.with_name("elsewhere.safetensors"))
+    change_index(index, matrix="elsewhere.safetensors")
+
+
+def replace_matrix(matrix: Path) -> None:
+    matrix.unlink()
+    save_file({"features": torch.zeros(2, 5)}, matrix)
+
+
+DAMAGES: dict[str, Callable[[Path, Path], object]] = {
+    "no matrix": lambda matrix, _: matrix.unlink(),
+    "truncated matrix": lambda matrix, _: matrix.write_bytes(matrix.read_bytes()[:-20]),
+    "truncated index": lambda _, index: index.write_text(index.read_text()[:-20]),
+    "index of another kind": lambda _, index: index.write_text("[1, 2]"),
+    "index with fewer texts": lambda _, index: change_index(index, texts=["fat"]),
+    "index with a repeated text": lambda _, index: change_index(index, texts=["fat", "fat"]),
+    "index of another matrix": move_matrix,
+    "matrix of another width": lambda matrix, _: replace_matrix(matrix),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_store_is_replaced(byte_judge: MakeJudge, tmp_path: Path, damage: str) -> None:
+    store = TextStore(byte_judge(), TEMPLATES, tmp_path)
+    store.rows(["fat", "glass"])
+    want = store.features.clone()
+    DAMAGES[damage](next(tmp_path.glob("*.safetensors")), next(tmp_path.glob("*.json")))
     store = TextStore(byte_judge(), TEMPLATES, tmp_path)
     assert len(store) == 0
     store.rows(["fat", "glass"])
@@ -178,7 +170,7 @@ def test_a_damaged_store_is_made_anew(byte_judge: MakeJudge, tmp_path: Path, dam
     assert len(TextStore(byte_judge(), TEMPLATES, tmp_path)) == 2
 
 
-def test_a_stop_while_writing_leaves_the_store_as_it_was(
+def test_a_stop_while_writing_does_not_change_the_store(
     byte_judge: MakeJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     TextStore(byte_judge(), TEMPLATES, tmp_path).rows(["fat"])
@@ -194,10 +186,10 @@ def test_a_stop_while_writing_leaves_the_store_as_it_was(
     later = TextStore(byte_judge(), TEMPLATES, tmp_path)
     assert len(later) == 1
     assert later.rows(["fat", "mucin"]).tolist() == [0, 1]
-    assert len(list(tmp_path.glob("*.safetensors"))) == 1, "what was left behind is tidied"
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1, "the unused matrix is removed"
 
 
-def test_two_writers_leave_a_store_that_can_be_read(byte_judge: MakeJudge, tmp_path: Path) -> None:
+def test_two_writers_leave_a_readable_store(byte_judge: MakeJudge, tmp_path: Path) -> None:
     first, second = (TextStore(byte_judge(), TEMPLATES, tmp_path) for _ in range(2))
     first.rows(["fat"])
     second.rows(["glass", "mucin"])

@@ -1,4 +1,4 @@
-"""Tiny models of the real architectures, with random weights, saved as the real ones are."""
+"""Tiny models of real architectures with random weights, saved in the real formats."""
 
 import numpy as np
 import pytest
@@ -15,24 +15,18 @@ QUESTIONS = (
 
 def picture(seed, side=40):
     pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    pixels.flags.writeable = False  # as pictures are read from files
+    pixels.flags.writeable = False  # as those read from files
     return pixels
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Models this small only lose time to threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread):
+    """Use one thread in every test of answerers."""
 
 
 @pytest.fixture(scope="session")
 def asks_of():
-    """Every question about every image, whose pixels follow from its number."""
+    """Makes asks: every question about every image, whose pixels depend on its number."""
 
     def make(images, questions=QUESTIONS, kind="foreground", topic="", label="tumor"):
         return [
@@ -55,7 +49,7 @@ def chat_folder(tmp_path_factory, few_words):
 
 
 def save_chat(folder, few_words):
-    """A LLaVA of two narrow layers on each side, with a tokenizer of whole words."""
+    """Save a LLaVA with two narrow layers in each tower and a word-level tokenizer."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import (
@@ -86,7 +80,7 @@ def save_chat(folder, few_words):
     )
     model = LlavaForConditionalGeneration(config)
     model.generation_config.eos_token_id = 2
-    model.generation_config.suppress_tokens = [4]  # a trained model does not say images
+    model.generation_config.suppress_tokens = [4]  # a trained model generates no image tokens
     model.save_pretrained(folder)
     size = {"height": 16, "width": 16}
     LlavaProcessor(

@@ -1,4 +1,4 @@
-"""BLIP: what is packed and batched says the same as one call per question, and wrong models are refused."""
+"""BLIP: rows and batches give the same answers as one call per question; wrong models are refused."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ def blip(blip_folder):
 
 @torch.inference_mode()
 def one_call(blip, ask):
-    """The answer by transformers' own `generate`: its text, its score, and how far the best word led the second."""
+    """Answer of transformers' `generate`: text, score, and smallest lead of the best word over the second."""
     pixels = blip.processor.image_processor(
         [np.array(ask.pixels())], size={"height": blip.size, "width": blip.size}, return_tensors="pt"
     )["pixel_values"]
@@ -33,7 +33,7 @@ def one_call(blip, ask):
         attention_mask=words["attention_mask"],
         pixel_values=pixels,
         interpolate_pos_encoding=True,
-        max_new_tokens=blip_module.LONGEST,
+        max_new_tokens=blip_module.MAX_TOKENS,
         do_sample=False,
         output_logits=True,
         return_dict_in_generate=True,
@@ -45,7 +45,7 @@ def one_call(blip, ask):
     return blip.processor.tokenizer.decode(tokens, skip_special_tokens=True).strip(), score, lead
 
 
-def same(answers, blip, asks):
+def assert_same(answers, blip, asks):
     for answer, ask in zip(answers, asks, strict=True):
         text, score, lead = one_call(blip, ask)
         if lead > TOLERANCE:
@@ -57,10 +57,10 @@ def test_batched_answers_equal_one_call_per_question(blip, asks_of):
     asks = asks_of(5)
     answers = blip.answer(asks)
     assert len({answer.text for answer in answers}) > 3
-    same(answers, blip, asks)
+    assert_same(answers, blip, asks)
 
 
-def test_asks_may_come_in_any_order_and_number(blip, asks_of):
+def test_the_order_and_number_of_asks_changes_no_answer(blip, asks_of):
     asks = asks_of(3)[1:]
     by_ask = dict(zip(asks, blip.answer(asks), strict=True))
     shuffled = asks[::2] + asks[1::2]
@@ -70,13 +70,13 @@ def test_asks_may_come_in_any_order_and_number(blip, asks_of):
     assert blip.answer([]) == []
 
 
-def test_many_questions_take_several_rows(blip, asks_of, monkeypatch):
+def test_several_rows_give_the_same_answers(blip, asks_of, monkeypatch):
     asks = asks_of(2)
-    whole = blip.answer(asks)
-    monkeypatch.setattr(blip_module, "PACK", 3)
+    expected = blip.answer(asks)
+    monkeypatch.setattr(blip_module, "ROW", 3)
     parts = blip.answer(asks)
-    assert [answer.text for answer in parts] == [answer.text for answer in whole]
-    assert [answer.score for answer in parts] == pytest.approx([answer.score for answer in whole], abs=TOLERANCE)
+    assert [answer.text for answer in parts] == [answer.text for answer in expected]
+    assert [answer.score for answer in parts] == pytest.approx([answer.score for answer in expected], abs=TOLERANCE)
 
 
 def test_every_image_is_read_once(blip, asks_of):
@@ -89,30 +89,33 @@ def test_every_image_is_read_once(blip, asks_of):
     assert read == ["image-0", "image-1", "image-2"]
 
 
-def test_the_size_of_the_images_is_a_choice(blip_folder, asks_of):
+def test_images_are_resized_to_the_given_size(blip_folder, asks_of):
     larger = load_answerer("blip", Setup(model=str(blip_folder), device="cpu", size=64))
     asks = asks_of(2)
-    same(larger.answer(asks), larger, asks)
+    assert_same(larger.answer(asks), larger, asks)
     assert larger.provenance["pixels"] == "64"
-    with pytest.raises(UsageError, match=r"60 pixels are no whole number of the model's 8 px patches"):
+
+
+def test_the_size_must_be_a_multiple_of_the_patch_size(blip_folder):
+    with pytest.raises(UsageError, match=r"60 pixels are not a multiple of the model's patch size, 8 pixels"):
         load_answerer("blip", Setup(model=str(blip_folder), device="cpu", size=60))
 
 
-def test_bfloat16_answers_too(blip_folder, asks_of):
+def test_bfloat16_gives_finite_scores(blip_folder, asks_of):
     half = load_answerer("blip", Setup(model=str(blip_folder), device="cpu", dtype="bfloat16"))
     answers = half.answer(asks_of(2))
     assert half.provenance["dtype"] == "bfloat16"
     assert all(torch.isfinite(torch.tensor(answer.score)) for answer in answers)
 
 
-def test_a_question_that_is_too_long_is_cut_and_named(blip, asks_of):
+def test_a_warning_names_a_question_that_is_cut(blip, asks_of):
     long = "what kind of tumor is in the photo " * 10
     with pytest.warns(UserWarning, match=r"Cut to the model's 32 tokens: 'what kind of tumor.*…'\."):
         answers = blip.answer(asks_of(1, [long, "purple?"]))
     assert len(answers) == 2
 
 
-def test_provenance_names_the_folder_and_not_its_path(blip, blip_folder):
+def test_provenance_has_the_name_of_the_folder_without_its_path(blip, blip_folder):
     assert blip.provenance["model"] == "tiny-blip"
     assert blip.provenance["revision"].startswith("sha256:")
     assert blip.provenance["score"] == "mean log probability per token"
@@ -138,7 +141,7 @@ def test_a_model_of_another_kind_is_refused(blip_folder, tmp_path):
         load_answerer("blip", Setup(model=str(folder)))
 
 
-def test_a_captioning_model_is_refused(blip_folder, tmp_path):
+def test_a_model_without_a_text_encoder_is_refused(blip_folder, tmp_path):
     folder = copied(blip_folder, tmp_path)
     weights = load_file(folder / "model.safetensors")
     kept = {name: value for name, value in weights.items() if not name.startswith("text_encoder")}
@@ -166,14 +169,24 @@ def test_weights_in_a_pickle_are_never_opened(blip_folder, tmp_path):
         load_answerer("blip", Setup(model=str(folder)))
 
 
-def test_wrong_use_is_answered(blip_folder):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dtype": "int8"}, "no number format 'int8'"),
+        ({"device": "teapot"}, "device 'teapot' cannot be used"),
+        ({"batch": 0}, "batch of 0"),
+    ],
+)
+def test_impossible_options_are_refused(blip_folder, options, message):
+    with pytest.raises(UsageError, match=message):
+        load_answerer("blip", Setup(model=str(blip_folder), **options))
+
+
+def test_a_missing_model_is_named():
     with pytest.raises(UsageError, match="The answerer 'blip' needs a model such as"):
         load_answerer("blip", Setup())
-    with pytest.raises(UsageError, match="no number format 'int8'"):
-        load_answerer("blip", Setup(model=str(blip_folder), dtype="int8"))
-    with pytest.raises(UsageError, match="device 'teapot' cannot be used"):
-        load_answerer("blip", Setup(model=str(blip_folder), device="teapot"))
-    with pytest.raises(UsageError, match="batch of 0"):
-        load_answerer("blip", Setup(model=str(blip_folder), batch=0))
+
+
+def test_an_unknown_answerer_is_named_with_a_suggestion():
     with pytest.raises(QaclimsError, match=r"no answerer 'blib'. Did you mean 'blip'\?"):
         load_answerer("blib", Setup())

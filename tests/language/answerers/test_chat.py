@@ -1,4 +1,4 @@
-"""Chat models: a tiny LLaVA in the real format, batches, templates with and without a system role, replies."""
+"""Chat models: a tiny LLaVA in the real format, batches, chat templates and replies."""
 
 import shutil
 
@@ -25,8 +25,8 @@ def changed(chat_folder, tmp_path, template):
     return str(folder)
 
 
-def test_batches_say_the_same_as_one_by_one(chat, asks_of, monkeypatch):
-    monkeypatch.setattr(chat_module, "parse_reply", str)  # random weights do not keep to the form
+def test_batches_give_the_same_answers_as_single_asks(chat, asks_of, monkeypatch):
+    monkeypatch.setattr(chat_module, "parse_reply", str)  # random weights do not follow the instruction
     asks = asks_of(3)
     answers = chat.answer(asks)
     assert len({answer.text for answer in answers}) > 3
@@ -37,27 +37,29 @@ def test_batches_say_the_same_as_one_by_one(chat, asks_of, monkeypatch):
 
 
 @torch.inference_mode()
-def test_the_score_is_what_the_model_gives_the_reply(chat, asks_of, monkeypatch):
+def test_the_score_is_the_mean_log_probability_of_the_reply(chat, asks_of, monkeypatch):
     monkeypatch.setattr(chat_module, "parse_reply", str)
     (ask,) = asks_of(1, ["purple nuclei?"])
     (answer,) = chat.answer([ask])
     inputs = chat._inputs([ask.pixels()], [ask.question])
     prompt = inputs["input_ids"].shape[1]
-    tokens = chat.model.generate(**inputs, max_new_tokens=chat_module.LONGEST, do_sample=False)
+    tokens = chat.model.generate(**inputs, max_new_tokens=chat_module.MAX_TOKENS, do_sample=False)
     mask = torch.ones_like(tokens)
     logits = chat.model(input_ids=tokens, attention_mask=mask, pixel_values=inputs["pixel_values"]).logits
     chosen = logits[0, prompt - 1 : -1].log_softmax(-1).gather(1, tokens[0, prompt:, None])
     assert answer.score == pytest.approx(float(chosen.mean()), abs=TOLERANCE)
 
 
-def test_the_model_is_told_the_system_text_and_how_to_answer(chat):
+def test_the_prompt_has_the_system_text_and_the_instruction(chat):
     prompt = chat._prompt("What is purple?")
     assert prompt.startswith("<s>[system] You see tissue. [user] <image> What is purple?\nAnswer with a noun phrase")
     assert prompt.endswith("Answer: <noun phrase> [assistant] ")
-    assert (
-        chat._inputs([torch.zeros(16, 16, 3, dtype=torch.uint8).numpy()], ["what?"])["input_ids"].tolist()[0].count(1)
-        == 1
-    )
+
+
+def test_a_prompt_has_one_start_token(chat):
+    picture = torch.zeros(16, 16, 3, dtype=torch.uint8).numpy()
+    (tokens,) = chat._inputs([picture], ["what?"])["input_ids"].tolist()
+    assert tokens.count(chat.processor.tokenizer.bos_token_id) == 1
 
 
 @pytest.mark.parametrize(
@@ -66,9 +68,9 @@ def test_the_model_is_told_the_system_text_and_how_to_answer(chat):
         "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}",
         "{% if messages[0].role == 'system' %}{% set messages = messages[1:] %}{% endif %}",
     ],
-    ids=["refuses", "leaves out"],
+    ids=["refuses", "ignores"],
 )
-def test_a_template_without_system_role_gets_it_with_the_question(chat_folder, tmp_path, head, asks_of):
+def test_without_a_system_role_the_system_text_precedes_the_question(chat_folder, tmp_path, head, asks_of):
     template = (chat_folder / "chat_template.jinja").read_text()
     model = changed(chat_folder, tmp_path, head + template)
     chat = ChatAnswerer.load(model, device="cpu", system="You see tissue.")
@@ -76,7 +78,7 @@ def test_a_template_without_system_role_gets_it_with_the_question(chat_folder, t
     assert len(chat.answer(asks_of(1))) == 4
 
 
-def test_it_is_made_by_name_with_the_text_of_a_bank(chat_folder):
+def test_a_question_bank_gives_the_system_text(chat_folder):
     bank = load_bank("histology")
     chat = load_answerer("chat", Setup(model=str(chat_folder), device="cpu", bank=bank))
     assert bank.system
@@ -85,27 +87,27 @@ def test_it_is_made_by_name_with_the_text_of_a_bank(chat_folder):
     assert chat.provenance["model"] == "tiny-llava"
 
 
-def test_a_question_that_does_not_fit_is_cut_and_named(chat, asks_of):
+def test_a_warning_names_a_question_that_is_cut(chat, asks_of):
     asks = asks_of(1, ["purple " * 400, "purple?"])
     with pytest.warns(UserWarning, match=r"Cut to the model's 224 tokens: 'purple purple"):
         answers = chat.answer(asks)
     assert len(answers) == 2
 
 
-def test_a_model_without_template_is_refused(chat_folder, tmp_path):
+def test_a_model_without_a_chat_template_is_refused(chat_folder, tmp_path):
     folder = shutil.copytree(chat_folder, tmp_path / "model")
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(BadFile, match=r"has no chat template or no image processor"):
         ChatAnswerer.load(str(folder), device="cpu")
 
 
-def test_a_model_that_does_not_converse_is_refused(blip_folder):
+def test_a_model_that_is_no_chat_model_is_refused(blip_folder):
     with pytest.raises(BadFile, match=r"tiny-blip is not a chat model.*no chat template"):
         ChatAnswerer.load(str(blip_folder), device="cpu")
 
 
-def test_a_broken_template_is_one_sentence(chat_folder, tmp_path):
-    with pytest.raises(BadFile, match=r"cannot be loaded as a chat model that sees images: "):
+def test_a_broken_template_is_refused(chat_folder, tmp_path):
+    with pytest.raises(BadFile, match=r"cannot be loaded as a chat model for images: "):
         ChatAnswerer.load(changed(chat_folder, tmp_path, "{% for"), device="cpu", system="x")
 
 
@@ -126,5 +128,5 @@ def test_a_broken_template_is_one_sentence(chat_folder, tmp_path):
         ("Answer:\n  glands", "glands"),
     ],
 )
-def test_replies(reply, phrase):
+def test_the_phrase_of_a_reply_is_extracted(reply, phrase):
     assert parse_reply(reply) == phrase

@@ -1,4 +1,4 @@
-"""Answers from files: our corpus and the published ones."""
+"""Answers from files: a corpus and the published files."""
 
 import math
 import pickle
@@ -15,7 +15,7 @@ from qaclims_path.types import Ask
 
 def ask(image, question, kind="foreground", label="tumor"):
     def pixels():
-        raise AssertionError("a file needs no pixels")
+        raise AssertionError("pixels must not be read")
 
     return Ask(image, pixels, label, question, kind)
 
@@ -38,7 +38,7 @@ def corpus(tmp_path):
     return tmp_path / "corpus.jsonl"
 
 
-def test_a_corpus_answers_what_it_was_asked(corpus):
+def test_a_corpus_answers_the_questions_that_it_has(corpus):
     answerer = load_answerer("file", Setup(model=str(corpus)))
     asks = [ask("a", "where?", "background"), ask("a", "what?"), ask("a", "why?"), ask("b", "what?"), ask("x", "what?")]
     answers = answerer.answer(asks)
@@ -47,27 +47,27 @@ def test_a_corpus_answers_what_it_was_asked(corpus):
     assert math.isnan(answers[0].score)
 
 
-def test_without_questions_the_place_counts(corpus):
+def test_answers_without_questions_are_used_in_order(corpus):
     answers = load_answerer("file", Setup(model=str(corpus))).answer(
         [ask("c", "what?"), ask("c", "why?"), ask("c", "who?")]
     )
     assert [answer.text for answer in answers] == ["first", "second", ""]
 
 
-def test_a_file_about_other_images_is_noticed(corpus):
-    with pytest.warns(UserWarning, match=r"corpus.jsonl says nothing about x"):
+def test_a_warning_names_a_file_of_other_images(corpus):
+    with pytest.warns(UserWarning, match=r"corpus.jsonl has no answers about x"):
         load_answerer("file", Setup(model=str(corpus))).answer([ask("x", "what?")])
 
 
-def test_provenance_follows_the_content(corpus):
+def test_the_revision_changes_with_the_content(corpus):
     first = load_answerer("file", Setup(model=str(corpus))).provenance
     assert first["model"] == "corpus.jsonl"
     corpus.write_bytes(corpus.read_bytes().replace(b"Purple", b"purple"))
     assert load_answerer("file", Setup(model=str(corpus))).provenance != first
 
 
-def published(path, said):
-    table = {"2007_1.jpg": {"dog": {"vqa": said, "answers": [answer for _, answer in said]}}}
+def published(path, pairs):
+    table = {"2007_1.jpg": {"dog": {"vqa": pairs, "answers": [answer for _, answer in pairs]}}}
     np.save(path, np.array(table, dtype=object), allow_pickle=True)
     return path
 
@@ -82,11 +82,15 @@ def test_the_published_files_answer_both_kinds(tmp_path):
     ]
     assert [answer.text for answer in answerer.answer(asks)] == ["grass", "a poodle"]
     assert answerer.provenance["model"] == "fg.npy and bg.npy"
+
+
+def test_one_published_file_is_refused(tmp_path):
+    path = published(tmp_path / "fg.npy", [("What kind of dog is in the photo?", "a poodle")])
     with pytest.raises(UsageError, match=r"fg.npy is one of two published files. Give both"):
-        load_answerer("file", Setup(model=str(about)))
+        load_answerer("file", Setup(model=str(path)))
 
 
-def test_a_malicious_file_is_refused_and_nothing_runs(tmp_path):
+def test_code_in_a_published_file_never_runs(tmp_path):
     marker = tmp_path / "ran"
 
     class Evil:
@@ -102,7 +106,7 @@ def test_a_malicious_file_is_refused_and_nothing_runs(tmp_path):
     assert not marker.exists()
 
 
-def test_a_file_is_needed(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UsageError, match="The answerer 'file' needs a corpus"):
         load_answerer("file", Setup())
     with pytest.raises(BadFile, match="cannot be read"):

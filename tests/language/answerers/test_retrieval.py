@@ -16,7 +16,7 @@ COLOURS = {"red": (1.0, 0.0, 0.0), "pink": (1.0, 0.4, 0.4), "blue": (0.0, 0.0, 1
 
 
 class ColourJudge:
-    """A judge whose features are mean colours; the colour of a text is the one that it names."""
+    """A judge whose features are mean colours; the feature of a text is the colour that it names."""
 
     device = torch.device("cpu")
     card = JudgeCard("colours", "1", "test", 8, (0.0,) * 3, (1.0,) * 3, 3, 77, 0.1)
@@ -61,46 +61,46 @@ def ask(colour, label="tumor", kind="foreground", topic="stain", side=12, names=
     return Ask(colour, lambda: pixels, label, "what is it?", kind, topic, names)
 
 
-def made(lexicon, judge=None, **options):
+def make(lexicon, judge=None, **options):
     return load_answerer("retrieval", Setup(judge=judge or ColourJudge(), lexicon=lexicon, **options))
 
 
-def test_questions_of_a_topic_get_the_terms_from_the_most_alike_down(lexicon):
-    answers = made(lexicon).answer([ask("red"), ask("red"), ask("red"), ask("red")])
+def test_questions_of_a_topic_get_terms_in_order_of_similarity(lexicon):
+    answers = make(lexicon).answer([ask("red"), ask("red"), ask("red"), ask("red")])
     assert [answer.text for answer in answers] == ["pink matrix", "violet dots", "blue nuclei", ""]
     assert answers[0].score == pytest.approx(1 / math.sqrt(1.32), abs=1e-6)
     assert math.isnan(answers[3].score)
 
 
-def test_every_image_class_and_kind_counts_for_itself(lexicon):
+def test_terms_are_ranked_for_each_image_class_and_kind(lexicon):
     asks = [ask("red"), ask("blue", side=20), ask("red", label="stroma"), ask("red", kind="background")]
-    texts = [answer.text for answer in made(lexicon).answer(asks)]
+    texts = [answer.text for answer in make(lexicon).answer(asks)]
     assert texts == ["pink matrix", "blue nuclei", "red fibres", "red fibres"]
 
 
 def test_terms_of_other_organs_are_left_out(lexicon):
-    texts = [answer.text for answer in made(lexicon, organ="breast").answer([ask("violet")] * 3)]
+    texts = [answer.text for answer in make(lexicon, organ="breast").answer([ask("violet")] * 3)]
     assert texts == ["blue nuclei", "pink matrix", ""]
 
 
-def test_a_class_is_looked_up_by_all_its_names(lexicon):
-    """A card's `invasive_front` with the synonym `tumor` is answered like tumor, not like something unheard of."""
-    as_tumor = [answer.text for answer in made(lexicon).answer([ask("red")] * 3)]
-    by_label = [answer.text for answer in made(lexicon).answer([ask("red", label="invasive_front")] * 3)]
+def test_a_class_is_found_by_all_its_names(lexicon):
+    """`invasive_front` with the synonym `tumor` is answered like tumor, not like an unknown class."""
+    as_tumor = [answer.text for answer in make(lexicon).answer([ask("red")] * 3)]
+    by_label = [answer.text for answer in make(lexicon).answer([ask("red", label="invasive_front")] * 3)]
     names = ("invasive front", "invasive_front", "tumor")
-    by_names = [answer.text for answer in made(lexicon).answer([ask("red", label="invasive_front", names=names)] * 3)]
+    by_names = [answer.text for answer in make(lexicon).answer([ask("red", label="invasive_front", names=names)] * 3)]
     assert by_names == as_tumor != by_label
 
 
-def test_a_topic_without_terms_is_answered_from_all(lexicon):
-    (answer,) = made(lexicon).answer([ask("blue", topic="weather")])
+def test_a_topic_without_terms_uses_those_of_all_topics(lexicon):
+    (answer,) = make(lexicon).answer([ask("blue", topic="weather")])
     assert answer.text == "blue nuclei"
 
 
 def test_images_and_terms_are_encoded_once(lexicon):
     judge = ColourJudge()
     bank = load_bank("histology")
-    answerer = made(lexicon, judge, bank=bank, batch=1)
+    answerer = make(lexicon, judge, bank=bank, batch=1)
     for _ in range(2):
         answerer.answer([ask("red"), ask("blue"), ask("red", label="stroma")])
     assert judge.images == 4
@@ -108,18 +108,21 @@ def test_images_and_terms_are_encoded_once(lexicon):
 
 
 def test_provenance_names_judge_and_lexicon(lexicon):
-    provenance = made(lexicon, organ="lung").provenance
+    provenance = make(lexicon, organ="lung").provenance
     assert provenance["model"] == "colours"
     assert provenance["organ"] == "lung"
     assert provenance["lexicon"].startswith("colours ")
     assert all(isinstance(value, str) for value in provenance.values())
 
 
-def test_wrong_use_is_answered(lexicon):
+def test_a_missing_judge_or_lexicon_is_named(lexicon):
     with pytest.raises(UsageError, match="'retrieval' needs a judge"):
         load_answerer("retrieval", Setup(lexicon=lexicon))
     with pytest.raises(UsageError, match="'retrieval' needs a lexicon"):
         load_answerer("retrieval", Setup(judge=ColourJudge()))
+
+
+def test_an_organ_without_terms_is_refused(lexicon):
     empty = lexicon.model_copy(update={"entries": (lexicon.entries[3],)})
     with pytest.raises(UsageError, match="no term for the organ 'skin'"):
-        made(empty, organ="skin")
+        make(empty, organ="skin")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from qaclims_path.assets import embedded_dir, embedded_model
 from qaclims_path.data.cards import load_card
@@ -12,13 +11,7 @@ from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.models.judges import load_judge
 from qaclims_path.pipeline.judge.probe import probe_judge
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_its_card_has_name_pixel_size_and_warning():
