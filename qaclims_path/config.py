@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from qaclims_path.errors import BadConfig
+from qaclims_path.errors import BadConfig, first_of
 from qaclims_path.registry import suggest
 
 Tree = dict[str, Any]
@@ -182,8 +182,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], most: int = 3
     """
     old, new = flat(before), flat(now)
     keys = [key for key in dict.fromkeys((*new, *old)) if old.get(key) != new.get(key)]
-    named = [f"{key} was {old.get(key, 'not there')}, now {new.get(key, 'not there')}" for key in keys[:most]]
-    return "; ".join(named) + (f" and {len(keys) - most} more" if len(keys) > most else "")
+    changes = [f"{key} was {old.get(key, 'not there')}, now {new.get(key, 'not there')}" for key in keys]
+    return first_of(changes, most, "; ")
 
 
 def parse(model: type[O], tree: Tree, where: object) -> O:

@@ -51,11 +51,11 @@ class ResolutionUnknown(UsageError):
     """A slide without pixel size, where a length in micrometres is needed."""
 
 
-def listed(names: Sequence[str], most: int, separator: str = ", ") -> str:
+def first_of(names: Sequence[str], most: int, separator: str = ", ") -> str:
     """The first names of a list for a message, and the number of the others.
 
     Example:
-        >>> listed(["a.png", "b.png", "c.png"], 2)
+        >>> first_of(["a.png", "b.png", "c.png"], 2)
         'a.png, b.png and 1 more'
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""

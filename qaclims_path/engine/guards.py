@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from qaclims_path.engine.checkpoint import save_weights
-from qaclims_path.errors import QaclimsError, listed
+from qaclims_path.errors import QaclimsError, first_of
 from qaclims_path.files.atomic import atomic_path, write_json
 from qaclims_path.files.processes import SAME_SIGNAL
 
@@ -105,9 +105,10 @@ def find_problem(
 
 def explain(problem: str, step: int, names: Sequence[str], dump: Path) -> str:
     """Say where a training exploded, on which images, and what to change."""
+    images = first_of(names, 8) or "without names"
     return (
-        f"Stopped at step {step}: {problem}. The images were {listed(names, 8) or 'without names'}; weights, batch and "
-        f"numbers are in {dump}. Lower lr, set clip (such as clip: 1.0) or warmup, or use fp32."
+        f"Stopped at step {step}: {problem}. The images were {images}; weights, batch and numbers are in {dump}. "
+        "Lower lr, set clip (such as clip: 1.0) or warmup, or use fp32."
     )
 
 

@@ -98,16 +98,7 @@ def fit(
         loader = stack.enter_context(load(data, plan, collate, processes))
         training = Training(task, options, out, processes, plan, loader)
         training.run(request, callbacks)
-        state = training.state
-        facts = {
-            "steps": state.step,
-            "epochs": state.epochs,
-            "over": state.over,
-            "best_value": state.best,
-            "means": state.means,
-            "precision": training.stepper.precision.name,
-            "images_per_s": training.bar.speed,
-        }
+        facts = _facts(training)
         processes.on_leader(lambda: _finish(training, facts))
         return _result(out, facts)
 
@@ -121,6 +112,20 @@ def _begin(out: Path, options: TrainOptions, images: int) -> dict[str, Any] | No
     else:
         write_json(out / OPTIONS, settings)
     return read_object(out / RESULT, WAY_OUT) if (out / RESULT).is_file() else None
+
+
+def _facts(training: Training) -> dict[str, Any]:
+    """Result of a training for JSON: the fields of `FitResult` that are not files."""
+    state = training.state
+    return {
+        "steps": state.step,
+        "epochs": state.epochs,
+        "over": state.over,
+        "best_value": state.best,
+        "means": state.means,
+        "precision": training.stepper.precision.name,
+        "images_per_s": training.bar.speed,
+    }
 
 
 def _finish(training: Training, facts: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from qaclims_path.errors import BadFile, UsageError, listed
+from qaclims_path.errors import BadFile, UsageError, first_of
 from qaclims_path.files.hub import HUB, LOCAL, check_name, resolve
 from qaclims_path.models.backbones import Backbone, split_revision
 
@@ -98,7 +98,7 @@ def load_backbone(backbone: Backbone, state: Mapping[str, Tensor], source: objec
     if missing:
         raise BadFile(
             f"{source} does not fit the backbone '{backbone.spec.source}': it lacks {len(missing)} of its "
-            f"{len(own)} tensors ({listed(missing, SHOWN)}). Choose the backbone that the weights were made with."
+            f"{len(own)} tensors ({first_of(missing, SHOWN)}). Choose the backbone that the weights were made with."
         )
     wrong = [
         f"{key} is {tuple(given[key].shape)} instead of {tuple(value.shape)}"
@@ -108,11 +108,11 @@ def load_backbone(backbone: Backbone, state: Mapping[str, Tensor], source: objec
     if wrong:
         raise BadFile(
             f"{source} does not fit the backbone '{backbone.spec.source}': {len(wrong)} tensors have another shape "
-            f"({listed(wrong, SHOWN, '; ')}). Choose the backbone that the weights were made with."
+            f"({first_of(wrong, SHOWN, '; ')}). Choose the backbone that the weights were made with."
         )
     model.load_state_dict({key: given[key] for key in own if key in given}, strict=False)
     unused = sorted(given.keys() - own.keys())
-    return [f"{len(unused)} tensors of {source} were not used ({listed(unused, SHOWN)})."] if unused else []
+    return [f"{len(unused)} tensors of {source} were not used ({first_of(unused, SHOWN)})."] if unused else []
 
 
 def _without_prefix(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> State:

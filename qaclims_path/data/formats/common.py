@@ -14,7 +14,7 @@ from qaclims_path.data.card import Card
 from qaclims_path.data.card_parts import Split
 from qaclims_path.data.formats import FakeItem
 from qaclims_path.data.record import ImageFile, MaskFile, MaskSource, Record
-from qaclims_path.errors import BadFile, DatasetProblem, SplitAbsent
+from qaclims_path.errors import BadFile, DatasetProblem, SplitAbsent, first_of
 from qaclims_path.files.atomic import atomic_path
 from qaclims_path.files.folders import IMAGE_SUFFIXES, first_existing, inside, list_files, stem_key
 from qaclims_path.files.images import write_image, write_mask
@@ -118,9 +118,8 @@ class SplitFiles:
 def refuse(names: Sequence[str], problem: str, way_out: str) -> None:
     """Raise one error for all images that share a problem, if there are any; it names the first ten."""
     if names:
-        shown = ", ".join(f"'{name}'" for name in names[:SHOWN])
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        raise DatasetProblem(f"{len(names)} image{'s' * (len(names) > 1)} {problem}: {shown}{more}. {way_out}.")
+        shown = first_of([f"'{name}'" for name in names], SHOWN)
+        raise DatasetProblem(f"{len(names)} image{'s' * (len(names) > 1)} {problem}: {shown}. {way_out}.")
 
 
 def image_key(name: str) -> str:
@@ -231,7 +230,7 @@ def _contents(root: Path) -> str:
         names = sorted(path.name + (" (a link that leads nowhere)" if _broken(path) else "") for path in root.iterdir())
     except OSError as error:
         return f"a folder that cannot be listed ({error.strerror or error})"
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "") or "nothing"
+    return first_of(names, SHOWN) or "nothing"
 
 
 def _broken(path: Path) -> bool:

@@ -18,7 +18,7 @@ from qaclims_path.data.formats.common import (
     write_item,
 )
 from qaclims_path.data.record import Record
-from qaclims_path.errors import BadFile, DatasetProblem
+from qaclims_path.errors import BadFile, DatasetProblem, first_of
 from qaclims_path.files.folders import stem_key
 from qaclims_path.files.tables import read_csv, write_csv
 
@@ -76,8 +76,7 @@ def read_table(card: Card, path: Path) -> Table:
         if patient:
             table.patients[key] = patient
     if problems:
-        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise DatasetProblem(f"{path}: {'; '.join(problems[:SHOWN])}{more}.")
+        raise DatasetProblem(f"{path}: {first_of(problems, SHOWN, '; ')}.")
     return table
 
 

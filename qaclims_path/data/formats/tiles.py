@@ -15,7 +15,7 @@ from qaclims_path.data.card import Card
 from qaclims_path.data.formats import FORMATS, FakeItem, Format
 from qaclims_path.data.formats.common import SHOWN, SplitFiles, present_in, write_codes
 from qaclims_path.data.record import ImageFile, ImageSource, MaskFile, Record
-from qaclims_path.errors import BadFile, DatasetProblem
+from qaclims_path.errors import BadFile, DatasetProblem, first_of
 from qaclims_path.files.atomic import atomic_path, write_json
 from qaclims_path.files.folders import inside
 from qaclims_path.files.json_files import read_object
@@ -63,9 +63,8 @@ def _masks_folder(card: Card, root: Path, name: str, rows: list[TileRow]) -> Pat
     slides = list(dict.fromkeys(row.slide for row in rows))
     missing = [slide for slide in slides if not inside(folder, slide, root / MANIFEST).is_dir()]
     if missing:
-        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise DatasetProblem(
-            f"{folder} has no masks of {', '.join(missing[:SHOWN])}{more}. Run `qaclims slides tile` with --masks and "
+            f"{folder} has no masks of {first_of(missing, SHOWN)}. Run `qaclims slides tile` with --masks and "
             f"--out {root} again: only these slides are tiled again."
         )
     return folder
@@ -96,9 +95,8 @@ def _check_slides(root: Path, slides: dict[str, SlideEntry], rows: list[TileRow]
     paths = (slides[name].path for name in names)
     missing = [path for path in paths if "://" not in path and not Path(path).exists()]
     if missing:
-        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise DatasetProblem(
-            f"{len(missing)} of {len(names)} slides are not where they were: {', '.join(missing[:SHOWN])}{more}. "
+            f"{len(missing)} of {len(names)} slides are not where they were: {first_of(missing, SHOWN)}. "
             f"Correct the column 'slide' of {root / SLIDES}, or run `qaclims slides tile` on their new folder with the "
             f"same options and --out {root}: nothing is tiled twice. Tiles written with --write need no slides."
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qaclims_path.errors import listed
+from qaclims_path.errors import first_of
 from qaclims_path.types import Answer, Ask
 
 NO_ANSWER = Answer("", float("nan"))
@@ -67,7 +67,7 @@ def warn_about_cut_texts(texts: Sequence[str], lengths: Sequence[int], context: 
     cut = dict.fromkeys(text for text, length in zip(texts, lengths, strict=True) if length > context)
     if cut:
         names = [repr(text if len(text) <= 60 else f"{text[:59]}…") for text in cut]
-        warnings.warn(f"Cut to the model's {context} tokens: {listed(names, 3)}.", stacklevel=2)
+        warnings.warn(f"Cut to the model's {context} tokens: {first_of(names, 3)}.", stacklevel=2)
 
 
 def mean_log_probability(steps: Sequence[Tensor], tokens: Tensor, ends: Sequence[int]) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from qaclims_path.compute.devices import device_of
 from qaclims_path.compute.regions import Fill, Mode, make_backdrop, region_views
-from qaclims_path.errors import UsageError, listed
+from qaclims_path.errors import UsageError, first_of
 from qaclims_path.files.digest import digest_of
 from qaclims_path.registry import suggest
 from qaclims_path.types import JudgeCard
@@ -170,7 +170,7 @@ class FrozenJudge:
         count = self._towers.count
         cut = [texts[row] for row in full if count is not None and count(texts[row]) > self._card.context]
         if cut:
-            named = listed([f"'{text[:60]}{'...' if len(text) > 60 else ''}'" for text in cut], 3)
+            named = first_of([f"'{text[:60]}{'...' if len(text) > 60 else ''}'" for text in cut], 3)
             message = f"Longer than the {self._card.context} tokens of '{self._card.id}', and cut: {named}."
             warnings.warn(message, stacklevel=3)
 

@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from qaclims_path.errors import BadFile, UsageError, listed
+from qaclims_path.errors import BadFile, UsageError, first_of
 from qaclims_path.models.backbones import BackboneSpec
 from qaclims_path.models.camnet import CamNet
 
@@ -51,7 +51,7 @@ def copy_tensors(encoder: nn.Module, state: Mapping[str, Tensor], source: str) -
     if missing:
         raise BadFile(
             f"{source} does not fit the encoder: it lacks {len(missing)} of its {len(own)} tensors "
-            f"({listed(missing, 3)}). Choose the encoder that the weights were made with."
+            f"({first_of(missing, 3)}). Choose the encoder that the weights were made with."
         )
     for key, value in own.items():
         value.copy_(given[_plain(key)])

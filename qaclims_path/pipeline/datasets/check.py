@@ -9,7 +9,7 @@ from pathlib import Path
 from qaclims_path.data.card import Card
 from qaclims_path.data.formats.folder import read_table
 from qaclims_path.data.record import ImageSource, MaskFile, Record
-from qaclims_path.errors import DatasetProblem, QaclimsError
+from qaclims_path.errors import DatasetProblem, QaclimsError, first_of
 from qaclims_path.files.folders import first_existing, list_files, stem_key
 from qaclims_path.files.progress import track
 from qaclims_path.pipeline.datasets.check_split import Listing, examine, list_tolerantly
@@ -187,9 +187,8 @@ def _rows_without_image(card: Card, root: Path, listings: dict[str, Listing]) ->
         except QaclimsError:  # the listing has reported it
             continue
         if gone:
-            more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
             yield (
-                f"{len(gone)} image{'s' * (len(gone) > 1)} of {path} cannot be found: {', '.join(gone[:SHOWN])}{more}. "
+                f"{len(gone)} image{'s' * (len(gone) > 1)} of {path} cannot be found: {first_of(gone, SHOWN)}. "
                 "Fetch the rest, or remove the rows."
             )
 

@@ -19,7 +19,7 @@ from qaclims_path.data.dataset import to_tensor
 from qaclims_path.data.pseudo import CONFIDENCE, SETTINGS, pseudo_records
 from qaclims_path.data.record import MaskFile, Record, load_record
 from qaclims_path.data.transforms import augment
-from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.errors import BadFile, UsageError, first_of
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.images import image_size, read_mask
 from qaclims_path.files.json_files import read_object
@@ -206,9 +206,8 @@ def _check_files(records: Sequence[Record], confidence: Path | None) -> None:
     found: Iterator[str] = ahead(problem, records)
     problems = [each for each in track(found, "checking masks", len(records)) if each]
     if problems:
-        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise BadFile(
-            f"{len(problems)} masks do not fit their images: {'; '.join(problems[:SHOWN])}{more}. Make maps and masks "
+            f"{len(problems)} masks do not fit their images: {first_of(problems, SHOWN, '; ')}. Make maps and masks "
             "again from the images as they are now."
         )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.errors import BadFile
+from qaclims_path.errors import BadFile, first_of
 from qaclims_path.files.tables import read_csv
 from qaclims_path.registry import suggest
 
@@ -51,8 +51,7 @@ def read_slide_labels(path: Path, classes: Sequence[str], slides: Sequence[str])
         labels[name] = _present(path, row, classes)
     missing = [name for name in slides if name not in labels]
     if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise BadFile(f"{path} has no row for {', '.join(missing[:3])}{more}. Add them, or leave out the slides.")
+        raise BadFile(f"{path} has no row for {first_of(missing, 3)}. Add them, or leave out the slides.")
     return labels
 
 
