@@ -37,24 +37,24 @@ class TextBank:
         labels: C, row of each class itself: the mean over its names if the question bank says so.
     """
 
-    def __init__(self, growing: "_Growing", store: TextStore, labels: Sequence[Sequence[str]]) -> None:
+    def __init__(self, collector: "_Collector", store: TextStore, labels: Sequence[Sequence[str]]) -> None:
         """Use `build`, `names` or `knowledge`.
 
         Args:
-            growing: The texts.
+            collector: The texts that were read.
             store: Encodes them.
             labels: Names of each class.
         """
-        texts = list(growing.ids)
+        texts = list(collector.ids)
         rows = store.rows([*texts, *(text for names in labels for text in names)])
         features = store.features[rows]
         names = torch.split(features[len(texts) :], [len(of_class) for of_class in labels])
         of_classes = F.normalize(torch.stack([name.mean(0) for name in names]), dim=-1)
         self.features = torch.cat([features[: len(texts)], of_classes])
         self.labels = torch.arange(len(texts), len(self.features))
-        self._images = growing.images
-        self._table = growing.table(len(labels))
-        self._lists = growing.tensors()
+        self._images = collector.images
+        self._table = collector.table(len(labels))
+        self._lists = collector.tensors()
 
     @classmethod
     def build(
@@ -70,9 +70,9 @@ class TextBank:
 
         Args:
             entries: Entries of the corpus, streamed; the last of several entries of an image and class is used.
-            store: Encodes and keeps features.
-            classes: Of the card, in label order.
-            bank: Says which texts stand for a class itself.
+            store: Encodes and stores features.
+            classes: Classes of the card, in label order.
+            bank: Question bank, which determines the texts of a class itself.
             shared: Number of a class's most frequent texts for its images without texts; 0 for none.
 
         Example:
@@ -82,17 +82,17 @@ class TextBank:
             tensor([0, 7, 14])
         """
         index = {label.name: number for number, label in enumerate(classes)}
-        growing = _Growing()
+        collector = _Collector()
         for entry in entries:
             if entry.label not in index:
                 raise BadFile(
                     f"The corpus has the class '{entry.label}' (image '{entry.image}'), which is not on the "
                     f"card. {suggest(entry.label, list(index))}"
                 )
-            growing.add_pair(entry.image, index[entry.label], entry.texts("foreground"), entry.texts("background"))
+            collector.add_pair(entry.image, index[entry.label], entry.texts("foreground"), entry.texts("background"))
         for label in range(len(classes)):
-            growing.add_shared(label, shared)
-        return cls(growing, store, [bank.label_texts(label) for label in classes])
+            collector.add_shared(label, shared)
+        return cls(collector, store, [bank.label_texts(label) for label in classes])
 
     @classmethod
     def names(cls, store: TextStore, classes: Sequence[ClassTerms], bank: QuestionBank) -> "TextBank":
@@ -116,12 +116,12 @@ class TextBank:
         texts: Sequence[tuple[Sequence[str], Sequence[str]]],
     ) -> "TextBank":
         """Build a bank without images; `texts` are each class's foreground texts, and its texts as a background."""
-        growing = _Growing()
+        collector = _Collector()
         for index, (foreground, own) in enumerate(texts):
             others = [text for other, (_, of_other) in enumerate(texts) if other != index for text in of_other]
-            growing.add("foreground", foreground)
-            growing.add("background", [text for text in others if text not in {*foreground, *own}])
-        return cls(growing, store, [bank.label_texts(label) for label in classes])
+            collector.add("foreground", foreground)
+            collector.add("background", [text for text in others if text not in {*foreground, *own}])
+        return cls(collector, store, [bank.label_texts(label) for label in classes])
 
     def to(self, device: torch.device | str) -> "TextBank":
         """Copy the bank with its features, and so the texts of pairs, on a device."""
@@ -163,8 +163,8 @@ class TextBank:
         return PairTexts(self.features, *(part.to(self.features.device) for part in parts))  # rows are found on the CPU
 
 
-class _Growing:
-    """Texts while a corpus is read: numbered texts in ragged lists, first those of the pairs, then of the classes."""
+class _Collector:
+    """Collects the texts of a corpus: numbered texts in ragged lists, first those of the pairs, then of the classes."""
 
     def __init__(self) -> None:
         self.ids: dict[str, int] = {}

@@ -2,7 +2,6 @@ import pytest
 import torch
 from torch import nn
 
-from qaclims_path.compute.devices import fastest_precision
 from qaclims_path.errors import UsageError
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.fusing import FusedConv, fuse
@@ -107,11 +106,6 @@ def test_relus_and_sums_are_fused_into_convolutions():
         with torch.inference_mode():
             torch.testing.assert_close(fused.forward_features(images), wanted)
     assert isinstance(model.first, nn.BatchNorm2d)
-
-
-def test_the_fastest_precision_of_a_device_is_constant():
-    assert fastest_precision(CPU) in {"fp32", "bf16"}
-    assert fastest_precision(CPU) == fastest_precision(CPU)
 
 
 def test_fp16_on_a_cpu_is_refused():

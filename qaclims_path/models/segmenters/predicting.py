@@ -57,7 +57,7 @@ class Predictor:
     """Predicts class probabilities of images, tiles and windows of slides.
 
     Args:
-        segmenter: From `for_inference`.
+        segmenter: Segmenter from `for_inference`.
         scales: Factors by which images are scaled; probabilities are averaged over them.
         flip: Also average over the mirror images.
         window: Side of the sliding window, with half overlap, for larger images; None predicts an image at once.
