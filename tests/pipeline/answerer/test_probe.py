@@ -119,7 +119,7 @@ def test_a_file_needs_named_questions(root, words, tmp_path):
     answerer = answerer_of(f"file:{tmp_path / 'c.jsonl'}", words)
     with pytest.raises(UsageError, match="--named"):
         probe_answerer(answerer, words, root)
-    with pytest.warns(UserWarning, match="says nothing about"):
+    with pytest.warns(UserWarning, match="has no answers about"):
         assert probe_answerer(answerer, words, root, ProbeOptions(blind=False)).rows[0].empty
 
 

@@ -95,7 +95,7 @@ def test_the_same_again_asks_nothing_and_changes_nothing(root, undisturbed, tmp_
 
 def test_a_killed_run_is_resumed(root, undisturbed, tmp_path, killed_after):
     out, part = tmp_path / "corpus.jsonl", tmp_path / "corpus.jsonl.part"
-    killed_after("qaclims_path.language.corpus.CorpusWriter.write", 1, RUN, __file__, root, out)
+    killed_after("qaclims_path.language.corpus_writer.CorpusWriter.write", 1, RUN, __file__, root, out)
     assert not out.exists()
     grown = part.read_bytes()
     assert 0 < grown.count(b"\n") < undisturbed.count(b"\n")
