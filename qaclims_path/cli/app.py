@@ -1,45 +1,73 @@
-"""The `qaclims` command: one subcommand per thing a user can do."""
+"""The `qaclims` command: one subcommand for each thing a user can do.
+
+A command lies in the module of its name and is imported when it is called, so that `qaclims --help` and the completion
+of a shell stay fast. Its line here is the first sentence of its own help.
+"""
 
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from qaclims_path.cli.answerer import app as answerer_app
-from qaclims_path.cli.cams import cams
-from qaclims_path.cli.compare import compare
-from qaclims_path.cli.corpus import app as corpus_app
-from qaclims_path.cli.datasets import app as datasets_app
-from qaclims_path.cli.demo import demo
-from qaclims_path.cli.doctor import doctor
-from qaclims_path.cli.evaluate import evaluate
-from qaclims_path.cli.export import export, push
-from qaclims_path.cli.judge import app as judge_app
-from qaclims_path.cli.masks import masks
-from qaclims_path.cli.predict import predict
-from qaclims_path.cli.report import report
-from qaclims_path.cli.run import run
-from qaclims_path.cli.segment import segment
-from qaclims_path.cli.slides import app as slides_app
-from qaclims_path.cli.train import app as train_app
 from qaclims_path.errors import QaclimsError
 from qaclims_path.version import __version__
 
 INTERRUPTED = 130
 PACKAGE = Path(__file__).parents[1]
+COMMANDS = {
+    "doctor": "Show what works on this machine, what is missing, and how to install it.",
+    "demo": "Run the whole method on painted slides: answers, maps, masks, segmenters and scores.",
+    "datasets": "Data sets: list, show, check, stats, fake, init.",
+    "slides": "Whole slides: info, tile.",
+    "corpus": "Texts about the classes of every image: build, import, show, stats, diff.",
+    "judge": "Vision-language models that compare image regions with texts: show, probe, train.",
+    "answerer": "Models that answer questions about images: probe.",
+    "train": "Train networks: cam, boundary, seg.",
+    "cams": "Make the activation maps of every image of a split.",
+    "masks": "Turn activation maps into pseudo masks.",
+    "predict": "Label every image of a split with a trained segmenter.",
+    "segment": "Segment whole slides or images with a trained segmenter.",
+    "evaluate": "Score predictions under a named protocol.",
+    "run": "Run every stage of a recipe: corpus, maps, masks, segmenter, scores and report.",
+    "report": "Write RUN/report.html: scores, curves, pictures, texts, times and options on one page.",
+    "compare": "Compare methods: means over seeds, and differences from a baseline.",
+    "export": "Write the segmenter of a run with its model card, as a MONAI bundle or for the hub.",
+    "push": "Upload the segmenter of a run with its model card to the hub.",
+}
 
-_show_as_ever = warnings.showwarning
+_show_library_warning = warnings.showwarning
+
+
+class LazyGroup(TyperGroup):
+    """Commands that are listed by their line in `COMMANDS` and imported when they are called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401 - click's
+        """Import the command that the first argument names."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed and get_command(import_module(f"qaclims_path.cli.{listed.name}").app), rest
+
 
 app = typer.Typer(
     name="qaclims",
+    cls=LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _listed() -> None:
+    """Stand in for a command in the list of commands."""
+
+
+for _name, _line in COMMANDS.items():
+    app.command(_name, help=_line)(_listed)
 
 
 def _version(asked: bool) -> None:
@@ -58,26 +86,6 @@ def root(
     """Tissue segmentation from image-level labels, with language as the extra teacher."""
 
 
-app.command()(doctor)
-app.command()(demo)
-app.add_typer(datasets_app, name="datasets")
-app.add_typer(slides_app, name="slides")
-app.add_typer(corpus_app, name="corpus")
-app.add_typer(judge_app, name="judge")
-app.add_typer(answerer_app, name="answerer")
-app.add_typer(train_app, name="train")
-app.command()(cams)
-app.command()(masks)
-app.command()(predict)
-app.command()(segment)
-app.command()(evaluate)
-app.command()(run)
-app.command()(report)
-app.command()(compare)
-app.command()(export)
-app.command()(push)
-
-
 def _warn(
     message: Warning | str,
     category: type[Warning],
@@ -86,15 +94,15 @@ def _warn(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Ours are for people; those of libraries are shown as ever."""
+    """Show warnings of this package as one sentence, and those of libraries as Python does."""
     if Path(filename).is_relative_to(PACKAGE):
         typer.echo(f"Warning: {message}", err=True)
     else:
-        _show_as_ever(message, category, filename, lineno, file, line)
+        _show_library_warning(message, category, filename, lineno, file, line)
 
 
 def main() -> None:
-    """Run a command; errors that the user can mend are one line and an exit code, without a traceback."""
+    """Run a command; an error that the user can mend is one line and an exit code, without a traceback."""
     warnings.showwarning = _warn
     try:
         app()
@@ -108,6 +116,6 @@ def main() -> None:
             raise
         typer.echo("Stopped. Run the same command again to go on.", err=True)  # typer turns Ctrl-C into a code
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+    except BrokenPipeError:  # the reader of the output has ended, as `| head` does
         sys.stderr.close()
         sys.exit(0)

@@ -5,7 +5,12 @@ from typing import Annotated
 
 import typer
 
+from qaclims_path.cli.options import Json, new_app
 
+app = new_app()
+
+
+@app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")],
     against: Annotated[
@@ -14,22 +19,19 @@ def compare(
     bootstrap: Annotated[int, typer.Option(min=1, help="Replicates of the 95 % intervals.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the intervals.")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write all rows as a table, too.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Compare methods: means and standard deviations over seeds, and how far they are from a baseline.
+    """Compare methods: means over seeds, and differences from a baseline.
 
-    Runs that differ in nothing but their seeds make one row. Differences have 95 % intervals of a bootstrap that draws
-    patients (images, where patients are not known) and seeds, the same for both methods. Only what was scored under one
-    protocol, with one gate, on one split stands in one table, with published results under the same rules beside.
+    Runs that differ only in their seeds make one row. Differences have 95 % intervals of a bootstrap that draws
+    patients (images, where patients are not known) and seeds, the same for both methods. A table holds scores of one
+    protocol, gate and split, with published results under the same rules beside.
 
     Example: `qaclims compare runs/cam+-* runs/path-* --against cam+ --out table.csv`
     """
-    from qaclims_path.cli.views.console import print_json, print_parts
-    from qaclims_path.cli.views.run import compare_parts
+    from qaclims_path.cli.views.console import show
+    from qaclims_path.cli.views.run import compare_view
     from qaclims_path.pipeline.run.compare import compare as compare_runs
 
     report = compare_runs(runs, against=against, out=out, replicates=bootstrap, seed=seed)
-    if as_json:
-        print_json(report.as_json())
-    else:
-        print_parts(compare_parts(report))
+    show(report, compare_view, as_json=as_json)

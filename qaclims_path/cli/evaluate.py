@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.options import FINISHED_WITH_FAILURES
-from qaclims_path.errors import UsageError
+from qaclims_path.cli.options import CardFile, Dataset, Json, Protocol, Root, chosen_card, new_app
+
+app = new_app()
 
 
 class What(StrEnum):
@@ -26,13 +27,17 @@ class MadeWith(StrEnum):
     predicted = "predicted"
 
 
+@app.command()
 def evaluate(
-    pred: Annotated[Path, typer.Argument(help="Folder of predictions: PNG or TIFF label maps, .npz scores, or maps.")],
-    root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
+    pred: Annotated[
+        Path,
+        typer.Argument(metavar="PRED", help="Folder of predictions: PNG or TIFF label maps, .npz scores, or maps."),
+    ],
+    root: Root,
     split: Annotated[str, typer.Option(help="A split with masks.")],
-    dataset: Annotated[str | None, typer.Option(help="Name of the data set.")] = None,
-    card: Annotated[Path | None, typer.Option(help="Card of a data set of your own, instead of --dataset.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="How to score; the card's first protocol if not given.")] = None,
+    dataset: Dataset = None,
+    card: CardFile = None,
+    protocol: Protocol = None,
     gate: Annotated[
         str | None, typer.Option(help="none, oracle, or a CSV of class probabilities; for class scores only.")
     ] = None,
@@ -45,7 +50,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the intervals.")] = 0,
     what: Annotated[What | None, typer.Option(help="What the predictions are, for metrics.json.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for metrics.json and the tables.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Score predictions under a named protocol.
 
@@ -54,15 +59,13 @@ def evaluate(
 
     Example: `qaclims evaluate predictions --dataset bcss-wsss --root BCSS-WSSS --split test --protocol mlps`
     """
-    if (dataset is None) == (card is None):
-        raise UsageError("Give either --dataset NAME or --card FILE.")
-    from qaclims_path.cli.views.console import console, print_json
+    from qaclims_path.cli.views.console import show
+    from qaclims_path.cli.views.split import scores_view
     from qaclims_path.pipeline.evaluation.evaluate import evaluate as score
-    from qaclims_path.report.scores import score_tables
 
     report = score(
         pred,
-        card.resolve() if card else str(dataset),
+        chosen_card(dataset, card),
         root,
         split,
         protocol=protocol,
@@ -75,9 +78,4 @@ def evaluate(
         seed=seed,
         sweep=sweep,
     )
-    if as_json:
-        print_json(report.as_json())
-    else:
-        console().print(*score_tables(report), sep="\n\n")
-    if report.missing:
-        raise typer.Exit(FINISHED_WITH_FAILURES)
+    show(report, scores_view, as_json=as_json, failed=report.missing)

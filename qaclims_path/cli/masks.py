@@ -1,4 +1,4 @@
-"""`qaclims masks`: from the maps of a split to masks."""
+"""`qaclims masks`: from the maps of a split to pseudo masks."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.options import FINISHED_WITH_FAILURES, Glass
+from qaclims_path.cli.options import Device, Json, OtherDataset, Protocol, Root, Score, Split, Threads, new_app
+
+app = new_app()
 
 
 class Crf(StrEnum):
@@ -25,10 +27,18 @@ class Unary(StrEnum):
     maps = "maps"
 
 
+class Glass(StrEnum):
+    """Labels of white glass."""
+
+    protocol = "protocol"
+    keep = "keep"
+
+
+@app.command()
 def masks(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, with its maps in cams/SPLIT.")],
-    split: Annotated[str, typer.Option(help="Split of the data set.")],
-    root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
+    split: Split,
+    root: Root,
     refiner: Annotated[str, typer.Option(help="none, par, crf, irn, or one of another package.")] = "none",
     threshold: Annotated[
         str, typer.Option(help="Of background: a number, protocol, or cross-fitted on the images of other patients.")
@@ -37,30 +47,31 @@ def masks(
         tuple[float, float] | None, typer.Option(help="Lower and upper threshold between which training masks are 255.")
     ] = None,
     least: Annotated[float, typer.Option(min=0, max=1, help="Least confidence of a training mask.")] = 0.0,
-    rounds: Annotated[int, typer.Option(min=0, help="Of pixel-adaptive refinement.")] = 10,
+    rounds: Annotated[int, typer.Option(min=0, help="Rounds of pixel-adaptive refinement.")] = 10,
     crf: Annotated[Crf, typer.Option(help="Settings of the dense CRF; auto goes by the domain.")] = Crf.auto,
     unary: Annotated[Unary, typer.Option(help="What the dense CRF begins with.")] = Unary.labels,
     glass: Annotated[Glass, typer.Option(help="White glass: as the protocol has it, or as the maps do.")] = (
         Glass.protocol
     ),
     maps: Annotated[Path | None, typer.Option(help="Folder of the maps, instead of RUN/cams/SPLIT.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Name or card; that of the run if not given.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="How to score; the card's first protocol if not given.")] = None,
-    score: Annotated[bool, typer.Option(help="Score against the masks of a split that has them.")] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="Images that the dense CRF works on at once.")] = 1,
+    dataset: OtherDataset = None,
+    protocol: Protocol = None,
+    score: Score = True,
+    device: Device = "auto",
+    threads: Threads = 1,
     batch: Annotated[int, typer.Option(min=1, help="Images of 224 px at a time; of larger ones fewer.")] = 16,
-    out: Annotated[Path | None, typer.Option(help="Where to write; RUN/masks/SPLIT if not given.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; RUN/masks/SPLIT if not given.")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Turn stored maps into masks: `labels` to score, `training` with 255 where nothing is to be learned, `confidence`.
+    """Turn activation maps into pseudo masks.
 
-    All are PNG files named like the images, the first two in the codes and colours of the data set. A command that was
-    stopped goes on when it is run again. No threshold is ever chosen on the image that it is used for.
+    Three PNG files per image: `labels` to score, `training` with 255 where nothing is to be learned, and `confidence`;
+    the first two in the codes and colours of the data set. An interrupted command continues when it is run again. No
+    threshold is ever chosen on the image that it is used for.
 
     Example: `qaclims masks runs/cam --split train --root BCSS-WSSS --refiner par`
     """
-    from qaclims_path.cli.views.split import masks_tables, show_split
+    from qaclims_path.cli.views.split import masks_view, show_split
     from qaclims_path.config import parse
     from qaclims_path.pipeline.evaluation.stages import score_masks
     from qaclims_path.pipeline.masks.make import make_masks, split_of_maps
@@ -81,6 +92,4 @@ def masks(
     images = split_of_maps(run, root, split, dataset=dataset, protocol=protocol, maps=maps)
     report = make_masks(run, images, options, maps=maps, out=out, device=device, threads=threads)
     scores = score_masks(Path(report.folder), images) if score else None
-    show_split(report, scores, masks_tables, as_json=as_json)
-    if report.failed:
-        raise typer.Exit(FINISHED_WITH_FAILURES)
+    show_split(report, scores, masks_view, as_json=as_json)

@@ -1,7 +1,5 @@
-"""Options of the commands that train or use networks, and how such a command runs."""
+"""Options and arguments that several commands share, and the settings of a command's Typer application."""
 
-from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,95 +9,81 @@ from qaclims_path.errors import UsageError
 
 if TYPE_CHECKING:
     from qaclims_path.data.card import Card
-    from qaclims_path.engine.settings import RunSettings
-
-FINISHED_WITH_FAILURES = 3
 
 
-class Precision(StrEnum):
-    """Of the arithmetic."""
+def dataset_names(incomplete: str) -> list[str]:
+    """Complete the name of a data set."""
+    from qaclims_path.data.cards import card_paths
 
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
+    return [name for name in card_paths() if name.startswith(incomplete)]
 
 
-class Glass(StrEnum):
-    """What becomes of white glass."""
+def protocol_names(incomplete: str) -> list[str]:
+    """Complete the name of a protocol."""
+    from qaclims_path.data import protocol
 
-    protocol = "protocol"
-    keep = "keep"
+    return [name for name in protocol.protocol_names() if name.startswith(incomplete)]
 
 
-Devices = Annotated[int | None, typer.Option(min=1, help="Processes per machine; all GPUs if not given.")]
-Nodes = Annotated[int | None, typer.Option(min=1, help="Machines.")]
-TrainPrecision = Annotated[Precision, typer.Option(help="auto measures which is faster.")]
-UsePrecision = Annotated[Precision, typer.Option(help="auto takes what the hardware is fastest at.")]
-Workers = Annotated[int | None, typer.Option(min=0, help="Processes that load data, per device.")]
-SaveEvery = Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0 is one per epoch.")]
-KeepEvery = Annotated[int, typer.Option(min=0, help="Epochs between checkpoints that stay; 0 keeps the last and best.")]
-Loggers = Annotated[
-    list[str] | None,
-    typer.Option("--logger", metavar="NAME", help="Where curves go: csv, tensorboard; both if not given. Repeatable."),
+def recipe_names(incomplete: str) -> list[str]:
+    """Complete the name of a recipe."""
+    from qaclims_path.pipeline import configs
+
+    return [name for name in configs.recipe_names() if name.startswith(incomplete)]
+
+
+Recipe = Annotated[
+    str,
+    typer.Argument(
+        metavar="CONFIG",
+        help="A recipe such as bcss-wsss/qa-clims-path, or a YAML file.",
+        autocompletion=recipe_names,
+    ),
 ]
-Compile = Annotated[bool, typer.Option("--compile", help="Use torch.compile, which begins slowly.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+Root = Annotated[Path, typer.Option(help="Folder of the data set, as its publisher lays it out.")]
+Split = Annotated[str, typer.Option(help="Split of the data set.")]
+Dataset = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Data set, as in `qaclims datasets list`.", autocompletion=dataset_names),
+]
+CardFile = Annotated[Path | None, typer.Option("--card", help="Card of your own data, instead of --dataset.")]
+OtherDataset = Annotated[
+    str | None,
+    typer.Option(help="Name or card of the data set; that of the run if not given.", autocompletion=dataset_names),
+]
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        help="How predictions are scored; the first protocol of the card if not given.", autocompletion=protocol_names
+    ),
+]
+Score = Annotated[bool, typer.Option(help="Score against the masks of a split that has them.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="Change an option, as in --set seed=1. Repeatable.")]
+Part = Annotated[str, typer.Option(help="Do part i of n, as in 2/8: for job arrays that share --out.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Threads = Annotated[int, typer.Option(min=1, help="Images that the dense CRF works on at once.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
-def run_settings(
-    *,
-    quiet: bool,
-    devices: int | None = None,
-    nodes: int | None = None,
-    precision: Precision = Precision.auto,
-    workers: int | None = None,
-    save_every: int = 0,
-    keep_every: int = 0,
-    loggers: Sequence[str] | None = None,
-    compiled: bool = False,
-) -> "RunSettings":
-    """How a training runs, from options; what is not given is found out."""
-    from qaclims_path.engine.loggers import LOGGERS
-    from qaclims_path.engine.settings import RunSettings
-
-    for name in loggers or ():
-        LOGGERS[name]  # an unknown one is refused now, not when the training begins
-    return RunSettings(
-        devices=devices or "auto",
-        nodes=nodes or "auto",
-        precision=precision.value,
-        workers="auto" if workers is None else workers,
-        save_every=save_every,
-        keep_every=keep_every,
-        loggers=tuple(loggers or RunSettings.loggers),
-        compile=compiled,
-        quiet=quiet,
-    )
+def new_app(group: str = "") -> typer.Typer:
+    """A Typer application for one command, or for a group of commands with its line of help."""
+    app = typer.Typer(no_args_is_help=bool(group), rich_markup_mode="markdown", add_completion=False)
+    if group:
+        app.callback(help=group)(lambda: None)
+    return app
 
 
-def scales_of(text: str) -> tuple[float, ...]:
-    """Factors at which images are looked at.
-
-    Example:
-        >>> scales_of("0.5,1")
-        (0.5, 1.0)
-    """
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--scales {text} should be numbers with commas between them, such as 0.5,1,1.5,2.") from error
-
-
-def card_of(name: str | None, file: Path | None, *, called: str = "--dataset NAME") -> "Card":
-    """The card by name or by file; one of the two."""
-    found = card_if_given(name, file, called=called)
-    if found is None:
+def chosen_card(name: str | None, file: Path | None, *, called: str = "--dataset NAME") -> "Card":
+    """The card of a data set, by its name or by a file."""
+    card = chosen_card_or_none(name, file, called=called)
+    if card is None:
         raise UsageError(f"Give either {called} (see `qaclims datasets list`) or --card FILE.")
-    return found
+    return card
 
 
-def card_if_given(name: str | None, file: Path | None, *, called: str = "--dataset NAME") -> "Card | None":
-    """The card by name or by file, or None where neither is given."""
+def chosen_card_or_none(name: str | None, file: Path | None, *, called: str = "--dataset NAME") -> "Card | None":
+    """The card of a data set, by its name or by a file; None where neither is given."""
     from qaclims_path.data.cards import load_card
 
     if name is not None and file is not None:

@@ -1,4 +1,4 @@
-"""`qaclims predict`: labels of a split from a segmenter."""
+"""`qaclims predict`: the labels of a split from a trained segmenter."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.options import FINISHED_WITH_FAILURES, Precision, UsePrecision, scales_of
+from qaclims_path.cli.options import Device, Json, Root, Score, Split, dataset_names, new_app, protocol_names
+from qaclims_path.cli.running import Precision, UsePrecision, scales_of
+
+app = new_app()
 
 
 class Write(StrEnum):
@@ -16,12 +19,13 @@ class Write(StrEnum):
     scores = "scores"
 
 
+@app.command()
 def predict(
     run: Annotated[
         str, typer.Argument(metavar="RUN", help="Folder of a run or of a segmenter, or its name on the hub.")
     ],
-    split: Annotated[str, typer.Option(help="Split of the data set.")],
-    root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
+    split: Split,
+    root: Root,
     scales: Annotated[str, typer.Option(help="Factors at which images are looked at.")] = "1",
     flip: Annotated[bool, typer.Option(help="Look at mirror images, too.")] = False,
     window: Annotated[
@@ -30,20 +34,31 @@ def predict(
     write: Annotated[Write, typer.Option(help="PNG label maps, or class scores as .npz.")] = Write.labels,
     precision: UsePrecision = Precision.auto,
     batch: Annotated[int, typer.Option(min=1, help="Images of 224 px at a time; of larger ones fewer.")] = 16,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    dataset: Annotated[str | None, typer.Option(help="Name or card; that of the model if not given.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="How to score; that of the training if not given.")] = None,
-    score: Annotated[bool, typer.Option(help="Score against the masks of a split that has them.")] = True,
-    out: Annotated[Path | None, typer.Option(help="Where to write; RUN/seg/predictions/SPLIT if not given.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    device: Device = "auto",
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Name or card of the data set; that of the model if not given.", autocompletion=dataset_names
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="How predictions are scored; as the model was trained for if not given.", autocompletion=protocol_names
+        ),
+    ] = None,
+    score: Score = True,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; RUN/seg/predictions/SPLIT if not given.")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Label every image of a split with a trained segmenter, and score the labels where the split has masks.
+    """Label every image of a split with a trained segmenter.
 
-    A command that was stopped goes on when it is run again. No gate is used. Slides are for `qaclims segment`.
+    Labels are scored where the split has masks; no gate is used. An interrupted command continues when it is run again.
+    Slides are for `qaclims segment`.
 
     Example: `qaclims predict runs/cam --split test --root BCSS-WSSS --flip`
     """
-    from qaclims_path.cli.views.split import predict_tables, show_split
+    from qaclims_path.cli.views.split import predict_view, show_split
     from qaclims_path.pipeline.evaluation.stages import score_labels
     from qaclims_path.pipeline.segmenter.predict import PredictOptions, split_of_segmenter
     from qaclims_path.pipeline.segmenter.predict import predict as label
@@ -60,6 +75,4 @@ def predict(
     images = split_of_segmenter(run, root, split, dataset=dataset, protocol=protocol)
     report = label(run, images, options, out=out)
     scores = score_labels(Path(report.folder), images) if score else None
-    show_split(report, scores, predict_tables, as_json=as_json)
-    if report.failed:
-        raise typer.Exit(FINISHED_WITH_FAILURES)
+    show_split(report, scores, predict_view, as_json=as_json)

@@ -5,31 +5,31 @@ from typing import Annotated
 
 import typer
 
+from qaclims_path.cli.options import Json, new_app
 
+app = new_app()
+
+
+@app.command()
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run; it may be half finished.")],
     root: Annotated[
-        Path | None, typer.Option(help="The data as its publisher lays it out; without it there are no pictures.")
+        Path | None,
+        typer.Option(help="Folder of the data set, as its publisher lays it out; without it there are no pictures."),
     ] = None,
     figures: Annotated[
         bool, typer.Option("--figures", help="Also draw figures for a paper, as PDF and PNG, into RUN/figures.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Write RUN/report.html: scores beside published ones, curves, pictures, language, times and settings in one file.
+    """Write RUN/report.html: scores, curves, pictures, texts, times and options on one page.
+
+    Published scores stand beside those of the run. The page is one file and needs nothing else.
 
     Example: `qaclims report runs/bcss --root BCSS-WSSS`
     """
-    from qaclims_path.cli.views.console import console, print_json
+    from qaclims_path.cli.views.console import show
+    from qaclims_path.cli.views.run import page_view
     from qaclims_path.pipeline.run.report import write_run_report
 
-    made = write_run_report(run, root, figures=figures)
-    if as_json:
-        print_json(made)
-        return
-    page = console()
-    page.print(f"{made.page} was written, {made.kilobytes:.0f} kB.", style="green", markup=False)
-    if made.figures:
-        page.print(f"{len(made.figures)} figures were written to {run / 'figures'}.", style="green", markup=False)
-    for section, why in made.missing.items():
-        page.print(f"  without {section}: {why}", style="bright_black", markup=False)
+    show(write_run_report(run, root, figures=figures), page_view, as_json=as_json)

@@ -1,11 +1,12 @@
-"""`qaclims train`: training, from a recipe."""
+"""`qaclims train`: networks of activation maps, of boundaries, and segmenters."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.options import (
+from qaclims_path.cli.options import Json, OtherDataset, Recipe, Root, Threads, new_app
+from qaclims_path.cli.running import (
     Compile,
     Devices,
     KeepEvery,
@@ -18,18 +19,13 @@ from qaclims_path.cli.options import (
     run_settings,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Train activation maps and segmenters.")
-
-
-@app.callback()
-def _several() -> None:
-    """Train activation maps and segmenters."""
+app = new_app("Train networks: cam, boundary, seg.")
 
 
 @app.command()
 def cam(
-    config: Annotated[str, typer.Argument(help="A recipe such as bcss-wsss/qa-clims-path, or a YAML file.")],
-    root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
+    config: Recipe,
+    root: Root,
     out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished run goes on.")],
     corpus: Annotated[Path | None, typer.Option(help="Answers, for methods that learn from them.")] = None,
     devices: Devices = None,
@@ -41,14 +37,14 @@ def cam(
     logger: Loggers = None,
     compiled: Compile = False,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override: cam.train.epochs=5.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Train a network whose maps show where the classes are, from image-level labels and, on request, language.
 
     Example: `qaclims train cam bcss-wsss/cam --root BCSS-WSSS --out runs/cam --set cam.train.epochs=5`
     """
-    from qaclims_path.cli.views.console import print_json, print_parts
-    from qaclims_path.cli.views.training import training_table
+    from qaclims_path.cli.views.console import show
+    from qaclims_path.cli.views.training import cam_view
     from qaclims_path.pipeline.cam.options import load_options
     from qaclims_path.pipeline.cam.train import train_cam
 
@@ -64,18 +60,15 @@ def cam(
         compiled=compiled,
     )
     report = train_cam(load_options(config, settings or ()), root, out, corpus=corpus, running=running)
-    if as_json:
-        print_json(report)
-    else:
-        print_parts(training_table(report))
+    show(report, cam_view, as_json=as_json)
 
 
 @app.command()
 def boundary(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, with its maps in cams/SPLIT.")],
-    root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
+    root: Root,
     split: Annotated[str, typer.Option(help="Split whose maps are learned from.")] = "train",
-    dataset: Annotated[str | None, typer.Option(help="Name or card; that of the run if not given.")] = None,
+    dataset: OtherDataset = None,
     protocol: Annotated[str | None, typer.Option(help="Says whether there is background; the card's first.")] = None,
     settings: Annotated[
         list[str] | None,
@@ -88,8 +81,8 @@ def boundary(
     keep_every: KeepEvery = 0,
     logger: Loggers = None,
     compiled: Compile = False,
-    threads: Annotated[int, typer.Option(min=1, help="Images that the dense CRF works on at once.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    threads: Threads = 1,
+    as_json: Json = False,
 ) -> None:
     """Learn where one class ends and another begins, from the parts of the maps that are sure, as IRN does.
 
@@ -98,8 +91,8 @@ def boundary(
 
     Example: `qaclims train boundary runs/cam --root VOC2012 --split train_aug`
     """
-    from qaclims_path.cli.views.console import console, print_json
-    from qaclims_path.cli.views.training import boundary_table
+    from qaclims_path.cli.views.console import show
+    from qaclims_path.cli.views.training import boundary_view
     from qaclims_path.pipeline.masks.boundary import load_boundary_options, train_boundary
     from qaclims_path.pipeline.masks.make import split_of_maps
 
@@ -116,16 +109,13 @@ def boundary(
     )
     images = split_of_maps(run, root, options.split, dataset=dataset, protocol=protocol)
     report = train_boundary(run, images, options, running=running, threads=threads)
-    if as_json:
-        print_json(report)
-    else:
-        console().print(boundary_table(report))
+    show(report, boundary_view, as_json=as_json)
 
 
 @app.command()
 def seg(
-    config: Annotated[str, typer.Argument(help="A recipe such as bcss-wsss/qa-clims-path, or a YAML file.")],
-    root: Annotated[Path, typer.Option(help="The data as its publisher lays it out.")],
+    config: Recipe,
+    root: Root,
     out: Annotated[Path, typer.Option(help="Folder of the run; the segmenter goes to its seg/.")],
     masks: Annotated[Path | None, typer.Option(help="Folder of masks; OUT/masks/SPLIT if not given.")] = None,
     devices: Devices = None,
@@ -139,7 +129,7 @@ def seg(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override: seg.train.epochs=5, seg.network.architecture=unet.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Train a network that labels every pixel, on the masks that `qaclims masks` wrote, with their confidence.
 
@@ -148,8 +138,8 @@ def seg(
 
     Example: `qaclims train seg bcss-wsss/cam --root BCSS-WSSS --out runs/cam --set seg.train.epochs=5`
     """
-    from qaclims_path.cli.views.console import print_json, print_parts
-    from qaclims_path.cli.views.training import seg_table
+    from qaclims_path.cli.views.console import show
+    from qaclims_path.cli.views.training import seg_view
     from qaclims_path.pipeline.segmenter.options import load_seg_options
     from qaclims_path.pipeline.segmenter.train import train_seg
 
@@ -165,7 +155,4 @@ def seg(
         compiled=compiled,
     )
     report = train_seg(load_seg_options(config, settings or ()), root, out, masks=masks, running=running)
-    if as_json:
-        print_json(report)
-    else:
-        print_parts(seg_table(report))
+    show(report, seg_view, as_json=as_json)

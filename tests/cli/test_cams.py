@@ -1,10 +1,9 @@
 import json
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from qaclims_path.cli.cams import cams
+from qaclims_path.cli.cams import app
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
@@ -12,8 +11,6 @@ from qaclims_path.errors import UsageError
 from qaclims_path.models.camnet import CamNet
 
 CARD = load_card("voc2012")
-app = typer.Typer()
-app.command()(cams)
 
 
 @pytest.fixture(scope="module")

@@ -3,19 +3,15 @@
 import json
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from qaclims_path.cli.evaluate import evaluate
+from qaclims_path.cli.evaluate import app
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import truth_of
 from qaclims_path.errors import PredictionProblem, UsageError
 from qaclims_path.files.images import write_mask
-
-app = typer.Typer()
-app.command()(evaluate)
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@ import json
 import numpy as np
 import pytest
 import torch
-import typer
 from typer.testing import CliRunner
 
-from qaclims_path.cli.masks import masks
-from qaclims_path.cli.train import boundary
+from qaclims_path.cli.app import app
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
@@ -16,9 +14,6 @@ from qaclims_path.files.maps import ImageMaps, MapWriter
 from qaclims_path.models.camnet import CamNet
 
 CARD = load_card("voc2012")
-app = typer.Typer()
-app.command()(masks)
-app.command()(boundary)
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +84,8 @@ def test_images_that_fail_change_the_exit_code(run, data):
 
 
 def test_the_boundary_network_is_trained_and_used(run, data):
-    few = [f"--set=masks.boundary.{each}" for each in ("train.epochs=1", "train.batch=2", "size=64", "radius=3")]
-    code, said = qaclims("boundary", run, "--root", data, "--split", "train_aug", "--workers", 0, *few)
+    few = ("--set", "train.epochs=1", "--set", "train.batch=2", "--set", "size=64", "--set", "radius=3")
+    code, said = qaclims("train", "boundary", run, "--root", data, "--split", "train_aug", "--workers", 0, *few)
     assert code == 0
     assert "in doubt" in said
     code, said = qaclims("masks", run, "--split", "val", "--root", data, "--refiner", "irn", "--no-score")

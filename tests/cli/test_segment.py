@@ -3,10 +3,9 @@ import shutil
 
 import pytest
 import torch
-import typer
 from typer.testing import CliRunner
 
-from qaclims_path.cli.segment import segment
+from qaclims_path.cli.segment import app
 from qaclims_path.data.phantoms.slide import PhantomSpec
 from qaclims_path.data.phantoms.write import write_slide
 from qaclims_path.errors import QaclimsError, UsageError
@@ -36,8 +35,6 @@ def slides(tmp_path_factory):
 
 
 def qaclims(*arguments):
-    app = typer.Typer()
-    app.command()(segment)
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
     if isinstance(result.exception, QaclimsError):
         raise result.exception

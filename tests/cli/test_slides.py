@@ -97,7 +97,7 @@ def test_exit_codes(slides, tmp_path):
         (["--mpp", "0.5", "--write", "gif"], "'write'.*'jpeg'"),
         (["--mpp", "0.5", "--shard", "2"], "--shard 2 should look like"),
         (["--mpp", "0.5", "--shard", "3/2"], "no part 3 of 2"),
-        (["--mpp", "0.5", "--split-shares", "a,b"], "three numbers"),
+        (["--mpp", "0.5", "--split-shares", "a,b"], "numbers with commas"),
         (["--mpp", "0.5", "--split-shares", "0.5,0.1,0.1"], "add up to 0.7"),
         (["--mpp", "0.5", "--engine", "dask"], "--engine is local or ray"),
     ],

@@ -1,4 +1,4 @@
-"""How corpora, and what was done with them, are laid out on a screen."""
+"""Show corpora, and what was built, imported and compared."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -7,11 +7,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from qaclims_path.cli.views.tables import FAINT, plain_table
 from qaclims_path.language.corpus import Entry, printable
 from qaclims_path.language.questions import KINDS
-from qaclims_path.report.numbers import spaced
+from qaclims_path.report.numbers import number, spaced
 
-if TYPE_CHECKING:  # torch comes with some of them
+if TYPE_CHECKING:  # some of them import torch
     from qaclims_path.pipeline.corpus.build import BuildReport
     from qaclims_path.pipeline.corpus.diff import CorpusDiff
     from qaclims_path.pipeline.corpus.plan import CorpusPreview
@@ -19,34 +20,24 @@ if TYPE_CHECKING:  # torch comes with some of them
     from qaclims_path.pipeline.corpus.show import ShowReport
     from qaclims_path.pipeline.corpus.stats import CorpusStats, KindStats
 
-FAINT = "bright_black"
 
-
-def preview_view(found: "CorpusPreview") -> Iterator[RenderableType]:
-    """What would be asked of how many images."""
-    organ = f" of {found.organ}" if found.organ else ""
-    yield Text(f"{spaced(found.images)} images of '{found.split}' with the bank '{found.bank}'{organ}.", style="bold")
-    for label, questions in found.questions.items():
-        yield Text(f"\n{label}: {spaced(found.pairs[label])} images, {len(questions)} questions each", style="bold")
-        for question in questions:
-            yield Text(f"  {question}")
-    if found.unlabelled:
-        yield Text(f"\n{spaced(found.unlabelled)} images have no class and are passed over.", style=FAINT)
+def preview_view(plan: "CorpusPreview") -> Iterator[RenderableType]:
+    """The questions that would be asked, and the number of images."""
+    organ = f" of {plan.organ}" if plan.organ else ""
+    yield Text(f"{spaced(plan.images)} images of '{plan.split}' with the bank '{plan.bank}'{organ}.", style="bold")
+    for label, questions in plan.questions.items():
+        yield Text(f"\n{label}: {spaced(plan.pairs[label])} images, {len(questions)} questions each", style="bold")
+        yield from (Text(f"  {question}") for question in questions)
+    if plan.unlabelled:
+        yield Text(f"\n{spaced(plan.unlabelled)} images have no class and are skipped.", style=FAINT)
     yield Text("Nothing was asked, and nothing was written.", style=FAINT)
 
 
 def build_view(report: "BuildReport") -> Iterator[RenderableType]:
-    """Totals, then what somebody should look at."""
-    for failure in report.failures:
-        yield Text.assemble(("Not read: ", "red"), failure)
-    if report.failed > len(report.failures):
-        yield Text(
-            f"... and {spaced(report.failed - len(report.failures))} more; `error` in {report.out} has them all."
-        )
-    if report.failed:
-        yield Text("Mend them and run the same command again: of a complete corpus, only these are asked about.")
+    """Failures, then the totals and the next step."""
+    yield from _failures(report)
     if report.unlabelled:
-        yield Text(f"{spaced(report.unlabelled)} images have no class and were passed over.", style=FAINT)
+        yield Text(f"{spaced(report.unlabelled)} images have no class and were skipped.", style=FAINT)
     share = f" ({report.kept / report.answers:.0%})" if report.answers else ""
     unlike = f", {spaced(report.unlike)} were too unlike their image" if report.unlike else ""
     yield Text(f"{spaced(report.answers)} answers, {spaced(report.kept)}{share} kept by cleaning{unlike}.")
@@ -55,13 +46,13 @@ def build_view(report: "BuildReport") -> Iterator[RenderableType]:
     if not report.complete:
         yield Text(f"This part of {report.out} is done; the last part to end joins them.", style="bold")
         return
-    verdict = "bold red" if report.failed else "green"
-    yield Text(f"{report.out}: {spaced(report.pairs)} lines about {spaced(report.images)} images.", style=verdict)
+    style = "bold red" if report.failed else "green"
+    yield Text(f"{report.out}: {spaced(report.pairs)} lines about {spaced(report.images)} images.", style=style)
     yield Text(f"Look at it: qaclims corpus show {report.out} --html corpus.html --root DATA", style=FAINT)
 
 
 def import_view(report: "ImportReport") -> Iterator[RenderableType]:
-    """What was taken over, and what was not."""
+    """Answers that were imported, and those that were left out."""
     for label, lines in report.unknown.items():
         yield Text.assemble(("Left out: ", "yellow"), f"{spaced(lines)} lines about '{label}', not on the card.")
     yield Text(f"{spaced(report.answers)} answers, {spaced(report.kept)} kept by cleaning as published.")
@@ -69,37 +60,33 @@ def import_view(report: "ImportReport") -> Iterator[RenderableType]:
 
 
 def show_view(report: "ShowReport", *, answers: bool) -> Iterator[RenderableType]:
-    """The terms of each class side by side; the answers of the examples where they are asked for."""
+    """The most frequent terms of each class, or the answers of the examples."""
     for one in report.classes:
         failed = f", {spaced(one.failed)} not read" if one.failed else ""
         yield Text(f"\n{printable(one.label)} ({spaced(one.pairs)} images{failed})", style="bold")
         if answers:
-            for entry in one.examples:
-                yield _answers(entry)
-            continue
-        table = _table("said of it", ">", "said of what surrounds it", ">")
-        for place in range(max(len(one.foreground), len(one.background))):
-            table.add_row(*_cell(one.foreground, place), *_cell(one.background, place))
-        yield table
+            yield from (_answers(entry) for entry in one.examples)
+        else:
+            yield _terms(one.foreground, one.background)
     if report.page is not None:
         missing = f" {report.without_picture} pictures were not found." if report.without_picture else ""
         yield Text(f"\n{report.page} was written.{missing}", style="green")
 
 
 def stats_view(report: "CorpusStats") -> Iterator[RenderableType]:
-    """Classes, then questions, then who answered."""
+    """Classes, then questions, then answerers."""
     failed = f", {spaced(report.failed)} of them of images that could not be read" if report.failed else ""
     lines = f"{spaced(report.lines)} lines about {spaced(report.images)} images{failed}"
     yield Text(f"{report.corpus}: {lines}.", style="bold")
-    for kind, title in zip(KINDS, ("Said of the class", "Said of what surrounds it"), strict=True):
+    for kind, title in zip(KINDS, ("Said of the class", "Said of its surroundings"), strict=True):
         yield Text(f"\n{title}", style="bold")
-        table = _table("class", ">lines", ">answers", ">kept", ">terms", ">per line", "most alike", ">overlap")
+        table = plain_table("class", ">lines", ">answers", ">kept", ">terms", ">per line", "most alike", ">overlap")
         for one in report.classes:
-            found = one.foreground if kind == "foreground" else one.background
-            table.add_row(Text(printable(one.label)), spaced(one.pairs), *_numbers(found))
+            counts = one.foreground if kind == "foreground" else one.background
+            table.add_row(Text(printable(one.label)), spaced(one.pairs), *_numbers(counts))
         yield table
     yield Text("\nQuestions, as they were first asked", style="bold")
-    table = _table("question", ">answers", ">kept", "most frequent")
+    table = plain_table("question", ">answers", ">kept", "most frequent")
     for question in report.questions:
         most = ", ".join(f"{printable(term)} ({count})" for term, count in question.most[:3])
         table.add_row(Text(question.example), spaced(question.answers), spaced(question.kept), Text(most))
@@ -115,11 +102,11 @@ def stats_view(report: "CorpusStats") -> Iterator[RenderableType]:
 
 
 def diff_view(report: "CorpusDiff") -> Iterator[RenderableType]:
-    """How many lines differ, which terms, and the first lines."""
+    """Numbers of lines that differ, terms that differ, and the first lines."""
     only = f"{spaced(report.only_before)} only in the first, {spaced(report.only_after)} only in the second"
     yield Text(f"{spaced(report.same)} lines say the same, {spaced(report.changed)} differ, {only}.", style="bold")
     if report.terms:
-        table = _table("class", "kind", "term", ">first", ">second")
+        table = plain_table("class", "kind", "term", ">first", ">second")
         for change in report.terms:
             counts = (spaced(change.before), spaced(change.after))
             table.add_row(Text(printable(change.label)), change.kind, Text(change.term), *counts)
@@ -130,33 +117,35 @@ def diff_view(report: "CorpusDiff") -> Iterator[RenderableType]:
         yield Text(f"+ {', '.join(line.after) or 'nothing'}", style="green")
 
 
+def _failures(report: "BuildReport") -> Iterator[Text]:
+    for failure in report.failures:
+        yield Text.assemble(("Not read: ", "red"), failure)
+    if report.failed > len(report.failures):
+        more = spaced(report.failed - len(report.failures))
+        yield Text(f"... and {more} more; `error` in {report.out} has them all.")
+    if report.failed:
+        yield Text("Mend them and run the same command again: of a complete corpus, only these are asked about.")
+
+
 def _answers(entry: Entry) -> Table:
-    table = _table("question", "answer", "text", ">score")
+    table = plain_table("question", "answer", "text", ">score")
     for kind in KINDS:
         for said in entry.answers(kind):
-            score = "" if said.score is None else f"{said.score:.3f}"
             question = said.question if said.source == "answer" else f"(from the {said.source})"
+            score = number(said.score, ".3f", none="")
             table.add_row(Text(question), Text(said.raw, style=FAINT), Text(said.text), score)
     return table
 
 
-def _cell(terms: Sequence[tuple[str, int]], place: int) -> tuple[Text, str]:
-    if place >= len(terms):
-        return Text(""), ""
-    term, count = terms[place]
-    return Text(term), spaced(count)
-
-
-def _numbers(found: "KindStats") -> tuple[str, str, str, str, Text, str]:
-    per_pair = "" if found.per_pair is None else f"{found.per_pair:.1f}"
-    counts = (spaced(found.answers), spaced(found.kept), spaced(found.terms))
-    alike = "" if found.overlap is None else f"{found.overlap:.2f}"
-    return *counts, per_pair, Text(printable(found.closest)), alike
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style=FAINT, padding=(0, 2, 0, 0))
-    for name in columns:
-        right = name.startswith(">")
-        table.add_column(Text(name.lstrip(">")), justify="right" if right else "left", no_wrap=right, overflow="fold")
+def _terms(foreground: Sequence[tuple[str, int]], background: Sequence[tuple[str, int]]) -> Table:
+    table = plain_table("said of it", ">", "said of its surroundings", ">")
+    for row in range(max(len(foreground), len(background))):
+        cells = [each[row] if row < len(each) else None for each in (foreground, background)]
+        table.add_row(*(part for cell in cells for part in ((Text(cell[0]), spaced(cell[1])) if cell else ("", ""))))
     return table
+
+
+def _numbers(counts: "KindStats") -> tuple[str, str, str, str, Text, str]:
+    sums = (spaced(counts.answers), spaced(counts.kept), spaced(counts.terms))
+    per_pair, overlap = number(counts.per_pair, ".1f", none=""), number(counts.overlap, ".2f", none="")
+    return *sums, per_pair, Text(printable(counts.closest)), overlap

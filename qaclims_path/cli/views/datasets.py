@@ -1,27 +1,28 @@
-"""How data sets, cards and what was found about them are laid out on a screen."""
+"""Show data sets, their cards, and what was checked or counted in them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from qaclims_path.cli.views.tables import FAINT, pairs, plain_table, titled
 from qaclims_path.data.card import Card
 from qaclims_path.data.card_parts import Published
 from qaclims_path.pipeline.datasets.check import CheckReport
 from qaclims_path.pipeline.datasets.list_cards import ListReport
 from qaclims_path.pipeline.datasets.stats import ClassStats, SplitStats, StatsReport
-from qaclims_path.report.numbers import spaced
+from qaclims_path.report.numbers import number, spaced
 
 MOST_NAMED = 6  # classes written out in the list
 MOST_TOGETHER = 12  # classes of the widest table of co-occurrence that fits a screen
-MADE = {"per_class_mean": "class mean", "from_miou": "from mIoU", "unknown": "unknown"}
+DICE_MADE = {"per_class_mean": "class mean", "from_miou": "from mIoU", "unknown": "unknown"}
 STATES = {
     "complete": "green",
     "found": "green",
     "partial": "yellow",
-    "absent": "bright_black",
+    "absent": FAINT,
     "too many": "red",
     "unlisted": "red",
 }
@@ -34,48 +35,42 @@ def list_view(report: ListReport) -> Iterator[RenderableType]:
     for line in report.cards:
         few = len(line.classes) <= MOST_NAMED
         classes = ", ".join(line.classes) if few else f"{', '.join(line.classes[:3])}, ... ({len(line.classes)})"
-        counts = ", ".join(f"{name} {_count(count)}" for name, count in line.splits.items())
+        counts = ", ".join(f"{name} {spaced(count)}" for name, count in line.splits.items())
         public = "" if line.public else "; no public download"
-        facts = f"\n{classes}\n{counts}; protocol {line.protocol}{public}"
-        about = Text(line.title).append(facts, style="bright_black")
-        table.add_row(Text(line.name, style="bold"), about)
+        below = f"\n{classes}\n{counts}; protocol {line.protocol}{public}"
+        table.add_row(Text(line.name, style="bold"), Text(line.title).append(below, style=FAINT))
     yield table
     for name, reason in report.broken.items():
         yield Text.assemble((f"The card '{name}' cannot be read: ", "red"), reason)
 
 
 def card_view(card: Card) -> Iterator[RenderableType]:
-    """All that a card says."""
+    """All facts of a card."""
     yield Text(card.title, style="bold")
-    facts = Table.grid(padding=(0, 2))
-    for key, value in _facts(card):
-        facts.add_row(Text(key, style="bright_black"), Text(value))
-    yield facts
-    yield from _titled("Classes", _class_table(card))
-    yield from _titled("Splits", _split_table(card))
-    for (protocol, gate), rows in groupby(
-        sorted(card.published, key=lambda row: (row.protocol, row.gate)), lambda row: (row.protocol, row.gate)
-    ):
-        heading = f"Published, protocol {protocol}, gate {gate}"
-        yield from _titled(f"{heading} (sees true labels)" if gate == "oracle" else heading, _published_table([*rows]))
+    yield pairs(_facts(card))
+    yield from titled("Classes", _class_table(card))
+    yield from titled("Splits", _split_table(card))
+    published = sorted(card.published, key=_rules)
+    for (protocol, gate), rows in groupby(published, _rules):
+        true_labels = " (sees true labels)" if gate == "oracle" else ""
+        yield from titled(f"Published, protocol {protocol}, gate {gate}{true_labels}", _published_table([*rows]))
     for title, sentences in (("Not known", card.unknown), ("Notes", card.notes)):
         if sentences:
-            yield from _titled(title, Group(*(Text(f"- {sentence}") for sentence in sentences)))
+            yield from titled(title, Group(*(Text(f"- {sentence}") for sentence in sentences)))
 
 
 def check_view(report: CheckReport) -> Iterator[RenderableType]:
-    """Splits against the card, then all problems by kind."""
+    """Splits against the card, then the problems by kind."""
     for split in report.splits:
         yield Text.assemble((f"{split.name:<14}", "bold"), (split.summary, STATES[split.state]))
     for group in report.problems:
         yield Text(f"\n{group.title} ({spaced(group.count)})", style="bold red")
-        for sentence in group.first:
-            yield Text(f"- {sentence}")
+        yield from (Text(f"- {sentence}") for sentence in group.first)
         if group.more:
-            yield Text("- and more of these; mend the first ones and check again", style="bright_black")
-    how = "headers read of" if report.quick else "opened"
+            yield Text("- and more of these; mend the first ones and check again", style=FAINT)
     verdict = ("Nothing is wrong", "green") if report.passed else ("Something is wrong", "bold red")
-    yield Text.assemble("\n", verdict, f" with '{report.dataset}' in {report.root} ({how} {spaced(report.opened)}).")
+    opened = f"{'headers read of' if report.quick else 'opened'} {spaced(report.opened)}"
+    yield Text.assemble("\n", verdict, f" with '{report.dataset}' in {report.root} ({opened}).")
 
 
 def stats_view(report: StatsReport) -> Iterator[RenderableType]:
@@ -83,16 +78,21 @@ def stats_view(report: StatsReport) -> Iterator[RenderableType]:
     for split in report.splits:
         patients = f", {spaced(split.patients)} patients" if split.patients else ""
         yield Text(f"\n{split.name}: {spaced(split.images)} images{patients}", style="bold")
-        yield Text(f"width {_spread(split.widths)}, height {_spread(split.heights)} pixels (smallest, median, largest)")
+        widths, heights = (", ".join(str(side) for side in sides) for sides in (split.widths, split.heights))
+        yield Text(f"width {widths}, height {heights} pixels (smallest, median, largest)")
         per_image = ", ".join(
-            f"{number}: {spaced(images)}" for number, images in enumerate(split.classes_per_image) if images
+            f"{classes}: {spaced(images)}" for classes, images in enumerate(split.classes_per_image) if images
         )
         yield Text(f"images by number of classes: {per_image}")
         yield _class_stats_table(split.classes)
         if 1 < len(split.together) <= MOST_TOGETHER:
-            yield from _titled("Images that hold both", _together_table(split))
+            yield from titled("Images that hold both", _together_table(split))
     for name, reason in report.absent.items():
         yield Text.assemble((f"\n{name} was not counted: ", "yellow"), reason)
+
+
+def _rules(row: Published) -> tuple[str, str]:
+    return row.protocol, row.gate
 
 
 def _facts(card: Card) -> Iterator[tuple[str, str]]:
@@ -106,107 +106,70 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
         yield "image size", f"{card.image_size[0]} x {card.image_size[1]} pixels"
     yield "layout", card.format
     yield "protocols", ", ".join(card.protocols)
-    yield "public", _yes(card.public)
+    yield "public", "yes" if card.public else "no"
     yield "licence", card.licence
     yield "citation", card.citation
     yield "how to get it", card.get
 
 
 def _class_table(card: Card) -> Table:
-    table = _table("", "class", "mask codes", "also called")
+    table = plain_table("", "class", "mask codes", "also called")
     rows = [(info.color, info.name, info.title, info.synonyms) for info in card.classes]
     if card.background:
         rows.append((card.background.color, "background", card.background.display, ()))
     for color, name, display, synonyms in rows:
         codes = ", ".join(code for code, target in card.codes.items() if target == name)
         title = name if display == name else f"{name} ({display})"
-        table.add_row(_swatch(color), Text(title), codes, Text(", ".join(synonyms)))
+        swatch = Text("   ", style=f"on rgb({color[0]},{color[1]},{color[2]})")
+        table.add_row(swatch, Text(title), codes, Text(", ".join(synonyms)))
     ignored = ", ".join(code for code, target in card.codes.items() if target == "ignore")
     if ignored:
-        table.add_row("", Text("left out of scores", style="bright_black"), ignored, "")
+        table.add_row("", Text("left out of scores", style=FAINT), ignored, "")
     return table
 
 
 def _split_table(card: Card) -> Table:
-    table = _table("_split", "_part", ">images", "learns from", "labels from", "folders looked for")
+    table = plain_table("_split", "_part", ">images", "learns from", "labels from", "folders looked for")
     for name, split in card.splits.items():
-        count = _count(split.count)
         folders = Text(", ".join(split.images))
         if split.note:
-            folders.append(f"\n{split.note}", style="bright_black")
-        table.add_row(Text(name, style="bold"), split.part, count, split.supervision, split.labels_from, folders)
+            folders.append(f"\n{split.note}", style=FAINT)
+        sources = (split.supervision, split.labels_from)
+        table.add_row(Text(name, style="bold"), split.part, spaced(split.count), *sources, folders)
     return table
 
 
-def _published_table(rows: list[Published]) -> Group:
+def _published_table(rows: Sequence[Published]) -> Group:
     """The rows, with their sources as numbered notes below."""
     sources = list(dict.fromkeys(row.source for row in rows))
-    table = _table("method", "_split", "_what", ">mIoU", ">FwIoU", ">Dice", "Dice made", ">source")
+    table = plain_table("method", "_split", "_what", ">mIoU", ">FwIoU", ">Dice", "Dice made", ">source")
     for row in rows:
         method = Text(row.method)
         if row.note:
-            method.append(f"\n{row.note}", style="bright_black")
-        miou = _number(row.miou) + (f" ± {row.miou_std:g}" if row.miou_std is not None else "")
-        made = MADE[row.dice_made] if row.dice is not None else ""
-        number = f"[{sources.index(row.source) + 1}]"
-        scores = (miou, _number(row.fwiou), _number(row.dice))
-        table.add_row(method, row.split, row.what, *scores, made, Text(number))
-    notes = [Text(f"[{number}] {source}", style="bright_black") for number, source in enumerate(sources, start=1)]
+            method.append(f"\n{row.note}", style=FAINT)
+        miou, fwiou, dice = (number(score, none="") for score in (row.miou, row.fwiou, row.dice))
+        spread = f" ± {row.miou_std:g}" if row.miou_std is not None else ""
+        made = DICE_MADE[row.dice_made] if dice else ""
+        note = Text(f"[{sources.index(row.source) + 1}]")
+        table.add_row(method, row.split, row.what, miou + spread, fwiou, dice, made, note)
+    notes = [Text(f"[{index}] {source}", style=FAINT) for index, source in enumerate(sources, start=1)]
     return Group(table, *notes)
 
 
-def _class_stats_table(classes: tuple[ClassStats, ...]) -> Table:
+def _class_stats_table(classes: Sequence[ClassStats]) -> Table:
     masked = classes[0].pixels is not None
-    table = _table("class", ">images", ">of images", *((">pixels", ">of pixels") if masked else ()))
-    for found in classes:
-        images = "" if found.images is None else spaced(found.images)
-        pixels = "" if found.pixels is None else spaced(found.pixels)
-        cells = (images, _share(found.image_share), pixels, _share(found.pixel_share))
-        table.add_row(Text(found.name), *cells[: 4 if masked else 2])
+    table = plain_table("class", ">images", ">of images", *((">pixels", ">of pixels") if masked else ()))
+    for each in classes:
+        images = "" if each.images is None else spaced(each.images)
+        pixels = "" if each.pixels is None else spaced(each.pixels)
+        cells = (images, number(each.image_share, ".1%", ""), pixels, number(each.pixel_share, ".1%", ""))
+        table.add_row(Text(each.name), *cells[: 4 if masked else 2])
     return table
 
 
 def _together_table(split: SplitStats) -> Table:
-    names = [found.name for found in split.classes[: len(split.together)]]
-    table = _table("", *(f">{name}" for name in names))
+    names = [each.name for each in split.classes[: len(split.together)]]
+    table = plain_table("", *(f">{name}" for name in names))
     for name, row in zip(names, split.together, strict=True):
         table.add_row(Text(name), *(spaced(value) for value in row))
     return table
-
-
-def _table(*columns: str) -> Table:
-    """A plain table; columns marked `>` hold numbers and `_` short words, neither of which is broken into lines."""
-    table = Table(box=None, pad_edge=False, header_style="bright_black", padding=(0, 2, 0, 0))
-    for column in columns:
-        mark, name = (column[0], column[1:]) if column[:1] in (">", "_") else ("", column)
-        table.add_column(Text(name), overflow="fold", no_wrap=bool(mark), justify="right" if mark == ">" else "left")
-    return table
-
-
-def _titled(title: str, body: RenderableType) -> Iterator[RenderableType]:
-    yield Text(f"\n{title}", style="bold")
-    yield body
-
-
-def _swatch(color: tuple[int, int, int]) -> Text:
-    return Text("   ", style=f"on rgb({color[0]},{color[1]},{color[2]})")
-
-
-def _count(count: int | None) -> str:
-    return "?" if count is None else spaced(count)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.1%}"
-
-
-def _spread(values: tuple[int, int, int]) -> str:
-    return ", ".join(str(value) for value in values)
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"

@@ -1,4 +1,4 @@
-"""How the results of `qaclims segment` are laid out on a screen."""
+"""Show segmented slides and images."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -7,21 +7,22 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from qaclims_path.cli.views.tables import FAINT, plain_table
 from qaclims_path.pipeline.inference.cohort import CohortRow, SegmentReport
+from qaclims_path.report.numbers import number
 
 SHOWN = 20
 
 
 def segment_view(report: SegmentReport) -> Iterator[RenderableType]:
-    """Areas of the slides, shares of the images, then everything that somebody should look at."""
+    """Areas of slides and shares of images, then notes and failures, then the totals."""
     done = [row for row in report.rows if row.status == "done"]
-    counts = Counter((row.kind, row.status) for row in report.rows)
     for kind in ("slide", "image"):
         rows = [row for row in done if row.kind == kind]
         if rows:
             yield _areas(rows[:SHOWN], report)
         if len(rows) > SHOWN:
-            yield Text(f"... and {len(rows) - SHOWN} more in {report.table}.", style="bright_black")
+            yield Text(f"... and {len(rows) - SHOWN} more in {report.table}.", style=FAINT)
     for row in report.rows:
         for note in row.notes:
             yield Text.assemble((f"{row.name}: ", "yellow"), note)
@@ -30,33 +31,28 @@ def segment_view(report: SegmentReport) -> Iterator[RenderableType]:
             yield Text.assemble((f"{row.name} failed: ", "red"), row.error)
     yield from (Text(note, style="yellow") for note in report.notes)
     for path, reason in list(report.skipped.items())[:SHOWN]:
-        yield Text(f"Passed over {path}: {reason}.", style="bright_black")
-    each = {kind: counts[kind, "done"] for kind in ("slide", "image")}
-    made = " and ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in each.items() if count)
-    at = f", looked at with {report.mpp:g} um per pixel" if report.mpp and each["slide"] else ""
+        yield Text(f"Skipped {path}: {reason}.", style=FAINT)
     failed = any(row.status == "failed" for row in report.rows)
-    yield Text(
-        f"{made or 'Nothing'} done in {report.out}{at} ({report.precision}, {report.device}).",
-        style="bold red" if failed else "green",
-    )
+    yield Text(_totals(Counter(row.kind for row in done), report), style="bold red" if failed else "green")
     if not report.complete:
         waiting = sum(row.status == "waiting" for row in report.rows)
         yield Text(f"{waiting} wait for other parts of the work; each part brings {report.table} up to date.")
 
 
+def _totals(done: Counter[str], report: SegmentReport) -> str:
+    counts = " and ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in sorted(done.items(), reverse=True))
+    at = f", looked at with {report.mpp:g} um per pixel" if report.mpp and done["slide"] else ""
+    return f"{counts or 'Nothing'} done in {report.out}{at} ({report.precision}, {report.device})."
+
+
 def _areas(rows: Sequence[CohortRow], report: SegmentReport) -> Table:
-    kind = rows[0].kind
-    table = Table(box=None, pad_edge=False, header_style="bright_black", padding=(0, 2, 0, 0))
-    table.add_column(kind, overflow="fold")
-    for column in ("um per pixel", "mm2", *report.classes):
-        table.add_column(Text(column), justify="right")
+    table = plain_table(rows[0].kind, ">um per pixel", ">mm2", *(f">{name}" for name in report.classes))
     for row in rows:
-        area = row.mm2(*report.classes)
         shares = (row.percent(name) for name in report.classes)
         table.add_row(
             Text(row.name),
-            "?" if row.mpp is None else f"{row.mpp:.4g}",
-            "?" if area is None else f"{area:.3f}",
+            number(row.mpp, ".4g", "?"),
+            number(row.mm2(*report.classes), ".3f", "?"),
             *("-" if share is None else f"{share:.1f} %" for share in shares),
         )
     return table

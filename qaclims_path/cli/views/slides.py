@@ -1,42 +1,35 @@
-"""How slides, and what was made of them, are laid out on a screen."""
+"""Show slides, tiles that were cut, and plans for cutting them."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from qaclims_path.cli.views.tables import FAINT, pairs, plain_table
 from qaclims_path.pipeline.tiling.info import SlideReport
 from qaclims_path.pipeline.tiling.report import TileReport
 from qaclims_path.pipeline.tiling.slide import SlidePlan
-from qaclims_path.report.numbers import spaced
+from qaclims_path.report.numbers import size_on_disk, spaced
 
 SHOWN = 10
 
 
 def info_view(report: SlideReport) -> Iterator[RenderableType]:
     """Facts and levels of a slide."""
-    info = report.slide
-    facts = Table.grid(padding=(0, 2))
-    for key, value in _facts(report):
-        facts.add_row(Text(key, style="bright_black"), Text(value))
-    yield Text(info.path, style="bold")
-    yield facts
-    table = _table(">level", ">width", ">height", ">downsample", ">um per pixel")
-    for number, level in enumerate(report.levels):
-        size = "?" if level.mpp is None else _pair(level.mpp)
-        table.add_row(str(number), spaced(level.width), spaced(level.height), f"{level.downsample:g}", size)
+    yield Text(report.slide.path, style="bold")
+    yield pairs(_facts(report))
+    table = plain_table(">level", ">width", ">height", ">downsample", ">um per pixel")
+    for index, level in enumerate(report.levels):
+        size = "?" if level.mpp is None else _both(level.mpp)
+        table.add_row(str(index), spaced(level.width), spaced(level.height), f"{level.downsample:g}", size)
     yield table
 
 
 def tile_view(report: TileReport) -> Iterator[RenderableType]:
-    """Totals, then everything that somebody should look at."""
+    """Notes and failures slide by slide, then the totals and the next step."""
     counts = Counter(line.status for line in report.slides)
     total = sum(report.tiles.values())
-    splits = ", ".join(f"{split} {spaced(count)}" for split, count in report.tiles.items())
-    verdict = "green" if not counts["failed"] else "bold red"
-    said = f"{spaced(total)} tiles{f' ({splits})' if splits else ''} from {counts['done']} slides in {report.out}."
     for line in report.slides:
         for note in line.notes:
             yield Text.assemble((f"{line.name}: ", "yellow"), note)
@@ -44,35 +37,39 @@ def tile_view(report: TileReport) -> Iterator[RenderableType]:
         if line.status == "failed":
             yield Text.assemble((f"{line.name} failed: ", "red"), line.error)
     yield from _skipped(report.skipped)
-    yield Text(said, style=verdict)
+    splits = ", ".join(f"{split} {spaced(count)}" for split, count in report.tiles.items())
+    yield Text(
+        f"{spaced(total)} tiles{f' ({splits})' if splits else ''} from {counts['done']} slides in {report.out}.",
+        style="bold red" if counts["failed"] else "green",
+    )
     if not report.complete:
         yield Text(
             f"{counts['waiting']} slides wait for other parts of the work; the last part to end merges the manifest."
         )
     elif report.card is None and total:
-        yield Text("Without --labels there is no card: give it to make the tiles a data set.", style="bright_black")
+        yield Text("There is no card without --labels. Give labels to make the tiles a data set.", style=FAINT)
     elif report.card is not None:
-        yield Text(f"Check them: qaclims datasets check --card {report.card} --root {report.out}", style="bright_black")
+        yield Text(f"Check them: qaclims datasets check --card {report.card} --root {report.out}", style=FAINT)
 
 
 def plan_view(plans: Sequence[SlidePlan]) -> Iterator[RenderableType]:
-    """What would be done, slide by slide."""
+    """Levels, tiles and sizes that are expected, slide by slide."""
     if not plans:
         yield Text("Every slide is done already.", style="green")
         return
-    table = _table("slide", ">level", ">um per pixel", ">shrunk by", ">grid", ">tiles", ">expected")
+    table = plain_table("slide", ">level", ">um per pixel", ">shrunk by", ">grid", ">tiles", ">expected")
     for plan in plans:
         if plan.error:
             table.add_row(Text(plan.name), "", "", "", "", "", Text("fails, see below", style="red"))
         else:
             numbers = (f"{plan.level}", f"{plan.level_mpp:g}", f"{plan.resampled:g}")
-            table.add_row(Text(plan.name), *numbers, spaced(plan.lattice), spaced(plan.tiles), _bytes(plan.bytes))
+            table.add_row(Text(plan.name), *numbers, spaced(plan.lattice), spaced(plan.tiles), size_on_disk(plan.bytes))
     yield table
     for plan in plans:
         if plan.error:
             yield Text.assemble((f"{plan.name} would fail: ", "red"), plan.error)
     total, size = sum(plan.tiles for plan in plans), sum(plan.bytes for plan in plans)
-    yield Text(f"{spaced(total)} tiles, about {_bytes(size)}. Nothing was written.", style="bold")
+    yield Text(f"{spaced(total)} tiles, about {size_on_disk(size)}. Nothing was written.", style="bold")
 
 
 def _facts(report: SlideReport) -> Iterator[tuple[str, str]]:
@@ -84,7 +81,7 @@ def _facts(report: SlideReport) -> Iterator[tuple[str, str]]:
     if info.mpp is None:
         yield "pixel size", "not known: give it with --slide-mpp, or in the column 'mpp' of a slide list"
     else:
-        yield "pixel size", f"{_pair(info.mpp)} um"
+        yield "pixel size", f"{_both(info.mpp)} um"
     if info.power is not None:
         yield "objective", f"{info.power:g}x"
     x, y, width, height = info.bounds
@@ -95,32 +92,12 @@ def _facts(report: SlideReport) -> Iterator[tuple[str, str]]:
 
 def _skipped(skipped: dict[str, str]) -> Iterator[Text]:
     for path, reason in list(skipped.items())[:SHOWN]:
-        yield Text(f"Passed over {path}: {reason}.", style="bright_black")
+        yield Text(f"Skipped {path}: {reason}.", style=FAINT)
     if len(skipped) > SHOWN:
-        yield Text(f"... and {len(skipped) - SHOWN} more, see summary.md.", style="bright_black")
+        yield Text(f"... and {len(skipped) - SHOWN} more, see summary.md.", style=FAINT)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bright_black", padding=(0, 2, 0, 0))
-    for name in columns:
-        right = name.startswith(">")
-        table.add_column(Text(name.lstrip(">")), justify="right" if right else "left", no_wrap=right, overflow="fold")
-    return table
-
-
-def _pair(size: tuple[float, float]) -> str:
+def _both(size: tuple[float, float]) -> str:
+    """A pixel size, once where both sides are alike."""
     x, y = (f"{value:.4g}" for value in size)
     return x if x == y else f"{x} x {y}"
-
-
-def _bytes(size: int) -> str:
-    """A size in the unit that suits it.
-
-    Example:
-        >>> _bytes(1_400_000)
-        '1.4 MB'
-    """
-    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size / 1e3:.0f} kB"

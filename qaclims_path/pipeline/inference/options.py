@@ -16,7 +16,7 @@ class SegmentOptions(Options):
     """Options that affect the results, apart from the model and the inputs.
 
     Attributes:
-        mpp: Pixel size in micrometres at which slides are predicted; that of the training when None.
+        mpp: Pixel size in micrometres at which slides are predicted; that of the training if not given.
         size: Width and height of a tile in pixels of the model; larger images are predicted in squares of this side.
         overlap: Share by which neighbouring tiles of a slide overlap.
         tissue: How the tissue of slides is detected.
@@ -27,7 +27,7 @@ class SegmentOptions(Options):
         outline_um: Tolerance in micrometres when outlines in the GeoJSON are simplified.
         least_um2: Smallest area of regions and holes in the GeoJSON; tables count every pixel.
         precision: Numeric precision of the network; `auto` takes the fastest of the hardware.
-        backend: Reader that opens the slides.
+        backend: Reader of slides: auto, openslide, tiffslide, tiff, or another that is installed.
         kind: Kind of the inputs; `auto` distinguishes slides and images by their files.
     """
 

@@ -86,6 +86,10 @@ class PlannedStage:
     action: Action
     reason: str
 
+    def as_json(self) -> dict[str, str]:
+        """The name of the stage, and what will be done with it."""
+        return {"stage": self.stage.name, "action": self.action, "reason": self.reason}
+
 
 def hashes_of(stages: Sequence[Stage]) -> dict[str, str]:
     """Compute the hash of every stage, in order."""

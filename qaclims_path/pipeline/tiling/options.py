@@ -19,23 +19,23 @@ class TileOptions(Options):
     Attributes:
         mpp: Pixel size of the tiles in micrometres.
         size: Width and height of a tile in pixels.
-        stride: Distance of neighbouring tiles in tile pixels.
+        stride: Pixels from one tile to the next.
         min_tissue: Smallest share of a tile that must be tissue.
         tissue: How tissue is detected.
         pens: Exclude pen marks.
         blur: Exclude tissue that is out of focus.
         present_from: Share of a tile from which a class counts as present.
-        split_by: Assign whole patients, or single slides, to the splits.
+        split_by: Unit that goes to one split as a whole: patient or slide.
         split_shares: Shares of training, validation and test.
-        write: Format of written tiles.
+        write: Format of written pixels; `none` writes no pixels.
         stain: Stain normalisation.
-        masks: Write the drawn regions of validation and test tiles as masks.
-        backend: Reader that opens the slides.
+        masks: Draw the regions of --labels as masks of the validation and test tiles.
+        backend: Reader of slides: auto, openslide, tiffslide, tiff, or another that is installed.
         seed: Seed of the splits and the stain fits.
     """
 
     mpp: Annotated[float, Field(gt=0, le=1000)]
-    size: Annotated[int, Field(ge=1, le=16384)]
+    size: Annotated[int, Field(ge=1, le=16384)] = 224
     stride: Annotated[float, Field(ge=1)]
     min_tissue: Share = 0.5
     tissue: Literal["otsu", "none", "file"] = "otsu"

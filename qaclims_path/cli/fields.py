@@ -1,0 +1,139 @@
+"""Options of commands that are the fields of an options model of the pipeline.
+
+The name, type, default and limits of an option are those of its field; its help is the line of the field under
+`Attributes:` in the docstring of the model. So a new option is written once, in the model, which also checks it.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import wraps
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from qaclims_path.errors import UsageError
+
+C = TypeVar("C", bound=Callable[..., None])
+Chosen = dict[str, Any]  # values by field name, for `config.parse` to check
+LOW, HIGH = {"ge": "{}<=", "gt": "{}<"}, {"le": "<={}", "lt": "<{}"}
+
+
+def with_options(
+    into: str, model: type[BaseModel], *, leave_out: Collection[str] = (), names: Mapping[str, str] | None = None
+) -> Callable[[C], C]:
+    """Give a command an option for every field of a model.
+
+    Args:
+        into: Parameter of the command that gets the values of the fields, as a dictionary.
+        model: The options model.
+        leave_out: Fields that the command sets by itself.
+        names: Options that are not called like their fields.
+
+    Example:
+        >>> @app.command()  # doctest: +SKIP
+        ... @with_options("chosen", TileOptions, leave_out=["tissue"], names={"pens": "--drop-pens"})
+        ... def tile(slides: list[Path], chosen: Chosen) -> None: ...
+    """
+    texts, hints = help_of(model), get_type_hints(model, include_extras=True)
+    fields = {name: field for name, field in model.model_fields.items() if name not in leave_out}
+    numbers = {name for name in fields if _is_numbers(hints[name])}
+    options = [
+        _option(name, hints[name], _default(field), texts.get(name, ""), (names or {}).get(name))
+        for name, field in fields.items()
+    ]
+
+    def decorate(command: C) -> C:
+        @wraps(command)
+        def run(**values: Any) -> None:  # noqa: ANN401 - whatever typer has read
+            chosen = {name: values.pop(name) for name in fields}
+            chosen |= {name: _read_numbers(name, chosen[name], fields[name].default) for name in numbers}
+            command(**{into: chosen}, **values)
+
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        parameters = [each for one in own for each in (options if one.name == into else [one])]
+        keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+        run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
+        return run  # type: ignore[return-value]
+
+    return decorate
+
+
+def help_of(model: type) -> dict[str, str]:
+    """Texts about the fields of a class, from `Attributes:` in its docstring.
+
+    Example:
+        >>> help_of(RunSettings)["nodes"]  # doctest: +SKIP
+        'Machines; `auto` takes what the launcher says.'
+    """
+    _, _, section = (inspect.getdoc(model) or "").partition("Attributes:\n")
+    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def _default(field: FieldInfo) -> Any:  # noqa: ANN401 - any value
+    return inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
+
+
+def _option(name: str, annotation: Any, default: Any, text: str, called: str | None) -> inspect.Parameter:  # noqa: ANN401
+    alternatives = _alternatives(annotation)
+    words = [word for word, kind in alternatives.items() if kind is Literal]
+    kinds = set(alternatives.values())
+    kind = kinds.pop() if len(kinds) == 1 and not words else str  # where several are possible, the model tells
+    option = typer.Option(
+        *([called] if called else []),
+        help=text,
+        metavar=None if kind is bool else f"<{'|'.join(alternatives)}>",
+        autocompletion=lambda incomplete: [word for word in words if word.startswith(incomplete)],
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=_written(default) if _is_numbers(annotation) else default,
+        annotation=Annotated[kind | None if default is None else kind, option],
+    )
+
+
+def _alternatives(annotation: Any, limits: str = "") -> dict[str, Any]:  # noqa: ANN401 - any annotation
+    """Everything that an option may be, as its help shows it, with the type that typer reads."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _alternatives(parts[0], _limits(parts[1:]))
+    if origin in (Union, UnionType):
+        return {shown: kind for part in parts for shown, kind in _alternatives(part).items()}
+    if origin is Literal:
+        return dict.fromkeys(parts, Literal)
+    if origin is tuple:
+        return {"number,number,...": str} if _is_numbers(annotation) else {"str": list[str]}
+    return {} if annotation is NoneType else {f"{annotation.__name__}{limits}": annotation}
+
+
+def _limits(metadata: Iterable[Any]) -> str:
+    """The limits of a number, such as `, 0<=x<=1`."""
+    found = {type(each).__name__.lower(): each for info in metadata for each in getattr(info, "metadata", [])}
+    low, high = (
+        "".join(form.format(getattr(found[name], name)) for name, form in side.items() if name in found)
+        for side in (LOW, HIGH)
+    )
+    return f", {low}x{high}" if low or high else ""
+
+
+def _is_numbers(annotation: Any) -> bool:  # noqa: ANN401 - any annotation
+    return get_origin(annotation) is tuple and get_args(annotation)[0] is not str
+
+
+def _written(numbers: Iterable[float]) -> str:
+    return ",".join(f"{each:g}" for each in numbers)
+
+
+def _read_numbers(name: str, text: str, default: Iterable[float]) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        option = f"--{name.replace('_', '-')}"
+        raise UsageError(
+            f"{option} {text} should be numbers with commas between them, such as {_written(default)}."
+        ) from error
