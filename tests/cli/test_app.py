@@ -1,12 +1,18 @@
 """The command as a user meets it: help, versions, one-line errors, exit codes."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.main import get_command
+
+from qaclims_path.cli.app import COMMANDS, app
 
 
 def qaclims(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -14,28 +20,112 @@ def qaclims(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
 
+GROUPS = {
+    "datasets": ("list", "show", "check", "stats", "fake", "init"),
+    "slides": ("info", "tile"),
+    "corpus": ("build", "import", "show", "stats", "diff"),
+    "judge": ("show", "probe", "train"),
+    "answerer": ("probe",),
+    "train": ("cam", "boundary", "seg"),
+}
+PLAIN = (
+    "doctor",
+    "demo",
+    "cams",
+    "masks",
+    "predict",
+    "segment",
+    "evaluate",
+    "run",
+    "report",
+    "compare",
+    "export",
+    "push",
+)
+ALL = (*PLAIN, *(f"{group} {name}" for group, names in GROUPS.items() for name in names))
+
+
+def found(command: str) -> Any:
+    """A command as it is called, from the name of it and of its group."""
+    reached = get_command(app)
+    for word in command.split():
+        _, reached, _ = reached.resolve_command(typer.Context(reached), [word])
+    return reached
+
+
 def test_help_names_every_command() -> None:
     shown = qaclims("--help").stdout
-    assert all(command.split()[0] in shown for command in COMMANDS)
+    assert {*GROUPS, *PLAIN} == set(COMMANDS)
+    assert all(command in shown for command in COMMANDS)
 
 
-COMMANDS = (
-    *("doctor", "demo", "cams", "masks", "predict", "segment", "evaluate", "run", "report", "export", "push"),
-    *(f"datasets {name}" for name in ("list", "show", "check", "stats", "fake", "init")),
-    *(f"slides {name}" for name in ("info", "tile")),
-    *(f"corpus {name}" for name in ("build", "import", "show", "stats", "diff")),
-    *(f"judge {name}" for name in ("show", "probe", "train")),
-    *(f"train {name}" for name in ("cam", "boundary", "seg")),
-    "answerer probe",
-)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_quotes_their_help(name: str) -> None:
+    assert found(name).help.partition("\n")[0] == COMMANDS[name]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_line_of_a_group_names_its_commands(group: str) -> None:
+    assert COMMANDS[group].partition(": ")[2] == f"{', '.join(GROUPS[group])}."
+    assert tuple(found(group).commands) == GROUPS[group]
+
+
+@pytest.mark.parametrize("command", ALL)
 def test_every_command_shows_an_example(command: str) -> None:
-    result = qaclims(*command.split(), "--help")
-    assert result.returncode == 0
-    assert "Example:" in result.stdout
-    assert f"qaclims {command}" in " ".join(result.stdout.split())
+    assert f"Example: `qaclims {command}" in found(command).help
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_every_option_has_a_help_text(command: str) -> None:
+    assert [each.name for each in found(command).params if not (each.help or "").strip()] == []
+
+
+@pytest.mark.parametrize("command", ["slides tile", "segment", "masks", "train cam", "run"])
+def test_help_loads_no_torch(command: str) -> None:
+    code = "import sys\nfrom qaclims_path.cli.app import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "print('torch' in sys.modules, 'monai' in sys.modules)"
+    words = [sys.executable, "-P", "-c", code, *command.split(), "--help"]
+    shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "Example:" in shown
+    assert shown.endswith("False False\n")
+
+
+def completed(*words: str) -> list[str]:
+    """What the shell offers after some words, the last of which is being typed."""
+    environment = {**os.environ, "_QACLIMS_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(("qaclims", *words))}
+    result = subprocess.run(
+        [str(Path(sys.executable).parent / "qaclims")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment, "COMP_CWORD": str(len(words))},
+    )
+    assert result.stderr == ""
+    return result.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["eval"], ["evaluate"]),
+        (["datasets", "sh"], ["show"]),
+        (["datasets", "show", "bcss"], ["bcss", "bcss-wsss"]),
+        (["run", "phantom/qa"], ["phantom/qa-clims", "phantom/qa-clims-path"]),
+        (["evaluate", "--dataset", "voc"], ["voc2012"]),
+        (["evaluate", "--protocol", "ml"], ["mlps"]),
+        (["segment", "--precision", "fp"], ["fp32", "fp16"]),
+        (["slides", "tile", "--drop"], ["--drop-pens", "--drop-blur"]),
+    ],
+)
+def test_the_shell_completes_commands_names_and_choices(words: list[str], offered: list[str]) -> None:
+    assert set(offered) <= set(completed(*words))
+
+
+def test_completion_can_be_installed() -> None:
+    assert "--install-completion" in qaclims("--help").stdout
+    command = [str(Path(sys.executable).parent / "qaclims"), "--show-completion"]
+    shown = subprocess.run(["bash", "-c", " ".join(command)], capture_output=True, text=True, check=False)
+    assert "_QACLIMS_COMPLETE" in shown.stdout
 
 
 def test_version() -> None:

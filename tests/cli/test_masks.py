@@ -84,7 +84,7 @@ def test_images_that_fail_change_the_exit_code(run, data):
 
 
 def test_the_boundary_network_is_trained_and_used(run, data):
-    few = ("--set", "train.epochs=1", "--set", "train.batch=2", "--set", "size=64", "--set", "radius=3")
+    few = [f"--set=masks.boundary.{each}" for each in ("train.epochs=1", "train.batch=2", "size=64", "radius=3")]
     code, said = qaclims("train", "boundary", run, "--root", data, "--split", "train_aug", "--workers", 0, *few)
     assert code == 0
     assert "in doubt" in said

@@ -3,22 +3,18 @@
 import json
 
 import pytest
-import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from qaclims_path.cli.compare import compare
-from qaclims_path.cli.options import run_settings
-from qaclims_path.cli.run import run
+from qaclims_path.cli.app import app
+from qaclims_path.cli.run import app as run_app
+from qaclims_path.cli.running import run_settings
 from qaclims_path.cli.train import app as training
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.pipeline.run.steps import _hardware
 
-app = typer.Typer()
-app.command()(run)
-app.command()(compare)
 TINY = [
     "cam.network.backbone=test_resnet",
     "cam.network.weights=none",
@@ -100,7 +96,7 @@ def test_an_unknown_logger_is_refused_at_once(root, tmp_path):
 
 def test_run_passes_its_hardware_options_to_every_training_command():
     commands = {name: get_command(training).commands[name] for name in ("cam", "seg", "boundary")}
-    commands["run"] = get_command(app).commands["run"]
+    commands["run"] = get_command(run_app)
     shared = {"devices", "precision", "workers", "save_every", "keep_every", "logger", "compiled"}
     for name, command in commands.items():
         assert shared <= {each.name for each in command.params}, name

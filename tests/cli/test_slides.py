@@ -90,9 +90,9 @@ def test_exit_codes(slides, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "either --mpp"),
-        (["--mpp", "0.5", "--magnification", "20"], "either --mpp"),
-        (["--mpp", "0.5", "--stride", "10", "--overlap", "0.5"], "either --stride"),
+        ([], "Give either --mpp"),
+        (["--mpp", "0.5", "--magnification", "20"], "Give either --mpp"),
+        (["--mpp", "0.5", "--stride", "10", "--overlap", "0.5"], "Give either --stride"),
         (["--mpp", "0.5", "--min-tissue", "2"], "'min_tissue'"),
         (["--mpp", "0.5", "--write", "gif"], "'write'.*'jpeg'"),
         (["--mpp", "0.5", "--shard", "2"], "--shard 2 should look like"),
