@@ -97,14 +97,14 @@ class BlipAnswerer:
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
         """Answers in order; an image is read once for all its asks."""
 
-        def answer(images: Sequence[ImageAsks]) -> dict[int, Answer]:
+        def answer_images(images: Sequence[ImageAsks]) -> dict[int, Answer]:
             tokens = self._encode_images([asks[image.positions[0]].pixels() for image in images])
             positions = [position for image in images for position in image.positions]
             owners = [index for index, image in enumerate(images) for _ in image.positions]
             states = self._encode_questions(tokens, owners, [asks[position].question for position in positions])
             return dict(zip(positions, self._generate_all(states), strict=True))
 
-        return answer_by_image(asks, self.batch, answer)
+        return answer_by_image(asks, self.batch, answer_images)
 
     def _encode_images(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
         """B S D, the image tokens of H W 3 pictures."""

@@ -95,7 +95,7 @@ class ChatAnswerer:
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
         """Answers in order, `batch` at a time, with questions of similar length together."""
 
-        def answer(images: Sequence[ImageAsks]) -> dict[int, Answer]:
+        def answer_images(images: Sequence[ImageAsks]) -> dict[int, Answer]:
             answers: dict[int, Answer] = {}
             pictures = {image.image: asks[image.positions[0]].pixels() for image in images}
             positions = (position for image in images for position in image.positions)
@@ -106,7 +106,7 @@ class ChatAnswerer:
                 answers |= zip(order[part], replies, strict=True)
             return answers
 
-        return answer_by_image(asks, self.batch, answer)
+        return answer_by_image(asks, self.batch, answer_images)
 
     def _reply(self, pictures: Sequence[NDArray[np.uint8]], questions: Sequence[str]) -> list[Answer]:
         inputs = self._fitted_inputs(pictures, questions)

@@ -59,7 +59,7 @@ class RetrievalAnswerer:
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
         """Answers in order; an image is read and encoded once for all its asks."""
 
-        def answer(images: Sequence[ImageAsks]) -> dict[int, Answer]:
+        def answer_images(images: Sequence[ImageAsks]) -> dict[int, Answer]:
             answers: dict[int, Answer] = {}
             cosines = self._cosines([asks[image.positions[0]].pixels() for image in images]).tolist()
             for image, of_image in zip(images, cosines, strict=True):
@@ -67,7 +67,7 @@ class RetrievalAnswerer:
                 answers |= zip(image.positions, ranked, strict=True)
             return answers
 
-        return answer_by_image(asks, self.batch, answer)
+        return answer_by_image(asks, self.batch, answer_images)
 
     def _cosines(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
         """B N, cosines of B pictures (H W 3) and all N terms."""
