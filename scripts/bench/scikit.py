@@ -81,7 +81,8 @@ def compared(name: str, ours: Callable[[], NDArray], theirs: Callable[[], NDArra
     """A row for two functions whose arrays should be equal."""
     differ = int((ours() != theirs()).sum())
     note = "equal" if not differ else f"{differ} {what} differ"
-    return Row(name, *medians(ours, theirs), equal=not differ, note=note)
+    times = medians(ours, theirs)
+    return Row(name, times[0], times[1], equal=not differ, note=note)
 
 
 def histograms(rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
@@ -107,7 +108,7 @@ def threshold_rows(picture: U8, rng: np.random.Generator) -> Iterator[Row]:
     same = otsu(counts) == threshold_otsu(hist=counts)
     note = f"slide {'equal' if same else 'differs'}; {differ} of {len(tried)} histograms differ, by up to {farthest}"
     times = medians(lambda: otsu(counts), lambda: threshold_otsu(hist=counts), runs=199)
-    yield Row("Otsu: `filters.threshold_otsu`", *times, equal=same and not differ, note=note)
+    yield Row("Otsu: `filters.threshold_otsu`", times[0], times[1], equal=same and not differ, note=note)
 
 
 def cleaning_rows(picture: U8) -> Iterator[Row]:
@@ -140,7 +141,7 @@ def region_rows(codes: U8) -> Iterator[Row]:
     enclosed = sum(abs(_area(line)) for line in lines)
     note = f"ours enclose {np.abs(rings.areas).sum():,} px, theirs {enclosed:,.0f}; they cut corners"
     times = medians(lambda: trace(areas, [1]), lambda: find_contours(padded, 0.5))
-    yield Row("outlines: `measure.find_contours`", *times, equal=False, note=note)
+    yield Row("outlines: `measure.find_contours`", times[0], times[1], equal=False, note=note)
 
 
 def _area(line: NDArray[np.float64]) -> float:
@@ -189,12 +190,12 @@ def colour_rows(tile: U8) -> Iterator[Row]:
     """CIELAB, stain normalisation and superpixels of a tile."""
     apart = float(np.abs(lab_of(tile) - rgb2lab(tile)).max())
     times = medians(lambda: lab_of(tile), lambda: rgb2lab(tile))
-    yield Row("CIELAB: `color.rgb2lab`", *times, equal=apart == 0, note=f"differ by up to {apart:.4f}")
+    yield Row("CIELAB: `color.rgb2lab`", times[0], times[1], equal=apart == 0, note=f"differ by up to {apart:.4f}")
     fit = fit_macenko(tile.reshape(-1, 3))
     apart = int(np.abs(normalise(tile, fit).astype(int) - their_stain(tile, fit)).max())
     times = medians(lambda: normalise(tile, fit), lambda: their_stain(tile, fit))
     note = f"with our fit; differ by up to {apart} of 255"
-    yield Row("stain: `color.separate_stains`, `combine_stains`", *times, equal=apart == 0, note=note)
+    yield Row("stain: `color.separate_stains`, `combine_stains`", times[0], times[1], equal=apart == 0, note=note)
     [seconds] = medians(lambda: slic(tile, SUPERPIXELS, start_label=0), runs=3)
     yield Row("superpixels: `segmentation.slic`", None, seconds, equal=False, note="no counterpart")
 
@@ -204,7 +205,8 @@ def their_stain(tile: U8, fit: Macenko) -> U8:
     own, target = (np.array([*each.stains, np.cross(*each.stains)]) for each in (fit, MACENKO_TARGET))
     amounts = separate_stains(np.minimum(tile / WHITE, 1), np.linalg.inv(own))
     amounts *= [*np.divide(MACENKO_TARGET.strength, fit.strength), 0]
-    return np.rint(WHITE * combine_stains(amounts, target)).astype(np.uint8)
+    changed: U8 = np.rint(WHITE * combine_stains(amounts, target)).astype(np.uint8)
+    return changed
 
 
 def main() -> None:

@@ -144,7 +144,7 @@ def learn_to_say(model: Any, processor: Any, tiles: Tiles, examiner: Examiner, s
         owners = [row for row in range(len(picks)) for _ in range(schedule.asked)]
         shown = seen[views, picks].to(device).float()
         with torch.autocast(device.type, torch.bfloat16):
-            states = blip._understand(shown, owners, [question for question, _ in quizzes])
+            states = blip._encode_questions(shown, owners, [question for question, _ in quizzes])
             loss = saying_loss(model, processor, states, [answer for _, answer in quizzes])
         torch.autograd.backward(loss)
         update(texts, optimizer, rate)
