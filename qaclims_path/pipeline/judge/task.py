@@ -113,23 +113,23 @@ class Captions:
 
     Attributes:
         texts: T.
-        said: T C, the classes that a text is about.
+        classes: T C, the classes that a text is about.
         wrong: T, whether the text also names another class.
     """
 
     texts: list[str]
-    said: Tensor
+    classes: Tensor
     wrong: Tensor
 
 
 def make_captions(captioner: Captioner, names: Sequence[str], present: Tensor, seed: int) -> Captions:
     """Make captions of every class alone, and of some images, with hard negatives."""
     texts: list[str] = []
-    said: list[Tensor] = []
+    about: list[Tensor] = []
     wrong: list[bool] = []
     for c, name in enumerate(names):
         texts += captioner.captions([name], seed=seed + c, count=PER_CLASS)
-        said += [F.one_hot(torch.tensor(c), len(names)).bool()] * PER_CLASS
+        about += [F.one_hot(torch.tensor(c), len(names)).bool()] * PER_CLASS
         wrong += [False] * PER_CLASS
     for row, classes in enumerate(present[:OWN].cpu()):
         shown = [name for name, is_present in zip(names, classes.tolist(), strict=True) if is_present]
@@ -137,9 +137,9 @@ def make_captions(captioner: Captioner, names: Sequence[str], present: Tensor, s
         for text, is_wrong in ((right, False), (negative, True)):
             if text:
                 texts.append(text)
-                said.append(classes)
+                about.append(classes)
                 wrong.append(is_wrong)
-    return Captions(texts, torch.stack(said), torch.tensor(wrong))
+    return Captions(texts, torch.stack(about), torch.tensor(wrong))
 
 
 class JudgeTask:
@@ -174,15 +174,15 @@ class JudgeTask:
         mean, std = self._mean.to(device), self._std.to(device)
         views = make_views((batch["image"] - mean) / std, present, ((1 - mean) / std).flatten(), generator)
         captions = make_captions(self._captioner, self._names, present, self._seed + 7919 * info.step)
-        said = F.normalize(self._encode(captions.texts, device).float(), dim=-1)
+        encoded = F.normalize(self._encode(captions.texts, device).float(), dim=-1)
         shown, positions = self._look(views.pixels, len(present))
         scale = network.logit_scale.exp().clamp(max=MOST_SCALE)
-        logits = scale * shown @ said.T + network.logit_bias
-        truth, known = pair_targets(views.present, views.sure, captions.said.to(device), captions.wrong.to(device))
+        logits = scale * shown @ encoded.T + network.logit_bias
+        truth, known = pair_targets(views.present, views.sure, captions.classes.to(device), captions.wrong.to(device))
         named = self._per_class(logits)
         parts = {"matching": matching_loss(logits, truth, known), "naming": _naming(named, views)}
         if positions is not None:
-            placed = self._per_class((scale * positions @ said.T).flatten(0, 1)).view(*positions.shape[:2], -1)
+            placed = self._per_class((scale * positions @ encoded.T).flatten(0, 1)).view(*positions.shape[:2], -1)
             parts["placing"] = patch_loss(placed, present)
             parts["regions"] = info.progress * _regions(named[len(present) : 2 * len(present)], placed, views, present)
         return {"loss": torch.stack([*parts.values()]).sum(), **{name: part.detach() for name, part in parts.items()}}

@@ -159,9 +159,9 @@ def _triple(values: Sequence[float]) -> tuple[float, float, float]:
 
 def _all_words(captioner: Captioner, bank: QuestionBank, lexicon: Lexicon | None) -> list[str]:
     """Collect the texts of the vocabulary: those of captions, and those that answers may hold."""
-    said = [phrase for groups in captioner.phrases.values() for phrases in groups.values() for phrase in phrases]
+    phrases = [phrase for kinds in captioner.phrases.values() for group in kinds.values() for phrase in group]
     terms = [term.term for term in lexicon] if lexicon else []
-    return [*said, *terms, *captioner.sentences, *(question.text for question in bank.questions)]
+    return [*phrases, *terms, *captioner.sentences, *(question.text for question in bank.questions)]
 
 
 def _train_options(options: JudgeTrainOptions, images: int) -> TrainOptions:

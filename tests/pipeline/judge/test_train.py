@@ -124,13 +124,13 @@ def test_captions_of_a_class_alone_come_first() -> None:
     captioner = Captioner(card, load_bank("histology"))
     present = torch.tensor([[True, True, False, False], [True, True, True, True]])
     made = make_captions(captioner, card.names, present, seed=3)
-    assert made.said[: 4 * PER_CLASS].sum(1).eq(1).all()
+    assert made.classes[: 4 * PER_CLASS].sum(1).eq(1).all()
     assert made.wrong.tolist() == [False] * (4 * PER_CLASS) + [
         False,
         True,
         False,
     ]  # nothing is wrong of an image of all
-    assert len(made.texts) == len(made.said)
+    assert len(made.texts) == len(made.classes)
     assert made == made
     assert make_captions(captioner, card.names, present, seed=3).texts == made.texts
 
