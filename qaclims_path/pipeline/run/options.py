@@ -114,6 +114,7 @@ def load_run(recipe: str | Path, settings: Sequence[str] = ()) -> RunOptions:
     """
     path, found = read_recipe(recipe, settings)
     cam = cam_options(found, path)
+    evaluate = parse(EvaluateSection, found.evaluate, f"{path}, evaluate")  # before `seg`, which takes its protocol
     masks = parse(MaskOptions, {key: found.masks[key] for key in found.masks if key != BOUNDARY}, f"{path}, masks")
     boundary = _boundary(found, path)
     seg = seg_options(found, cam.network, path)
@@ -129,7 +130,7 @@ def load_run(recipe: str | Path, settings: Sequence[str] = ()) -> RunOptions:
         masks=masks,
         boundary=boundary if masks.refiner == "irn" else None,
         seg=seg,
-        evaluate=parse(EvaluateSection, found.evaluate, f"{path}, evaluate"),
+        evaluate=evaluate,
     )
 
 
