@@ -19,7 +19,9 @@ from qaclims_path.registry import suggest
 Tree = dict[str, Any]
 MAX_YAML_BYTES = 4_000_000
 MAX_EXTENDS = 8
-ALTERNATIVE = re.compile(r"function-|tagged-|constrained-|(int|float|str|bool)$|\w+\[")  # of a union, in pydantic
+ALTERNATIVE = re.compile(
+    r"function-|tagged-|constrained-|(int|float|str|bool)$|\w+\["
+)  # of a union, in pydantic
 
 
 class Options(BaseModel):

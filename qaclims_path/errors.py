@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 class QaclimsError(Exception):
-    """A problem whose message says what to do."""
+    """A problem whose message names the remedy."""
 
     exit_code = 1
 
@@ -40,7 +40,7 @@ class SplitAbsent(DatasetProblem):
 
 
 class PredictionProblem(QaclimsError):
-    """Predictions that cannot be scored as they are."""
+    """Predictions that cannot be scored."""
 
 
 class MissingExtra(QaclimsError):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Window = Literal["gaussian", "linear", "flat"]
 SUM_MARGIN = 0.02  # half precision adds up to one within this
-SIGMA = 0.125  # of a tile's side
+SIGMA = 0.125  # share of a tile's side
 
 
 def window_weights(kind: Window, size: int) -> NDArray[np.float32]:

@@ -61,7 +61,7 @@ def best_class(scores: NDArray[np.float32], labels: Sequence[int]) -> tuple[NDAr
 def _climb(
     scores: NDArray[np.float32], labels: NDArray[np.uint8], best: NDArray[np.float32], label: NDArray[np.uint8]
 ) -> None:
-    """Compare channel by channel, in blocks whose best scores so far fit into the first cache."""
+    """Compare channel by channel, in blocks whose best scores fit into the first cache."""
     for start in range(0, best.size, _BLOCK):
         stop = min(start + _BLOCK, best.size)
         for k in range(scores.shape[0]):

@@ -1,10 +1,10 @@
-"""Schedules of the learning rate: factors of its start value, as functions of the step without state."""
+"""Schedules of the learning rate: functions of the step that return a factor of the initial rate."""
 
 import math
 
 
 def poly(step: int, steps: int, power: float = 0.9) -> float:
-    """Fall as (1 - step / steps) ** power, as published.
+    """Return the factor (1 - step / steps) ** power, as published.
 
     Example:
         >>> [round(poly(step, 4, 1.0), 2) for step in range(4)]
@@ -14,7 +14,7 @@ def poly(step: int, steps: int, power: float = 0.9) -> float:
 
 
 def cosine(step: int, steps: int) -> float:
-    """Fall along half a cosine, from one to zero.
+    """Return a factor that falls from one to zero along half a cosine.
 
     Example:
         >>> cosine(5, 10)
@@ -27,7 +27,7 @@ def warmed(step: int, warmup: int, steps: int) -> tuple[float, int, int]:
     """Split a step into the warm-up and the step of the schedule that follows.
 
     Returns:
-        Factor of the warm-up (1 when it is over), and step and number of steps to pass to the schedule.
+        Factor of the warm-up (1 when it is over), and the step and number of steps of the schedule.
 
     Example:
         >>> warmed(1, 4, 104), warmed(54, 4, 104)

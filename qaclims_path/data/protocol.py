@@ -13,7 +13,7 @@ GateKind = Literal["none", "oracle", "predicted"]
 
 
 class Gate(Options):
-    """Which classes a prediction may use per image.
+    """Choice of the classes that a prediction may use per image.
 
     Attributes:
         kind: Gate of the published scores.
@@ -27,7 +27,7 @@ class Gate(Options):
 
 
 class Protocol(Options):
-    """How scores are computed from truth and prediction.
+    """Rules for computing scores from truth and prediction.
 
     Attributes:
         background: Background pixels of the truth are ignored (`ignore`), form a class (`score`), or count as false

@@ -91,7 +91,7 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)
 
     def _advice(self, step: int) -> str:
-        """What to do about a damaged checkpoint."""
+        """Return the advice for a damaged checkpoint."""
         for older in reversed([other for other in self.steps() if other < step]):
             try:
                 self.load(older)

@@ -17,7 +17,7 @@ from qaclims_path.errors import QaclimsError, first_of
 from qaclims_path.files.atomic import atomic_path, write_json
 from qaclims_path.files.processes import SAME_SIGNAL
 
-LOSS_DECAY = 0.98  # of the running mean of the loss
+LOSS_DECAY = 0.98  # decay of the running mean of the loss
 SETTLED = 20  # steps after which that mean is compared with
 NO_MEMORY = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory", "_alloc_failed")
 
@@ -82,7 +82,7 @@ def update_mean_loss(mean: float, loss: float, step: int) -> float:
 def find_problem(
     loss: float, gradient_norm: float, mean_loss: float, step: int, *, explode: float | None, fp16: bool
 ) -> str:
-    """Describe what is wrong with a step; empty if nothing is.
+    """Describe the problem of a step; empty if there is none.
 
     In fp16 the gradient may overflow: the loss scale is lowered for it.
 
@@ -104,7 +104,7 @@ def find_problem(
 
 
 def explain(problem: str, step: int, names: Sequence[str], dump: Path) -> str:
-    """Say where a training exploded, on which images, and what to change."""
+    """Describe at which step and on which images a training exploded, and the remedy."""
     images = first_of(names, 8) or "without names"
     return (
         f"Stopped at step {step}: {problem}. The images were {images}; weights, batch and numbers are in {dump}. "
@@ -138,13 +138,13 @@ def write_dump(
 
 @contextmanager
 def memory_watched(advice: str, purpose: str = "a step") -> Iterator[None]:
-    """Turn a lack of memory into an `OutOfMemory` that says what to lower.
+    """Turn a lack of memory into an `OutOfMemory` with advice.
 
     On the CPU and in CUDA's libraries, torch raises a plain `RuntimeError` for it.
 
     Args:
-        advice: Sentence that says what to lower.
-        purpose: What the memory was needed for.
+        advice: Sentence that names the option to lower.
+        purpose: Work that needed the memory.
     """
     try:
         yield

@@ -29,7 +29,7 @@ class Logger(Protocol):
         ...
 
     def close(self) -> None:
-        """Write what is buffered, at the end of a training."""
+        """Write buffered values at the end of a training."""
         ...
 
 

@@ -38,7 +38,7 @@ def choose_precision(stepper: Stepper, micro_batch: Batch) -> tuple[PrecisionNam
 
 @contextmanager
 def _restored(stepper: Stepper) -> Iterator[None]:
-    """Restore what a forward pass changes: buffers (batch norm), the task's state, random states."""
+    """Restore the state that a forward pass changes: buffers (batch norm), the task's state, random states."""
     task = stepper.task
     buffers = [(buffer, buffer.detach().clone()) for buffer in task.network.buffers()]
     state = (

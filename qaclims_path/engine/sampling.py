@@ -157,7 +157,7 @@ def image_names(micro_batches: Sequence[Mapping[str, Any]]) -> list[str]:
 def _end_workers(loader: DataLoader[Any]) -> None:
     """End the workers of a loader, and kill those that do not end.
 
-    By itself, torch would send them a SIGTERM, which they ignore, and wait for them for ever.
+    Torch would send them a SIGTERM, which they ignore, and wait for them for ever.
     """
     iterator, loader._iterator = loader._iterator, None
     workers = getattr(iterator, "_workers", ())

@@ -91,10 +91,10 @@ def check_watched(train: TrainOptions, known: str = LOSS) -> None:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a training runs. Results change only by rounding and by which values dropout drops.
+    """Hardware and logging of a training. Results change only by rounding and by the values that dropout drops.
 
     Attributes:
-        devices: Processes per node, one per GPU; `auto` is what a launcher started, else all GPUs, else one CPU.
+        devices: Processes per node, one per GPU; `auto` takes those of a launcher, else all GPUs, else one CPU.
         nodes: Number of machines; `auto` asks the launcher.
         accelerator: Kind of device.
         precision: Numeric precision; `auto` times fp32 and bf16 and takes bf16 only if it is faster.

@@ -77,7 +77,7 @@ def snapshot(stepper: Stepper, ema: MovingAverage | None) -> tuple[dict[str, Map
 def restore(
     stepper: Stepper, ema: MovingAverage | None, parts: Mapping[str, Tensors], facts: Facts, where: object
 ) -> None:
-    """Load what `snapshot` returned; `where` names the checkpoint in errors."""
+    """Load the result of `snapshot`; `where` names the checkpoint in errors."""
     task = stepper.task
     load_network(task.network, parts["weights"], where)
     unpack_optimizer(stepper.optimizer, parts["optimizer"], facts["optimizer"])

@@ -56,7 +56,7 @@ class Stepper:
 
     @property
     def advice(self) -> str:
-        """Sentence on what to lower when memory runs out, the task's own advice first."""
+        """Advice for a lack of memory, the task's own first."""
         own = getattr(self.task, "memory_advice", "")
         general = f"Raise accumulate (now {self.options.accumulate}) or lower batch (now {self.options.batch})"
         precision = ", or use --precision bf16." if self.precision.name == "fp32" else "."

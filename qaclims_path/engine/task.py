@@ -16,7 +16,7 @@ Picture = Callable[[str, NDArray[np.uint8]], None]
 
 @dataclass(frozen=True)
 class StepInfo:
-    """What a task is told about the step of a micro-batch.
+    """Facts about the step of a micro-batch, for the task.
 
     Attributes:
         step: Optimiser steps done.
@@ -48,7 +48,7 @@ class Task(Protocol):
             with frozen parts overrides `train`. Models that are never trained (a judge) are not part of it.
 
     Optional members are `counts` (see `Counted`), `state_dict` and `load_state_dict` (see `Stateful`), and
-    `memory_advice`, a sentence on what to lower when memory runs out, such as "Lower pairs_per_chunk (now 32).".
+    `memory_advice`, advice for a lack of memory, such as "Lower pairs_per_chunk (now 32).".
     """
 
     network: nn.Module
@@ -90,7 +90,7 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """What a callback receives at the end of an epoch.
+    """Facts about a finished epoch, for callbacks.
 
     Attributes:
         epoch: Epochs done, from 1.

@@ -12,7 +12,7 @@ def read_object(path: Path, remedy: str) -> dict[str, Any]:
 
     Args:
         path: The file.
-        remedy: What to do if it cannot be read, as a sentence.
+        remedy: Advice if the file cannot be read, as a sentence.
     """
     found = _read(path, remedy)
     if not isinstance(found, dict):

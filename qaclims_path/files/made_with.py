@@ -1,6 +1,6 @@
-"""How a folder was made: noted in it, and compared before anything is added.
+"""Note the options that a folder was made with, and compare them before anything is added.
 
-Every command that continues in a folder goes through here, so that results of other options are never mixed in.
+Every command that continues in a folder goes through here, so that results of different options are never mixed.
 """
 
 import json
@@ -38,8 +38,8 @@ def check_same(
         made: The folder or file that was made, for the message.
         before: The options it was made with; None and a missing option are the same.
         now: The options of this command.
-        way_out: What to do, as a sentence.
-        describe: Names what differs, given both.
+        way_out: Advice, as a sentence.
+        describe: Names the differences between both.
 
     Raises:
         UsageError: They differ.
@@ -67,10 +67,10 @@ def made_with(
 
     Args:
         note: JSON file in the folder.
-        settings: How the folder is made now, as values that JSON can hold.
-        way_out: What to do, as a sentence.
+        settings: Settings of this command, as values that JSON can hold.
+        way_out: Advice, as a sentence.
         defaults: Values of settings that an older note lacks.
-        describe: Names what differs, given both.
+        describe: Names the differences between both.
         write: Write a missing note; otherwise only compare.
     """
     if note.exists():
@@ -81,11 +81,11 @@ def made_with(
 
 
 def begin(note: Path, settings: Settings, unfinished: str) -> None:
-    """Begin a folder of images or continue it: `made_with`, then remove the index and what killed processes left.
+    """Begin a folder of images or continue it: `made_with`, then remove the index and leftovers of killed processes.
 
     Args:
         note: JSON file in the folder.
-        settings: How the folder is made now.
+        settings: Settings of this command.
         unfinished: Pattern of temporary files, relative to the folder.
     """
     folder = note.parent

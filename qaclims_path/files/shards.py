@@ -18,8 +18,8 @@ class Shard:
     """One part of the work.
 
     Attributes:
-        number: Which part, counted from 1.
-        of: How many parts there are.
+        number: Number of the part, counted from 1.
+        of: Number of parts.
 
     Example:
         >>> Shard(2, 3).take("abcdefg")

@@ -13,8 +13,8 @@ from qaclims_path.language.questions import QuestionBank
 from qaclims_path.language.terms import CardTerms, ClassTerms, names_of
 from qaclims_path.registry import suggest
 
-NAME_SHARE = 0.4  # of phrases are names of the class, as in the text features of a question bank
-ALL_SHARE = 0.5  # of captions name all present classes, the others a random number of them
+NAME_SHARE = 0.4  # share of phrases that are names of the class, as in the text features of a bank
+ALL_SHARE = 0.5  # share of captions that name all present classes; the others name a random number of them
 Phrases = dict[str, tuple[str, ...]]  # by group: name, look, or a topic of the lexicon
 
 
@@ -22,7 +22,7 @@ class Captioner:
     """Writes captions for the images of a card.
 
     Attributes:
-        phrases: Phrases by class name and group; a wrong phrase is of the same group as the right one.
+        phrases: Phrases by class name and group; a wrong phrase replaces one of the same group.
     """
 
     def __init__(self, card: CardTerms, bank: QuestionBank, lexicon: Lexicon | None = None) -> None:
@@ -33,7 +33,7 @@ class Captioner:
         """Make captions of an image.
 
         Args:
-            present: Names of the classes in it, at least one.
+            present: Names of the classes in the image, at least one.
             seed: Seed of the captions; use another for each image.
             count: Number of captions.
 
@@ -47,7 +47,7 @@ class Captioner:
         return [right for right, _ in self.pairs(present, seed=seed, count=count)]
 
     def pairs(self, present: Sequence[str], *, seed: int, count: int) -> list[tuple[str, str]]:
-        """Make pairs of a caption and a hard negative with one wrong phrase, empty if every class is present."""
+        """Make pairs of a caption and its hard negative, which is empty if every class is present."""
         self._check(present)
         generator = np.random.default_rng(seed)
         return [self._pair(list(dict.fromkeys(present)), generator) for _ in range(count)]
@@ -71,7 +71,7 @@ class Captioner:
         return str(generator.choice(others))
 
     def _wrong_phrase(self, present: Sequence[str], group: str, generator: np.random.Generator) -> str:
-        """A phrase of an absent class that no present class has, of the same group if it has one; may be empty."""
+        """Choose a phrase that only absent classes have, from the same group if possible; empty if there is none."""
         right = {phrase for name in present for phrases in self.phrases[name].values() for phrase in phrases}
         absent = [name for name in self.phrases if name not in present]
         for name in generator.permutation(absent) if absent else ():

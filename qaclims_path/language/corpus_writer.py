@@ -46,7 +46,7 @@ class CorpusWriter:
             self._file = None
 
     def resume(self, groups: Iterable[Sequence[Key]]) -> int:
-        """Count the groups that are complete, and remove what follows them.
+        """Count the complete groups, and remove all lines after them.
 
         Raises:
             BadFile: The file holds other images or classes.

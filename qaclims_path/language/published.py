@@ -19,7 +19,7 @@ Table = dict[str, dict[str, tuple[CorpusAnswer, ...]]]
 
 
 def published_entries(foreground: Path, background: Path) -> Iterator[Entry]:
-    """Read the entries of both files in the order of the first; the texts are the published lemmas, not repaired.
+    """Read the entries of both files in the order of the first; the texts are the published lemmas, unchanged.
 
     Example:
         >>> next(published_entries(Path("voc_vqa_fg_blip.npy"), Path("voc_vqa_bg_blip.npy"))).key  # doctest: +SKIP
@@ -29,16 +29,16 @@ def published_entries(foreground: Path, background: Path) -> Iterator[Entry]:
     revision = digest_of(foreground.read_bytes(), background.read_bytes(), digits=12)
     provenance = {"answerer": "published", "model": f"{foreground.name} and {background.name}", "revision": revision}
     for image in {**foregrounds, **backgrounds}:
-        of_class, around = foregrounds.get(image, {}), backgrounds.get(image, {})
-        for label in {**of_class, **around}:
-            yield Entry(image, label, of_class.get(label, ()), around.get(label, ()), provenance)
+        answers, background_answers = foregrounds.get(image, {}), backgrounds.get(image, {})
+        for label in {**answers, **background_answers}:
+            yield Entry(image, label, answers.get(label, ()), background_answers.get(label, ()), provenance)
 
 
 def read_published(path: Path) -> Table:
     """Read one published file: answers by image and label.
 
     Raises:
-        BadFile: It is damaged, of another kind, or would execute code.
+        BadFile: The file is damaged, holds no answers, or would execute code.
     """
     table = read_npy(path)
     if isinstance(table, Mapping) and {"profile", "feats"} <= table.keys():

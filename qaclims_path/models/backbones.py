@@ -1,4 +1,4 @@
-"""Any timm model as a backbone: pixels in 0..1 to a feature map, with dilated stages or from patch tokens."""
+"""Use any timm model as a backbone: turn pixels in 0..1 into a feature map."""
 
 import json
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ class BackboneSpec:
     Attributes:
         source: Name that the user gave: a timm name, a hub id, or the name of a local folder (never its path).
         architecture: Name in timm.
-        arguments: Arguments of timm's constructor, besides those of the architecture.
-        mean: Mean of the pixels, red green blue, in 0..1; timm's for the architecture if None.
-        std: Standard deviation of the pixels; timm's for the architecture if None.
+        arguments: Further arguments of timm's constructor.
+        mean: Mean of the pixels, red green blue, in 0..1; None takes the value of timm.
+        std: Standard deviation of the pixels; None takes the value of timm.
     """
 
     source: str
@@ -86,7 +86,7 @@ class Backbone(nn.Module):
     class and register tokens; images of any size are scaled to a multiple of the patch size.
 
     Attributes:
-        spec: What it was built from.
+        spec: Architecture and settings of the model.
         width: Channels of the feature map.
         stride: Pixels per cell of the feature map.
     """
@@ -95,12 +95,12 @@ class Backbone(nn.Module):
     std: Tensor
 
     def __init__(self, spec: BackboneSpec, *, stride: int = 16, dilated: bool = True) -> None:
-        """Build it with random weights.
+        """Build the model with random weights.
 
         Args:
             spec: Backbone to build.
             stride: 8, 16 or 32 for a convolutional backbone; the stride of a transformer is its patch size.
-            dilated: Dilate the convolutions of stages whose stride is removed. The published ResNet-50 did not.
+            dilated: Dilate the convolutions of stages whose stride is removed. The published ResNet-50 has no dilation.
         """
         super().__init__()
         self.spec = spec
@@ -146,7 +146,7 @@ class Backbone(nn.Module):
 
 
 def _build(spec: BackboneSpec, stride: int) -> Any:  # noqa: ANN401 - timm carries no types
-    """Build the timm model with a stride; without it, but for images of any size; or without both arguments."""
+    """Build the timm model with `output_stride`, else with `dynamic_img_size`, else with neither."""
     arguments = {key: value for key, value in spec.arguments.items() if key not in ("num_classes", "global_pool")}
     for extra in ({"output_stride": stride}, {"dynamic_img_size": True}, {}):
         try:

@@ -95,7 +95,7 @@ class BoundaryNet(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Load what `save` wrote, in evaluation mode."""
+        """Load the folder of `save`, in evaluation mode."""
         path = folder / SETTINGS
         try:
             settings = json.loads(path.read_text(encoding="utf-8"))

@@ -129,7 +129,7 @@ class CamNet(nn.Module):
 
     @classmethod
     def load(cls, folder: Path, *, classes: Sequence[str] | None = None) -> Self:
-        """Load what `save` wrote, in evaluation mode.
+        """Load the folder of `save`, in evaluation mode.
 
         Args:
             folder: Folder of `save`, or the folder of a run that holds it as `cam/`.

@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 IDLE = (nn.Identity, nn.Dropout)  # do nothing in evaluation mode
 SUMS = (operator.add, operator.iadd, torch.add)
 RELUS = (F.relu, torch.relu, torch.relu_)
-SIZE = (1, 3, 64, 96)  # of the image on which both models are compared
+SIZE = (1, 3, 64, 96)  # shape of the image on which both models are compared
 TOLERANCE = 1e-3  # relative error of the output
 
 
@@ -44,7 +44,7 @@ class FusedModel(nn.Module):
         self.inner = inner
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Compute what `forward_features` of the original model computes."""
+        """Compute the same as `forward_features` of the original model."""
         return cast("Tensor", self.inner(x))
 
 

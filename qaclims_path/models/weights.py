@@ -131,5 +131,5 @@ def _converted(state: State, model: nn.Module) -> State | None:
         return None
     try:
         return dict(convert(dict(state), model))
-    except Exception:  # a foreign layout can fail in any way; the caller then names what is missing
+    except Exception:  # a foreign layout can fail in any way; the caller then names the missing tensors
         return None

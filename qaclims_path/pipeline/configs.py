@@ -28,8 +28,8 @@ class JudgeOptions(Options):
     Attributes:
         id: A hub id, a folder, or as its family names it; methods with language need one.
         revision: Revision on the hub.
-        mode: How the map cuts the region out of the image.
-        fill: What replaces the pixels outside the region.
+        mode: Way in which the map cuts the region out of the image.
+        fill: Replacement for the pixels outside the region.
         dtype: Precision of the judge.
         published_pixels: Give the judge the backbone's normalised pixels, as the original code does.
         glass: `hide` leaves white glass out of regions, areas and pooling.
@@ -55,14 +55,14 @@ class JudgeOptions(Options):
 
 
 class WordsOptions(Options):
-    """Where the texts come from.
+    """Source of the texts.
 
     Attributes:
         bank: Question bank whose templates are used.
         source: `answers` of the corpus; `knowledge`, the phrases on the card; `names` of the classes alone; `shuffled`,
             the answers about another image of the same class.
-        prompts: A list of `configs/prompts` (or a YAML file): other names of classes, and words for what is never the
-            object.
+        prompts: A list of `configs/prompts` (or a YAML file): other names of classes, and words for things that are
+            never the object.
         shared: Number of a class's most frequent answers that serve images without answers, and as texts against other
             classes.
     """
@@ -138,9 +138,9 @@ class PromptList(Options):
     """A list of `configs/prompts`.
 
     Attributes:
-        source: Where the words are from.
+        source: Reference for the words.
         rename: Names of classes that replace those on the card.
-        words: Words for what is never the object.
+        words: Words for things that are never the object.
     """
 
     source: str
@@ -157,8 +157,8 @@ def recipe_names() -> list[str]:
 def read_recipe(recipe: str | Path, settings: Sequence[str] = ()) -> tuple[Path, Recipe]:
     """Read a recipe and its file: the method's file lies below it, overrides lie above it.
 
-    `published: true` lays the published settings over both: `configs/published/<method>.yaml`, and what the recipe has
-    under `as_published`.
+    `published: true` overrides both with the published settings: those of `configs/published/<method>.yaml`, and those
+    of the recipe under `as_published`.
     """
     path = find_recipe(str(recipe))
     for setting in settings:
@@ -259,7 +259,7 @@ def _load(path: Path) -> Tree:
 
 
 def _beside(reference: str, path: Path) -> Path:
-    """What a file extends lies beside it."""
+    """Return the path of the file that another extends, in the same folder."""
     return path.parent / reference
 
 

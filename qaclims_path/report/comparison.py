@@ -13,7 +13,7 @@ COLUMNS += ["dice_std", "against", "difference", "low", "high", "sources", "note
 
 @dataclass(frozen=True)
 class Key:
-    """Numbers are comparable where all of this is equal; `what` is `cams`, `masks` or `seg`."""
+    """Conditions that have to be equal for numbers to be comparable; `what` is `cams`, `masks` or `seg`."""
 
     dataset: str
     what: str
@@ -32,14 +32,14 @@ class Mean:
 
 @dataclass(frozen=True)
 class Difference:
-    """Difference of the mean IoU to that of another row, over the seeds that both have.
+    """Mean IoU of a row minus the mean IoU of another row, over the seeds that both share.
 
     Attributes:
         against: Label of the other row.
         mean: Difference as a share of 1; None where it cannot be computed.
         low: Lower end of its 95 % interval; None where images are of one source only.
-        high: Upper end.
-        seeds: Seeds that both have.
+        high: Upper end of its 95 % interval.
+        seeds: Seeds that both rows share.
         sources: Number of patients, or of images where patients are not known.
         why_not: Reason for a missing difference.
     """
@@ -67,7 +67,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Comparable rows.
+    """Rows that are comparable.
 
     Attributes:
         rows: Our runs, in the order in which they were given.
@@ -83,12 +83,12 @@ class Table:
 
 @dataclass(frozen=True)
 class CompareReport:
-    """All tables."""
+    """Comparison of runs: one table for each set of conditions."""
 
     tables: tuple[Table, ...]
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Plain values that JSON can hold."""
+        """Convert to values that JSON can hold."""
         return [
             {
                 **asdict(table.key),
@@ -110,7 +110,7 @@ def _rows(report: CompareReport) -> list[dict[str, Any]]:
     for table in report.tables:
         key, notes = asdict(table.key), " ".join(table.notes)
         for row in table.rows:
-            apart = row.difference or Difference("")
+            difference = row.difference or Difference("")
             rows.append(
                 {
                     **key,
@@ -121,15 +121,15 @@ def _rows(report: CompareReport) -> list[dict[str, Any]]:
                     "miou_std": row.miou.std,
                     "dice": row.dice.mean,
                     "dice_std": row.dice.std,
-                    "against": apart.against,
-                    "difference": apart.mean,
-                    "low": apart.low,
-                    "high": apart.high,
-                    "sources": apart.sources or None,
-                    "note": " ".join(filter(None, (apart.why_not, notes))),
+                    "against": difference.against,
+                    "difference": difference.mean,
+                    "low": difference.low,
+                    "high": difference.high,
+                    "sources": difference.sources or None,
+                    "note": " ".join(filter(None, (difference.why_not, notes))),
                 }
             )
-        rows += [{**key, **_published_row(each)} for each in table.published]
+        rows += [{**key, **_published_row(row)} for row in table.published]
     return rows
 
 

@@ -79,7 +79,7 @@ class BoundaryMean:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How the intervals were made, and the intervals of the means; those of classes are in `ClassRow`."""
+    """Settings of the bootstrap and intervals of the means; `ClassRow` holds the intervals of classes."""
 
     method: str
     level: float
@@ -125,7 +125,7 @@ class EvaluationReport:
     """Result of one evaluation.
 
     Attributes:
-        what: What was scored (`cams`, `masks` or `seg`), or None where it was not stated.
+        what: Kind of the predictions (`cams`, `masks` or `seg`), or None if unknown.
         gate: `none`, `oracle`, `predicted`, or `not stated` for label maps of an unknown gate.
         images: Number of images scored.
         expected_images: Number of images on the card; with fewer images the result is partial.

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 LEFT, GAP, TITLE, LINE = 0.4, 0.1, 0.4, 0.36  # cm
 MAX_SIDE = 640  # pixels of an image that is embedded
-MIN_RADIUS = 0.05  # of a mask's shorter side: no number is written into narrower areas
-BRIGHT = 128  # of 255: a number on a brighter colour is black, else white
-LETTERS = 62  # of all classes in one line of the legend
+MIN_RADIUS = 0.05  # share of a mask's shorter side; no number is written into narrower areas
+BRIGHT = 128  # brightness in 0..255; a number on a brighter colour is black, else white
+LETTERS = 62  # letters of all classes in one line of the legend
 U8 = NDArray[np.uint8]
 
 
@@ -42,8 +42,8 @@ def example_figure(rows: Sequence[Pictured], names: Mapping[int, str], palette: 
     """Draw one image per row, with its masks beside it.
 
     Args:
-        rows: At least one.
-        names: What label indices mean, for the legend; classes are numbered in this order.
+        rows: Rows of the figure, at least one.
+        names: Names by label index, for the legend; classes are numbered in this order.
         palette: 256 x 3 colours by label index.
     """
     columns = ["Image", *dict.fromkeys(title for row in rows for title in row.masks)]

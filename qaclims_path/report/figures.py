@@ -1,6 +1,6 @@
 """Figures of a run for a paper, one column wide: scores, curves and examples, each as vector PDF and 300 dpi PNG.
 
-Nothing is told by colour alone: stages differ by their marker, classes by their number. The same input gives the same
+Figures do not rely on colour: stages differ by their marker, classes by their number. The same input gives the same
 bytes. matplotlib is imported by the functions, so that a run that draws nothing does not load it.
 """
 

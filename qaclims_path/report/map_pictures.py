@@ -38,7 +38,7 @@ def map_picture(content: MapPicture, names: Sequence[str], palette: NDArray[np.u
     """Draw the image, its maps side by side and, where there is one, the truth.
 
     Args:
-        content: What to draw.
+        content: Image, maps and truth to draw.
         names: Class names in label order.
         palette: 256 x 3 colours by label index.
     """

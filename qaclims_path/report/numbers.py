@@ -1,4 +1,4 @@
-"""Write numbers for people: percentages, intervals, large numbers."""
+"""Format numbers for people: percentages, intervals, large numbers."""
 
 import math
 
@@ -6,7 +6,7 @@ from qaclims_path.report.evaluation import Interval
 
 
 def number(value: float | None, form: str = "g", none: str = "-") -> str:
-    """A number in a format, and a dash or another text where there is none.
+    """Format a number; None and NaN become a dash or the text `none`.
 
     Example:
         >>> number(0.71824, ".1%"), number(None, ".3f")
@@ -16,7 +16,7 @@ def number(value: float | None, form: str = "g", none: str = "-") -> str:
 
 
 def percent(value: float | None) -> str:
-    """A fraction in percent with two digits, a dash where there is none.
+    """Format a fraction in percent with two decimals; None and NaN become a dash.
 
     Example:
         >>> percent(0.71824), percent(float("nan"))
@@ -26,7 +26,7 @@ def percent(value: float | None) -> str:
 
 
 def interval_text(interval: Interval | None) -> str:
-    """A 95 % interval in percent; empty where there is none.
+    """Format a 95 % interval in percent; empty for None and NaN.
 
     Example:
         >>> interval_text((0.381, 0.629))
@@ -38,7 +38,7 @@ def interval_text(interval: Interval | None) -> str:
 
 
 def spaced(count: int | None, gap: str = " ") -> str:
-    """A whole number in groups of three digits; `?` where it is not known.
+    """Format an integer in groups of three digits; None becomes `?`.
 
     Example:
         >>> spaced(10582)
@@ -48,7 +48,7 @@ def spaced(count: int | None, gap: str = " ") -> str:
 
 
 def size_on_disk(size: int) -> str:
-    """Bytes in the unit that suits them.
+    """Format a number of bytes in kB, MB or GB.
 
     Example:
         >>> size_on_disk(1_400_000)

@@ -16,7 +16,7 @@ from qaclims_path.types import Level
 
 SIZE_TOLERANCE = 0.01  # pixel sizes within 1 % count as equal, because scanners do not measure theirs more precisely
 EPSILON = 1e-6
-MAX_RESAMPLED_PIXELS = 2**26  # in one call: 200 MB
+MAX_RESAMPLED_PIXELS = 2**26  # pixels in one call: 200 MB
 
 Pixels = NDArray[np.uint8]
 

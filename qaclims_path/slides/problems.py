@@ -1,4 +1,4 @@
-"""Turn what went wrong with a slide into one sentence for the user."""
+"""Describe errors of slides in one sentence for the user."""
 
 import errno
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def _own_error(error: BaseException) -> QaclimsError | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, then what it was raised from, to the first cause; MONAI wraps errors of its transforms."""
+    """Yield the error and its chain of causes; MONAI wraps errors of its transforms."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause

@@ -23,7 +23,7 @@ def fit_slide(slide: Slide, grid: TileGrid, method: str = "macenko", *, seed: in
 
     Args:
         slide: An open slide.
-        grid: Its tiles on tissue.
+        grid: Tiles on tissue.
         method: `macenko` or `reinhard`.
         seed: Seed of the sample of tiles and pixels.
         tiles: Number of tiles to sample.

@@ -24,7 +24,7 @@ REGION_SUFFIXES = (".geojson", ".json", ".gz")
 
 @dataclass(frozen=True)
 class TissueOptions:
-    """How tissue is separated from glass.
+    """Options of separating tissue from glass.
 
     Attributes:
         threshold: Chroma (largest minus smallest of red, green, blue) above which a pixel is tissue; None means Otsu's.

@@ -49,7 +49,7 @@ class SplitFiles:
     def images(self) -> tuple[Path, list[str]]:
         """Return folder and file names of the images, sorted or in the order of the split's list, without opening any.
 
-        Of several spellings, the first folder that holds images is taken (`train/` may only hold `train/img/`). Listed
+        The first of several spellings whose folder holds images is taken (`train/` may only hold `train/img/`). Listed
         images without a file are left out, so that a smaller copy of a data set can be read.
         """
         split = self.split

@@ -12,8 +12,8 @@ from qaclims_path.data.phantoms.stain import key_of
 
 SLIDE_UM = 6000.0  # side of a patient's slide
 CANDIDATES = 24  # positions per tile
-MIN_SHARE = 0.02  # of a tile: a class that covers less makes a poor label
-MAX_BACKGROUND = 0.85  # share of a tile
+MIN_SHARE = 0.02  # share of a tile; a class that covers less makes a poor label
+MAX_BACKGROUND = 0.85  # largest share of a tile
 CLASSES = BACKGROUND + 1
 
 
@@ -35,7 +35,7 @@ def phantom_tiles(
         tiles_per_patient: Number of tiles per patient.
         size: Side of a tile in pixels.
         mpp: Pixel size in um.
-        stains: Stain families that patients take in turn; None chooses one from each patient's name.
+        stains: Stain families, given to patients in turn; None chooses one from each patient's name.
         single: Share of tiles that should show one tissue; the others should show several.
     """
     for number, patient in enumerate(patients):
@@ -62,7 +62,7 @@ def _choose(
 
 
 def _quality(share: NDArray[np.float64], seen: NDArray[np.float64], *, alone: bool) -> float:
-    """Score a position from its class shares and those seen so far; background alone or tiny shares score low."""
+    """Score a position from its class shares and those seen so far; mostly background or tiny shares score low."""
     rarity = float((share / (1.0 + seen)).sum())
     tiny = int(((share > 0) & (share < MIN_SHARE)).sum())
     tissues = int((share[:BACKGROUND] > 0).sum())

@@ -1,6 +1,6 @@
 """Answerers answer questions about images. Other packages add theirs under `qaclims_path.answerers`.
 
-May import the rest of language and what that may import; heavy libraries only when an answerer is made.
+May import the rest of language and the modules that language may import; heavy libraries only when an answerer is made.
 """
 
 from collections.abc import Callable

@@ -32,7 +32,7 @@ from qaclims_path.types import Answer, Ask
 MODEL = "BLIP question answering model"
 CARD = "answerer_card.json"  # optional file of a model folder with a warning for users
 ROW = 64  # questions in a row; every token of a row is compared with every other
-MAX_TOKENS = 10  # of an answer, as published
+MAX_TOKENS = 10  # length of an answer, as published
 
 
 class BlipAnswerer:

@@ -22,7 +22,7 @@ from qaclims_path.language.answerers.loading import device_and_dtype, provenance
 from qaclims_path.types import Answer, Ask
 
 MODEL = "chat model for images"
-MAX_TOKENS = 32  # of a reply; the answer is far shorter
+MAX_TOKENS = 32  # length of a reply; the answer is far shorter
 INSTRUCTION = (
     'Answer with a noun phrase of one to five words and nothing else. If the image does not show it, answer "unknown". '
     "Write one line of this form:\nAnswer: <noun phrase>"

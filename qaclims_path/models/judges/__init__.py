@@ -25,7 +25,7 @@ PICKLED = (*FILES, "*.bin")  # weights read with `weights_only=True`, if there a
 
 @dataclass(frozen=True)
 class Source:
-    """Where to load a judge from.
+    """Source of a judge's files.
 
     Attributes:
         id: Name of the judge: a hub id, the name of a folder or file, or a name of its family; never a path.
@@ -85,7 +85,7 @@ def load_judge(
         revision: Branch, tag or commit on the hub.
         device: `auto`, `cpu`, `cuda`, ...
         dtype: Precision; `auto` is bf16 on a GPU and fp32 elsewhere.
-        mode: How a region is masked, see `compute.regions.pixel_weights`.
+        mode: Way in which a region is masked, see `compute.regions.pixel_weights`.
         fill: Content of the pixels outside a region.
         published_pixels: Pass on the backbone's normalised pixels, as the original code does.
 

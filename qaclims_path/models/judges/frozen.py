@@ -23,7 +23,7 @@ CPU_TEXTS, GPU_TEXTS = 24, 256  # per call; on a CPU, padding texts to the longe
 
 @dataclass(frozen=True)
 class Towers:
-    """What a family of judges provides.
+    """Parts of a judge that its family provides.
 
     Attributes:
         card: Facts about the model.
@@ -53,7 +53,7 @@ class FrozenJudge:
         towers: Towers of the model.
         device: Name of its device; `auto` is the accelerator if there is one.
         dtype: Precision of the towers; `auto` is bf16 on a GPU and fp32 elsewhere. Features are always fp32.
-        mode: How a region is masked, see `compute.regions.pixel_weights`.
+        mode: Way in which a region is masked, see `compute.regions.pixel_weights`.
         fill: Content of the pixels outside a region.
         published_pixels: `prepare` gets the backbone's normalised pixels and passes them on, as the original code does.
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 from qaclims_path.errors import BadFile
 
 FILE = "judge_card.json"
-MAX_LETTERS = 4000  # of a text
+MAX_LETTERS = 4000  # length of a text
 
 
 @dataclass(frozen=True)

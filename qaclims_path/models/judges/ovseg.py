@@ -20,7 +20,7 @@ from qaclims_path.models.judges.frozen import Towers, weights_hash
 from qaclims_path.models.judges.notes import Notes
 from qaclims_path.models.judges.open_clip import make_towers
 
-PREFIX = "clip_adapter.clip_model."  # of the CLIP in a checkpoint of OVSeg
+PREFIX = "clip_adapter.clip_model."  # prefix of the names of CLIP's weights in a checkpoint of OVSeg
 PROMPTS = "visual.mask_embedding"
 HEAD_WIDTH = 64  # channels per attention head in every published CLIP
 State = dict[str, Tensor]

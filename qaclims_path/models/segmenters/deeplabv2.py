@@ -13,7 +13,7 @@ from qaclims_path.models.segmenters import SEGMENTERS
 
 RATES = 6, 12, 18, 24
 SCALES = 0.5, 0.75
-INITIAL_STD = 0.01  # of new weights, as published
+INITIAL_STD = 0.01  # standard deviation of new weights, as published
 
 
 class DeepLabV2(nn.Module):

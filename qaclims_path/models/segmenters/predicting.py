@@ -17,7 +17,7 @@ from qaclims_path.models.fusing import TOLERANCE, fuse
 from qaclims_path.models.segmenters.segmenter import Segmenter
 
 OVERLAP = 0.5
-SIZES = (96, 160), (224, 32)  # of the images on which the fused network is compared with the original
+SIZES = (96, 160), (224, 32)  # sizes of the images on which the fused network is compared with the original
 
 
 class NetworkWithFeatures(nn.Module):
@@ -28,11 +28,11 @@ class NetworkWithFeatures(nn.Module):
         self.inner = inner
 
     def forward_features(self, pixels: Tensor) -> Tensor:
-        """Compute what the network's `forward` computes."""
+        """Compute the same as the network's `forward`."""
         return cast("Tensor", self.inner(pixels))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Compute what the network's `forward` computes."""
+        """Compute the same as the network's `forward`."""
         return cast("Tensor", cast("Any", self.inner)(pixels))
 
 

@@ -19,7 +19,7 @@ from qaclims_path.models.segmenters.hub import upload
 from qaclims_path.models.segmenters.model_card import model_card
 from qaclims_path.models.segmenters.spec import CARD, SETTINGS, WEIGHTS, SegmenterSpec, read_spec
 
-SUBFOLDER = "seg"  # of a segmenter in the folder of a run
+SUBFOLDER = "seg"  # for a segmenter in the folder of a run
 FILES = (SETTINGS, WEIGHTS, CARD)
 
 
@@ -29,8 +29,8 @@ class Segmenter(nn.Module):
     Images may have any size: they are padded to a multiple of the network's stride by repeating their edges.
 
     Attributes:
-        spec: What it was built from, its classes, pixel size and training data.
-        network: From normalised pixels to logits; only its weights are saved.
+        spec: Architecture, classes, pixel size and training data.
+        network: Computes logits from normalised pixels; only its weights are saved.
         notes: Sentences about initial weights that were not used.
 
     Example:
@@ -117,7 +117,7 @@ class Segmenter(nn.Module):
     def from_pretrained(
         cls, model: str | Path, *, revision: str | None = None, classes: Sequence[str] | None = None
     ) -> Self:
-        """Load what `save_pretrained` wrote, in evaluation mode.
+        """Load the folder of `save_pretrained`, in evaluation mode.
 
         Args:
             model: Folder of a segmenter or of a run, or `owner/name` on the hub.

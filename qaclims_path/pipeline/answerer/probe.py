@@ -31,7 +31,7 @@ Time = tuple[float, int, int]  # seconds, images, answers
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """How an answerer is probed.
+    """Options of a probe.
 
     Attributes:
         split: Name of a split; the first with image-level labels when None.
@@ -134,7 +134,7 @@ def answerer_of(
 def probe_answerer(
     answerer: Answerer, words: Words, root: Path, options: ProbeOptions = ProbeOptions()
 ) -> AnswererReport:
-    """Ask about some images of a split and compare what is named with the image-level labels.
+    """Ask about some images of a split and compare the named classes with the image-level labels.
 
     Example:
         >>> words = words_of(load_card("bcss-wsss"))  # doctest: +SKIP

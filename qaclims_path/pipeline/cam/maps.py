@@ -30,21 +30,21 @@ from qaclims_path.pipeline.cam.multiscale import Choose, MapMaker, split_maps
 
 SHARD = 64  # images to a file; a process that is stopped loses no more
 PREDICTIONS = "predictions.csv"
-LESS = "Lower --batch, leave out the largest of --scales, or cut the images into tiles; what is finished is kept."
+LESS = "Lower --batch, leave out the largest of --scales, or cut the images into tiles; finished results are kept."
 GATES: dict[str, GateKind] = {"present": "oracle", "predicted": "predicted", "all": "none"}
 Classes = Literal["present", "predicted", "all"]
 
 
 @dataclass(frozen=True)
 class MapOptions:
-    """How maps are made.
+    """Options of making maps.
 
     Attributes:
-        classes: Which classes get a map: those of the image-level label, those that the network's own image-level
+        classes: Classes that get a map: those of the image-level label, those that the network's own image-level
             prediction lets through, or all.
         scales: Factors by which each image and its mirror image are scaled.
         precision: Numeric precision; `auto` takes the fastest of the device.
-        batch: Images of 224 px at a time; of larger ones fewer.
+        batch: Images of 224 px at a time; fewer if they are larger.
         device: `auto`, `cpu`, `cuda`, ...
     """
 
@@ -60,8 +60,8 @@ class CamsReport:
     """Maps that were made.
 
     Attributes:
-        folder: Where they are stored.
-        gate: Which classes they hold, as tables name it.
+        folder: Folder of the maps.
+        gate: Name, for tables, of the choice of classes that have maps.
         images: Images with maps.
         kept: Images whose maps an earlier, interrupted command has made.
         failed: Reason for each image without maps, by name.
@@ -96,8 +96,8 @@ def make_cams(
     Args:
         run: Folder of a training, with its network in `cam/`.
         split: Images; the protocol gives the threshold of predicted classes.
-        options: How maps are made.
-        out: Where to write; `cams/<split>` in the run when None.
+        options: Options of making maps.
+        out: Folder to write; `cams/<split>` in the run when None.
 
     Examples:
         >>> make_cams(Path("run"), open_split("bcss-wsss", "BCSS-WSSS", "train")).megabytes  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""One pass of images through a network at several scales: from pixels to maps that can be stored."""
+"""Make activation maps of images with one pass through a network at several scales."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -21,15 +21,15 @@ class MapMaker:
     """Makes the maps of batches.
 
     Args:
-        net: From `models.inference.for_inference`.
-        choose: Maps class probabilities (C) and the classes present to the classes that get a map.
-        scales: Factors of the image loader.
+        net: Network, as `models.inference.for_inference` returns it.
+        choose: Returns the classes that get a map, from class probabilities (C) and the classes present.
+        scales: Factors by which the image loader scales images.
         own_maximum: Divide each map by its maximum, as published.
     """
 
     def __init__(self, net: CamNet, choose: Choose, scales: Sequence[float], *, own_maximum: bool) -> None:
         self.net, self.choose, self.own_maximum = net, choose, own_maximum
-        self.plain = min(range(len(scales)), key=lambda index: abs(scales[index] - 1))
+        self.unscaled = min(range(len(scales)), key=lambda index: abs(scales[index] - 1))
         self.device = net.head.weight.device
 
     @torch.inference_mode()
@@ -37,7 +37,7 @@ class MapMaker:
         """Make the maps of images of one size."""
         pyramid = [np.stack(pictures) for pictures in zip(*(item.scales for item in batch), strict=True)]
         logits = [self.net(self._views(pictures)).maps for pictures in pyramid]
-        probabilities = image_probabilities(logits[self.plain]).double().cpu().numpy()
+        probabilities = image_probabilities(logits[self.unscaled]).double().cpu().numpy()
         classes = [tuple(self.choose(row, item.present)) for row, item in zip(probabilities, batch, strict=True)]
         owners = torch.tensor([row for row, each in enumerate(classes) for _ in each], device=self.device)
         labels = torch.tensor([label for each in classes for label in each], device=self.device)
@@ -45,8 +45,8 @@ class MapMaker:
         maps = merged(logits, pairs, batch[0].size, own_maximum=self.own_maximum).half().cpu().numpy()
         ends = np.cumsum([len(each) for each in classes])[:-1]
         return [
-            ImageMaps(item.image, each, item.size, own, tuple(row.round(6).tolist()))
-            for item, each, own, row in zip(batch, classes, np.split(maps, ends), probabilities, strict=True)
+            ImageMaps(item.image, each, item.size, own_maps, tuple(row.round(6).tolist()))
+            for item, each, own_maps, row in zip(batch, classes, np.split(maps, ends), probabilities, strict=True)
         ]
 
     def _views(self, pictures: NDArray[np.uint8]) -> Tensor:
@@ -58,13 +58,13 @@ class MapMaker:
 def split_maps(
     records: Sequence[Record], load: ImageLoader, make: MapMaker, tiles: int
 ) -> Iterator[ImageMaps | Failed]:
-    """Make maps batch by batch, which is not the order of the images; images that cannot be opened come last.
+    """Make maps batch by batch, so not in the order of the images; images that cannot be opened come last.
 
     Args:
         records: Images.
-        load: Opens them.
-        make: Makes their maps.
-        tiles: Images of 224 px in a batch; of larger ones there are fewer.
+        load: Opens an image at all scales.
+        make: Makes the maps of a batch.
+        tiles: Images of 224 px in a batch; fewer if they are larger.
     """
     failed: list[Failed] = []
 

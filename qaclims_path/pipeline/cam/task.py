@@ -19,7 +19,7 @@ class CamTask:
     Attributes:
         network: The network, under the name that the engine expects.
         maps: The same network.
-        memory_advice: What to lower when memory runs out.
+        memory_advice: Advice for a lack of memory.
         glass: Leave white glass out of pooling, areas and regions.
     """
 

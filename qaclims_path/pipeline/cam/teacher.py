@@ -26,7 +26,7 @@ class Words:
     Attributes:
         lookup: Finds the texts of (image id, class) pairs.
         classes: Texts of every class, in the layout of C pairs.
-        background: L D, embeddings of words for what is never the object.
+        background: L D, embeddings of words for things that are never the object.
     """
 
     lookup: Lookup
@@ -44,7 +44,7 @@ class MeanEmbeddings:
 
 @dataclass(frozen=True)
 class Scene:
-    """Images of a micro-batch and what is known of them.
+    """Images of a micro-batch with their classes and tissue.
 
     Attributes:
         images: B 3 H W in 0..1; normalised for the backbone if the judge gets its pixels.
@@ -65,7 +65,7 @@ class Teacher:
     Args:
         judge: Encodes regions.
         words: All texts.
-        means: Subtracted from embeddings; None leaves them as they are.
+        means: Subtracted from embeddings; None subtracts nothing.
         pixels: Side in pixels of the window that the judge sees; None shows whole images.
         turned: Turn the regions of every step to another of eight orientations, because tissue has no up and down.
         corners: Align corners when maps are enlarged, as the published code does.

@@ -76,7 +76,7 @@ class TrainCamReport:
 
 @dataclass(frozen=True)
 class _Context:
-    """What a training reads, where it writes, and the processes it runs on."""
+    """Inputs, output folder and processes of a training."""
 
     card: Card
     root: Path
@@ -97,7 +97,7 @@ def train_cam(
 
     Args:
         options: See `cam.options.load_options`.
-        root: The data as its publisher lays it out.
+        root: Folder of the data in the publisher's layout.
         out: Folder of the run.
         corpus: File of answers, for methods that use them.
         running: Devices, precision, workers.

@@ -93,7 +93,7 @@ def build_corpus(
 
     Args:
         options: Everything that affects the corpus.
-        root: The data as its publisher lays it out.
+        root: Folder of the data in the publisher's layout.
         out: The corpus, a `.jsonl` file; the same call resumes a stopped build.
         work: Shard, device and batch.
         answerer: Replaces the answerer that the options name.
@@ -175,7 +175,7 @@ def _ask_again(
         with _drawing(options.seed, number):
             new |= {entry.key: entry for entry in asker.entries(group)}
     part = CorpusWriter(out).part
-    part.unlink(missing_ok=True)  # of a run that was stopped here
+    part.unlink(missing_ok=True)  # left by a run that was stopped here
     with CorpusWriter(out) as writer:
         writer.write(new.get(entry.key) or only_answers(entry) for entry in read_corpus(out))
     join_parts(out, [part], [plan.keys(group) for group in plan.groups], sharing(options.sharing, plan.card))

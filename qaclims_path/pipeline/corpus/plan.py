@@ -81,7 +81,7 @@ def plan_corpus(options: CorpusOptions, root: Path) -> CorpusPlan:
 
 @dataclass(frozen=True)
 class CorpusPreview:
-    """What a build would ask.
+    """Questions that a build would ask, counted.
 
     Attributes:
         images: Number of images with a class.
@@ -101,7 +101,7 @@ class CorpusPreview:
 
 
 def preview_corpus(options: CorpusOptions, root: Path) -> CorpusPreview:
-    """List what `build_corpus` would ask; nothing is asked, opened or written."""
+    """Count the questions of `build_corpus`; nothing is asked, opened or written."""
     plan = plan_corpus(options, root)
     pairs = Counter(label for group in plan.groups for _, label in plan.keys(group))
     questions = [question for kind in KINDS for question in plan.bank.of_kind(kind)]

@@ -103,7 +103,7 @@ def check(card: Card, root: Path, *, complete: bool = False, quick: bool = False
 
     Args:
         card: Facts about the data set.
-        root: Folder of the data as its publisher lays it out.
+        root: Folder of the data in the publisher's layout.
         complete: Count a smaller copy or an absent split as a problem.
         quick: List and read headers only, instead of opening every image.
 

@@ -1,4 +1,4 @@
-"""Check of one split: list it in spite of mistakes, then open what is listed."""
+"""Check one split: list its files in spite of mistakes, then open them."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -13,7 +13,7 @@ from qaclims_path.files.atomic import atomic_path
 from qaclims_path.files.geojson import classifications, read_geojson
 
 TEMPLATE = """\
-# A card holds all facts about one data set; it is the only place where its classes are written.
+# A card holds all facts about one data set; its classes are written nowhere else.
 # Check a folder against it:        qaclims datasets check --card {file} --root DIR
 # See the layout, with fake images: qaclims datasets fake --card {file} --out DIR
 name: {name}

@@ -25,7 +25,7 @@ class ClassStats:
 
     Attributes:
         images: Images with the class; None for background and ignored pixels.
-        pixels: Pixels of the class in the masks, or None where the split trains on labels.
+        pixels: Pixels of the class in the masks; None for a split without masks.
     """
 
     name: str
@@ -44,7 +44,7 @@ class SplitStats:
         widths: Smallest, median and largest width in pixels.
         heights: Smallest, median and largest height in pixels.
         classes: One entry per class, then background and ignored pixels where the split has masks.
-        together: C C, number of images with both classes.
+        together: C x C, number of images that contain both classes.
         classes_per_image: Number of images with 0, 1, 2, ... classes.
     """
 
@@ -70,7 +70,7 @@ class StatsReport:
 
 
 def stats(card: Card, root: Path, *, out: Path | None = None) -> StatsReport:
-    """Count images, classes and pixels of all splits; splits that cannot be listed are named with the reason.
+    """Count images, classes and pixels of all splits; the report gives the reason for each split that cannot be listed.
 
     Args:
         card: Facts about the data set.
@@ -138,9 +138,9 @@ def _class_stats(
 ) -> Iterator[ClassStats]:
     total = 0 if pixels is None else int(pixels.sum())
     for index, name in enumerate(card.names):
-        held = int(together[index, index])
+        with_class = int(together[index, index])
         covered = None if pixels is None else int(pixels[index])
-        yield ClassStats(name, held, held / images, covered, None if covered is None else covered / total)
+        yield ClassStats(name, with_class, with_class / images, covered, None if covered is None else covered / total)
     if pixels is not None:
         for name, index in ((BACKGROUND_NAME, card.background_index), (IGNORE_NAME, IGNORE)):
             yield ClassStats(name, None, None, int(pixels[index]), int(pixels[index]) / total)

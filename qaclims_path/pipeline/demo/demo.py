@@ -1,4 +1,4 @@
-"""The whole method on painted slides, without data or downloads: what a new user runs first.
+"""Demo for new users: run the method on painted slides, without data or downloads.
 
 Slides are painted, tiled and labelled by their annotations; a question-answering model is asked about every tile; maps
 are trained with several methods and refined, and segmenters are trained on the masks; all are scored on slides of other
@@ -56,7 +56,7 @@ Part = tuple[str, float, Callable[[], object]]  # description, estimated seconds
 
 @dataclass(frozen=True)
 class DemoReport:
-    """Results of the demo and what they cost.
+    """Results of the demo, with time and memory.
 
     Attributes:
         places: Files and folders by name.
@@ -80,11 +80,11 @@ class DemoReport:
 
 @dataclass
 class Demo:
-    """Parts of the demo; each does only what is not finished.
+    """Parts of the demo; each does only its unfinished work.
 
     Attributes:
         out: Folder of the demo.
-        size: Its size.
+        size: Size of the demo.
         seed: Seed of tissue and trainings.
         say: Receives a line per part.
     """

@@ -70,14 +70,14 @@ QUICK = Size("quick", 3, 1, side=1344, stride=224, start_epochs=6, cam_epochs=2,
 
 
 def settings_for(size: Size, card: Path, seed: int, *, start: Path | None, first: bool) -> list[str]:
-    """Write what the demo changes in a recipe of the phantom: data, a smaller network and epochs.
+    """List the settings that the demo changes in a recipe: data, a smaller network and fewer epochs.
 
     Args:
         size: Size of the demo.
         card: Card of the tiles.
         seed: Seed of the trainings.
         start: Network of the plain maps, from which all rows and segmenters start; None before it is trained.
-        first: Whether the row is that of the plain maps.
+        first: Whether the row is the plain maps.
     """
     changed: dict[str, object] = {
         "dataset": str(card),

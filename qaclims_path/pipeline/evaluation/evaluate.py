@@ -53,14 +53,14 @@ def evaluate(
     Args:
         pred: Folder of predictions.
         dataset: Name or path of a card, or a card.
-        root: The data as its publisher lays it out.
+        root: Folder of the data in the publisher's layout.
         split: A split with masks.
         protocol: One of the card's protocols; its first when None.
         gate: `none`, `oracle`, or a CSV file of class probabilities; acts on class scores only.
         made_with_gate: Gate that the predictions were made with; labels the table and changes no number.
         allow_missing: Count images without a prediction as wrong everywhere instead of refusing.
         out: Folder for metrics.json and the tables; nothing is written when None.
-        what: What the predictions are, for metrics.json.
+        what: Kind of the predictions, for metrics.json.
         bootstrap: Replicates of the 95 % intervals; 0 for none.
         seed: Seed of the bootstrap.
         sweep: Score every threshold from 0.01 to 0.99 too (class scores without a background channel).
@@ -82,7 +82,7 @@ def score_predictions(
     Args:
         source: The predictions.
         split: A split with masks.
-        options: How to score.
+        options: Options of scoring.
         out: Folder for metrics.json and the tables; nothing is written when None.
     """
     records = split.scored_records()

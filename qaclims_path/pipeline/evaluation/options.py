@@ -10,13 +10,13 @@ MadeWith = Literal["none", "oracle", "predicted"]
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """How predictions are scored, beside the protocol.
+    """Options of scoring, in addition to the protocol.
 
     Attributes:
         gate: `none`, `oracle`, or a CSV file of class probabilities; acts on class scores only.
         made_with_gate: Gate that the predictions were made with; labels the table and changes no number.
         allow_missing: Count images without a prediction as wrong everywhere instead of refusing.
-        what: What the predictions are, for metrics.json.
+        what: Kind of the predictions, for metrics.json.
         bootstrap: Replicates of the 95 % intervals; 0 for none.
         seed: Seed of the bootstrap.
         sweep: Score every threshold from 0.01 to 0.99 too (class scores without a background channel).

@@ -25,7 +25,7 @@ class Predictions(Protocol):
     """Predictions of a split, read one at a time and from several threads.
 
     Attributes:
-        folder: Where they are stored.
+        folder: Folder of the predictions.
         are_scores: Whether they are class scores instead of label maps.
     """
 
@@ -123,7 +123,7 @@ def read_prediction(
         source: Predictions of the split.
         image: Name of the image.
         card: Gives codes and class names.
-        rules: How class scores become labels.
+        rules: Protocol that turns class scores into labels.
         truth_shape: Height and width.
         allowed: C, bool: the gate of the image, or None for none. Label maps have no gate.
     """

@@ -1,4 +1,4 @@
-"""Scores of maps, masks and predicted labels, written beside them; what they need to know is read from their folder."""
+"""Score maps, masks and predicted labels by the settings in their folder, and write the scores beside them."""
 
 from pathlib import Path
 

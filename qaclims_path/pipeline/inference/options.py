@@ -1,4 +1,4 @@
-"""Options of a segmentation, as they are written into its folder."""
+"""Options of a segmentation, in the form that is written into its folder."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,7 +19,7 @@ class SegmentOptions(Options):
         mpp: Pixel size in micrometres at which slides are predicted; that of the training if not given.
         size: Width and height of a tile in pixels of the model; larger images are predicted in squares of this side.
         overlap: Share by which neighbouring tiles of a slide overlap.
-        tissue: How the tissue of slides is detected.
+        tissue: Method of detecting the tissue of slides.
         min_tissue: Smallest share of a tile that must be tissue.
         flip: Predict mirror images, too, and average.
         glass: `protocol` gives white glass no class where the model was trained without it, `keep` never does.

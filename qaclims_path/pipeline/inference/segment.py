@@ -153,7 +153,7 @@ def _on_devices(
         except BrokenProcessPool as error:
             raise QaclimsError(
                 "A process was ended from outside, perhaps for lack of memory. Run the command again, maybe with a "
-                "smaller --batch; what is finished is kept."
+                "smaller --batch; finished results are kept."
             ) from error
     return sum(worked for worked, _ in done), sum(failed for _, failed in done)
 

@@ -23,7 +23,7 @@ from qaclims_path.types import TileGrid
 
 TISSUE_UM = 48.0  # the tissue mask has pixels of at most a third of this
 OVERVIEW, QUALITY = 1600, 90  # pixels of the overlay's longer side, and of its JPEG
-LESS = "Lower --batch or --size; what is finished is kept."
+LESS = "Lower --batch or --size; finished results are kept."
 WRITTEN = "_classes.ome.tiff", "_confidence.ome.tiff", ".geojson", "_overlay.jpg"  # behind the slide's name
 NO_TILES = "No tile holds enough tissue."
 

@@ -33,7 +33,7 @@ SHOWN = 10  # unreadable images that are named
 
 @dataclass(frozen=True)
 class Trial:
-    """How well a judge names whole images, or regions.
+    """Scores of a judge that names whole images, or regions.
 
     Attributes:
         count: Number of images or regions.

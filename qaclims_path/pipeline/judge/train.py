@@ -97,7 +97,7 @@ def train_judge(
         card: Facts about the data set.
         root: Folder of the data.
         out: Folder of the judge, in open_clip's format.
-        options: How the judge is built and trained.
+        options: Options of the judge and its training.
         split: Name of a split; the first for training whose labels do not come from masks, when None.
         image_weights: Initial weights of the image tower, as timm saves them (safetensors).
         running: Devices, precision, workers.

@@ -27,7 +27,7 @@ from qaclims_path.pipeline.masks.make import BOUNDARY, make_masks
 from qaclims_path.pipeline.masks.options import MaskOptions, protocol_threshold
 
 CAM = "cam"
-SECTION = "masks.boundary."  # of a recipe
+SECTION = "masks.boundary."  # section of a recipe
 
 
 class BoundaryOptions(Options):
@@ -101,7 +101,7 @@ class BoundaryTask:
     """One training step: boundaries where labels differ, none where they do not."""
 
     def __init__(self, network: BoundaryNet, background: int, radius: int) -> None:
-        self.network: nn.Module = network  # as the engine's protocol has it
+        self.network: nn.Module = network  # the name that the engine's protocol expects
         self._boundaries, self._background, self._radius = network, background, radius
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
@@ -129,7 +129,7 @@ def train_boundary(
     Args:
         run: Folder of the run, with maps in `cams/<split>`; the network goes to `boundary`.
         split: The split of the options; the protocol says whether there is background.
-        options: How the network is trained.
+        options: Options of the training.
         running: Devices, precision, workers.
         threads: Images that the dense CRF works on at once.
 
@@ -151,7 +151,7 @@ def train_boundary(
 
 
 def _make_labels(run: Path, split: SplitData, labels: Path, options: BoundaryOptions, threads: int) -> float:
-    """Make masks that are 255 where they are uncertain; return the mean share of an image that is."""
+    """Make masks that are 255 where they are uncertain; return the mean share of 255 in an image."""
     if protocol_threshold(split.rules, "crf") is None:
         sure = MaskOptions(refiner="crf", least=options.least, crf=options.crf)
     else:

@@ -31,7 +31,7 @@ from qaclims_path.pipeline.masks.options import MaskOptions, fixed_threshold, gl
 from qaclims_path.pipeline.masks.refine import MaskWriter, Opener, Pictured, refine_images, to_label_indices
 
 BOUNDARY = "boundary"
-LESS = "Lower --batch and --threads, or cut the images into tiles; what is finished is kept."
+LESS = "Lower --batch and --threads, or cut the images into tiles; finished results are kept."
 NOTHING = "it has no class, and the data set has no background, so there is nothing to label"
 
 
@@ -40,9 +40,9 @@ class MasksReport:
     """Masks that were made.
 
     Attributes:
-        folder: Holds `labels` (complete, for scoring), `training` (255 where nothing is to be learned) and
+        folder: Holds `labels` (complete, for scoring), `training` (255 where a training ignores pixels) and
             `confidence` (0 to 255).
-        gate: Which classes the maps were of, as tables name it.
+        gate: Name, for tables, of the choice of classes that had maps.
         thresholds: Lowest and highest used; equal unless cross-fitted, None where maps never yield background.
         images: Images with masks.
         kept: Images whose masks an earlier, interrupted command has made.
@@ -81,7 +81,7 @@ def split_of_maps(
 
     Args:
         run: Folder of the run, with maps in `cams/<split>`.
-        root: The data as its publisher lays it out.
+        root: Folder of the data in the publisher's layout.
         name: Name of the split.
         dataset: Name or path of a card, or a card; that of the run, else that of the maps, when None.
         protocol: One of the card's protocols; its first when None.
@@ -106,9 +106,9 @@ def make_masks(
     Args:
         run: Folder of the run, with maps in `cams/<split>` and, for the refiner `irn`, a network in `boundary`.
         split: Images; the protocol gives the threshold.
-        options: How masks are made.
+        options: Options of making masks.
         maps: Folder of the maps, instead of the run's.
-        out: Where to write; `masks/<split>` in the run when None.
+        out: Folder to write; `masks/<split>` in the run when None.
         device: `auto`, `cpu`, `cuda`, ...; the dense CRF always works on the CPU.
         threads: Images that the dense CRF works on at once.
 

@@ -21,7 +21,7 @@ WALKED_THRESHOLD = 0.2  # published for maps after the random walk, which are di
 
 
 class MaskOptions(Options):
-    """How maps become masks.
+    """Options of making masks from maps.
 
     Attributes:
         refiner: A name of the registry: `none`, `par`, `crf`, `irn`.
@@ -36,7 +36,7 @@ class MaskOptions(Options):
             by the domain.
         certainty: Probability that the dense CRF gives to hard labels at the start.
         glass: White glass is treated as the `protocol` treats background, or left to the maps (`keep`).
-        batch: Images of 224 px at a time; of larger ones fewer.
+        batch: Images of 224 px at a time; fewer if they are larger.
     """
 
     refiner: str = "none"
@@ -55,7 +55,7 @@ def fixed_threshold(options: MaskOptions, rules: Protocol, *, masks: bool) -> fl
     """Return the threshold of all images; None where it is fitted, or where maps never yield background.
 
     Args:
-        options: How maps become masks.
+        options: Options of making masks from maps.
         rules: The protocol.
         masks: Whether the images have masks to fit a threshold on.
 

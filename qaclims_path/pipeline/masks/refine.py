@@ -55,12 +55,12 @@ class Opener:
 
 
 class MaskWriter:
-    """Writes the masks of images; the label map comes last, so that an image that has one is done.
+    """Writes the masks of images; the label map is written last, so an image with a label map is done.
 
     Args:
         folder: Gets the folders `labels`, `training` and `confidence`.
         card: Gives the codes and colours of the masks.
-        glass: How white glass is labelled.
+        glass: Labels of white glass.
         least: Confidence below which a training mask is 255.
     """
 
@@ -115,9 +115,9 @@ def refine_images(
 
     Args:
         records: Images.
-        open_: Opens them.
+        open_: Opens an image with its maps.
         refine: Turns maps into masks.
-        tiles: Images of 224 px in a batch; of larger ones there are fewer.
+        tiles: Images of 224 px in a batch; fewer if they are larger.
         device: Device to refine on.
     """
     for batch in _batches(ahead(open_, records), tiles):

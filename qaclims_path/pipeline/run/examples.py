@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Chosen:
-    """Drawn images, how they were chosen, and what could not be read."""
+    """Drawn images, with notes on their choice and on unreadable files."""
 
     groups: tuple[ExampleGroup, ...]
     note: str
@@ -51,7 +51,7 @@ class Choice:
 
     Attributes:
         groups: Images and their mIoU (NaN where it is not known), under the title of their group.
-        note: How they were chosen.
+        note: Sentence that says how the images were chosen.
     """
 
     split: str
@@ -64,7 +64,7 @@ def choose_images(run: Path, root: Path, card: Card, found: Sequence[Evaluated],
 
     Args:
         run: Folder of the run.
-        root: The data as its publisher lays it out.
+        root: Folder of the data in the publisher's layout.
         card: Card of the data set.
         found: Evaluations; the first that knows the scores of single images ranks them.
         each: Number of images per group.
@@ -94,7 +94,7 @@ def examples_of(run: Path, root: Path, card: Card, found: Sequence[Evaluated]) -
 
     Args:
         run: Folder of the run.
-        root: The data as its publisher lays it out.
+        root: Folder of the data in the publisher's layout.
         card: Card of the data set.
         found: Evaluations that may rank the images.
     """

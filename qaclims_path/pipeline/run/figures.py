@@ -27,7 +27,7 @@ def draw_figures(
 
     Args:
         run: Folder of the run.
-        root: The data as its publisher lays it out; None draws no examples.
+        root: Folder of the data in the publisher's layout; None draws no examples.
         card: Card of the data set, for names and colours; None if it is not known.
         found: Evaluations.
         logs: Logs of trainings.

@@ -1,4 +1,4 @@
-"""What the stages of a run depend on, as plain values for their hashes: never a path, device or worker."""
+"""Inputs of the stages of a run, as plain values for hashes: never a path, device or worker."""
 
 from pathlib import Path
 from typing import Any

@@ -78,7 +78,7 @@ def _needs_masks(options: RunOptions) -> bool:
 
 
 class _Inputs:
-    """What stages depend on beside their options: card, images and protocol. Every split is listed once."""
+    """Inputs of stages in addition to options: card, images and protocol. Every split is listed once."""
 
     def __init__(self, run: Run, card: Card) -> None:
         self.card = card

@@ -63,7 +63,7 @@ def do_run(
     """
     refuse_earlier_run(run.out)
     stages = stages_of(run)
-    plan(stages, run.out, first=first, only=only)  # refuse what is wrong before the lock makes a folder
+    plan(stages, run.out, first=first, only=only)  # refuse wrong options before the lock makes a folder
     with locked(run.out / LOCK):
         steps = plan(stages, run.out, first=first, only=only)
         _note(run)

@@ -89,7 +89,7 @@ def write_run_report(
 
     Args:
         run: Folder of the run.
-        root: The data as its publisher lays it out, for example images.
+        root: Folder of the data in the publisher's layout, for example images.
         corpus: File of answers outside the run, whose path is stored in the run; None takes the run's own.
         figures: Also draw figures for a paper, into the folder `figures` of the run.
 

@@ -59,7 +59,7 @@ class Record:
     Attributes:
         state: A killed process leaves `running` behind; `outdated` results will be replaced.
         hash: Hash of everything that decided the result; empty if the result is outdated.
-        depends: What the hash covers, as dotted keys, to name changes.
+        depends: Options in the hash by dotted key, to name changes.
         seconds: Time of all attempts.
         peak_mib: Peak memory of the process during the stage; of any child process so far if the stage had one.
         error: Why it failed, in a sentence.
@@ -87,7 +87,7 @@ class PlannedStage:
     reason: str
 
     def as_json(self) -> dict[str, str]:
-        """The name of the stage, and what will be done with it."""
+        """Convert to the name of the stage, the action and its reason."""
         return {"stage": self.stage.name, "action": self.action, "reason": self.reason}
 
 

@@ -41,7 +41,7 @@ class Run:
 
     Attributes:
         options: Options that decide the results.
-        root: The data as its publisher lays it out.
+        root: Folder of the data in the publisher's layout.
         out: Folder of the run.
         corpus: File of answers; it replaces the stage `corpus`.
         running: Devices, precision, workers; they change no hash.
@@ -103,7 +103,7 @@ def do_cams(run: Run, split: str) -> None:
 
 
 def classes_of(run: Run, split: str) -> Literal["present", "all"]:
-    """Which classes get a map: present ones on the training split and where `cams.gate` says so, else all."""
+    """Choose the classes that get a map: present ones on the training split and where `cams.gate` says so, else all."""
     gate = run.options.cams.gate
     published = gate == "auto" and load_card(run.dataset).domain != "pathology"
     return "present" if split == run.options.shared.split or gate == "oracle" or published else "all"

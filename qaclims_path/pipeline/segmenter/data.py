@@ -29,7 +29,7 @@ from qaclims_path.pipeline.segmenter.options import SegAugmentOptions
 
 SHOWN = 5
 BLUR, NOISE = (0.25, 1.0), 0.03
-CERTAIN = 255  # of a stored confidence
+CERTAIN = 255  # highest stored confidence
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class SegAugmentOptions(Options):
     """Augmentation of training images.
 
     Attributes:
-        style: `tissue` turns and flips every way, `photo` keeps up and down; `auto` goes by the domain.
+        style: `tissue` turns and flips every way, `photo` keeps up and down; `auto` follows the domain.
         size: Side of the crop in pixels.
         zoom: Smallest and largest factor.
         stain: Strength of the random change of each channel's absorbance.

@@ -34,13 +34,13 @@ from qaclims_path.models.segmenters.spec import WEIGHTS, SegmenterSpec, read_spe
 from qaclims_path.slides.grid import MPP_OF_1X
 
 SETTINGS, PREDICTIONS = "predictions.json", "predictions"
-LESS = "Lower --batch, or look at large images through --window 512; what is finished is kept."
+LESS = "Lower --batch, or look at large images through --window 512; finished results are kept."
 SAME_SCALE = 0.05  # pixel sizes that differ by less are taken as equal
 
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """How images are labelled.
+    """Options of a prediction.
 
     Attributes:
         write: `labels` are PNG files in the codes of the data set, `scores` class probabilities as `.npz`.
@@ -49,7 +49,7 @@ class PredictOptions:
         window: Side in pixels of half overlapping squares that larger images are cut into; None takes images whole.
         stride: Pixels per cell of stored scores.
         precision: Numeric precision; `auto` takes the fastest of the device.
-        batch: Images of 224 px at a time; of larger ones fewer.
+        batch: Images of 224 px at a time; fewer if they are larger.
         device: `auto`, `cpu`, `cuda`, ...
     """
 
@@ -68,7 +68,7 @@ class PredictReport:
     """Predictions that were made.
 
     Attributes:
-        folder: Where they are stored.
+        folder: Folder of the predictions.
         images: Images with a prediction.
         kept: Images that an earlier, interrupted command has labelled.
         failed: Reason for each image without a prediction, by name.
@@ -104,7 +104,7 @@ def split_of_segmenter(
 
     Args:
         model: Folder of a run or of a segmenter, or its name on the hub.
-        root: The data as its publisher lays it out.
+        root: Folder of the data in the publisher's layout.
         name: Name of the split.
         dataset: Name or path of another card, or a card.
         protocol: Another protocol.
@@ -124,9 +124,9 @@ def predict(
 
     Args:
         model: Folder of a run, with its segmenter in `seg`; a segmenter's own folder; or its name on the hub.
-        split: Images.
-        options: How they are labelled.
-        out: Where to write; `seg/predictions/<split>` in the run when None.
+        split: Images to label.
+        options: Options of the prediction.
+        out: Folder to write; `seg/predictions/<split>` in the run when None.
 
     Examples:
         >>> predict(Path("run"), open_split("bcss-wsss", "BCSS-WSSS", "test")).images  # doctest: +SKIP

@@ -31,7 +31,7 @@ class SegTask:
         network: The segmenter, under the name that the engine expects.
         segmenter: The same network.
         class_weights: K; None weighs all classes alike.
-        memory_advice: What to lower when memory runs out.
+        memory_advice: Advice for a lack of memory.
     """
 
     def __init__(

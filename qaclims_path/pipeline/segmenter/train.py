@@ -55,7 +55,7 @@ class TrainSegReport:
     Attributes:
         run: Folder of the run.
         folder: Folder of the segmenter in it.
-        architecture: Its architecture.
+        architecture: Name of the architecture.
         labels: A sentence on the masks that it was trained on.
         classes: Classes that it predicts.
         images: Number of training images.
@@ -99,7 +99,7 @@ def train_seg(
 
     Args:
         options: See `segmenter.options.load_seg_options`.
-        root: The data as its publisher lays it out.
+        root: Folder of the data in the publisher's layout.
         out: Folder of the run; the segmenter goes to `seg`.
         masks: Folder of pseudo masks; `masks/<split>` in the run when None.
         running: Devices, precision, workers.
@@ -127,7 +127,7 @@ def train_seg(
 
 
 def channels_of(card: Card, rules: Protocol) -> tuple[Channel, ...]:
-    """List what a segmenter predicts under a protocol: the classes, and background if the protocol allows it.
+    """List the channels of a segmenter under a protocol: the classes, and background if the protocol allows it.
 
     Examples:
         >>> [each.name for each in channels_of(load_card("wsss4luad"), load_protocol("wsss4luad"))]

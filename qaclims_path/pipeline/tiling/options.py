@@ -1,4 +1,4 @@
-"""Options of a tiling, as they are written into its folder."""
+"""Options of a tiling, in the form that is written into its folder."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,7 +21,7 @@ class TileOptions(Options):
         size: Width and height of a tile in pixels.
         stride: Pixels from one tile to the next.
         min_tissue: Smallest share of a tile that must be tissue.
-        tissue: How tissue is detected.
+        tissue: Method of detecting tissue.
         pens: Exclude pen marks.
         blur: Exclude tissue that is out of focus.
         present_from: Share of a tile from which a class counts as present.

@@ -27,8 +27,8 @@ from qaclims_path.slides.tissue import TissueOptions
 from qaclims_path.types import TileGrid
 
 SAMPLED = 4  # tiles encoded to estimate the size of all
-ROW_BYTES = 400  # of a tile in the manifest and the GeoJSON, roughly
-MASK_BYTES = 1200  # of a mask, roughly
+ROW_BYTES = 400  # approximate size of a tile in the manifest and the GeoJSON
+MASK_BYTES = 1200  # approximate size of a mask
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class SlideTask:
 
 @dataclass(frozen=True)
 class SlidePlan:
-    """What tiling a slide would write.
+    """Preview of the tiling of a slide.
 
     Attributes:
         level: Index of the level that is read.

@@ -21,7 +21,7 @@ from qaclims_path.slides.cohort.state import SlideState, give_up
 
 TICK = 0.2  # seconds between two updates of the bars
 NAME = 28  # characters of a slide's name beside its bar
-_WORKER: dict[str, Any] = {}  # of a worker process: the queue of reports to its parent
+_WORKER: dict[str, Any] = {}  # state of a worker process: the queue of reports to its parent
 
 
 class ProgressBars:
@@ -130,7 +130,7 @@ def _on_ray(tasks: Sequence[SlideTask]) -> Iterator[SlideState]:
             try:
                 yield ray.get(done[0])
             except ray.exceptions.RayTaskError as error:
-                raise error.cause from error  # `process` only raises what ends the whole run
+                raise error.cause from error  # `process` raises only errors that end the run
             except ray.exceptions.RayError:
                 yield _lost(task, "Its Ray worker was lost")
     finally:

@@ -67,7 +67,7 @@ class Slide:
 
 @dataclass(frozen=True)
 class PlainTable:
-    """A table as it is in a file; `left_out` rows are not shown."""
+    """A table of a file, unchanged; `left_out` rows are not shown."""
 
     title: str
     columns: tuple[str, ...]
@@ -93,7 +93,7 @@ class RunPage:
     Attributes:
         title: Title of the data set.
         facts: The main settings of the run.
-        examples_note: How the examples were chosen.
+        examples_note: Sentence that says how the examples were chosen.
         corpus_made: Answerer and questions of the corpus.
         config: All settings by dotted key.
         environment: Versions and devices by dotted key.

@@ -19,7 +19,7 @@ from qaclims_path.files.geojson import Annotation, read_geojson
 from qaclims_path.registry import suggest
 from qaclims_path.types import SlideInfo, TileGrid
 
-OVERHANG = 0.01  # of the slide's side: QuPath lets users draw slightly beyond the slide
+OVERHANG = 0.01  # share of the slide's side: QuPath lets users draw slightly beyond the slide
 
 
 @dataclass(frozen=True)

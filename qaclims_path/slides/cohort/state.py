@@ -18,16 +18,16 @@ Keep = Callable[[Result], None]
 
 @dataclass(frozen=True)
 class SlideState:
-    """How far a slide is.
+    """Progress of a slide.
 
     Attributes:
         name: Name of the slide.
-        status: `running` is also what a killed process leaves behind.
+        status: a killed process also leaves `running` behind.
         fingerprint: Hash of everything that affects the result; a slide with another one is done again.
-        attempts: How often it was begun.
+        attempts: Number of attempts.
         error: Why it failed, in a sentence.
         trace: Traceback of an unexpected error.
-        result: Facts for the summary, once it is done; before, what a later attempt can use.
+        result: Facts for the summary, once it is done; before that, facts for a later attempt.
     """
 
     name: str

@@ -10,7 +10,7 @@ from qaclims_path.slides.maps.areas import AreaRow, areas
 from qaclims_path.slides.maps.label_tiff import Label, read_map
 from qaclims_path.slides.maps.write import SlideMap
 
-OPACITY = 0.45  # of the class colours
+OPACITY = 0.45  # opacity of the class colours
 WHITE, TEXT_COLOR, FRAME_COLOR = (255, 255, 255), (32, 33, 36), (150, 153, 158)
 LINE_HEIGHT = 34
 SWATCH = 20

@@ -42,7 +42,7 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Blend:
-    """How predicted tiles are blended into a map.
+    """Options of blending predicted tiles into a map.
 
     Attributes:
         classes: Number of predicted classes.

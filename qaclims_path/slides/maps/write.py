@@ -59,9 +59,9 @@ def segment_slide(
 
     Args:
         slide: An open slide.
-        grid: Its tiles, in row order.
+        grid: Tiles of the slide, in row order.
         predict: Returns class probabilities (N C size size) of N tiles (N size size 3, uint8).
-        blend: How tiles are blended into a map.
+        blend: Options of blending tiles into a map.
         stem: Folder and first part of the file names of the results.
         labels: Names and colours of the codes.
         confidence: Whether to write the confidence too.

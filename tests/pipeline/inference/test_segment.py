@@ -174,7 +174,7 @@ def test_lack_of_memory_says_what_to_lower(model, slides, tmp_path, monkeypatch,
     monkeypatch.setattr(Predictor, "__call__", out_of_memory)
     report = segment(model, inputs(slides / "s0.tiff"), tmp_path / "maps", OPTIONS)
     (row,) = report.rows
-    assert row.error == "There is not enough memory for it. Lower --batch or --size; what is finished is kept."
+    assert row.error == "There is not enough memory for it. Lower --batch or --size; finished results are kept."
 
 
 def test_glass_only(model, tmp_path):
