@@ -17,7 +17,7 @@ def asset_dir(kind: Literal["datasets", "configs"]) -> Path:
 
 
 def embedded_dir() -> Path:
-    """Folder of the small models that ship with the package; it may not exist."""
+    """Return the folder of the small models that ship with the package; it may not exist."""
     return PACKAGE / "_embedded"
 
 

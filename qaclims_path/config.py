@@ -19,9 +19,7 @@ from qaclims_path.registry import suggest
 Tree = dict[str, Any]
 MAX_YAML_BYTES = 4_000_000
 MAX_EXTENDS = 8
-ALTERNATIVE = re.compile(
-    r"function-|tagged-|constrained-|(int|float|str|bool)$|\w+\["
-)  # of a union, in pydantic
+ALTERNATIVE = re.compile(r"function-|tagged-|constrained-|(int|float|str|bool)$|\w+\[")  # of a union, in pydantic
 
 
 class Options(BaseModel):
@@ -211,7 +209,7 @@ def _sentence(model: type[BaseModel], item: Tree) -> str:
 
 
 def _fields_at(model: type[BaseModel], location: list[Any]) -> list[str]:
-    """Field names of the option group at a location, followed through lists and mappings."""
+    """Return the field names of the option group at a location, followed through lists and mappings."""
     current: list[type[BaseModel]] = [model]
     for part in location:
         if isinstance(part, int):

@@ -52,7 +52,7 @@ class ResolutionUnknown(UsageError):
 
 
 def first_of(names: Sequence[str], most: int, separator: str = ", ") -> str:
-    """The first names of a list for a message, and the number of the others.
+    """Return the first names of a list for a message, and the number of the others.
 
     Example:
         >>> first_of(["a.png", "b.png", "c.png"], 2)

@@ -43,7 +43,7 @@ def band(labels: NDArray[np.uint8], valid: NDArray[np.bool_], width: int) -> NDA
 
 @cache
 def _square(width: int) -> tuple[tuple[NDArray[np.uint8], int], ...]:
-    """Footprint of all pixels within `width` steps, as one row and one column."""
+    """Return the footprint of all pixels within `width` steps, as one row and one column."""
     square: tuple[tuple[NDArray[np.uint8], int], ...]
     square = footprint_rectangle((2 * width + 1, 2 * width + 1), decomposition="separable")
     return square

@@ -10,7 +10,7 @@ Term = Callable[..., Mapping[str, Tensor]]
 
 
 def in_chunks(term: Term, inputs: Sequence[Tensor], count: int, size: int, *, scale: float = 1.0) -> dict[str, Tensor]:
-    """Sum a term over chunks of pairs; only one chunk's graph is alive at a time.
+    """Return the sum a term over chunks of pairs; only one chunk's graph is alive at a time.
 
     Each chunk is computed on detached inputs and differentiated at once; the sum of these gradients enters the backward
     pass of the network that made the inputs, which runs once. `term` of all pairs must be the sum of `term` over the

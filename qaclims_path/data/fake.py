@@ -74,7 +74,7 @@ def _items(
 
 
 def _classes(card: Card, i: int, images: int, rng: np.random.Generator) -> list[int]:
-    """Classes of the i-th image: every `images`-th class, and up to two random ones."""
+    """Return classes of the i-th image: every `images`-th class, and up to two random ones."""
     total = len(card.classes)
     fixed = set(range(i % total, total, images)) if images < total else {i % total}
     return sorted(fixed | set(rng.integers(0, total, size=int(rng.integers(0, 3))).tolist()))
@@ -97,7 +97,7 @@ def _labels(card: Card, classes: list[int], rng: np.random.Generator) -> NDArray
 
 
 def _size(card: Card, rng: np.random.Generator) -> tuple[int, int]:
-    """Height and width: those of the card if it has them (at most `SIDE`), else random odd numbers."""
+    """Return the height and width: those of the card if it has them (at most `SIDE`), else random odd numbers."""
     if card.image_size is not None:
         return min(SIDE, card.image_size[1]), min(SIDE, card.image_size[0])
     height, width = rng.integers(SIDE // 4, SIDE // 2, size=2) * 2 + 1

@@ -69,7 +69,7 @@ class Bar:
 
 
 def peak_memory_gb(device: torch.device) -> float:
-    """Peak memory so far in GB: of the GPU, or of this process on a CPU."""
+    """Return the peak memory so far in GB: of the GPU, or of this process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     try:

@@ -33,12 +33,12 @@ class Checkpoints:
         self.folder = folder
 
     def steps(self) -> list[int]:
-        """Steps that have a checkpoint, oldest first."""
+        """Return steps that have a checkpoint, oldest first."""
         names = [path.name for path in self.folder.glob(f"{PREFIX}*") if path.is_dir()]
         return sorted(int(name.removeprefix(PREFIX)) for name in names if name.removeprefix(PREFIX).isdecimal())
 
     def path(self, step: int) -> Path:
-        """Folder of a step's checkpoint."""
+        """Return the folder of a step's checkpoint."""
         return self.folder / f"{PREFIX}{step:08d}"
 
     def save(self, step: int, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> Path:

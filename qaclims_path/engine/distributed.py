@@ -63,7 +63,7 @@ class Processes:
         return self.fabric.broadcast(value) if self.size > 1 else value
 
     def gather(self, value: T) -> list[T]:
-        """Values of all processes, in order of rank."""
+        """Return values of all processes, in order of rank."""
         if self.size == 1:
             return [value]
         values: list[T | None] = [None] * self.size

@@ -69,7 +69,7 @@ class CsvLogger:
         write_text(self.path, _text([self.columns]) + _text(values))
 
     def _earlier(self, step: int) -> list[Row]:
-        """Rows up to the step that the run continues from."""
+        """Return rows up to the step that the run continues from."""
         if not self.path.is_file() or step == 0:
             return []
         rows = self._rows()

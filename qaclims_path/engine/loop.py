@@ -115,7 +115,7 @@ def _begin(out: Path, options: TrainOptions, images: int) -> dict[str, Any] | No
 
 
 def _facts(training: Training) -> dict[str, Any]:
-    """Result of a training for JSON: the fields of `FitResult` that are not files."""
+    """Return the result of a training for JSON: the fields of `FitResult` that are not files."""
     state = training.state
     return {
         "steps": state.step,

@@ -25,7 +25,7 @@ def build_optimizer(task: Task, options: TrainOptions) -> torch.optim.Optimizer:
 
 
 def rate_factor(options: TrainOptions, step: int, steps: int) -> float:
-    """Factor of the initial learning rates at step `step` of `steps`: warmup times schedule."""
+    """Return the factor of the initial learning rates at step `step` of `steps`: warmup times schedule."""
     rise, step, steps = schedules.warmed(step, options.warmup, steps)
     if options.schedule == "constant":
         fall = 1.0
@@ -44,7 +44,7 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> float:
 
 
 def parameters_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
-    """All parameters, in the order of the groups."""
+    """Return all parameters, in the order of the groups."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 

@@ -89,7 +89,7 @@ class BatchPlan(Sampler[list[Key]]):
 
 
 def permutation(count: int, seed: int, epoch: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """Order of the images in an epoch."""
+    """Return the order of the images in an epoch."""
     return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
 
 
@@ -150,7 +150,7 @@ def without_traceback(error: QaclimsError) -> QaclimsError:
 
 
 def image_names(micro_batches: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of the images in some micro-batches."""
+    """Return names of the images in some micro-batches."""
     return [str(name) for micro_batch in micro_batches for name in micro_batch.get("id", ())]
 
 

@@ -97,7 +97,7 @@ class Stepper:
         return rate
 
     def counts(self, micro_batches: Sequence[Batch]) -> dict[str, float]:
-        """The task's counts, as means over the micro-batches of all processes."""
+        """Return the task's counts, as means over the micro-batches of all processes."""
         if not isinstance(self.task, Counted):
             return {}
         counts: dict[str, float] = {}

@@ -71,7 +71,7 @@ class Counted(Protocol):
     """A task whose losses are means over items other than images, such as (image, class) pairs."""
 
     def counts(self, batch: Batch) -> Mapping[str, float]:
-        """Number of each kind of item in a micro-batch, which is still on the CPU."""
+        """Return the number of each kind of item in a micro-batch, which is still on the CPU."""
         ...
 
 
@@ -80,7 +80,7 @@ class Stateful(Protocol):
     """A task with state beyond its network, which checkpoints keep."""
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """The state as tensors."""
+        """Return the state as tensors."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:

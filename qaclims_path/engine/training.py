@@ -257,7 +257,7 @@ class Training:
 
 
 def _mean_over_processes(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mean of every number over the processes that have it."""
+    """Return the mean of every number over the processes that have it."""
     named: dict[str, list[float]] = {}
     for each in values:
         for name, value in each.items():

@@ -79,7 +79,7 @@ def _unwritable(path: Path, error: OSError) -> QaclimsError:
 
 
 def _concerns(error: OSError, path: Path, temporary: Path) -> bool:
-    """Whether the error concerns the file that is written, and not one that the block reads."""
+    """Return whether the error concerns the file that is written, and not one that the block reads."""
     if error.filename is None:
         return True
     failed = Path(os.fsdecode(error.filename))

@@ -9,7 +9,7 @@ FULL = 64  # digits of all of SHA-256
 
 
 def digest_of(*parts: str | bytes | memoryview, digits: int = 16) -> str:
-    """Digest of texts (as UTF-8) and bytes, one after the other.
+    """Return the digest of texts (as UTF-8) and bytes, one after the other.
 
     Example:
         >>> digest_of("tumor", " ", b"stroma") == digest_of("tumor stroma")
@@ -22,7 +22,7 @@ def digest_of(*parts: str | bytes | memoryview, digits: int = 16) -> str:
 
 
 def digest_of_file(path: Path, digits: int = 16) -> str:
-    """Digest of a file's bytes; it is read in pieces.
+    """Return the digest of a file's bytes; it is read in pieces.
 
     Raises:
         OSError: It cannot be read.
@@ -32,7 +32,7 @@ def digest_of_file(path: Path, digits: int = 16) -> str:
 
 
 def digest_of_json(value: Any, digits: int = 16) -> str:  # noqa: ANN401 - any value that JSON can hold
-    """Digest of a JSON value, whatever the order of its keys.
+    """Return the digest of a JSON value, whatever the order of its keys.
 
     Example:
         >>> digest_of_json({"a": 1, "b": (2,)}) == digest_of_json({"b": [2], "a": 1})

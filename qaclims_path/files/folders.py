@@ -11,7 +11,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def list_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[str]:
-    """Names of the files directly in a folder with one of the suffixes (any case), sorted.
+    """Return names of the files directly in a folder with one of the suffixes (any case), sorted.
 
     Hidden files and the left-overs of other systems (`._x.png`, `.DS_Store`) are not listed.
     """
@@ -30,12 +30,12 @@ def list_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list
 
 
 def _is_text(name: str) -> bool:
-    """Whether a name is valid UTF-8; Python reads other bytes as lone surrogates."""
+    """Return whether a name is valid UTF-8; Python reads other bytes as lone surrogates."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def first_existing(root: Path, spellings: Collection[str]) -> Path | None:
-    """The first of several spellings of a folder or file that exists below root.
+    """Return the first of several spellings of a folder or file that exists below root.
 
     Example:
         >>> first_existing(Path("BCSS-WSSS"), ["val", "valid"])  # doctest: +SKIP
@@ -66,5 +66,5 @@ def inside(root: Path, name: str, source: object) -> Path:
 
 
 def stem_key(name: str) -> str:
-    """The name without folder and suffix, in one Unicode spelling, so that files of two systems match."""
+    """Return the name without folder and suffix, in one Unicode spelling, so that files of two systems match."""
     return unicodedata.normalize("NFC", Path(name).stem)

@@ -68,7 +68,7 @@ def model_name(model: str) -> str:
 
 
 def hub_id(model: str) -> str:
-    """The `owner/name` of a hub id; anything else is wrong use."""
+    """Return the `owner/name` of a hub id; anything else is wrong use."""
     name = model.removeprefix(HUB)
     if not _ID.fullmatch(name):
         raise UsageError(f"'{model}' is neither a folder nor an id such as owner/name. Check the spelling or the path.")
@@ -76,7 +76,7 @@ def hub_id(model: str) -> str:
 
 
 def revision_of(folder: Path, files: Sequence[str] = SAFE_FILES) -> str:
-    """Commit of a folder in the hub cache, else a hash of its files, so that a change is noticed.
+    """Return the commit of a folder in the hub cache, else a hash of its files, so that a change is noticed.
 
     Example:
         >>> revision_of(Path("judge"))  # doctest: +SKIP
@@ -180,7 +180,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _local(model: str) -> Path | None:
-    """The local folder, or None for a hub id."""
+    """Return the local folder, or None for a hub id."""
     if model.startswith(HUB):
         return None
     named = model.startswith(LOCAL)

@@ -21,7 +21,7 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels from the header, without decoding."""
+    """Return the width and height in pixels from the header, without decoding."""
     with _opened(path) as image:
         return image.size
 

@@ -112,7 +112,7 @@ def _is_free(holder: dict[str, Any], *, shared: bool) -> bool:
 
 
 def _is_alive(holder: dict[str, Any]) -> bool:
-    """Whether the holder may still be at work."""
+    """Return whether the holder may still be at work."""
     if not holder:
         return False
     if holder.get("host") != socket.gethostname():  # process numbers repeat across containers

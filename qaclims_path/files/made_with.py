@@ -20,7 +20,7 @@ Settings = Mapping[str, Any]
 
 
 def named_changes(before: Settings, now: Settings) -> str:
-    """The options that differ, with both values."""
+    """Return the options that differ, with both values."""
     return differences(before, now, SHOWN)
 
 

@@ -72,7 +72,7 @@ class MapWriter:
             unfinished.unlink()
 
     def has(self, shard: int) -> bool:
-        """Whether a shard exists."""
+        """Return whether a shard exists."""
         return (self.folder / shard_name(shard)).is_file()
 
     def write(self, shard: int, images: Sequence[ImageMaps], failed: Mapping[str, str] | None = None) -> None:
@@ -192,7 +192,7 @@ class MapReader:
 
 
 def shard_name(number: int) -> str:
-    """File name of a shard.
+    """Return the file name of a shard.
 
     Example:
         >>> shard_name(3)
@@ -202,7 +202,7 @@ def shard_name(number: int) -> str:
 
 
 def _about(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Entries of the images of a shard, and the reasons of those that failed."""
+    """Return entries of the images of a shard, and the reasons of those that failed."""
     try:
         with safe_open(path, "numpy") as file:
             about = json.loads((file.metadata() or {})[ABOUT])

@@ -18,5 +18,5 @@ def parse_number(text: str | float | None) -> float | None:
 
 
 def finite(value: float) -> float | None:
-    """The number as JSON can hold it: None for NaN and infinities."""
+    """Return the number as JSON can hold it: None for NaN and infinities."""
     return value if math.isfinite(value) else None

@@ -45,7 +45,7 @@ class Shard:
         return f"{self.number}-of-{self.of}"
 
     def take(self, items: Sequence[T]) -> Sequence[T]:
-        """The items of this part: every n-th."""
+        """Return the items of this part: every n-th."""
         return items[self.number - 1 :: self.of]
 
     def split(self, parts: int) -> list["Shard"]:

@@ -43,6 +43,6 @@ def _save(path: Path, tensors: Mapping[str, Any], about: dict[str, str] | None) 
 
 
 def _system_error(error: SafetensorError) -> Exception:
-    """The system error that an error of safetensors mentions; otherwise the error itself."""
+    """Return the system error that an error of safetensors mentions; otherwise the error itself."""
     found = re.search(r"I/O error: (.+) \(os error (\d+)\)", str(error))
     return OSError(int(found[2]), found[1]) if found else error

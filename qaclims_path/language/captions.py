@@ -103,7 +103,7 @@ def captions(
 
 
 def phrases_of(label: ClassTerms, organ: str, lexicon: Lexicon | None) -> Phrases:
-    """Phrases of a class: its names, the prompts and definition of the card, and its terms in the lexicon."""
+    """Return phrases of a class: its names, the prompts and definition of the card, and its terms in the lexicon."""
     definition = label.definition.strip().rstrip(".")
     look = [*label.prompts, *([definition[0].lower() + definition[1:]] if definition else [])]
     groups: dict[str, list[str]] = {"name": list(names_of(label)), "look": look}

@@ -80,7 +80,7 @@ def drop_unlike(texts: Sequence[str], similarities: Sequence[float], threshold: 
 
 
 def unique(texts: Sequence[str]) -> list[str]:
-    """Texts that are not empty, each once, in order of first occurrence."""
+    """Return texts that are not empty, each once, in order of first occurrence."""
     return list(dict.fromkeys(text for text in texts if text))
 
 

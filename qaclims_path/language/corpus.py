@@ -76,7 +76,7 @@ class Entry:
         return self.image, self.label
 
     def answers(self, kind: Kind) -> tuple[CorpusAnswer, ...]:
-        """Answers of a kind, including dropped ones."""
+        """Return answers of a kind, including dropped ones."""
         return self.foreground if kind == "foreground" else self.background
 
     def texts(self, kind: Kind) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ class CorpusWriter:
         return done
 
     def _match(self, lines: Iterator[bytes], group: Sequence[Key]) -> int | None:
-        """Bytes of the next group; None if it is incomplete."""
+        """Return bytes of the next group; None if it is incomplete."""
         size = 0
         for key in group:
             line = next(lines, None)

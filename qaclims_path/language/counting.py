@@ -21,7 +21,7 @@ def count_terms(entries: Iterable[Entry]) -> Counts:
 
 
 def most_frequent(counts: Counter[str], number: int) -> list[tuple[str, int]]:
-    """The most frequent terms with their counts; ties are in alphabetical order.
+    """Return the most frequent terms with their counts; ties are in alphabetical order.
 
     Example:
         >>> most_frequent(Counter(["stroma", "gland", "gland", "cell"]), 2)

@@ -98,7 +98,7 @@ class Lexicon(Options):
         kind: Kind | None = None,
         label: ClassOrNames | None = None,
     ) -> list[str]:
-        """Terms that can answer a question, in the order of the file.
+        """Return terms that can answer a question, in the order of the file.
 
         Args:
             topic: Topic of the question.
@@ -137,7 +137,7 @@ class Lexicon(Options):
         return by_name or {known for name in names if (term := self.find(name)) for known in term.classes[:1]}
 
     def key(self, text: str) -> str:
-        """Key that is the same for all spellings of a term."""
+        """Return the key that is the same for all spellings of a term."""
         return " ".join(self.spellings.get(word, word) for word in key(text).split())
 
     @cached_property

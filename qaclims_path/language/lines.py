@@ -22,7 +22,7 @@ def parse_lines(model: type[O], tree: Tree, path: Path) -> O:
 
 
 def at(path: Path, *locations: Location) -> str:
-    """Path with the line numbers of some values; values in a file that it extends have no line.
+    """Return the path with the line numbers of some values; values in a file that it extends have no line.
 
     Example:
         >>> at(Path("bank.yaml"), ["questions", 3, "text"])  # doctest: +SKIP

@@ -72,7 +72,7 @@ def _answers(path: Path, name: object, answers: object) -> tuple[CorpusAnswer, .
 
 
 def _image(name: object) -> str:
-    """Id of an image: its name without the suffix of an image file."""
+    """Return the id of an image: its name without the suffix of an image file."""
     text = printable(str(name))
     return Path(text).stem if text.lower().endswith(IMAGE_SUFFIXES) else text
 

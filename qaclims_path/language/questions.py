@@ -42,7 +42,7 @@ class Question(Options):
         return check_placeholders(text)
 
     def about(self, name: str) -> str:
-        """The question with the name of a class.
+        """Return the question with the name of a class.
 
         Example:
             >>> Question(text="what is under the {}?", kind="background").about("tv monitor")
@@ -94,11 +94,11 @@ class QuestionBank(Options):
         return digest_of_json(tree, 12)
 
     def of_kind(self, kind: Kind) -> tuple[Question, ...]:
-        """Questions of a kind, in order."""
+        """Return questions of a kind, in order."""
         return tuple(question for question in self.questions if question.kind == kind)
 
     def label_texts(self, label: ClassTerms) -> tuple[str, ...]:
-        """Texts whose mean feature represents a class."""
+        """Return texts whose mean feature represents a class."""
         return names_of(label) if self.label_synonyms else (display_name(label),)
 
 

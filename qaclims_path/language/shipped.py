@@ -8,7 +8,7 @@ from qaclims_path.registry import suggest
 
 
 def shipped_files(folder: str) -> dict[str, Path]:
-    """Files in a folder of `configs/` by name, in alphabetical order."""
+    """Return files in a folder of `configs/` by name, in alphabetical order."""
     return {path.stem: path for path in sorted((asset_dir("configs") / folder).glob("*.yaml"))}
 
 

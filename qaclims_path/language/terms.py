@@ -59,6 +59,6 @@ def display_name(label: ClassTerms) -> str:
 
 
 def names_of(label: ClassTerms) -> tuple[str, ...]:
-    """All names of a class, the display name first, without repetition."""
+    """Return all names of a class, the display name first, without repetition."""
     names = [display_name(label), label.name.lower(), *(synonym.lower() for synonym in label.synonyms)]
     return tuple(dict.fromkeys(names))

@@ -141,7 +141,7 @@ class TextBank:
         return other
 
     def pair_texts(self, pairs: Sequence[tuple[str, int]]) -> PairTexts:
-        """Texts of P pairs of image id and class; the shared texts of its class for an image without answers."""
+        """Return texts of P pairs of image id and class; the shared texts of its class for an image without answers."""
         classes = np.array([label for _, label in pairs], np.int64)
         images = [self._images.get(image, -1) for image, _ in pairs]
         known = [self._table[image, label] if image >= 0 else -1 for image, label in zip(images, classes, strict=True)]
@@ -199,7 +199,7 @@ class _Collector:
         return table
 
     def tensors(self) -> dict[Kind, tuple[Tensor, Tensor]]:
-        """Values and offsets by kind."""
+        """Return values and offsets by kind."""
         return {kind: (_tensor(self._values[kind]), _tensor(self._offsets[kind])) for kind in KINDS}
 
 

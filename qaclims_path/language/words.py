@@ -39,12 +39,12 @@ def lemmas(text: str) -> str:
 
 
 def key(text: str) -> str:
-    """Key that is the same for all spellings of a term: plain lemmas, with hyphens as spaces."""
+    """Return the key that is the same for all spellings of a term: plain lemmas, with hyphens as spaces."""
     return lemmas(plain(text).replace("-", " "))
 
 
 def contains(text: str, part: str) -> bool:
-    """Whether a key contains the words of another in sequence, as whole words.
+    """Return whether a key contains the words of another in sequence, as whole words.
 
     Example:
         >>> contains("carpet floor", "car"), contains("red car door", "car")

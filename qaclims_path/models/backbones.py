@@ -174,7 +174,7 @@ def _patch_size(model: Any) -> int:  # noqa: ANN401 - timm carries no types
 
 
 def _stride(model: Any) -> int:  # noqa: ANN401 - timm carries no types
-    """Pixels per cell of the feature map, measured on a black image of the model's default size."""
+    """Return pixels per cell of the feature map, measured on a black image of the model's default size."""
     side = int(model.pretrained_cfg["input_size"][-1])
     training = model.training
     with torch.no_grad():

@@ -118,7 +118,7 @@ class BoundaryNet(nn.Module):
         return net.eval()
 
     def _features(self, images: Tensor) -> list[Tensor]:
-        """Features of the last stages, finest first."""
+        """Return features of the last stages, finest first."""
         model = self.backbone.model
         if not hasattr(model, "forward_intermediates"):
             raise UsageError(

@@ -197,6 +197,6 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def network_folder(folder: Path) -> Path:
-    """Folder of a CamNet: the folder itself, or `cam/` in the folder of a run."""
+    """Return the folder of a CamNet: the folder itself, or `cam/` in the folder of a run."""
     cam = folder / "cam"
     return cam if not (folder / SETTINGS).is_file() and cam.is_dir() else folder

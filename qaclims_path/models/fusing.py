@@ -130,7 +130,7 @@ def _fuse_relus(traced: fx.GraphModule) -> None:
 
 
 def _only_conv(traced: fx.GraphModule, node: fx.Node) -> nn.Conv2d | None:
-    """The convolution that a node calls, if no other node uses its result or its weights."""
+    """Return the convolution that a node calls, if no other node uses its result or its weights."""
     conv = _module(traced, node)
     calls = sum(each.op == "call_module" and each.target == node.target for each in traced.graph.nodes)
     return conv if isinstance(conv, nn.Conv2d) and len(node.users) == 1 and calls == 1 else None

@@ -124,7 +124,7 @@ def build_none(settings: RefineSettings) -> Refiner:
 
 @REFINERS.add("par")
 def build_par(settings: RefineSettings) -> Refiner:
-    """Pixel-adaptive refinement of the maps, see `compute.refiners.par`."""
+    """Return the pixel-adaptive refinement of the maps, see `compute.refiners.par`."""
 
     def refine(images: Tensor, maps: Tensor, present: Tensor) -> Refined:
         return _label(pixel_adaptive(images, resized_to(maps, images), rounds=settings.rounds), present, settings)
@@ -219,7 +219,7 @@ def _crf_labels(
 
 
 def _thresholds(settings: RefineSettings) -> list[float | None]:
-    """Thresholds whose labels are refined together, each once."""
+    """Return thresholds whose labels are refined together, each once."""
     if settings.unary == "maps" or settings.band is None:
         return [settings.threshold]
     return list(dict.fromkeys((settings.threshold, *settings.band)))
@@ -228,7 +228,7 @@ def _thresholds(settings: RefineSettings) -> list[float | None]:
 def _energies(
     maps: NDArray[np.float32], settings: RefineSettings, thresholds: Sequence[float | None]
 ) -> NDArray[np.float32]:
-    """Unary energies (G K H W) of the maps, or of hard labels at each of G thresholds."""
+    """Return the unary energies (G K H W) of the maps, or of hard labels at each of G thresholds."""
     if settings.unary == "maps":
         of_background = [] if settings.threshold is None else [np.full_like(maps[:1], settings.threshold)]
         scores = np.concatenate([np.maximum(maps, 0), *of_background]) + np.float32(LEAST_SCORE)

@@ -26,6 +26,6 @@ def load_network(network: nn.Module, path: Path, settings: Path) -> None:
 
 
 def backbone_settings(backbone: Backbone) -> dict[str, Any]:
-    """Spec of a backbone for JSON, with the mean and standard deviation that it uses."""
+    """Return the spec of a backbone for JSON, with the mean and standard deviation that it uses."""
     pixels = {"mean": backbone.mean.flatten().tolist(), "std": backbone.std.flatten().tolist()}
     return {**asdict(backbone.spec), **pixels}

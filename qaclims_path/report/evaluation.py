@@ -168,7 +168,7 @@ class EvaluationReport:
         return len(self.mean_over) < len(self.per_class)
 
     def entry(self) -> dict[str, Any]:
-        """The entry of `metrics.json`."""
+        """Return the entry of `metrics.json`."""
         left_out = ("confusion", "confusion_rows", "sweep", "published", "per_class", "protocol_title")
         tree = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         plain = {
@@ -179,7 +179,7 @@ class EvaluationReport:
         return whole
 
     def as_json(self) -> dict[str, Any]:
-        """The entry and the published results beside it."""
+        """Return the entry and the published results beside it."""
         return {**self.entry(), "published": [row.model_dump(mode="json") for row in self.published]}
 
 

@@ -96,7 +96,7 @@ def _draw_mask(axes: "Axes", labels: U8, palette: U8, numbers: Mapping[int, str]
 
 
 def _outlines(inside: NDArray[np.bool_]) -> Iterator[NDArray[np.float64]]:
-    """Lines around the areas of a mask (H W), as rows and columns of points; the mask's edge is drawn, too."""
+    """Yield lines around the areas of a mask (H W), as rows and columns of points; the mask's edge is drawn, too."""
     from skimage.measure import find_contours
 
     for line in find_contours(np.pad(inside, 1).astype(np.uint8), 0.5):
@@ -123,7 +123,7 @@ def _draw_legend(figure: "Figure", texts: Mapping[int, str], palette: U8, in_lin
 
 
 def _small(pixels: U8, method: Image.Resampling) -> U8:
-    """The pixels (H W or H W 3) with no side longer than `MAX_SIDE`."""
+    """Return the pixels (H W or H W 3) with no side longer than `MAX_SIDE`."""
     image = Image.fromarray(pixels)
     scale = min(1.0, MAX_SIDE / max(image.size))
     return np.asarray(image.resize([max(1, round(scale * side)) for side in image.size], method))

@@ -94,7 +94,7 @@ def _style() -> Iterator[None]:
 
 
 def new_figure(height: float, **settings: Any) -> "Figure":  # noqa: ANN401 - passed on
-    """An empty figure of one column's width and a height in cm; it needs no display."""
+    """Return an empty figure of one column's width and a height in cm; it needs no display."""
     from matplotlib.figure import Figure
 
     return Figure((COLUMN * CM, height * CM), **settings)
@@ -198,12 +198,12 @@ def curve_figure(logs: Sequence[Log]) -> "Figure":
 
 
 def _watched(log: Log) -> list[str]:
-    """Columns that hold a score of a split."""
+    """Return columns that hold a score of a split."""
     return [name for name in log.rows[0] if name.rpartition("/")[2] == "miou"]
 
 
 def _curves(log: Log, name: str) -> dict[str, tuple[Sequence[tuple[float, float]], Mapping[str, Any]]]:
-    """Points and style of single steps and of the means of epochs, without those that were not logged."""
+    """Return points and style of single steps and of the means of epochs, without those that were not logged."""
     dots: Mapping[str, Any] = {"marker": "o", "markersize": 2.5}
     steps, means = log.points(name), log.points(EPOCH + name)
     main = {"color": COLOURS[0], **(dots if len(means or steps) < 30 else {})}

@@ -152,7 +152,7 @@ class SlideTileStream(IterableDataset[Item]):
         self.starts = _starts(self.slides)
 
     def __len__(self) -> int:
-        """Tiles of this shard, over all workers."""
+        """Return tiles of this shard, over all workers."""
         return sum(stop - start for _, start, stop in self._chunks()[self.shard[0] :: self.shard[1]])
 
     def __iter__(self) -> Iterator[Item]:
@@ -168,7 +168,7 @@ class SlideTileStream(IterableDataset[Item]):
         open_slides.close()
 
     def _chunks(self) -> list[tuple[int, int, int]]:
-        """Slide index, first tile and stop tile of every chunk."""
+        """Return the slide index, first tile and stop tile of every chunk."""
         return list(chain.from_iterable(_row_chunks(i, tiled.grid, self.rows) for i, tiled in enumerate(self.slides)))
 
 

@@ -102,19 +102,19 @@ class SlideWSIReader(BaseWSIReader):
         return wsi.read_by_step(0, 0, (width, height), step)
 
     def get_size(self, wsi: Slide, level: int) -> tuple[int, int]:
-        """Height and width of a level."""
+        """Return the height and width of a level."""
         return wsi.info.levels[level].height, wsi.info.levels[level].width
 
     def get_level_count(self, wsi: Slide) -> int:
-        """Number of levels."""
+        """Return the number of levels."""
         return len(wsi.info.levels)
 
     def get_downsample_ratio(self, wsi: Slide, level: int) -> float:
-        """Level 0 pixels per pixel of a level."""
+        """Return the level 0 pixels per pixel of a level."""
         return wsi.info.levels[level].downsample
 
     def get_file_path(self, wsi: Slide) -> str:
-        """Path of the slide."""
+        """Return the path of the slide."""
         return wsi.info.path
 
     def get_mpp(self, wsi: Slide, level: int) -> Pair:
@@ -123,7 +123,7 @@ class SlideWSIReader(BaseWSIReader):
         return wsi.mpp[1] * downsample, wsi.mpp[0] * downsample
 
     def get_power(self, wsi: Slide, level: int) -> float:
-        """Magnification of a level."""
+        """Return the magnification of a level."""
         if wsi.info.power is None:
             raise UsageError(f"{wsi.info.path} does not say its magnification. Give a pixel size with mpp instead.")
         return wsi.info.power / wsi.info.levels[level].downsample
@@ -136,7 +136,7 @@ class SlideWSIReader(BaseWSIReader):
         return np.asarray(self._converted(patch, mode), dtype)
 
     def _step(self, slide: Slide, level: int | None, mpp: float | Pair | None, power: float | None) -> Pair:
-        """Level 0 pixels per pixel of the result, (x, y)."""
+        """Return the level 0 pixels per pixel of the result, (x, y)."""
         if mpp is not None:
             row, column = mpp if isinstance(mpp, tuple) else (mpp, mpp)
             return slide.steps((column, row))
@@ -166,5 +166,5 @@ class SlideWSIReader(BaseWSIReader):
 
 
 def _full_size(slide: Slide, step: Pair) -> tuple[int, int]:
-    """Height and width of the whole slide, for `step` (x, y) level 0 pixels per pixel."""
+    """Return the height and width of the whole slide, for `step` (x, y) level 0 pixels per pixel."""
     return max(1, round(slide.info.height / step[1])), max(1, round(slide.info.width / step[0]))

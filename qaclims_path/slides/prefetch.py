@@ -58,5 +58,5 @@ class PrefetchBackend:
 
 
 def prefetched(slide: Slide, batch: int) -> Slide:
-    """The same slide, with its tiles read in a background thread."""
+    """Return the same slide, with its tiles read in a background thread."""
     return Slide(PrefetchBackend(slide.backend, batch), slide.info.mpp)

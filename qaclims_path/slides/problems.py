@@ -13,12 +13,12 @@ class OutOfSpace(QaclimsError):
 
 
 def is_user_error(error: BaseException) -> bool:
-    """Whether the user can solve it: one of our own errors, or raised from one."""
+    """Return whether the user can solve it: one of our own errors, or raised from one."""
     return _own_error(error) is not None
 
 
 def is_out_of_space(error: BaseException) -> bool:
-    """Whether a full disk caused the error."""
+    """Return whether a full disk caused the error."""
     return any(isinstance(cause, OSError) and cause.errno in NO_SPACE for cause in _causes(error))
 
 

@@ -70,7 +70,7 @@ def write_tile_shapes(path: Path, name: str, grid: TileGrid, labels: TileLabels,
 
 
 def _resized(mask: TissueMask, step: tuple[float, float], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The mask at the size of the thumbnail (H W), by nearest neighbour."""
+    """Return the mask at the size of the thumbnail (H W), by nearest neighbour."""
     rows = np.minimum((np.arange(shape[0]) + 0.5) * step[1] / mask.scale[1], mask.mask.shape[0] - 1).astype(int)
     columns = np.minimum((np.arange(shape[1]) + 0.5) * step[0] / mask.scale[0], mask.mask.shape[1] - 1).astype(int)
     return mask.mask[np.ix_(rows, columns)]

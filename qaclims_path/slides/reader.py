@@ -185,7 +185,7 @@ def _built_in_candidates(path: Path) -> tuple[str, ...]:
 
 
 def _header(path: Path) -> bytes:
-    """The first bytes of a file; none for a folder."""
+    """Return the first bytes of a file; none for a folder."""
     if path.is_dir():
         return b""
     if path.exists() and not path.is_file():

@@ -59,7 +59,7 @@ class SlideTile:
         return normalise(pixels, _cached_fit(self.stain))
 
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
+        """Return the width and height in pixels."""
         return self.side, self.side
 
     def __str__(self) -> str:

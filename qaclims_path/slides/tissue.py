@@ -175,7 +175,7 @@ def check_tissue(tissue: str) -> None:
 
 
 def _mask_file(path: Path, slide: Path) -> Path:
-    """The file itself, or the file in the folder that is named like the slide."""
+    """Return the file itself, or the file in the folder that is named like the slide."""
     if path.is_dir():
         candidates = [
             path / f"{stem}{suffix}"
@@ -223,7 +223,7 @@ def _noted_if_empty(mask: TissueMask, sentence: str) -> TissueMask:
 
 
 def _interpolated_rows(table: NDArray[Any], positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows of a table at fractional positions, by linear interpolation."""
+    """Return rows of a table at fractional positions, by linear interpolation."""
     row = np.minimum(positions.astype(np.intp), len(table) - 2)
     fraction = (positions - row)[:, None]
     rows: NDArray[np.float64] = table[row] * (1 - fraction) + table[row + 1] * fraction

@@ -23,7 +23,7 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
 
 
 def is_mask(split: Split, name: str) -> bool:
-    """Whether a file name fits the pattern `mask_name`."""
+    """Return whether a file name fits the pattern `mask_name`."""
     prefix, _, suffix = split.mask_name.casefold().partition("{stem}")
     folded = name.casefold()
     return folded.startswith(prefix) and folded.endswith(suffix) and len(folded) > len(prefix) + len(suffix)

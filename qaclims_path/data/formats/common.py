@@ -86,7 +86,7 @@ class SplitFiles:
         return [MaskFile(mask, background, code) for mask, background in zip(masks, background_masks, strict=True)]
 
     def _matched(self, folder: Path, names: Sequence[str], what: str) -> list[Path]:
-        """The files of a folder that belong to the images of these names."""
+        """Return the files of a folder that belong to the images of these names."""
         files = {stem_key(name): name for name in list_files(folder)}
         keys = [stem_key(mask_name(self.split, name)) for name in names]
         missing = [name for name, key in zip(names, keys, strict=True) if key not in files]
@@ -219,7 +219,7 @@ def write_codes(path: Path, codes: NDArray[np.uint8], card: Card | None) -> None
 
 
 def _listed(path: Path, folder: Path, names: Sequence[str]) -> list[str]:
-    """The names that are in the list file, in its order."""
+    """Return the names that are in the list file, in its order."""
     by_key = {stem_key(name): name for name in names}
     listed = (image_key(inside(folder, line.lstrip("/"), path).name) for line in read_list(path))
     return [by_key[key] for key in listed if key in by_key]

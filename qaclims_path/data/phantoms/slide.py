@@ -116,7 +116,7 @@ class PhantomSlide:
         return develop(planes, self.stain.dyes, self.stain.light, (x, y), self.camera), truth
 
     def _fields(self, x: int, y: int, shape: tuple[int, int], reach: float) -> tuple[NDArray[np.float32], int, int]:
-        """The layout around a region, and its first column and row in grid points."""
+        """Return the layout around a region, and its first column and row in grid points."""
         mpp = self.spec.mpp
         column, row = int((x * mpp - reach) // STEP), int((y * mpp - reach) // STEP)
         columns = int(((x + shape[1]) * mpp + reach) // STEP) + 2 - column

@@ -29,7 +29,7 @@ def _bytes(pattern: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def _cells(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Cell bodies about 13 um wide, each with its own tone, and the lines between them (darkest)."""
+    """Return the cell bodies about 13 um wide, each with its own tone, and the lines between them (darkest)."""
     from scipy.spatial import cKDTree
 
     across = 20

@@ -52,7 +52,7 @@ def answer_by_image(
 
 
 def batches(count: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` that cover `count` items.
+    """Yield slices of at most `size` that cover `count` items.
 
     Example:
         >>> list(batches(5, 2))
@@ -71,7 +71,7 @@ def warn_about_cut_texts(texts: Sequence[str], lengths: Sequence[int], context: 
 
 
 def mean_log_probability(steps: Sequence[Tensor], tokens: Tensor, ends: Sequence[int]) -> Tensor:
-    """Mean log probability per token of generated texts, including the token that ends them.
+    """Return the mean log probability per token of generated texts, including the token that ends them.
 
     Args:
         steps: T times N V, logits of each generated token.

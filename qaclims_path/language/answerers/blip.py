@@ -95,7 +95,7 @@ class BlipAnswerer:
 
     @torch.inference_mode()
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
-        """Answers in order; an image is read once for all its asks."""
+        """Return answers in order; an image is read once for all its asks."""
 
         def answer_images(images: Sequence[ImageAsks]) -> dict[int, Answer]:
             tokens = self._encode_images([asks[image.positions[0]].pixels() for image in images])
@@ -192,7 +192,7 @@ def mask_padding(decoder: Any) -> None:  # noqa: ANN401
 
 
 def _rows(owners: Sequence[int], image: int) -> Iterator[slice]:
-    """Slices of the consecutive questions of an image, of at most `ROW` questions."""
+    """Yield slices of the consecutive questions of an image, of at most `ROW` questions."""
     first = owners.index(image)
     for part in batches(owners.count(image), ROW):
         yield slice(first + part.start, first + part.stop)
@@ -214,7 +214,7 @@ def _check_kind(model: str, folder: Path) -> None:
 
 
 def _warning(model: str, folder: Path) -> dict[str, str]:
-    """The warning on a model's card, if it has one."""
+    """Return the warning on a model's card, if it has one."""
     path = folder / CARD
     if not path.is_file():
         return {}

@@ -93,7 +93,7 @@ class ChatAnswerer:
 
     @torch.inference_mode()
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
-        """Answers in order, `batch` at a time, with questions of similar length together."""
+        """Return answers in order, `batch` at a time, with questions of similar length together."""
 
         def answer_images(images: Sequence[ImageAsks]) -> dict[int, Answer]:
             answers: dict[int, Answer] = {}
@@ -126,7 +126,7 @@ class ChatAnswerer:
         return [Answer(parse_reply(text), score) for text, score in zip(texts, scores, strict=True)]
 
     def _fitted_inputs(self, pictures: Sequence[NDArray[np.uint8]], questions: Sequence[str]) -> Any:  # noqa: ANN401
-        """Inputs of the model; questions that do not fit into its context are cut with a warning."""
+        """Return inputs of the model; questions that do not fit into its context are cut with a warning."""
         inputs = self._inputs(pictures, questions)
         text = self.model.config.get_text_config()
         context = int(getattr(text, "max_position_embeddings", None) or 2**31) - MAX_TOKENS
@@ -164,7 +164,7 @@ class ChatAnswerer:
         return str(self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 
     def _shows_system_text(self) -> bool:
-        """Whether the chat template includes a system text; some refuse or ignore it."""
+        """Return whether the chat template includes a system text; some refuse or ignore it."""
         from jinja2 import TemplateError
 
         try:

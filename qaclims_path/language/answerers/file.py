@@ -63,7 +63,7 @@ class FileAnswerer:
         return self._provenance
 
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
-        """Answers in order; pixels are never read."""
+        """Return answers in order; pixels are never read."""
         entries = {key: self._find(key) for key in dict.fromkeys((ask.image, ask.label) for ask in asks)}
         if entries and not any(entries.values()):
             name = self._provenance["model"]
@@ -91,7 +91,7 @@ def _find(answers: Sequence[CorpusAnswer], question: str, position: int) -> Answ
 
 
 def _line_offsets(path: Path) -> tuple[dict[Key, int], str]:
-    """Byte offsets of the lines of a corpus, and a hash of all lines."""
+    """Return the byte offsets of the lines of a corpus, and a hash of all lines."""
     offsets: dict[Key, int] = {}
     digest, start = hashlib.sha256(), 0
     for number, line in enumerate(track(read_lines(path), f"reading {path.name}"), start=1):

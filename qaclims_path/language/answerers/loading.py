@@ -28,7 +28,7 @@ def device_and_dtype(device: str, dtype: str) -> tuple[torch.device, torch.dtype
 
 
 def provenance_of(answerer: str, model: str, folder: Path, dtype: torch.dtype, **more: str) -> dict[str, str]:
-    """Facts about a model that generates answers, for the corpus; `more` holds facts of its kind."""
+    """Return facts about a model that generates answers, for the corpus; `more` holds facts of its kind."""
     return {
         "answerer": answerer,
         "model": model,

@@ -57,7 +57,7 @@ class RetrievalAnswerer:
 
     @torch.inference_mode()
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
-        """Answers in order; an image is read and encoded once for all its asks."""
+        """Return answers in order; an image is read and encoded once for all its asks."""
 
         def answer_images(images: Sequence[ImageAsks]) -> dict[int, Answer]:
             answers: dict[int, Answer] = {}
@@ -78,7 +78,7 @@ class RetrievalAnswerer:
         return images @ self._features.to(images).T
 
     def _ranked(self, asks: Sequence[Ask], cosines: Sequence[float]) -> list[Answer]:
-        """Answers to the asks of one image from its cosines with all terms."""
+        """Return answers to the asks of one image from its cosines with all terms."""
         counts: Counter[tuple[str, ...]] = Counter()  # asks so far about the same class, kind and topic
         answers = []
         for ask in asks:

@@ -135,7 +135,7 @@ def _split(model: str) -> tuple[str, str]:
 
 
 def _is_folder_or_hub_id(family: str, name: str) -> bool:
-    """Whether a name is a folder or a hub id, rather than a name that only the family knows."""
+    """Return whether a name is a folder or a hub id, rather than a name that only the family knows."""
     if not family or family == "transformers" or name.startswith((HUB, LOCAL)):
         return True
     return family == "open_clip" and "@" not in name and ("/" in name or Path(name).is_dir())

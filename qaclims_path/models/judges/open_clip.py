@@ -155,7 +155,7 @@ def _until_end(tokens: Tensor, *, pool: str, eos: int | None) -> Tensor:
 
 
 def _length(used: Tensor) -> Tensor:
-    """Index after the last True of each row, at least 1."""
+    """Return the index after the last True of each row, at least 1."""
     return (used.shape[1] - used.flip(1).int().argmax(1)).clamp(min=1)
 
 
@@ -190,7 +190,7 @@ def _text_cfg(name: str, folder: Path) -> dict[str, Any]:
 
 
 def _no_code(text_cfg: Mapping[str, Any]) -> dict[str, bool]:
-    """Options of `get_tokenizer` that override those of a file; only tokenizers of transformers can run code."""
+    """Return options of `get_tokenizer` that override those of a file; only tokenizers of transformers can run code."""
     return {"trust_remote_code": False} if text_cfg.get("hf_tokenizer_name") else {}
 
 

@@ -78,7 +78,7 @@ def _blocks(model: Any) -> Any:  # noqa: ANN401
 
 
 def _clip_state(path: Path) -> State:
-    """Weights of the CLIP in an OVSeg checkpoint, with its mask embeddings."""
+    """Return weights of the CLIP in an OVSeg checkpoint, with its mask embeddings."""
     checkpoint = _read(path)
     weights = checkpoint["model"] if isinstance(checkpoint.get("model"), dict) else checkpoint
     prefixed = {key.removeprefix(PREFIX): value for key, value in weights.items() if str(key).startswith(PREFIX)}

@@ -68,7 +68,7 @@ def learn_vocabulary(texts: Iterable[str], shape: Shape) -> PreTrainedTokenizerF
 
 
 def configuration(shape: Shape, words: int, mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Any]:
-    """Content of `open_clip_config.json`."""
+    """Return the content of `open_clip_config.json`."""
     if not timm.is_model(shape.tower):
         raise UsageError(f"timm knows no image tower '{shape.tower}'. {suggest(shape.tower, timm.list_models())}")
     vision = {"image_size": shape.size, "timm_model_name": shape.tower, "timm_pool": "avg", "timm_proj": "linear"}

@@ -98,7 +98,7 @@ def _card(source: "Source", config: Any, folder: Path, temperature: float) -> Ju
 
 
 def _pixels(folder: Path, default: tuple[Any, Any]) -> tuple[Any, Any]:
-    """Mean and standard deviation of the pixels in the folder's preprocessing, else those of the family."""
+    """Return the mean and standard deviation of the pixels in the folder's preprocessing, else those of the family."""
     for file, key in (("preprocessor_config.json", None), ("processor_config.json", "image_processor")):
         path = folder / file
         if path.is_file():
@@ -127,6 +127,6 @@ def _tokenise(tokenizer: Any, context: int, texts: Sequence[str]) -> Tensor:  # 
 
 
 def _until_end(tokens: Tensor, *, eos: int) -> Tensor:
-    """Number of tokens up to the end token; with CLIP's causal mask, later ones change nothing."""
+    """Return the number of tokens up to the end token; with CLIP's causal mask, later ones change nothing."""
     ends = tokens.eq(tokens.amax(1, keepdim=True)) if eos == LEGACY_EOS else tokens.eq(eos)
     return torch.where(ends.any(1), ends.int().argmax(1) + 1, tokens.shape[1])

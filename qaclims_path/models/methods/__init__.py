@@ -21,7 +21,7 @@ FILES = "cam", "clims", "qa_clims", "qa_clims_path"
 
 
 def known_methods() -> Registry[type[Method]]:
-    """The registry, with the methods of this package imported."""
+    """Return the registry, with the methods of this package imported."""
     for file in FILES:
         import_module(f"{__name__}.{file}")
     return METHODS

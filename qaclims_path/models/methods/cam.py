@@ -32,7 +32,7 @@ class Cam:
         return False
 
     def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
-        """Sigmoid of the maps."""
+        """Return the sigmoid of the maps."""
         return torch.sigmoid(logits)
 
     def map_losses(self, batch: MapBatch) -> dict[str, Tensor]:

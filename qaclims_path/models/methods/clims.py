@@ -56,7 +56,7 @@ class Clims:
         return True
 
     def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
-        """Sigmoid of the shifted maps."""
+        """Return the sigmoid of the shifted maps."""
         return torch.sigmoid(logits - self.shift)
 
     def map_losses(self, batch: MapBatch) -> dict[str, Tensor]:
@@ -65,7 +65,7 @@ class Clims:
         return out | floor_loss(batch, self.floor, self.floor_area)
 
     def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:
-        """The three published losses between regions and texts."""
+        """Return the three published losses between regions and texts."""
         name = pairs.texts.features[pairs.texts.label]
         object_text = losses.object_text_matching(cosines(pairs.foreground, name))
         background_text = losses.background_text_matching(cosines(pairs.background, name))

@@ -64,7 +64,7 @@ class Method(Protocol):
     """A method that trains activation maps. Its fields are its settings; it has no other state."""
 
     def needs_judge(self, progress: float) -> bool:
-        """Whether `pair_losses` is used at this point of the training (0..1)."""
+        """Return whether `pair_losses` is used at this point of the training (0..1)."""
         ...
 
     def activations(self, logits: Tensor, present: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class Method(Protocol):
 
 
 def published_map_losses(batch: MapBatch, *, area: float, classification: float) -> dict[str, Tensor]:
-    """Losses of both published methods that need no judge: area, and classification if it has a weight."""
+    """Return losses of both published methods that need no judge: area, and classification if it has a weight."""
     out = {"area": area * mean_over_images(losses.area(batch.activations), batch)}
     if classification:
         loss = losses.classification(batch.scores, batch.present)
@@ -103,12 +103,12 @@ def mean_over_images(mean: Tensor, batch: MapBatch) -> Tensor:
 
 
 def mean_over_pairs(values: Tensor, total: float) -> Tensor:
-    """Sum of P values over the number of pairs of all processes; 0 without pairs."""
+    """Return the sum of P values over the number of pairs of all processes; 0 without pairs."""
     return values.sum() / max(total, 1.0)
 
 
 def sum_over_pairs(values: Tensor, images: float, reference_batch: float | None) -> Tensor:
-    """Sum of P values, scaled to a batch of the reference size; the plain sum if that is None.
+    """Return the sum of P values, scaled to a batch of the reference size; the plain sum if that is None.
 
     A published weight belongs to a sum over the pairs of one process's batch. This scaling keeps it valid at any batch
     size and number of processes.
@@ -117,12 +117,12 @@ def sum_over_pairs(values: Tensor, images: float, reference_batch: float | None)
 
 
 def cosines(rows: Tensor, texts: Tensor) -> Tensor:
-    """Cosines of matching rows of two N D tensors of unit vectors."""
+    """Return cosines of matching rows of two N D tensors of unit vectors."""
     return (rows * texts.to(rows.dtype)).sum(-1)
 
 
 def part_of(texts: PairTexts, rows: slice) -> PairTexts:
-    """Texts of a slice of the pairs."""
+    """Return texts of a slice of the pairs."""
     first, last = rows.start, min(rows.stop, len(texts.label))
     ragged = {}
     for kind, values, offsets in (
@@ -136,6 +136,6 @@ def part_of(texts: PairTexts, rows: slice) -> PairTexts:
 
 
 def per_class(values: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Sum of P values over the pairs of each class, and the number of these pairs: C each."""
+    """Return the sum of P values over the pairs of each class, and the number of these pairs: C each."""
     sums = torch.zeros(classes, device=values.device).index_add(0, label, values.float())
     return sums, torch.zeros_like(sums).index_add(0, label, torch.ones_like(values, dtype=torch.float32))

@@ -57,7 +57,7 @@ class QaClims:
         return self.foreground + self.background > 0
 
     def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
-        """Sigmoid of the shifted maps."""
+        """Return the sigmoid of the shifted maps."""
         return torch.sigmoid(logits - self.shift)
 
     def map_losses(self, batch: MapBatch) -> dict[str, Tensor]:
@@ -66,7 +66,7 @@ class QaClims:
         return out | floor_loss(batch, self.floor, self.floor_area)
 
     def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:
-        """The two published contrastive losses."""
+        """Return the two published contrastive losses."""
         texts = pairs.texts
         own = mixed_texts(texts, self.label_share)
         owner = owners(texts.background_offsets, len(texts.background))

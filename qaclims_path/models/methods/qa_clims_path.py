@@ -67,7 +67,7 @@ class QaClimsPath:
     ramp: tuple[Share, Share] = (0.1, 0.3)
 
     def language(self, progress: float) -> float:
-        """Factor of the contrastive losses' weights at a point of the training, 0..1."""
+        """Return the factor of the contrastive losses' weights at a point of the training, 0..1."""
         begin, full = self.ramp
         return float(progress >= full) if full <= begin else min(max((progress - begin) / (full - begin), 0.0), 1.0)
 
@@ -76,7 +76,7 @@ class QaClimsPath:
         return self.foreground + self.background > 0 and self.language(progress) > 0
 
     def activations(self, logits: Tensor, present: Tensor) -> Tensor:
-        """Sigmoid of the maps, or the shares of the present classes in each pixel."""
+        """Return the sigmoid of the maps, or the shares of the present classes in each pixel."""
         if self.competition == "none":
             return torch.sigmoid(logits - self.shift)
         return shares(logits, present, rest=self.competition == "rest")
@@ -90,7 +90,7 @@ class QaClimsPath:
         return out | floor_loss(batch, self.floor, self.floor_area)
 
     def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:
-        """The two contrastive losses, with their weights at this point of the training."""
+        """Return the two contrastive losses, with their weights at this point of the training."""
         weight = self.language(pairs.progress)
         return {
             "foreground": weight * self.foreground * mean_over_pairs(self._foreground(pairs), pairs.total),
@@ -122,7 +122,7 @@ class QaClimsPath:
         return losses.background_contrast(values, own, owner, self.temperature)
 
     def _similarities(self, regions: Tensor, pairs: PairBatch) -> tuple[Tensor, Tensor]:
-        """Similarity of regions to the texts of their own pair (P) and of every class (P C)."""
+        """Return the similarity of regions to the texts of their own pair (P) and of every class (P C)."""
         rows, owner = all_rows(pairs.texts)
         similarity = cosines(regions[owner], pairs.texts.features[rows])
         own = segment_softmean(similarity, owner, len(regions), self.sharpness)
@@ -162,7 +162,7 @@ Ragged = tuple[Tensor, Tensor]  # values of all pairs in one vector, and the pai
 
 
 def _background_answers(regions: Tensor, texts: PairTexts) -> Ragged:
-    """Cosines of regions with the answers about their surroundings."""
+    """Return cosines of regions with the answers about their surroundings."""
     owner = owners(texts.background_offsets, len(texts.background))
     return cosines(regions[owner], texts.features[texts.background]), owner
 
@@ -173,7 +173,7 @@ def _other_classes(pairs: PairBatch) -> Tensor:
 
 
 def _selected(values: Tensor, mask: Tensor) -> Ragged:
-    """Values of P N where the mask is True."""
+    """Return values of P N where the mask is True."""
     return values[mask], mask.nonzero()[:, 0]
 
 

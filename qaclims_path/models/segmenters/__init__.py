@@ -53,7 +53,7 @@ FILES = "smp", "deeplabv2"
 
 
 def known_segmenters() -> Registry[Build]:
-    """The registry, with the architectures of this package imported."""
+    """Return the registry, with the architectures of this package imported."""
     for file in FILES:
         import_module(f"{__name__}.{file}")
     return SEGMENTERS

@@ -48,13 +48,13 @@ def write_bundle(segmenter: Segmenter, out: Path) -> None:
 
 
 def window_of(spec: SegmenterSpec) -> int:
-    """Side of the sliding window in pixels: that of the training crops, rounded up to a multiple of 32."""
+    """Return the side of the sliding window in pixels: that of the training crops, rounded up to a multiple of 32."""
     side = int(spec.about.get("size") or WINDOW)
     return -(-side // MULTIPLE) * MULTIPLE
 
 
 def inference(spec: SegmenterSpec) -> dict[str, Any]:
-    """Configuration that labels all images of a folder and writes class codes as PNG files."""
+    """Return the configuration that labels all images of a folder and writes class codes as PNG files."""
     standalone = spec.architecture in CLASSES
     side = window_of(spec)
     return {
@@ -157,7 +157,7 @@ def _postprocessing(spec: SegmenterSpec) -> dict[str, Any]:
 
 
 def metadata(spec: SegmenterSpec) -> dict[str, Any]:
-    """Metadata that MONAI requires of every bundle."""
+    """Return metadata that MONAI requires of every bundle."""
     about = spec.about
     names = {str(index): channel.name for index, channel in enumerate(spec.channels)}
     own = () if spec.architecture in CLASSES else ("qaclims-path",)
@@ -202,7 +202,7 @@ def _data_format(names: dict[str, str], side: int) -> dict[str, Any]:
 
 
 def licence(spec: SegmenterSpec) -> str:
-    """Text of LICENSE: the licence of the data, which also limits the use of the weights."""
+    """Return the text of LICENSE: the licence of the data, which also limits the use of the weights."""
     return (
         "The weights in this folder were made by training on data whose licence is:\n\n"
         f"{spec.about.get('licence', 'not stated')}\n\n"

@@ -15,7 +15,7 @@ STRIDES = 32, 16, 8  # tried in turn for the CamNet that loads the weights, as n
 
 
 def pixels_of(encoder: BackboneSpec) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of an encoder's pixels, red green blue, in 0..1."""
+    """Return the mean and standard deviation of an encoder's pixels, red green blue, in 0..1."""
     known = timm.models.get_pretrained_cfg(encoder.architecture, allow_unregistered=True)
     mean = encoder.mean or (tuple(known.mean) if known else (0.485, 0.456, 0.406))
     std = encoder.std or (tuple(known.std) if known else (0.229, 0.224, 0.225))

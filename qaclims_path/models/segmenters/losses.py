@@ -40,7 +40,7 @@ def pixel_targets(labels: Tensor, weight: Tensor, total: float) -> PixelTargets:
 
 
 def pixel_weight(labels: Tensor, weight: Tensor, classes: Tensor | None) -> float:
-    """Sum over the labelled pixels of pixel weight times class weight (`classes`, K)."""
+    """Return the sum over the labelled pixels of pixel weight times class weight (`classes`, K)."""
     known = labels != IGNORE
     by_class = 1.0 if classes is None else classes[torch.where(known, labels, 0).long()]
     return float((weight * known * by_class).sum())
@@ -61,7 +61,7 @@ def losses(
 
 
 def cross_entropy(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:
-    """Mean cross entropy, weighted by pixel and class."""
+    """Return the mean cross entropy, weighted by pixel and class."""
     each = F.cross_entropy(logits, pixels.labels, weight=classes, reduction="none")
     return (each * pixels.weight).sum() / max(pixels.total, 1.0)
 
@@ -102,7 +102,7 @@ LOSSES: dict[Term, Callable[[Tensor, PixelTargets, Tensor | None], Tensor]] = {
 
 
 def balanced_weights(counts: Tensor) -> Tensor:
-    """Class weights (K) from pixel counts (K): 1 / sqrt(count), scaled to a mean of 1 over all pixels.
+    """Return the class weights (K) from pixel counts (K): 1 / sqrt(count), scaled to a mean of 1 over all pixels.
 
     The weight of a class without pixels is 0.
 

@@ -49,7 +49,7 @@ def model_card(spec: SegmenterSpec) -> str:
 
 
 def _scores(about: Mapping[str, Any]) -> str:
-    """The protocol, and a table with one row per evaluation."""
+    """Return the protocol, and a table with one row per evaluation."""
     protocol = f"Trained for the protocol `{about.get('protocol', NOT_STATED)}`."
     rows = [_row(score) for score in about.get("scores", ())]
     if not rows:
@@ -95,7 +95,7 @@ def _bullets_of(lines: Sequence[object]) -> str:
 
 
 def _line(value: object) -> str:
-    """Text on one line, with the marks of tables and tags escaped."""
+    """Return the text on one line, with the marks of tables and tags escaped."""
     return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
 
 

@@ -89,7 +89,7 @@ class Predictor:
         return total / len(self.scales)
 
     def _probabilities(self, images: Tensor) -> Tensor:
-        """Probabilities of images, averaged with those of their mirror images if `flip` is set."""
+        """Return probabilities of images, averaged with those of their mirror images if `flip` is set."""
         plain = self._logits(images).softmax(1)
         return (plain + self._logits(images.flip(-1)).softmax(1).flip(-1)) / 2 if self.flip else plain
 
@@ -131,7 +131,7 @@ def _fuse_network(network: nn.Module, *, pointwise: bool) -> nn.Module:
 
 
 def _equal(original: nn.Module, fused: nn.Module) -> bool:
-    """Whether both compute the same for images of several sizes: a traced graph may depend on a size."""
+    """Return whether both compute the same for images of several sizes: a traced graph may depend on a size."""
     generator = torch.Generator().manual_seed(0)
     for size in SIZES:
         pixels = torch.rand(1, 3, *size, generator=generator)

@@ -155,7 +155,7 @@ def check_classes(spec: SegmenterSpec, classes: Sequence[str] | None, model: obj
 
 
 def find_segmenter(model: str | Path, revision: str | None = None) -> Path:
-    """Folder of a segmenter: the folder itself, `seg/` in the folder of a run, or the hub's cache."""
+    """Return the folder of a segmenter: the folder itself, `seg/` in the folder of a run, or the hub's cache."""
     folder = Path(model)
     if (folder / SUBFOLDER / SETTINGS).is_file() and not (folder / SETTINGS).is_file():
         return folder / SUBFOLDER

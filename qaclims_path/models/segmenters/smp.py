@@ -14,7 +14,7 @@ LEFT_OUT = ("num_classes", "global_pool", "features_only")
 
 
 def network_arguments(encoder: BackboneSpec, channels: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the library's class, also for exported bundles."""
+    """Return arguments of the library's class, also for exported bundles."""
     arguments = {key: value for key, value in encoder.arguments.items() if key not in LEFT_OUT}
     return {
         "encoder_name": f"{TIMM}{encoder.architecture}",

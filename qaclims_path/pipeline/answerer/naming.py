@@ -28,7 +28,7 @@ class Words:
     organ: str | None
 
     def named(self, text: str) -> frozenset[int]:
-        """Indices of the classes that a text names."""
+        """Return indices of the classes that a text names."""
         plain = key(re.sub(r"[^\w\s-]", " ", text))
         term = self.lexicon.find(text) if self.lexicon else None
         listed = set(term.classes) if term else set()
@@ -120,7 +120,7 @@ def _verdict(reply: Reply, named: frozenset[int]) -> str:
 
 
 def _chance(replies: Sequence[Reply], named: Sequence[frozenset[int]]) -> float | None:
-    """Share of pairs of an answer and another image in which the answer names a class of that image."""
+    """Return the share of pairs of an answer and another image in which the answer names a class of that image."""
     images = Counter({reply.image: reply.present for reply in replies}.values())
     total = images.total()
     hits = [

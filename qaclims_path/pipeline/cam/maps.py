@@ -134,7 +134,7 @@ def make_cams(
 
 
 def _settings(options: MapOptions, split: SplitData, precision: Precision) -> dict[str, Any]:
-    """All options that the values depend on."""
+    """Return all options that the values depend on."""
     if not options.scales or min(options.scales) <= 0:
         raise UsageError("--scales needs at least one number above 0, such as 1 or 0.5,1,1.5,2.")
     gate = split.rules.gate if options.classes == "predicted" else None

@@ -40,11 +40,11 @@ class CamTask:
         self._head_factor, self._published_pixels = head_factor, published_pixels
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
-        """Parameters of the backbone, and of the head with its higher learning rate."""
+        """Return parameters of the backbone, and of the head with its higher learning rate."""
         return self.maps.parameter_groups(lr, self._head_factor)
 
     def counts(self, batch: Batch) -> Mapping[str, float]:
-        """Images and (image, class) pairs, over which losses are averaged."""
+        """Return images and (image, class) pairs, over which losses are averaged."""
         return {"images": float(len(batch["present"])), "pairs": float(batch["present"].sum())}
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:

@@ -272,13 +272,13 @@ def _teacher(options: TrainCamOptions, context: _Context) -> Teacher:
 
 
 def _images(data: SegmentationDataset) -> Iterator[Tensor]:
-    """Images spread over the data, about 256 of them."""
+    """Yield images spread over the data, about 256 of them."""
     step = max(1, len(data) // 256)
     return (data[index].image for index in range(0, len(data), step))
 
 
 def _window(options: JudgeOptions, judge: FrozenJudge, card: Card) -> int | None:
-    """Side in pixels of the window that the judge sees; None shows the whole image."""
+    """Return the side in pixels of the window that the judge sees; None shows the whole image."""
     if options.scale == "fit" or (options.scale == "auto" and (card.mpp is None or judge.card.mpp is None)):
         return None
     if card.mpp is None or judge.card.mpp is None:

@@ -123,7 +123,7 @@ def build_corpus(
 
 
 def _shard_file(out: Path, shard: Shard) -> Path:
-    """File of a shard that is done; a single shard is the corpus."""
+    """Return the file of a shard that is done; a single shard is the corpus."""
     return out if shard.of == 1 else out.with_name(f"{out.name}.{shard}")
 
 
@@ -149,7 +149,7 @@ def _ask(options: CorpusOptions, plan: CorpusPlan, out: Path, work: BuildOptions
 
 
 def _readable_again(plan: CorpusPlan, out: Path) -> list[int]:
-    """Indices of the groups with an image that could not be read before and can be read now."""
+    """Return indices of the groups with an image that could not be read before and can be read now."""
     unread = {entry.image for entry in read_corpus(out) if entry.error}
     return [
         number

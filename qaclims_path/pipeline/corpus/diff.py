@@ -116,7 +116,7 @@ def _term_changes(before: Counts, after: Counts) -> list[TermChange]:
 
 
 def _line_changes(before: Path, after: Path, changed: NDArray[np.uint64]) -> list[LineChange]:
-    """The first changed lines; each corpus is read only as far as needed."""
+    """Return the first changed lines; each corpus is read only as far as needed."""
     wanted: dict[int, Entry] = {}
     for entry in read_corpus(after):
         if len(wanted) >= min(SHOWN, len(changed)):

@@ -104,7 +104,7 @@ def load_corpus_options(name: str, settings: Iterable[str] = ()) -> CorpusOption
 
 
 def config_path(corpus: Path) -> Path:
-    """File with the options that a corpus was built with."""
+    """Return the file with the options that a corpus was built with."""
     return corpus.with_suffix(".config.yaml")
 
 
@@ -129,7 +129,7 @@ def mark_built_with(corpus: Path, description: dict[str, Any]) -> None:
 
 
 def _begun(corpus: Path) -> bool:
-    """Whether a line of a corpus, or of a part of it, has been written."""
+    """Return whether a line of a corpus, or of a part of it, has been written."""
     if not corpus.parent.is_dir():
         return False
     mine = [path for path in corpus.parent.iterdir() if path == corpus or path.name.startswith(f"{corpus.name}.")]

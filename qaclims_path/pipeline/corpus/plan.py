@@ -49,7 +49,7 @@ class CorpusPlan:
         return sum(len(record.present or ()) for group in self.groups for record in group)
 
     def keys(self, group: Group) -> list[Key]:
-        """Image and class of every line of a group, in order."""
+        """Return the image and class of every line of a group, in order."""
         return [(record.id, self.card.names[index]) for record in group for index in record.present or ()]
 
 
@@ -140,7 +140,7 @@ def _groups(records: Sequence[Record], size: int) -> Iterator[Group]:
 
 
 def _model_name(model: str | None) -> str | None:
-    """A model without its path, so that it may be moved; its revision is part of every line."""
+    """Return a model without its path, so that it may be moved; its revision is part of every line."""
     parts = [] if model is None else model.split(",")
     return (
         ",".join(Path(part).expanduser().resolve().name if Path(part).expanduser().exists() else part for part in parts)

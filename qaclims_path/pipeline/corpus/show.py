@@ -109,7 +109,7 @@ def write_page(
 
 
 def pictures_of(report: ShowReport, card: Card | None, root: Path | None, split: str) -> dict[str, str]:
-    """Thumbnails of the examples by image name; none without a card and the folder of the data."""
+    """Return thumbnails of the examples by image name; none without a card and the folder of the data."""
     if card is None or root is None:
         return {}
     shown = {entry.image for one in report.classes for entry in one.examples}
@@ -143,7 +143,7 @@ def part_of(one: ClassShown, card: Card | None, drawn: Mapping[str, str]) -> Par
 
 
 def _card_of(corpus: Path, dataset: object, *, needed: bool) -> Card | None:
-    """The card that a corpus was built with; None where it is unknown and not needed."""
+    """Return the card that a corpus was built with; None where it is unknown and not needed."""
     try:
         if dataset is None:
             raise UsageError(f"The data set of {corpus} is not written beside it. Give --dataset or --card.")

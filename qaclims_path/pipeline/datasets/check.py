@@ -90,7 +90,7 @@ class Findings:
             self._cut.add(kind)
 
     def groups(self) -> tuple[ProblemGroup, ...]:
-        """The problems by kind, in the order of `KINDS`."""
+        """Return the problems by kind, in the order of `KINDS`."""
         return tuple(
             ProblemGroup(kind, title, self._count[kind], tuple(self._first[kind]), kind in self._cut)
             for kind, title in KINDS.items()
@@ -194,7 +194,7 @@ def _rows_without_image(card: Card, root: Path, listings: dict[str, Listing]) ->
 
 
 def _in_two_parts(card: Card, listings: dict[str, Listing]) -> Iterator[str]:
-    """Patients (images, where patients are not known) that are in two of training, validation and test."""
+    """Yield patients (images, where patients are not known) that are in two of training, validation and test."""
     parts: dict[str, dict[str, ImageSource]] = defaultdict(dict)
     for name, listing in listings.items():
         for record in listing.records:
@@ -208,7 +208,7 @@ def _in_two_parts(card: Card, listings: dict[str, Listing]) -> Iterator[str]:
 
 
 def _extra_masks(card: Card, root: Path, listings: dict[str, Listing]) -> Iterator[str]:
-    """Files without an image in the mask folder of a split; folders that splits share are skipped."""
+    """Yield files without an image in the mask folder of a split; folders that splits share are skipped."""
     used = {record.mask.path for record in _all(listings) if isinstance(record.mask, MaskFile)}
     folders = {name: _masks_folder(card, root, name) for name in listings}
     for name, folder in folders.items():

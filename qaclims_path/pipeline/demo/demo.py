@@ -199,7 +199,7 @@ class Demo:
         return self.out / "truth"
 
     def _card(self, folder: Path) -> Path:
-        """Card of a data set with texts of the classes."""
+        """Return the card of a data set with texts of the classes."""
         return self.out / f"{folder.name}.yaml"
 
     @property

@@ -140,7 +140,7 @@ class PairLoader:
 
 
 def _mismatches(source: Predictions, records: list[Record], *, allow_missing: bool) -> Problems:
-    """Predictions without an image, and images without a prediction."""
+    """Return predictions without an image, and images without a prediction."""
     problems = Problems(source.folder)
     for kind, text in source.strays:
         problems.add(kind, text)
@@ -160,7 +160,7 @@ def _check_sweep(rules: Protocol, source: Predictions, *, wanted: bool) -> None:
 
 
 def _spooled() -> "tempfile.SpooledTemporaryFile[str]":
-    """A table that grows, in memory while it is small."""
+    """Return a table that grows, in memory while it is small."""
     return tempfile.SpooledTemporaryFile(SPOOLED_BYTES, mode="w+", encoding="utf-8", newline="")
 
 

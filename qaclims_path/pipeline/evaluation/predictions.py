@@ -38,7 +38,7 @@ class Predictions(Protocol):
         ...
 
     def __contains__(self, image: object) -> bool:
-        """Whether an image has a prediction."""
+        """Return whether an image has a prediction."""
         ...
 
     def title(self, image: str) -> str:
@@ -154,7 +154,7 @@ def check_size(title: str, shape: tuple[int, ...], truth_shape: tuple[int, ...])
 def _from_scores(
     title: str, stored: ClassScores, card: Card, rules: protocol.Protocol, allowed: NDArray[np.bool_] | None
 ) -> Prediction:
-    """Order the classes as on the card, gate them, resize the maps and take labels from them."""
+    """Return the order the classes as on the card, gate them, resize the maps and take labels from them."""
     index = {**{name: i for i, name in enumerate(card.names)}, BACKGROUND_NAME: card.background_index}
     unknown = [name for name in stored.classes if name not in index]
     if unknown:

@@ -92,7 +92,7 @@ class StoredMaps:
 
 
 def _list_predictions(folder: Path) -> list[str]:
-    """Names of the prediction files of a folder, all of one kind."""
+    """Return names of the prediction files of a folder, all of one kind."""
     names = list_files(folder, ALL)
     if not names:
         inner = [str(each) for each in sorted(folder.iterdir()) if each.is_dir() and list_files(each, ALL)]

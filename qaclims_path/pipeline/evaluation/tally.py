@@ -186,7 +186,7 @@ class _RunningMeans:
 
 
 def _headline(rules: Protocol, names: tuple[str, ...]) -> tuple[int, ...]:
-    """Indices of the classes of the headline means."""
+    """Return indices of the classes of the headline means."""
     unknown = [name for name in rules.mean_over if name not in names]
     if unknown:
         raise BadConfig(
@@ -225,5 +225,5 @@ def _pair(ends: NDArray[np.float64]) -> report.Interval:
 
 
 def _short(threshold: np.float32) -> float:
-    """The shortest decimal that is this float32: 0.1, not 0.10000000149."""
+    """Return the shortest decimal that is this float32: 0.1, not 0.10000000149."""
     return float(str(threshold))

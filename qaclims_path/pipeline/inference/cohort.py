@@ -42,13 +42,13 @@ class CohortRow:
     notes: tuple[str, ...] = ()
 
     def mm2(self, *names: str) -> float | None:
-        """Area of some classes in square millimetres, where the pixel size is known."""
+        """Return the area of some classes in square millimetres, where the pixel size is known."""
         if self.map_mpp is None:
             return None
         return sum(self.pixels[name] for name in names) * self.map_mpp**2 / 1e6
 
     def percent(self, name: str) -> float | None:
-        """Percentage of a class among the labelled pixels; None where there are none."""
+        """Return the percentage of a class among the labelled pixels; None where there are none."""
         total = sum(self.pixels.values())
         return 100 * self.pixels[name] / total if total else None
 

@@ -49,7 +49,7 @@ def process_images(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int
 
 
 def factor_of(task: SegmentTask, model: SegmentModel) -> float:
-    """Factor by which an image is scaled for the model."""
+    """Return the factor by which an image is scaled for the model."""
     return model.scale_of(task.entry.mpp or task.slide_mpp)
 
 

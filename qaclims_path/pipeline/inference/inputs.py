@@ -81,7 +81,7 @@ class SegmentTask:
             return None
 
     def is_done(self) -> bool:
-        """Whether an earlier run finished it, from the same file."""
+        """Return whether an earlier run finished it, from the same file."""
         state = ended_state(self.out, self.name, self.fingerprint)
         if state is None or state.status != "done":
             return False
@@ -105,7 +105,7 @@ def collect(inputs: SegmentInputs, out: Path, options: SegmentOptions) -> tuple[
 
 
 def is_picture(path: str) -> bool:
-    """Whether a file is an image that is predicted in one piece: no larger than `LARGEST`, and no pyramid.
+    """Return whether a file is an image that is predicted in one piece: no larger than `LARGEST`, and no pyramid.
 
     Example:
         >>> is_picture("case-1.svs")
@@ -131,7 +131,7 @@ def _kind(path: str, options: SegmentOptions) -> Kind:
 
 
 def _is_flat(path: Path) -> bool:
-    """Whether a TIFF holds one picture in strips, as programs for ordinary images write it."""
+    """Return whether a TIFF holds one picture in strips, as programs for ordinary images write it."""
     import tifffile
 
     try:
@@ -153,7 +153,7 @@ def _fingerprint(task: SegmentTask, options: SegmentOptions) -> str:
 
 
 def _hashes(task: SegmentTask) -> Sequence[str]:
-    """Hashes of the files that may be the tissue mask of the slide."""
+    """Return hashes of the files that may be the tissue mask of the slide."""
     tissue = Path(task.tissue)
     files = sorted(tissue.glob(f"{Path(task.entry.path).stem}.*")) if tissue.is_dir() else [tissue]
     return [digest_of_file(file, FULL) for file in files if file.is_file()]

@@ -65,12 +65,12 @@ class SegmentModel:
         return [label for label in labels if background or label.name != BACKGROUND]
 
     def palette(self) -> list[Label]:
-        """All codes of maps of slides, except `OUTSIDE`."""
+        """Return all codes of maps of slides, except `OUTSIDE`."""
         glass = [Label(len(self.channels), "glass", WHITE)] if self.hides_glass else []
         return [*self.labels(), *glass]
 
     def identity(self) -> dict[str, Any]:
-        """Everything that distinguishes it from other models, as JSON values, without its path."""
+        """Return everything that distinguishes it from other models, as JSON values, without its path."""
         return {
             "weights": digest_of_file(self.folder / WEIGHTS),
             "architecture": self.spec.architecture,
@@ -128,7 +128,7 @@ class SegmentModel:
         return Predictor(self._loaded(), scales=(same,), flip=self.options.flip, window=self.options.size)
 
     def labels_of(self, pixels: NDArray[np.uint8], scores: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """The most probable channel of every pixel, `OUTSIDE` on hidden glass, and its probability.
+        """Return the most probable channel of every pixel, `OUTSIDE` on hidden glass, and its probability.
 
         Args:
             pixels: Image, H W 3.

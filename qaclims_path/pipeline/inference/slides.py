@@ -99,7 +99,7 @@ def _opened(task: SegmentTask, backend: str, batch: int) -> tuple[Slide, float |
 
 
 def _tiles(slide: Slide, mask: TissueMask, model: SegmentModel) -> tuple[TileGrid, float]:
-    """Grid of the tiles to predict, and the factor by which they are enlarged."""
+    """Return the grid of the tiles to predict, and the factor by which they are enlarged."""
     mpp, factor = model.working_size(slide.mpp)
     options = model.options
     side = max(LEAST_SIDE, round(options.size / factor))
@@ -132,7 +132,7 @@ def _map_of(
 
 
 def _kept(made: SlideMap) -> dict[str, Any]:
-    """Facts about a written map, as JSON values."""
+    """Return facts about a written map, as JSON values."""
     return {
         "size": [made.width, made.height],
         "mpp": made.mpp,
@@ -143,7 +143,7 @@ def _kept(made: SlideMap) -> dict[str, Any]:
 
 
 def _map_from(kept: dict[str, Any] | None, task: SegmentTask) -> SlideMap | None:
-    """The map that an earlier run wrote, where its files still exist."""
+    """Return the map that an earlier run wrote, where its files still exist."""
     if kept is None:
         return None
     sure = task.stem.with_name(f"{task.name}_confidence.ome.tiff") if kept["confidence"] else None

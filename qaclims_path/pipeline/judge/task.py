@@ -167,7 +167,7 @@ class JudgeTask:
         return [{"params": heavy, "lr": lr}, {"params": plain, "lr": lr, "weight_decay": 0.0}]
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
-        """Losses of a micro-batch."""
+        """Return losses of a micro-batch."""
         network: Any = self.network
         present, device = batch["present"], batch["image"].device
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + info.step)

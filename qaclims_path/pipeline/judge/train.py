@@ -181,7 +181,7 @@ def _train_options(options: JudgeTrainOptions, images: int) -> TrainOptions:
 
 
 def _notes(card: Card, split: str, records: Sequence[Record], options: JudgeTrainOptions) -> dict[str, object]:
-    """Notes for the card of the judge."""
+    """Return notes for the card of the judge."""
     width, height = records[0].image.size()
     mpp = None if card.mpp is None else round(card.mpp * max(width, height) / options.size, 4)
     patients = len({record.patient for record in records if record.patient})

@@ -105,11 +105,11 @@ class BoundaryTask:
         self._boundaries, self._background, self._radius = network, background, radius
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
-        """Parameters of the edge branch."""
+        """Return parameters of the edge branch."""
         return self._boundaries.parameter_groups(lr)
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:  # noqa: ARG002 - the engine's signature
-        """Losses of a micro-batch."""
+        """Return losses of a micro-batch."""
         edges = self._boundaries(batch["image"]).float().sigmoid()
         labels = batch["mask"][:, ::STRIDE, ::STRIDE]
         losses = boundary_loss(edges, pairs_of(labels, self._background, self._radius), self._radius)

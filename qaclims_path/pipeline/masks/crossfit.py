@@ -49,7 +49,7 @@ def _owner(record: Record) -> str:
 def _matrices(
     reader: MapReader, card: Card, records: Iterator[Record]
 ) -> tuple[np.ndarray[tuple[int], np.dtype[np.float32]], np.ndarray[tuple[int, int, int], np.dtype[np.int64]]]:
-    """Thresholds (T), and the confusion matrix of some images at each (T R C)."""
+    """Return thresholds (T), and the confusion matrix of some images at each (T R C)."""
     sweep = Sweep(len(card.classes))
     for record in records:
         stored = reader[record.id]

@@ -186,7 +186,7 @@ def _by_threshold(
 
 
 def _thresholds(options: MaskOptions, reader: MapReader, split: SplitData) -> dict[str, float | None]:
-    """The threshold of every image."""
+    """Return the threshold of every image."""
     masks = all(record.mask is not None for record in split.records)
     fixed = fixed_threshold(options, split.rules, masks=masks)
     if options.threshold == "cross-fitted":
@@ -195,7 +195,7 @@ def _thresholds(options: MaskOptions, reader: MapReader, split: SplitData) -> di
 
 
 def _settings(options: MaskOptions, reader: MapReader, rules: Protocol, run: Path) -> dict[str, Any]:
-    """All options that the masks depend on, and the hash of the boundary network where it is used."""
+    """Return all options that the masks depend on, and the hash of the boundary network where it is used."""
     settings = {
         **options.model_dump(mode="json", exclude={"batch"}),
         "protocol": rules.name,

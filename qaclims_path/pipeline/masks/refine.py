@@ -69,11 +69,11 @@ class MaskWriter:
         self.own = pseudo_card(card)
 
     def path(self, kind: str, image: str) -> Path:
-        """Path of one of the three files of an image; the kind is the name of its folder."""
+        """Return the path of one of the three files of an image; the kind is the name of its folder."""
         return self.folder / kind / f"{image}.png"
 
     def has(self, image: str) -> bool:
-        """Whether an image is done."""
+        """Return whether an image is done."""
         return self.path(LABELS, image).is_file()
 
     def write(

@@ -152,7 +152,7 @@ class Layers:
                 self.problems[f"There is no {name.lower()} of the images of '{self.split}'."] = None
 
     def image(self, record: Record) -> U8 | None:
-        """Pixels (H W 3)."""
+        """Return pixels (H W 3)."""
         return self._try(record.image.pixels)
 
     def truth(self, record: Record) -> U8 | None:

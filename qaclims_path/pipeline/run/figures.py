@@ -62,7 +62,7 @@ def _examples(run: Path, root: Path, card: Card, found: Sequence[Evaluated]) -> 
 
 
 def _names(card: Card) -> dict[int, str]:
-    """Titles of all label indices that a mask may hold."""
+    """Return titles of all label indices that a mask may hold."""
     background = card.background.display if card.background else "background"
     titles = (*(info.title for info in card.classes), background)
     return {**dict(enumerate(titles)), IGNORE: "not scored"}

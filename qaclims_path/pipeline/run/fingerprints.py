@@ -25,7 +25,7 @@ WORDS = ("cam", "none", "pretrained", "embedded")  # values of these that are ne
 
 
 def facts_of(card: Card) -> str:
-    """Hash the facts of a card that decide results."""
+    """Return the hash the facts of a card that decide results."""
     return digest_of_json(card.model_dump(mode="json", exclude=UNUSED), 12)
 
 
@@ -41,7 +41,7 @@ def images_of(card: Card, root: Path, split: str) -> str:
 
 
 def maps_depend(options: TrainCamOptions, card: Card) -> Tree:
-    """Options of the training of maps, with word lists and questions by their content."""
+    """Return options of the training of maps, with word lists and questions by their content."""
     shared = options.shared.model_copy(update={"seed": options.cam.train.seed})
     tree = _named(TrainCamOptions(shared, options.cam).tree)
     del tree["dataset"]  # the card has its own hash
@@ -53,19 +53,19 @@ def maps_depend(options: TrainCamOptions, card: Card) -> Tree:
 
 
 def corpus_depends(options: CorpusOptions, root: Path) -> Tree:
-    """Options of a corpus, with questions, lexicon and models by their content."""
+    """Return options of a corpus, with questions, lexicon and models by their content."""
     models = named(options)
     tree = describe(options, plan_corpus(options, root))
     return {**tree, **{key: models[key] for key in ("answerer", "judge")}}
 
 
 def named(options: Options) -> Tree:
-    """Options without the card, which has its own hash; files and folders by their content."""
+    """Return options without the card, which has its own hash; files and folders by their content."""
     return _named(options.model_dump(mode="json", exclude={"dataset"}))
 
 
 def content_of(path: Path) -> str:
-    """Hash a file; of a folder, its network, or its weights and settings if it has none."""
+    """Return the hash a file; of a folder, its network, or its weights and settings if it has none."""
     try:
         if path.is_dir():
             network = network_folder(path) / WEIGHTS

@@ -128,7 +128,7 @@ def _method(config: Tree) -> str:
 
 
 def _options(config: Tree, what: str) -> Tree:
-    """Options that decided a result, without seeds, folders and sections of later stages."""
+    """Return options that decided a result, without seeds, folders and sections of later stages."""
     tree = {key: value for key, value in config.items() if key not in BESIDE[what]}
     if what == "seg" and config.get("seg", {}).get("truth"):
         tree = {"method": config.get("method"), "seg": config["seg"]}

@@ -72,7 +72,7 @@ def stages_of(run: Run) -> list[Stage]:
 
 
 def _needs_masks(options: RunOptions) -> bool:
-    """Whether maps are refined: for scores of masks, or for the training of a segmenter."""
+    """Return whether maps are refined: for scores of masks, or for the training of a segmenter."""
     what = options.evaluate.what
     return "masks" in what or ("seg" in what and not options.seg.truth)
 
@@ -87,11 +87,11 @@ class _Inputs:
         self.rules = {"protocol": rules_of(run.protocol)}
 
     def of(self, *splits: str) -> Tree:
-        """Hashes of the card and of the images of splits."""
+        """Return hashes of the card and of the images of splits."""
         return {"card": self._facts, "images": {split: self._images(split) for split in splits}}
 
     def scored(self, split: str) -> Tree:
-        """The protocol, if the split has masks, because results on such a split are scored at once."""
+        """Return the protocol, if the split has masks, because results on such a split are scored at once."""
         return self.rules if self.card.split(split).supervision == "masks" else {}
 
 

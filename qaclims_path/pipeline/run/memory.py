@@ -26,18 +26,18 @@ class PeakMemory:
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
     def mib(self) -> float:
-        """Peak in MiB."""
+        """Return the peak in MiB."""
         ended = resource.getrusage(resource.RUSAGE_CHILDREN) != self._children  # a child that has ended used time
         return max(_own_peak(), _peak_of(resource.RUSAGE_CHILDREN) if ended else 0) / 2**20
 
 
 def peak_mib() -> float:
-    """Peak memory of this process and of any child that has ended, in MiB."""
+    """Return the peak memory of this process and of any child that has ended, in MiB."""
     return max(PeakMemory.former, _own_peak(), _peak_of(resource.RUSAGE_CHILDREN)) / 2**20
 
 
 def _own_peak() -> int:
-    """Peak of this process in bytes; `ru_maxrss` may contain the peak of the parent, `VmHWM` does not."""
+    """Return the peak of this process in bytes; `ru_maxrss` may contain the peak of the parent, `VmHWM` does not."""
     with suppress(OSError):
         found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(encoding="utf-8"), re.MULTILINE)
         if found:

@@ -184,7 +184,7 @@ def _gathered(run: Path, root: Path | None) -> RunPage:
 
 
 def _header(config: Tree, card: Card | None) -> Facts:
-    """Settings in the header of the page."""
+    """Return settings in the header of the page."""
     texts = dict(_texts(config)) | ({"dataset": card.name} if card else {})
     return tuple((name, texts[key]) for key, name in HEADER.items() if texts.get(key, "none") != "none")
 

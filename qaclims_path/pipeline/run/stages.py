@@ -174,7 +174,7 @@ def read_records(out: Path) -> dict[str, Record]:
 
 
 def _selects(asked: str | None, stage: Stage) -> bool:
-    """Whether a name on the command line selects a stage."""
+    """Return whether a name on the command line selects a stage."""
     return asked is not None and (stage.name == asked or stage.name.startswith(f"{asked}-"))
 
 

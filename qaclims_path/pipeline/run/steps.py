@@ -170,7 +170,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def _several(running: RunSettings) -> bool:
-    """Whether a training takes more than one process."""
+    """Return whether a training takes more than one process."""
     if running.devices == "auto":
         import torch
 

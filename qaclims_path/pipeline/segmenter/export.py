@@ -100,7 +100,7 @@ def scores_of(run: Path, folder: Path) -> list[dict[str, Any]]:
 
 
 def _short(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of an evaluation that the model card shows."""
+    """Return the part of an evaluation that the model card shows."""
     means, intervals = entry.get("scores") or {}, entry.get("intervals") or {}
     return {
         **{name: entry.get(name) for name in ("dataset", "split", "protocol", "gate", "images")},

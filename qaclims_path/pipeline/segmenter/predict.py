@@ -171,7 +171,7 @@ class _Writer:
         self.suffix = ".png" if options.write == "labels" else ".npz"
 
     def has(self, image: str) -> bool:
-        """Whether an image is done."""
+        """Return whether an image is done."""
         return self._path(image).is_file()
 
     def write(self, image: str, probabilities: Tensor) -> None:
@@ -209,7 +209,7 @@ def _write(writer: _Writer, records: Sequence[Record], predictor: Predictor, til
 
 
 def _factor(spec: SegmenterSpec, card: Card) -> tuple[float, tuple[str, ...]]:
-    """The factor that scales images to the pixel size of the model, and a note where it is not 1."""
+    """Return the factor that scales images to the pixel size of the model, and a note where it is not 1."""
     mpp = card.mpp or (MPP_OF_1X / card.magnification if card.magnification else None)
     if mpp is None or spec.mpp is None:
         return 1.0, ()
@@ -231,7 +231,7 @@ def _check_background(spec: SegmenterSpec, rules: Protocol) -> None:
 
 
 def _default_folder(model: Path | str, source: Path) -> Path:
-    """Folder of the predictions of a model on disk."""
+    """Return the folder of the predictions of a model on disk."""
     if Path(model).is_dir():
         return source / PREDICTIONS
     raise UsageError(f"{model} is no folder to write predictions into. Choose one with --out.")
@@ -240,7 +240,7 @@ def _default_folder(model: Path | str, source: Path) -> Path:
 def _settings(
     options: PredictOptions, source: Path, split: SplitData, precision: Precision, factor: float
 ) -> dict[str, Any]:
-    """All options that predictions depend on, and the hash of the weights."""
+    """Return all options that predictions depend on, and the hash of the weights."""
     return {
         **{key: value for key, value in asdict(options).items() if key not in ("batch", "device")},
         "precision": precision,

@@ -43,11 +43,11 @@ class SegTask:
         self.memory_advice = "Lower seg.augment.size."
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
-        """Parameters of the encoder, and of the decoder with its higher learning rate."""
+        """Return parameters of the encoder, and of the decoder with its higher learning rate."""
         return self.segmenter.parameter_groups(lr, self._head_factor)
 
     def counts(self, batch: Batch) -> Mapping[str, float]:
-        """Total weight of the pixels, over which losses are averaged."""
+        """Return the total weight of the pixels, over which losses are averaged."""
         return {"weight": pixel_weight(batch["mask"], batch["weight"], self.class_weights)}
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:

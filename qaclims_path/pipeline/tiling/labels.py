@@ -129,7 +129,7 @@ def _from_table(slides: Sequence[SlideEntry], path: Path) -> LabelPlan:
 
 
 def _from_column(slides: Sequence[SlideEntry]) -> LabelPlan:
-    """Labels of a slide list whose rows name classes or a GeoJSON."""
+    """Return labels of a slide list whose rows name classes or a GeoJSON."""
     drawn = {slide.name: slide.labels for slide in slides if slide.labels.lower().endswith(REGIONS)}
     missing = {slide.name: "The slide list gives it no labels." for slide in slides if not slide.labels}
     plan = _from_regions(drawn, missing) if drawn else LabelPlan(missing=missing)

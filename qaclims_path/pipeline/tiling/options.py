@@ -57,7 +57,7 @@ class TileOptions(Options):
         return self
 
     def masked(self, split: str) -> bool:
-        """Whether tiles of a split get masks; training tiles only need labels."""
+        """Return whether tiles of a split get masks; training tiles only need labels."""
         return self.masks and split != "train"
 
 

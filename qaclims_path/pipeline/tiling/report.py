@@ -68,7 +68,7 @@ class TileReport:
 
 
 def tiles_by_split(lines: Sequence[SlideLine]) -> dict[str, int]:
-    """Number of tiles of each split that has tiles."""
+    """Return the number of tiles of each split that has tiles."""
     counts: Counter[str] = Counter()
     for line in lines:
         counts[line.split] += line.tiles

@@ -154,7 +154,7 @@ def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
 
 
 def written(task: SlideTask) -> tuple[Path, Path, Path, Path, Path, Path]:
-    """Paths of a slide's manifest, shapes, quality picture, stain, tiles and masks."""
+    """Return paths of a slide's manifest, shapes, quality picture, stain, tiles and masks."""
     out, name = task.out, task.name
     return (
         out / "slides" / f"{name}.csv",

@@ -162,7 +162,7 @@ def _tasks(
 
 
 def _undrawn(entry: SlideEntry, options: TileOptions, labels: LabelPlan) -> str:
-    """Reason why a slide cannot get the masks of its split; empty where it can, or needs none."""
+    """Return the reason why a slide cannot get the masks of its split; empty where it can, or needs none."""
     if not options.masked(entry.split) or entry.name in labels.regions:
         return ""
     return (

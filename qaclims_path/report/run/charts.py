@@ -193,7 +193,7 @@ def _path(points: Iterable[Point], x_at: _Scale, y_at: _Scale) -> str:
 
 
 def _label(points: Sequence[Point], x_at: _Scale, y_at: _Scale) -> Point:
-    """Position of the name: a third of the way along, because curves over thresholds meet at their end."""
+    """Return the position of the name: a third of the way along, because curves over thresholds meet at their end."""
     x, y = points[len(points) // 3]
     return x_at(x), y_at(y)
 

@@ -115,6 +115,6 @@ def _number(text: str) -> float:
 
 
 def _folder_of(path: Path, run: Path) -> str:
-    """Folder of a table in the run, without the `training` that some stages put theirs into."""
+    """Return the folder of a table in the run, without the `training` that some stages put theirs into."""
     parts = path.parent.relative_to(run).parts
     return "/".join(parts[:-1] if len(parts) > 1 and parts[-1] == "training" else parts) or "run"

@@ -73,7 +73,7 @@ def _faded(picture: U8) -> NDArray[np.float32]:
 
 
 def _edges(labels: U8) -> NDArray[np.bool_]:
-    """Pixels (H W) whose neighbour to the right or below is of another class."""
+    """Return pixels (H W) whose neighbour to the right or below is of another class."""
     edges = np.zeros(labels.shape, bool)
     edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     edges[:-1] |= labels[:-1] != labels[1:]

@@ -155,7 +155,7 @@ def _class_curves(report: EvaluationReport, classes: Sequence[ClassShown]) -> li
 
 
 def _threshold(protocol: str) -> float | None:
-    """The fixed threshold of a protocol, or None."""
+    """Return the fixed threshold of a protocol, or None."""
     try:
         rules = load_protocol(protocol)
     except UsageError:  # of another version

@@ -65,6 +65,6 @@ def _clip(polygons: Polygons, tile: shapely.Polygon) -> Polygons:
 
 
 def _shares(polygons: Polygons, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of every pixel (rows, columns) that polygons cover; they must not overlap."""
+    """Return the share of every pixel (rows, columns) that polygons cover; they must not overlap."""
     shares: NDArray[np.float64] = covered_area(rings(polygons), xs, ys) / ((xs[1] - xs[0]) * (ys[1] - ys[0]))
     return shares

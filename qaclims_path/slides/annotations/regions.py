@@ -134,7 +134,7 @@ def rings(shape: Any) -> Iterator[tuple[Ring, list[Ring]]]:  # noqa: ANN401 - a 
 
 
 def _areas(path: Path, annotations: Iterable[Annotation]) -> tuple[list[Any], int]:
-    """The valid area of every annotation (empty for points and lines), and the number of repaired ones."""
+    """Return the valid area of every annotation (empty for points and lines), and the number of repaired ones."""
     areas, repaired = [], 0
     for number, annotation in enumerate(annotations, start=1):
         try:
@@ -188,7 +188,7 @@ def _repair_note(path: Path, repaired: int) -> list[str]:
 def _omission_notes(
     path: Path, areas: list[Any], annotations: list[Annotation], requested: tuple[str, ...]
 ) -> list[str]:
-    """Notes on annotations that do not count: points and lines, regions without a class or of other classes."""
+    """Return notes on annotations that do not count: points and lines, regions without a class or of other classes."""
     flat = sum(area.is_empty for area in areas)
     names = [a.name for a, area in zip(annotations, areas, strict=True) if not area.is_empty]
     unnamed, other = names.count(None), sorted({n for n in names if n is not None} - set(requested))

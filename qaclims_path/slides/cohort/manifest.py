@@ -59,7 +59,7 @@ class TileRow:
 
 
 def tile_id(slide: str, x: int, y: int) -> str:
-    """The name of a tile.
+    """Return the name of a tile.
 
     Example:
         >>> tile_id("case-1", 4096, 512)
@@ -69,7 +69,7 @@ def tile_id(slide: str, x: int, y: int) -> str:
 
 
 def columns_of(classes: Sequence[str]) -> list[str]:
-    """All columns of a manifest."""
+    """Return all columns of a manifest."""
     return [*COLUMNS, *(PRESENT + name for name in classes), *(SHARE + name for name in classes)]
 
 

@@ -40,12 +40,12 @@ class SlideState:
 
 
 def state_path(out: Path, name: str) -> Path:
-    """File with the state of a slide."""
+    """Return the file with the state of a slide."""
     return out / "state" / f"{name}.json"
 
 
 def read_state(out: Path, name: str) -> SlideState | None:
-    """The state of a slide; None where there is none that can be read."""
+    """Return the state of a slide; None where there is none that can be read."""
     try:
         return SlideState(**json.loads(state_path(out, name).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -53,7 +53,7 @@ def read_state(out: Path, name: str) -> SlideState | None:
 
 
 def ended_state(out: Path, name: str, fingerprint: str) -> SlideState | None:
-    """The state of a slide that is done or has failed, from the same inputs; None where it still waits."""
+    """Return the state of a slide that is done or has failed, from the same inputs; None where it still waits."""
     state = read_state(out, name)
     return state if state and state.fingerprint == fingerprint and state.status != "running" else None
 
@@ -124,7 +124,7 @@ def give_up(out: Path, name: str, fingerprint: str, error: str) -> SlideState:
 
 
 def slide_bytes(path: str) -> int | None:
-    """Size of a slide's files; None where there are none (any more), or for an address."""
+    """Return the size of a slide's files; None where there are none (any more), or for an address."""
     local = Path(path)
     if local.is_dir():
         return sum(file.stat().st_size for file in local.iterdir() if file.is_file())

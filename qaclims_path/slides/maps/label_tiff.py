@@ -107,7 +107,7 @@ def _palette(labels: Sequence[Label]) -> dict[str, Any]:
 
 
 def _ome(title: str, size: tuple[int, int], mpp: float, labels: Sequence[Label]) -> dict[str, Any]:
-    """Metadata of the OME-XML; its UUID is a hash of the content, so that it does not depend on time."""
+    """Return metadata of the OME-XML; its UUID is a hash of the content, so that it does not depend on time."""
     names = {str(label.code): label.name for label in labels}
     metadata = {
         "axes": "YX",

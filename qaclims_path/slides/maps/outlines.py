@@ -80,7 +80,7 @@ def outlines(
 
 
 def _grouped(rings: Rings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Order of the rings by polygon, outer ring first; and the polygon index of each ring."""
+    """Return the order of the rings by polygon, outer ring first; and the polygon index of each ring."""
     outer = rings.areas > 0
     members = np.full(len(outer), -1, np.int64)
     members[outer] = np.arange(outer.sum())
@@ -91,7 +91,7 @@ def _grouped(rings: Rings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _parents(rings: Rings, shells: NDArray[np.int64], holes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The outer ring of each hole: the smallest ring around the hole's first pixel in reading order."""
+    """Return the outer ring of each hole: the smallest ring around the hole's first pixel in reading order."""
     import shapely
 
     corners = [rings.corners[rings.starts[i] : rings.starts[i + 1]] for i in holes]

@@ -43,7 +43,7 @@ def draw_overlay(thumbnail: NDArray[np.uint8], slide_map: SlideMap, labels: Sequ
 
 
 def _legend(rows: Sequence[AreaRow], labels: Sequence[Label], width: int) -> NDArray[np.uint8]:
-    """A strip with swatch, name and area of every class, wrapped to the width."""
+    """Return a strip with swatch, name and area of every class, wrapped to the width."""
     font = ImageFont.load_default(size=18)
     entries = [f"{row.class_name}  {row.area_mm2:.2f} mm2" for row in rows]
     positions, x, y = [], MARGIN, MARGIN // 2

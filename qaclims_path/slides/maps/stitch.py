@@ -93,7 +93,7 @@ def canvas_of(width0: int, height0: int, mpp0: tuple[float, float], grid: TileGr
 def _axis(
     length0: int, scale: float, starts0: NDArray[np.int64], span0: int, size: int
 ) -> tuple[int, NDArray[np.int64]]:
-    """Length of the map and starts of the tiles along one axis."""
+    """Return the length of the map and starts of the tiles along one axis."""
     length = max(1, round(length0 / scale))
     starts = np.rint(starts0 / scale).astype(np.int64)
     # rounding must not move a tile off the far edge

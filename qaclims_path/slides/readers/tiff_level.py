@@ -42,7 +42,7 @@ class TiledLevel:
     decode: Callable[[bytes, Pixels], None]
 
     def covering(self, x: int, y: int, width: int, height: int) -> list[int]:
-        """Indices of the tiles that overlap a region inside the level."""
+        """Return indices of the tiles that overlap a region inside the level."""
         across = range(x // self.tile[0], (x + width - 1) // self.tile[0] + 1)
         down = range(y // self.tile[1], (y + height - 1) // self.tile[1] + 1)
         return [row * self.columns + column for row in down for column in across]
