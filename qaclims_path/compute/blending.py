@@ -60,8 +60,8 @@ class TileBand:
 
         Args:
             probabilities: C h w of a tile.
-            left: Its first column in the image; negative where the tile begins outside.
-            top: Its first row; rows above the band are not added.
+            left: First column of the tile in the image; negative where the tile begins outside.
+            top: First row of the tile; rows above the band are not added.
         """
         if top > self.top:
             raise ValueError(f"row {top} is added before the rows from {self.top} on have been taken")

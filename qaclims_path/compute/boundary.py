@@ -33,7 +33,7 @@ def band(labels: NDArray[np.uint8], valid: NDArray[np.bool_], width: int) -> NDA
     Args:
         labels: h w, below 254.
         valid: h w, False where the pixel is ignored.
-        width: In pixels, counted along rows, columns and diagonals.
+        width: Width in pixels, counted along rows, columns and diagonals.
     """
     lowest = erosion(np.where(valid, labels, np.uint8(255)), _square(width), mode="min")
     highest = dilation(np.where(valid, labels + np.uint8(1), np.uint8(0)), _square(width), mode="max")

@@ -53,7 +53,7 @@ def merge_scales(maps: Sequence[Tensor], height: int, width: int, stride: int = 
     Args:
         maps: One tensor P h w for each scale; h and w differ.
         height: Height of the images at scale 1, in pixels.
-        width: Their width.
+        width: Width of the images at scale 1, in pixels.
         stride: Pixels per value of the result; 1 for full size.
 
     Returns:
@@ -78,7 +78,7 @@ def merged(
     """Merge the logits of all scales and of mirrored images to maps of (image, class) pairs.
 
     Args:
-        logits: For each scale 2B C h w: B images, then the same images mirrored.
+        logits: One tensor 2B C h w per scale: B images, then the same images mirrored.
         pairs: P indices of images, and P of classes.
         size: Height and width of the images at scale 1.
         own_maximum: Divide positive logits by the maximum of their map, as published, which makes sense only for

@@ -17,7 +17,7 @@ def allowed_classes(probabilities: NDArray[np.floating], threshold: float, *, ke
     Args:
         probabilities: C numbers in 0..1.
         threshold: A class is allowed when its probability is above this.
-        keep_highest: Always allow the most probable class (the first of equals).
+        keep_highest: Always allow the most probable class (the first if tied).
 
     Example:
         >>> allowed_classes(np.array([0.3, 0.1]), 0.5, keep_highest=True).tolist()
@@ -44,7 +44,7 @@ def gated(
 
 
 def best_class(scores: NDArray[np.float32], labels: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Return the highest score (h w) and its label (h w); of equal scores the first channel wins, as in `argmax`.
+    """Return the highest score (h w) and its label (h w); ties go to the first channel, as in `argmax`.
 
     Without channels the score is minus infinity and the label 255.
     """
@@ -82,7 +82,7 @@ def label_map(
 ) -> NDArray[np.uint8]:
     """Return the label indices (h w) of class scores (K h w); 255 without any channel.
 
-    With a background channel the highest score wins, and background of equals. Without one, and with
+    With a background channel the highest score wins, and ties go to background. Without one, and with
     `predict_background`, a pixel is background where no score is above `map_threshold`, or where
     `(1 - highest score) ** background_power` is at least the highest score.
 

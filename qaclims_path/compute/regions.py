@@ -151,7 +151,7 @@ def region_views(
         owner: P, the image of each map.
         mode: Kind of view.
         outside: View the background of each map instead.
-        backdrop: From `make_backdrop`.
+        backdrop: Result of `make_backdrop`.
         alpha: Share of the adaptive mask.
 
     Returns:

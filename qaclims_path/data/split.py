@@ -58,7 +58,7 @@ def open_split(dataset: str | Path | Card, root: str | Path, name: str, protocol
         dataset: Name or path of a card, or a card.
         root: Folder of the data set in its published layout.
         name: Name of the split.
-        protocol: One of the card's protocols; default the first.
+        protocol: Name of one of the card's protocols; the first by default.
 
     Examples:
         >>> open_split("bcss-wsss", "BCSS-WSSS", "train").rules.name  # doctest: +SKIP

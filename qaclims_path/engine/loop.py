@@ -68,7 +68,7 @@ def fit(
             states or has `set_epoch`.
         options: Everything that determines the numbers.
         out: Folder for weights, checkpoints and logs.
-        processes: From `launch`, which must be the first call of a command; this process alone if None.
+        processes: Result of `launch`, which must be the first call of a command; this process alone if None.
         collate: Makes a batch of items: a mapping with the images' names under `id`.
         callbacks: Called by every process after each epoch.
 

@@ -95,7 +95,7 @@ class EpochEnd:
     Attributes:
         epoch: Epochs done, from 1.
         step: Optimiser steps done.
-        network: In evaluation mode, without gradients, and with the averaged weights if `ema` is set.
+        network: Network in evaluation mode, without gradients, and with the averaged weights if `ema` is set.
         means: Mean of every logged number over the epoch.
         processes: All processes of the training; each of them calls the callback.
         picture: Logs an H W 3 picture under a name; only the leader writes it.

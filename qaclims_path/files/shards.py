@@ -49,7 +49,7 @@ class Shard:
         return items[self.number - 1 :: self.of]
 
     def split(self, parts: int) -> list["Shard"]:
-        """Divide this part; the other parts may be divided otherwise.
+        """Divide this part; other parts may be divided differently.
 
         Example:
             >>> [str(part) for part in Shard(2, 3).split(2)]
@@ -59,13 +59,13 @@ class Shard:
 
     @contextmanager
     def hold(self, lock: Path) -> Iterator[None]:
-        """Lock a folder: alone where there is one part, otherwise this part of several that share it.
+        """Lock a folder, or this part of it where several parts share the folder.
 
         Args:
             lock: Lock file of the folder; that of a part lies beside it.
 
         Raises:
-            Locked: Another process works on the same part, or on the whole.
+            Locked: Another process works on the same part or on the entire folder.
         """
         if self.of == 1:
             with locked(lock):

@@ -33,7 +33,7 @@ class SlideWSIReader(BaseWSIReader):
     Args:
         backend: Name of a slide reader, or `auto`.
         slide_mpp: Pixel size of level 0 in micrometres; overrides that of the file.
-        options: Those of `monai.data.BaseWSIReader`: level, mpp, power, channel_dim, dtype, device, mode.
+        options: Options of `monai.data.BaseWSIReader`: level, mpp, power, channel_dim, dtype, device, mode.
     """
 
     supported_suffixes = SUFFIXES

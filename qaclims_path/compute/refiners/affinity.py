@@ -32,7 +32,7 @@ def pairs_of(labels: Tensor, background: int, radius: int) -> Pairs:
     Args:
         labels: B h w, uint8 label indices; 255 is unknown.
         background: Index of background.
-        radius: In pixels of the labels.
+        radius: Radius in pixels of the labels.
     """
     height, width = labels.shape[-2:]
     padded = F.pad(labels, (radius, radius, 0, radius), value=IGNORED)

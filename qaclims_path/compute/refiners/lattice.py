@@ -73,7 +73,7 @@ def normalised(lattice: Lattice, gain: float) -> Lattice:
     """Scale the weights so that the filter's matrix is divided by the roots of its row sums on both sides.
 
     Args:
-        lattice: From `build_lattice`.
+        lattice: Result of `build_lattice`.
         gain: Factor of the filter.
     """
     ones = np.zeros((LANES, len(lattice.weights)), np.float32)

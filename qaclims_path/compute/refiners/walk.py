@@ -61,7 +61,7 @@ def random_walk(
     """Spread maps (B K h w) by a random walk that boundaries (B h w in 0..1) stop.
 
     Args:
-        maps: Not negative; values on a boundary are removed.
+        maps: Maps, not negative; values on a boundary are removed.
         edges: Boundaries.
         radius: Longest step, in pixels.
         beta: Power of the affinities; a higher one stops more at weak boundaries.

@@ -21,7 +21,7 @@ class SegmenterNet(Protocol):
     """Interface of an architecture, which is a torch module.
 
     Attributes:
-        encoder: Its timm model, which starts with pretrained weights and has a lower learning rate than the rest.
+        encoder: The timm model, which starts with pretrained weights and has a lower learning rate than the rest.
 
     Optional members are `training_logits(pixels)`, a list of logits that are all trained (multi-scale inputs), and
     `multiple`, a number of which height and width must be multiples.

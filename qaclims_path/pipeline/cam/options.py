@@ -102,7 +102,7 @@ class TrainCamOptions:
 
     Attributes:
         shared: The top keys of the recipe.
-        cam: Its section `cam`.
+        cam: Section `cam` of the recipe.
     """
 
     shared: SharedOptions

@@ -18,7 +18,7 @@ def draw_overlays(folder: Path, split: SplitData, count: int) -> None:
 
     Args:
         folder: Folder of the maps.
-        split: Their images.
+        split: Images of the maps.
         count: Number of images to draw.
     """
     with MapReader(folder) as reader:

@@ -28,11 +28,11 @@ class ClassShown:
     """One class of a corpus.
 
     Attributes:
-        pairs: Number of lines about it.
-        failed: Number of those whose image could not be read.
+        pairs: Number of lines about the class.
+        failed: Number of lines whose image could not be read.
         foreground: The most frequent terms for the class, with their counts.
-        background: The most frequent terms for its surroundings.
-        examples: Some of its lines, drawn with the seed.
+        background: The most frequent terms for the surroundings of the class.
+        examples: Some of the lines, drawn with the seed.
     """
 
     label: str
@@ -92,7 +92,7 @@ def write_page(
     Args:
         report: Result of `show_corpus`.
         page: The file.
-        card: For titles, colours and definitions of the classes; by default that of the corpus.
+        card: Card with titles, colours and definitions of the classes; by default that of the corpus.
         root: Folder of the data; without it the page has no pictures.
         split: Split of the images; by default that of the corpus.
     """
@@ -126,7 +126,7 @@ def part_of(one: ClassShown, card: Card | None, drawn: Mapping[str, str]) -> Par
 
     Args:
         one: The class.
-        card: For its title, colour and definition.
+        card: Card with the title, colour and definition of the class.
         drawn: Pictures by image name.
     """
     info = next((info for info in card.classes if info.name == one.label), None) if card is not None else None

@@ -81,7 +81,7 @@ class Findings:
         self._cut: set[str] = set()
 
     def add(self, kind: str, sentence: str) -> None:
-        """Note a problem; a sentence that begins with a number of images counts for as many."""
+        """Note a problem; a sentence that begins with a number of images counts as that many problems."""
         several = re.match(r"(\d+) images? ", sentence)
         self._count[kind] += int(several[1]) if several else 1
         if len(self._first[kind]) < SHOWN:

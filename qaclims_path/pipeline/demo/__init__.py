@@ -1,1 +1,1 @@
-"""The demo: the whole pipeline on painted slides."""
+"""The demo: the pipeline on painted slides."""

@@ -55,7 +55,7 @@ def evaluate(
         dataset: Name or path of a card, or a card.
         root: Folder of the data in the publisher's layout.
         split: A split with masks.
-        protocol: One of the card's protocols; its first when None.
+        protocol: Name of one of the card's protocols; the first when None.
         gate: `none`, `oracle`, or a CSV file of class probabilities; acts on class scores only.
         made_with_gate: Gate that the predictions were made with; labels the table and changes no number.
         allow_missing: Count images without a prediction as wrong everywhere instead of refusing.

@@ -34,7 +34,7 @@ class Predictions(Protocol):
 
     @property
     def strays(self) -> Sequence[tuple[Kind, str]]:
-        """Predictions that match no image of the split, or one that has a prediction already."""
+        """Predictions that match no image of the split, or an image that has a prediction already."""
         ...
 
     def __contains__(self, image: object) -> bool:

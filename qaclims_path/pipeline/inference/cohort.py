@@ -65,7 +65,7 @@ class SegmentReport:
         precision: Numeric precision of the network.
         device: Device of the network.
         worked: Number of slides and images that this run worked on.
-        failed: Number of those that failed.
+        failed: Number of failed inputs.
         complete: Whether every input is done or has failed.
         rows: One row per slide and image, by name.
         skipped: Reason by path, for files that were skipped.

@@ -132,7 +132,7 @@ class SegmentModel:
 
         Args:
             pixels: Image, H W 3.
-            scores: Its class probabilities, K H W.
+            scores: Class probabilities of the image, K H W.
         """
         best, channels = scores.max(0)
         labels: NDArray[np.uint8] = channels.cpu().numpy().astype(np.uint8)

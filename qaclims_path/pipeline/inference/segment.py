@@ -118,7 +118,7 @@ def _table(out: Path, tasks: Sequence[SegmentTask], model: SegmentModel) -> tupl
 def _here(
     model: SegmentModel, tasks: Sequence[SegmentTask], made_with: Mapping[str, object], work: ComputeOptions
 ) -> tuple[int, int]:
-    """Do this shard in this process; returns the number of its tasks, and of those that failed."""
+    """Process this shard here; return the number of its tasks and of the failed ones."""
     out = tasks[0].out
     with work.shard.hold(out / RUN_LOCK):
         check_folder(out, made_with, write=True)  # again under the lock

@@ -84,7 +84,7 @@ def split_of_maps(
         root: Folder of the data in the publisher's layout.
         name: Name of the split.
         dataset: Name or path of a card, or a card; that of the run, else that of the maps, when None.
-        protocol: One of the card's protocols; its first when None.
+        protocol: Name of one of the card's protocols; the first when None.
         maps: Folder of the maps, instead of the run's.
     """
     with MapReader(maps or run / "cams" / name) as reader:

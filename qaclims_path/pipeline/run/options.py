@@ -69,7 +69,7 @@ class RunOptions:
         cam: The section `cam`.
         cams: The section `cams`.
         masks: The section `masks`, without `boundary`.
-        boundary: Its part `boundary`; None if the refiner needs no boundary network.
+        boundary: The section `masks.boundary`; None if the refiner needs no boundary network.
         seg: The section `seg`.
         evaluate: The section `evaluate`.
     """

@@ -67,7 +67,7 @@ class ReportMade:
 
     Attributes:
         page: Path of the file.
-        kilobytes: Its size.
+        kilobytes: Size of the page.
         evaluations: Evaluations on it, as result, split, protocol and gate.
         images: Number of example images on it.
         missing: Reason for each empty section.
@@ -227,7 +227,7 @@ def _corpus(run: Path, root: Path | None, card: Card | None) -> _Language | None
 
 
 def _slides(folder: Path) -> tuple[Slide, ...]:
-    """Read overlays below a folder; of many, some spread over all of them."""
+    """Read overlays below a folder; if there are many, an even selection."""
     paths = sorted(path for path in folder.rglob("*") if "overlay" in path.stem and path.suffix in (".png", ".jpg"))
     indices = np.unique(np.linspace(0, len(paths) - 1, min(MOST_SLIDES, len(paths))).round().astype(int))
     return tuple(_slide(paths[index], folder) for index in indices)

@@ -147,7 +147,7 @@ def execute(steps: Sequence[PlannedStage], out: Path, say: Callable[[str], None]
     """Do the planned stages; a stage that fails is recorded and stops the run.
 
     Args:
-        steps: From `plan`.
+        steps: Result of `plan`.
         out: Folder of the run, locked by the caller.
         say: Receives a line per stage.
     """
