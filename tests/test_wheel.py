@@ -1,8 +1,9 @@
-"""The wheel carries cards and configurations, and works outside the checkout."""
+"""The wheel carries cards and configurations and works outside the checkout; the source archive is complete."""
 
 import json
 import subprocess
 import sys
+import tarfile
 import venv
 from pathlib import Path
 
@@ -29,6 +30,16 @@ def installed(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Path:
     wheel = next(folder.glob("*.whl"))
     run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--quiet", wheel, cwd=folder)
     return folder
+
+
+def test_the_source_archive_holds_all_that_is_needed_to_build_test_and_cite(tmp_path: Path, checkout: Path) -> None:
+    run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path, cwd=checkout)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    files = {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff", "pyproject.toml"}
+    assert files <= names
+    for folder in ("qaclims_path", "datasets", "configs", "docs", "scripts", "tests"):
+        assert any(name.startswith(f"{folder}/") for name in names)
 
 
 def test_the_wheel_lists_every_data_set_outside_the_checkout(installed: Path, checkout: Path) -> None:

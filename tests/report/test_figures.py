@@ -121,7 +121,7 @@ def test_the_command_tells_where_figures_are_and_loads_matplotlib_for_them_only(
     for words, loaded in (((), "False False"), (("--figures",), "True False")):
         found = subprocess.run([sys.executable, "-c", show, *words], capture_output=True, text=True, check=True)
         assert found.stdout.strip().endswith(loaded)
-        assert ("figures were written to" in " ".join(found.stdout.split())) == bool(words)
+        assert ("files were written to" in " ".join(found.stdout.split())) == bool(words)
 
 
 def test_names_that_no_font_has_or_that_look_like_formulas_are_drawn(drawn, tmp_path):

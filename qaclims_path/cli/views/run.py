@@ -50,7 +50,7 @@ def page_view(report: "ReportMade") -> Iterator[RenderableType]:
     """The path of a page, and sections that it lacks."""
     yield Text(f"{report.page} was written, {report.kilobytes:.0f} kB.", style="green")
     if report.figures:
-        yield Text(f"{len(report.figures)} figures were written to {Path(report.figures[0]).parent}.", style="green")
+        yield Text(f"{len(report.figures)} files were written to {Path(report.figures[0]).parent}.", style="green")
     for section, reason in report.missing.items():
         yield Text(f"  without {section}: {reason}", style=FAINT)
 

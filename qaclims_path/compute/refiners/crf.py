@@ -95,10 +95,10 @@ def dense_crf(image: U8, energies: F32, settings: CrfSettings = LABEL_STEP) -> F
         settings: Rounds and kernels.
 
     Example:
-        >>> picture = np.zeros((4, 4, 3), np.uint8)
-        >>> picture[:, 2:] = 255
+        >>> image = np.zeros((4, 4, 3), np.uint8)
+        >>> image[:, 2:] = 255
         >>> speck = np.array([[1, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1]], np.uint8)
-        >>> dense_crf(picture, label_energy(speck, 2)[None])[0].argmax(0)[0].tolist()
+        >>> dense_crf(image, label_energy(speck, 2)[None])[0].argmax(0)[0].tolist()
         [0, 0, 1, 1]
     """
     groups, count, height, width = energies.shape
