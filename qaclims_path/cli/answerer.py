@@ -4,12 +4,15 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.options import CardFile, Dataset, Device, Json, Root, chosen_card, new_app
+from qaclims_path.cli.fields import Chosen, with_options
+from qaclims_path.cli.options import CardFile, Dataset, Json, Root, chosen_card, new_app
+from qaclims_path.pipeline.answerer.options import ProbeOptions
 
 app = new_app("Models that answer questions about images: probe.")
 
 
 @app.command()
+@with_options("chosen", ProbeOptions, names={"named": "--named"})
 def probe(
     answerer: Annotated[
         str,
@@ -19,27 +22,10 @@ def probe(
         ),
     ],
     root: Root,
+    *,
     dataset: Dataset = None,
     card: CardFile = None,
-    split: Annotated[
-        str | None, typer.Option(help="Split to ask about; the first with image-level labels if not given.")
-    ] = None,
-    images: Annotated[int, typer.Option(min=1, help="Images to ask about, spread over the split.")] = 64,
-    named: Annotated[
-        bool, typer.Option("--named", help="Name the class in the question, as a corpus does, instead of hiding it.")
-    ] = False,
-    bank: Annotated[str | None, typer.Option(help="Question bank, by name or path.")] = None,
-    organ: Annotated[
-        str | None, typer.Option(help="Organ of the questions and terms, or none; that of the card if not given.")
-    ] = None,
-    lexicon: Annotated[str | None, typer.Option(help="Lexicon, by name or path, or none.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
-    device: Device = "auto",
-    dtype: Annotated[str, typer.Option(help="Number format: auto, float32, bfloat16 or float16.")] = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Images that the model looks at together.")] = 8,
-    size: Annotated[
-        int | None, typer.Option(min=1, help="Pixels that images are resized to (blip: 480 as published).")
-    ] = None,
+    chosen: Chosen,
     as_json: Json = False,
 ) -> None:
     """Measure how often answers name a class of the image, by kind and topic, and how fast they come.
@@ -51,9 +37,10 @@ def probe(
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.judges import answerer_view
-    from qaclims_path.pipeline.answerer.probe import ProbeOptions, answerer_of, probe_answerer, words_of
+    from qaclims_path.config import parse
+    from qaclims_path.pipeline.answerer.probe import answerer_of, probe_answerer, words_of
 
-    words = words_of(chosen_card(dataset, card), bank=bank, lexicon=lexicon, organ=organ)
-    loaded = answerer_of(answerer, words, revision=revision, device=device, dtype=dtype, batch=batch, size=size)
-    report = probe_answerer(loaded, words, root, ProbeOptions(split, images, batch, blind=not named))
+    options = parse(ProbeOptions, chosen, "The options")
+    words = words_of(chosen_card(dataset, card), options)
+    report = probe_answerer(answerer_of(answerer, words, options), words, root, options)
     show(report, answerer_view, as_json=as_json, failed=report.unread)

@@ -1,38 +1,25 @@
 """`qaclims cams`: the activation maps of a split."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.options import Device, Json, OtherDataset, Protocol, Root, Score, Split, new_app
-from qaclims_path.cli.running import Precision, UsePrecision, scales_of
+from qaclims_path.cli.fields import Chosen, with_options
+from qaclims_path.cli.options import Json, OtherDataset, Protocol, Root, Score, Split, new_app
+from qaclims_path.pipeline.cam.map_options import MapOptions
 
 app = new_app()
 
 
-class Classes(StrEnum):
-    """Which classes get a map."""
-
-    present = "present"
-    predicted = "predicted"
-    all = "all"
-
-
 @app.command()
+@with_options("chosen", MapOptions)
 def cams(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, with its network in cam/.")],
     split: Split,
     root: Root,
-    classes: Annotated[
-        Classes,
-        typer.Option(help="Maps of the classes present, of those that the network predicts for the image, or of all."),
-    ] = Classes.present,
-    scales: Annotated[str, typer.Option(help="Factors, each with its mirror image.")] = "1,0.5,1.5,2",
-    precision: UsePrecision = Precision.auto,
-    batch: Annotated[int, typer.Option(min=1, help="Images of 224 px at a time; of larger ones fewer.")] = 16,
-    device: Device = "auto",
+    *,
+    chosen: Chosen,
     dataset: OtherDataset = None,
     protocol: Protocol = None,
     score: Score = True,
@@ -49,15 +36,14 @@ def cams(
     Example: `qaclims cams runs/cam --split train --root BCSS-WSSS --overlays 20`
     """
     from qaclims_path.cli.views.split import cams_view, show_split
+    from qaclims_path.config import parse
     from qaclims_path.data.cards import card_of
     from qaclims_path.data.split import open_split
-    from qaclims_path.pipeline.cam.maps import MapOptions, make_cams
+    from qaclims_path.pipeline.cam.maps import make_cams
     from qaclims_path.pipeline.cam.overlays import draw_overlays
     from qaclims_path.pipeline.evaluation.stages import score_cams
 
-    options = MapOptions(
-        classes=classes.value, scales=scales_of(scales), precision=precision.value, batch=batch, device=device
-    )
+    options = parse(MapOptions, chosen, "The options")
     images = open_split(card_of(run, dataset), root, split, protocol)
     report = make_cams(run, images, options, out=out)
     if overlays:

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from qaclims_path.cli.fields import Chosen, with_options
 from qaclims_path.cli.options import (
     CardFile,
     Dataset,
-    Device,
     Json,
     Part,
     Root,
@@ -18,6 +18,7 @@ from qaclims_path.cli.options import (
 )
 from qaclims_path.errors import UsageError
 from qaclims_path.files.shards import Shard
+from qaclims_path.pipeline.corpus.options import BuildOptions
 
 app = new_app("Texts about the classes of every image: build, import, show, stats, diff.")
 
@@ -25,17 +26,17 @@ Corpus = Annotated[Path, typer.Argument(metavar="FILE", help="A corpus, as `qacl
 
 
 @app.command()
+@with_options("chosen", BuildOptions, leave_out=["shard"])
 def build(
     config: Annotated[
         str, typer.Argument(metavar="CONFIG", help="A name such as wsss4luad, phantom or voc2012, or a YAML file.")
     ],
     root: Root,
     out: Annotated[Path, typer.Option(help="The corpus, a .jsonl file; the same command continues where it stopped.")],
+    *,
     settings: Settings = None,
     shard: Part = "1/1",
-    device: Device = "auto",
-    dtype: Annotated[str, typer.Option(help="Number format of models: auto, float32, bfloat16, float16.")] = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Images that a model looks at together.")] = 8,
+    chosen: Chosen,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the questions, and write nothing.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -53,9 +54,11 @@ def build(
 
         show(preview_corpus(options, root), preview_view, as_json=as_json)
         return
-    from qaclims_path.pipeline.corpus.build import BuildOptions, build_corpus
+    from qaclims_path.config import parse
+    from qaclims_path.pipeline.corpus.build import build_corpus
 
-    report = build_corpus(options, root, out, BuildOptions(Shard.parse(shard), device, dtype, batch))
+    work = parse(BuildOptions, {**chosen, "shard": Shard.parse(shard)}, "The options")
+    report = build_corpus(options, root, out, work)
     show(report, build_view, as_json=as_json, failed=report.failed, all_failed=not report.answers)
 
 

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from qaclims_path.cli.fields import Chosen, with_options
 from qaclims_path.cli.options import CardFile, Dataset, Device, Json, Root, chosen_card, new_app
-from qaclims_path.cli.running import Precision, TrainPrecision, run_settings
+from qaclims_path.cli.running import run_settings, with_running_on_one_machine
+from qaclims_path.pipeline.judge.options import JudgeTrainOptions
 
 if TYPE_CHECKING:
     from qaclims_path.compute.regions import Fill, Mode
@@ -73,25 +75,22 @@ def probe(
 
 
 @app.command()
+@with_options("chosen", JudgeTrainOptions)
+@with_running_on_one_machine
 def train(
     root: Root,
     out: Annotated[
         Path, typer.Option(help="Folder of the judge, in open_clip's format; an unfinished training continues.")
     ],
+    *,
     dataset: Dataset = None,
     card: CardFile = None,
     split: Annotated[str | None, typer.Option(help="Split to learn from; that for training if not given.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of its input in pixels.")] = None,
-    tower: Annotated[str | None, typer.Option(help="Image tower, by timm's name.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images of a step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    chosen: Chosen,
     image_weights: Annotated[
         Path | None, typer.Option(help="Weights that the image tower begins with (safetensors, timm's names).")
     ] = None,
-    precision: TrainPrecision = Precision.auto,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that load data.")] = None,
-    seed: Seed = 0,
+    running: Chosen,
     as_json: Json = False,
 ) -> None:
     """Train a small judge on image-level labels and captions; masks are never opened.
@@ -103,11 +102,10 @@ def train(
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.judges import train_view
     from qaclims_path.config import parse
-    from qaclims_path.pipeline.judge.train import JudgeTrainOptions, train_judge
+    from qaclims_path.pipeline.judge.train import train_judge
 
     facts = chosen_card(dataset, card)
-    given = {"epochs": epochs, "size": size, "tower": tower, "batch": batch, "lr": lr, "seed": seed}
-    options = parse(JudgeTrainOptions, {key: value for key, value in given.items() if value is not None}, "judge train")
-    running = run_settings(quiet=as_json, precision=precision, workers=workers)
-    report = train_judge(facts, root, out, options=options, split=split, image_weights=image_weights, running=running)
+    options = parse(JudgeTrainOptions, chosen, "The options")
+    hardware = run_settings(running, quiet=as_json)
+    report = train_judge(facts, root, out, options=options, split=split, image_weights=image_weights, running=hardware)
     show(report, train_view, as_json=as_json)

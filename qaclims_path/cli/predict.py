@@ -1,40 +1,27 @@
 """`qaclims predict`: the labels of a split from a trained segmenter."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.options import Device, Json, Root, Score, Split, dataset_names, new_app, protocol_names
-from qaclims_path.cli.running import Precision, UsePrecision, scales_of
+from qaclims_path.cli.fields import Chosen, with_options
+from qaclims_path.cli.options import Json, Root, Score, Split, dataset_names, new_app, protocol_names
+from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
 
 app = new_app()
 
 
-class Write(StrEnum):
-    """What is written."""
-
-    labels = "labels"
-    scores = "scores"
-
-
 @app.command()
+@with_options("chosen", PredictOptions)
 def predict(
     run: Annotated[
         str, typer.Argument(metavar="RUN", help="Folder of a run or of a segmenter, or its name on the hub.")
     ],
     split: Split,
     root: Root,
-    scales: Annotated[str, typer.Option(help="Factors at which images are looked at.")] = "1",
-    flip: Annotated[bool, typer.Option(help="Look at mirror images, too.")] = False,
-    window: Annotated[
-        int | None, typer.Option(min=32, help="Look at larger images through half overlapping squares of this side.")
-    ] = None,
-    write: Annotated[Write, typer.Option(help="PNG label maps, or class scores as .npz.")] = Write.labels,
-    precision: UsePrecision = Precision.auto,
-    batch: Annotated[int, typer.Option(min=1, help="Images of 224 px at a time; of larger ones fewer.")] = 16,
-    device: Device = "auto",
+    *,
+    chosen: Chosen,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -59,19 +46,12 @@ def predict(
     Example: `qaclims predict runs/cam --split test --root BCSS-WSSS --flip`
     """
     from qaclims_path.cli.views.split import predict_view, show_split
+    from qaclims_path.config import parse
     from qaclims_path.pipeline.evaluation.stages import score_labels
-    from qaclims_path.pipeline.segmenter.predict import PredictOptions, split_of_segmenter
     from qaclims_path.pipeline.segmenter.predict import predict as label
+    from qaclims_path.pipeline.segmenter.predict import split_of_segmenter
 
-    options = PredictOptions(
-        write=write.value,
-        scales=scales_of(scales),
-        flip=flip,
-        window=window,
-        precision=precision.value,
-        batch=batch,
-        device=device,
-    )
+    options = parse(PredictOptions, chosen, "The options")
     images = split_of_segmenter(run, root, split, dataset=dataset, protocol=protocol)
     report = label(run, images, options, out=out)
     scores = score_labels(Path(report.folder), images) if score else None

@@ -5,45 +5,32 @@ from typing import Annotated
 
 import typer
 
+from qaclims_path.cli.fields import Chosen
 from qaclims_path.cli.options import Json, Recipe, Root, Threads, new_app
-from qaclims_path.cli.running import (
-    Compile,
-    Devices,
-    KeepEvery,
-    Loggers,
-    Precision,
-    SaveEvery,
-    TrainPrecision,
-    Workers,
-    run_settings,
-)
+from qaclims_path.cli.running import run_settings, with_running_on_one_machine
 
 app = new_app()
 
 
 @app.command()
+@with_running_on_one_machine
 def run(
     config: Recipe,
     root: Root,
     out: Annotated[Path, typer.Option(help="Folder of the run; finished stages in it are kept.")],
+    *,
     corpus: Annotated[Path | None, typer.Option(help="A corpus that was made before.")] = None,
     first: Annotated[
         str | None, typer.Option("--from", metavar="STAGE", help="Redo this stage and all that depend on it.")
     ] = None,
     only: Annotated[str | None, typer.Option(metavar="STAGE", help="Do only this stage.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and why.")] = False,
-    devices: Devices = None,
-    precision: TrainPrecision = Precision.auto,
-    workers: Workers = None,
-    save_every: SaveEvery = 0,
-    keep_every: KeepEvery = 0,
-    logger: Loggers = None,
-    compiled: Compile = False,
     threads: Threads = 1,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Override: cam.train.epochs=5, masks.refiner=par, judge.id=ID."),
+        typer.Option("--set", help="Change an option, as in --set masks.refiner=par. Repeatable."),
     ] = None,
+    running: Chosen,
     as_json: Json = False,
 ) -> None:
     """Run every stage of a recipe: corpus, maps, masks, segmenter, scores and report.
@@ -59,17 +46,8 @@ def run(
     from qaclims_path.pipeline.run.pipeline import do_run, plan_run
     from qaclims_path.pipeline.run.steps import Run
 
-    running = run_settings(
-        quiet=as_json,
-        devices=devices,
-        precision=precision,
-        workers=workers,
-        save_every=save_every,
-        keep_every=keep_every,
-        loggers=logger,
-        compiled=compiled,
-    )
-    work = Run(load_run(config, settings or ()), root, out, corpus, running, threads)
+    hardware = run_settings(running, quiet=as_json)
+    work = Run(load_run(config, settings or ()), root, out, corpus, hardware, threads)
     if dry_run:
         show(plan_run(work, first=first, only=only), plan_view, as_json=as_json)
         return

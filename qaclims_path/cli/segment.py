@@ -8,13 +8,14 @@ import typer
 from qaclims_path.cli.fields import Chosen, with_options
 from qaclims_path.cli.options import Json, Part, new_app
 from qaclims_path.files.shards import Shard
-from qaclims_path.pipeline.inference.options import SegmentOptions
+from qaclims_path.pipeline.inference.options import ComputeOptions, SegmentOptions
 
 app = new_app()
 
 
 @app.command()
 @with_options("chosen", SegmentOptions, leave_out=["tissue"])
+@with_options("work", ComputeOptions, leave_out=["shard"])
 def segment(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="Folder of a run or of a segmenter, or its name on the hub.")
@@ -34,10 +35,7 @@ def segment(
     ] = None,
     tissue: Annotated[str, typer.Option(help="otsu, none, or a mask, GeoJSON, or folder of these.")] = "otsu",
     chosen: Chosen,
-    batch: Annotated[int | None, typer.Option(min=1, help="Tiles at a time; what suits the device if not given.")] = (
-        None
-    ),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda; several as cuda:0,cuda:1 share the slides.")] = "auto",
+    work: Chosen,
     shard: Part = "1/1",
     as_json: Json = False,
 ) -> None:
@@ -52,11 +50,10 @@ def segment(
     from qaclims_path.cli.views.segment import segment_view
     from qaclims_path.config import parse
     from qaclims_path.pipeline.inference.inputs import SegmentInputs
-    from qaclims_path.pipeline.inference.segment import ComputeOptions
     from qaclims_path.pipeline.inference.segment import segment as run
 
     chosen["tissue"] = tissue if tissue in ("otsu", "none") else "file"
     options = parse(SegmentOptions, chosen, "The options")
-    work = ComputeOptions(device, batch, Shard.parse(shard))
-    report = run(model, SegmentInputs(tuple(inputs), slide_mpp, tissue), out, options, work)
+    how = parse(ComputeOptions, {**work, "shard": Shard.parse(shard)}, "The options")
+    report = run(model, SegmentInputs(tuple(inputs), slide_mpp, tissue), out, options, how)
     show(report, segment_view, as_json=as_json, failed=report.failed, all_failed=report.failed == report.worked)

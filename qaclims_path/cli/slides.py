@@ -8,7 +8,7 @@ import typer
 from qaclims_path.cli.fields import Chosen, with_options
 from qaclims_path.cli.options import Json, Part, new_app
 from qaclims_path.files.shards import Shard
-from qaclims_path.pipeline.tiling.options import TileOptions
+from qaclims_path.pipeline.tiling.options import TileOptions, WorkOptions
 
 app = new_app("Whole slides: info, tile.")
 
@@ -45,6 +45,7 @@ def info(
     leave_out=("mpp", "stride", "tissue"),
     names={"pens": "--drop-pens", "blur": "--drop-blur", "masks": "--masks"},
 )
+@with_options("work", WorkOptions, leave_out=["shard"])
 def tile(
     slides: Annotated[
         list[str],
@@ -71,9 +72,8 @@ def tile(
     labels: Annotated[
         Path | None, typer.Option(help="QuPath GeoJSON, a folder with one per slide, or a CSV with slide,labels.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
     shard: Part = "1/1",
-    engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster that is running.")] = "local",
+    work: Chosen,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -94,11 +94,11 @@ def tile(
     }
     options = parse(TileOptions, chosen, "The options")
     inputs = tiling.TileInputs(tuple(slides), slide_mpp, labels, roi, tissue)
-    work = tiling.WorkOptions(workers, Shard.parse(shard), engine)
+    how = parse(WorkOptions, {**work, "shard": Shard.parse(shard)}, "The options")
     if dry_run:
-        plans = tiling.plan(inputs, out, options, work)
+        plans = tiling.plan(inputs, out, options, how)
         failed = sum(bool(plan.error) for plan in plans)
         show(plans, plan_view, as_json=as_json, failed=failed, all_failed=failed == len(plans))
         return
-    report = tiling.tile(inputs, out, options, work)
+    report = tiling.tile(inputs, out, options, how)
     show(report, tile_view, as_json=as_json, failed=report.failed, all_failed=report.failed == report.tiled)

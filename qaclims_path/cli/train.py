@@ -5,38 +5,25 @@ from typing import Annotated
 
 import typer
 
-from qaclims_path.cli.options import Json, OtherDataset, Recipe, Root, Threads, new_app
-from qaclims_path.cli.running import (
-    Compile,
-    Devices,
-    KeepEvery,
-    Loggers,
-    Nodes,
-    Precision,
-    SaveEvery,
-    TrainPrecision,
-    Workers,
-    run_settings,
-)
+from qaclims_path.cli.fields import Chosen
+from qaclims_path.cli.options import Json, OtherDataset, Recipe, Root, Threads, new_app, protocol_names
+from qaclims_path.cli.running import run_settings, with_running, with_running_on_one_machine
 
 app = new_app("Train networks: cam, boundary, seg.")
 
 
 @app.command()
+@with_running
 def cam(
     config: Recipe,
     root: Root,
-    out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished run goes on.")],
-    corpus: Annotated[Path | None, typer.Option(help="Answers, for methods that learn from them.")] = None,
-    devices: Devices = None,
-    nodes: Nodes = None,
-    precision: TrainPrecision = Precision.auto,
-    workers: Workers = None,
-    save_every: SaveEvery = 0,
-    keep_every: KeepEvery = 0,
-    logger: Loggers = None,
-    compiled: Compile = False,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Override: cam.train.epochs=5.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished training continues.")],
+    *,
+    corpus: Annotated[Path | None, typer.Option(help="Corpus, for methods that learn from answers.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change an option, as in --set cam.train.epochs=5. Repeatable.")
+    ] = None,
+    running: Chosen,
     as_json: Json = False,
 ) -> None:
     """Train a network whose maps show where the classes are, from image-level labels and, on request, language.
@@ -48,46 +35,38 @@ def cam(
     from qaclims_path.pipeline.cam.options import load_options
     from qaclims_path.pipeline.cam.train import train_cam
 
-    running = run_settings(
-        quiet=as_json,
-        devices=devices,
-        nodes=nodes,
-        precision=precision,
-        workers=workers,
-        save_every=save_every,
-        keep_every=keep_every,
-        loggers=logger,
-        compiled=compiled,
-    )
-    report = train_cam(load_options(config, settings or ()), root, out, corpus=corpus, running=running)
+    hardware = run_settings(running, quiet=as_json)
+    report = train_cam(load_options(config, settings or ()), root, out, corpus=corpus, running=hardware)
     show(report, cam_view, as_json=as_json)
 
 
 @app.command()
+@with_running_on_one_machine
 def boundary(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, with its maps in cams/SPLIT.")],
     root: Root,
+    *,
     split: Annotated[str, typer.Option(help="Split whose maps are learned from.")] = "train",
     dataset: OtherDataset = None,
-    protocol: Annotated[str | None, typer.Option(help="Says whether there is background; the card's first.")] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="Protocol that says whether there is background; the first of the card if not given.",
+            autocompletion=protocol_names,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Override: masks.boundary.train.epochs=5, masks.boundary.radius=8."),
+        typer.Option("--set", help="Change an option, as in --set masks.boundary.train.epochs=5. Repeatable."),
     ] = None,
-    devices: Devices = None,
-    precision: TrainPrecision = Precision.auto,
-    workers: Workers = None,
-    save_every: SaveEvery = 0,
-    keep_every: KeepEvery = 0,
-    logger: Loggers = None,
-    compiled: Compile = False,
     threads: Threads = 1,
+    running: Chosen,
     as_json: Json = False,
 ) -> None:
-    """Learn where one class ends and another begins, from the parts of the maps that are sure, as IRN does.
+    """Train the boundary network of the refiner irn, from the confident parts of the maps.
 
-    Labels are made first, with two thresholds and a dense CRF. Only the edge branch is trained, on the backbone of the
-    run or another one; the displacement branch of IRN is not built, because class masks do not need it.
+    Labels are made first, with two thresholds and a dense CRF. Only the edge branch of IRN is trained, on the backbone
+    of the run or another one; class masks do not need its displacement branch.
 
     Example: `qaclims train boundary runs/cam --root VOC2012 --split train_aug`
     """
@@ -97,44 +76,30 @@ def boundary(
     from qaclims_path.pipeline.masks.make import split_of_maps
 
     options = load_boundary_options(settings or (), split)
-    running = run_settings(
-        quiet=as_json,
-        devices=devices,
-        precision=precision,
-        workers=workers,
-        save_every=save_every,
-        keep_every=keep_every,
-        loggers=logger,
-        compiled=compiled,
-    )
+    hardware = run_settings(running, quiet=as_json)
     images = split_of_maps(run, root, options.split, dataset=dataset, protocol=protocol)
-    report = train_boundary(run, images, options, running=running, threads=threads)
-    show(report, boundary_view, as_json=as_json)
+    show(train_boundary(run, images, options, running=hardware, threads=threads), boundary_view, as_json=as_json)
 
 
 @app.command()
+@with_running
 def seg(
     config: Recipe,
     root: Root,
     out: Annotated[Path, typer.Option(help="Folder of the run; the segmenter goes to its seg/.")],
+    *,
     masks: Annotated[Path | None, typer.Option(help="Folder of masks; OUT/masks/SPLIT if not given.")] = None,
-    devices: Devices = None,
-    nodes: Nodes = None,
-    precision: TrainPrecision = Precision.auto,
-    workers: Workers = None,
-    save_every: SaveEvery = 0,
-    keep_every: KeepEvery = 0,
-    logger: Loggers = None,
-    compiled: Compile = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Override: seg.train.epochs=5, seg.network.architecture=unet.")
+        list[str] | None, typer.Option("--set", help="Change an option, as in --set seg.train.epochs=5. Repeatable.")
     ] = None,
+    running: Chosen,
     as_json: Json = False,
 ) -> None:
-    """Train a network that labels every pixel, on the masks that `qaclims masks` wrote, with their confidence.
+    """Train a segmenter on pseudo masks.
 
-    Its options are the section `seg` of the recipe. With `--set seg.truth=true` it learns from the true masks of a
-    split that has them, for the supervised row of a table. An unfinished training goes on.
+    Masks and their confidence are those of `qaclims masks`, options those of the section `seg` of the recipe. With
+    `--set seg.truth=true` it learns from the true masks of a split that has them, as the supervised reference. An
+    unfinished training continues.
 
     Example: `qaclims train seg bcss-wsss/cam --root BCSS-WSSS --out runs/cam --set seg.train.epochs=5`
     """
@@ -143,16 +108,6 @@ def seg(
     from qaclims_path.pipeline.segmenter.options import load_seg_options
     from qaclims_path.pipeline.segmenter.train import train_seg
 
-    running = run_settings(
-        quiet=as_json,
-        devices=devices,
-        nodes=nodes,
-        precision=precision,
-        workers=workers,
-        save_every=save_every,
-        keep_every=keep_every,
-        loggers=logger,
-        compiled=compiled,
-    )
-    report = train_seg(load_seg_options(config, settings or ()), root, out, masks=masks, running=running)
+    hardware = run_settings(running, quiet=as_json)
+    report = train_seg(load_seg_options(config, settings or ()), root, out, masks=masks, running=hardware)
     show(report, seg_view, as_json=as_json)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-SCALES = (1.0, 0.5, 1.5, 2.0)
 STRIDE = 4
 GRID = 16  # pixels per cell of the published network; full-size maps are made on complete cells, then cropped
 EPSILON = 1e-5

@@ -1,6 +1,5 @@
 """Options that determine a training's numbers (`TrainOptions`, part of a recipe) and how it runs (`RunSettings`)."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -89,9 +88,8 @@ def check_watched(train: TrainOptions, known: str = LOSS) -> None:
         raise ValueError(f"there is no number '{train.watch}' to watch. {suggest(str(train.watch), [known])}")
 
 
-@dataclass(frozen=True)
-class RunSettings:
-    """Hardware and logging of a training. Results change only by rounding and by the values that dropout drops.
+class RunSettings(Options):
+    """How a training runs. Results change only by rounding and by which values dropout drops.
 
     Attributes:
         devices: Processes per node, one per GPU; `auto` takes those of a launcher, else all GPUs, else one CPU.
@@ -100,7 +98,7 @@ class RunSettings:
         precision: Numeric precision; `auto` times fp32 and bf16 and takes bf16 only if it is faster.
         workers: Processes that load data, per training process; `auto` leaves one core to the training.
         compile: Use `torch.compile` for the network.
-        loggers: Names of loggers: `csv`, `tensorboard`, or one of the entry-point group `qaclims_path.loggers`.
+        loggers: Loggers of curves: `csv`, `tensorboard`, or one of the entry-point group `qaclims_path.loggers`.
         log_every: Steps between two rows of the logs.
         save_every: Steps between two checkpoints; 0 writes one per epoch.
         keep_every: Epochs between two checkpoints that are never removed; 0 keeps only the last two and the best.
@@ -119,7 +117,8 @@ class RunSettings:
     keep_every: int = 0
     quiet: bool = False
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _counts_are_possible(self) -> "RunSettings":
         for name in ("devices", "nodes", "log_every"):
             value = getattr(self, name)
             if value != "auto" and value < 1:
@@ -128,3 +127,4 @@ class RunSettings:
             value = getattr(self, name)
             if value != "auto" and value < 0:
                 raise UsageError(f"{name} is {value}, but must not be negative.")
+        return self

@@ -113,7 +113,7 @@ class Training:
     def _open_loggers(self) -> None:
         """Open the loggers and write the environment."""
         facts = environment(self.processes)
-        running = {**asdict(self.processes.running), "precision": self.stepper.precision.name}
+        running = {**self.processes.running.model_dump(), "precision": self.stepper.precision.name}
         settings = {**self.options.model_dump(mode="json"), **running}
 
         def begin() -> None:

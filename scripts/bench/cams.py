@@ -26,7 +26,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qaclims_path.compute.cams import SCALES, by_own_maximum, merge_scales
+from qaclims_path.compute.cams import by_own_maximum, merge_scales
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.loading import ImageLoader, Loaded
 from qaclims_path.data.phantoms.layout import BACKGROUND
@@ -35,9 +35,11 @@ from qaclims_path.data.record import ImageFile, Record
 from qaclims_path.files.maps import ImageMaps, MapReader, MapWriter
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.inference import for_inference
+from qaclims_path.pipeline.cam.map_options import MapOptions
 from qaclims_path.pipeline.cam.multiscale import MapMaker, split_maps
 
 CLASSES = 20
+SCALES = MapOptions().scales
 MAP_THRESHOLD = 0.15
 CROP = 128
 BATCH = 16

@@ -15,8 +15,9 @@ from qaclims_path.files.atomic import atomic_path, write_json
 from qaclims_path.files.progress import track
 from qaclims_path.models.judges import load_judge
 from qaclims_path.models.judges.notes import FILE as NOTES
+from qaclims_path.pipeline.judge.options import JudgeTrainOptions
 from qaclims_path.pipeline.judge.probe import Trial, probe_judge
-from qaclims_path.pipeline.judge.train import JudgeTrainOptions, train_judge
+from qaclims_path.pipeline.judge.train import train_judge
 
 WEIGHTS = "open_clip_model.safetensors"
 SHIPPED = (WEIGHTS, "open_clip_config.json", "tokenizer.json", "tokenizer_config.json")

@@ -24,8 +24,9 @@ from qaclims_path.files.atomic import atomic_path, write_json
 from qaclims_path.models.judges import load_judge
 from qaclims_path.pipeline.corpus.build import build_corpus
 from qaclims_path.pipeline.corpus.options import CorpusOptions
+from qaclims_path.pipeline.judge.options import JudgeTrainOptions
 from qaclims_path.pipeline.judge.probe import probe_judge
-from qaclims_path.pipeline.judge.train import JudgeTrainOptions, train_judge
+from qaclims_path.pipeline.judge.train import train_judge
 from qaclims_path.pipeline.masks.make import make_masks
 from qaclims_path.pipeline.masks.options import MaskOptions
 from qaclims_path.pipeline.run.pipeline import do_run, plan_run

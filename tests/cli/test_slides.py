@@ -99,7 +99,7 @@ def test_exit_codes(slides, tmp_path):
         (["--mpp", "0.5", "--shard", "3/2"], "no part 3 of 2"),
         (["--mpp", "0.5", "--split-shares", "a,b"], "numbers with commas"),
         (["--mpp", "0.5", "--split-shares", "0.5,0.1,0.1"], "add up to 0.7"),
-        (["--mpp", "0.5", "--engine", "dask"], "--engine is local or ray"),
+        (["--mpp", "0.5", "--engine", "dask"], "'engine'.*'local' or 'ray'"),
     ],
 )
 def test_wrong_use(slides, tmp_path, arguments, says):

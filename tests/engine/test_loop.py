@@ -1,7 +1,6 @@
 """`fit` learns, logs, watches and saves; its numbers do not depend on micro-batches, workers or checkpoints."""
 
 import csv
-import dataclasses
 import json
 from pathlib import Path
 
@@ -254,4 +253,4 @@ def test_an_unknown_logger_is_named_with_a_suggestion() -> None:
 
 
 def test_settings_convert_to_a_dict() -> None:
-    assert dataclasses.asdict(RunSettings())["precision"] == "auto"
+    assert RunSettings().model_dump()["precision"] == "auto"

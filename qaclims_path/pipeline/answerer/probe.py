@@ -23,27 +23,11 @@ from qaclims_path.language.lexicon import load_lexicon
 from qaclims_path.language.questions import Question, load_bank
 from qaclims_path.language.terms import display_name, names_of
 from qaclims_path.pipeline.answerer.naming import ProbeRow, Reply, Words, rows
+from qaclims_path.pipeline.answerer.options import ProbeOptions
 from qaclims_path.types import Answerer, Ask
 
 BLIND = {"pathology": "tissue", "natural": "thing"}  # stands for the class in a blind question
 Time = tuple[float, int, int]  # seconds, images, answers
-
-
-@dataclass(frozen=True)
-class ProbeOptions:
-    """Options of a probe.
-
-    Attributes:
-        split: Name of a split; the first with image-level labels when None.
-        images: Largest number of images, spread over the split.
-        together: Images that are asked about in one call of the answerer.
-        blind: Whether the questions leave out the class.
-    """
-
-    split: str | None = None
-    images: int = 64
-    together: int = 8
-    blind: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,42 +54,22 @@ class AnswererReport:
     answers_per_second: float
 
 
-def words_of(card: Card, *, bank: str | None = None, lexicon: str | None = None, organ: str | None = None) -> Words:
-    """Load questions and lexicon.
-
-    Args:
-        card: Facts about the data set.
-        bank: Name of the questions; those of the card's domain when None.
-        lexicon: Name of the lexicon; that of the questions when None, no lexicon for `none`.
-        organ: Organ of the images; that of the card when None, no organ for `none`.
-    """
-    organ = card.organ if organ is None else organ
+def words_of(card: Card, options: ProbeOptions = ProbeOptions()) -> Words:  # noqa: B008 - frozen
+    """Load the questions and the lexicon of a probe."""
+    organ = card.organ if options.organ is None else options.organ
     overlay = organ if organ not in ("", "none") else None
-    questions = load_bank(bank or ("natural" if card.domain == "natural" else "histology"), overlay)
-    name = questions.lexicon if lexicon is None else lexicon
+    questions = load_bank(options.bank or ("natural" if card.domain == "natural" else "histology"), overlay)
+    name = questions.lexicon if options.lexicon is None else options.lexicon
     return Words(card, questions, load_lexicon(name) if name not in ("", "none") else None, organ or None)
 
 
-def answerer_of(
-    name: str,
-    words: Words,
-    *,
-    revision: str | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    batch: int = 8,
-    size: int | None = None,
-) -> Answerer:
+def answerer_of(name: str, words: Words, options: ProbeOptions = ProbeOptions()) -> Answerer:  # noqa: B008 - frozen
     """Load an answerer.
 
     Args:
         name: `KIND:MODEL`; for retrieval the model is a judge.
         words: Questions, lexicon and organ, for answerers that look answers up.
-        revision: Commit of the model on the hub.
-        device: `auto`, `cpu`, `cuda`, ...
-        dtype: Numeric precision of the model.
-        batch: Questions in a batch.
-        size: Side of the input in pixels; the model's own when None.
+        options: Revision, device, number format, batch and size of the model.
 
     Example:
         >>> answerer_of("blip:Salesforce/blip-vqa-base", words)  # doctest: +SKIP
@@ -115,14 +79,10 @@ def answerer_of(
     if kind == "retrieval" and model:
         from qaclims_path.models.judges import load_judge
 
-        judge = load_judge(model, revision=revision, device=device)
+        judge = load_judge(model, revision=options.revision, device=options.device)
     setup = Setup(
         model=model or None,
-        revision=revision,
-        device=device,
-        dtype=dtype,
-        batch=batch,
-        size=size,
+        **options.model_dump(include={"revision", "device", "dtype", "batch", "size"}),
         bank=words.bank,
         lexicon=words.lexicon,
         organ=words.organ,
@@ -132,7 +92,10 @@ def answerer_of(
 
 
 def probe_answerer(
-    answerer: Answerer, words: Words, root: Path, options: ProbeOptions = ProbeOptions()
+    answerer: Answerer,
+    words: Words,
+    root: Path,
+    options: ProbeOptions = ProbeOptions(),  # noqa: B008 - frozen
 ) -> AnswererReport:
     """Ask about some images of a split and compare the named classes with the image-level labels.
 
@@ -141,11 +104,11 @@ def probe_answerer(
         >>> probe_answerer(answerer_of("blip:blip", words), words, Path("BCSS-WSSS")).rows[0].hit  # doctest: +SKIP
         0.41
     """
-    if options.blind and answerer.provenance.get("answerer") == "file":
+    if not options.named and answerer.provenance.get("answerer") == "file":
         raise UsageError("A file only answers questions that name the class. Probe it with --named.")
     split, records = _chosen(words.card, root, options)
-    groups = [records[start : start + options.together] for start in range(0, len(records), options.together)]
-    replies, times, unread = _ask(answerer, words, groups, blind=options.blind)
+    groups = [records[start : start + options.batch] for start in range(0, len(records), options.batch)]
+    replies, times, unread = _ask(answerer, words, groups, blind=not options.named)
     if not replies:
         first = next(iter(unread.values()), "")
         raise BadFile(f"None of the {len(records)} images could be read. {first}")
@@ -154,7 +117,7 @@ def probe_answerer(
         dataset=words.card.name,
         split=split,
         bank=f"{words.bank.name} {words.bank.hash}",
-        blind=options.blind,
+        blind=not options.named,
         answerer=dict(answerer.provenance),
         images=len(records) - len(unread),
         unread=unread,

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.compute.cams import SCALES, STRIDE
+from qaclims_path.compute.cams import STRIDE
 from qaclims_path.compute.devices import Precision, device_of, precision_of
 from qaclims_path.compute.gates import allowed_classes
 from qaclims_path.data.loading import Failed, ImageLoader
@@ -26,33 +26,13 @@ from qaclims_path.files.progress import track
 from qaclims_path.files.tables import write_csv
 from qaclims_path.models.camnet import WEIGHTS, CamNet, network_folder
 from qaclims_path.models.inference import for_inference
+from qaclims_path.pipeline.cam.map_options import MapOptions
 from qaclims_path.pipeline.cam.multiscale import Choose, MapMaker, split_maps
 
 SHARD = 64  # images to a file; a process that is stopped loses no more
 PREDICTIONS = "predictions.csv"
 LESS = "Lower --batch, leave out the largest of --scales, or cut the images into tiles; finished results are kept."
 GATES: dict[str, GateKind] = {"present": "oracle", "predicted": "predicted", "all": "none"}
-Classes = Literal["present", "predicted", "all"]
-
-
-@dataclass(frozen=True)
-class MapOptions:
-    """Options of making maps.
-
-    Attributes:
-        classes: Classes that get a map: those of the image-level label, those that the network's own image-level
-            prediction lets through, or all.
-        scales: Factors by which each image and its mirror image are scaled.
-        precision: Numeric precision; `auto` takes the fastest of the device.
-        batch: Images of 224 px at a time; fewer if they are larger.
-        device: `auto`, `cpu`, `cuda`, ...
-    """
-
-    classes: Classes = "present"
-    scales: tuple[float, ...] = SCALES
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    batch: int = 16
-    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -89,7 +69,11 @@ class CamsReport:
 
 
 def make_cams(
-    run: Path, split: SplitData, options: MapOptions = MapOptions(), *, out: Path | None = None
+    run: Path,
+    split: SplitData,
+    options: MapOptions = MapOptions(),  # noqa: B008 - frozen
+    *,
+    out: Path | None = None,
 ) -> CamsReport:
     """Make the maps of every image of a split.
 

@@ -17,7 +17,7 @@ from qaclims_path.errors import UsageError
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.lock import Locked, locked
 from qaclims_path.files.progress import track
-from qaclims_path.files.shards import ALL, Shard
+from qaclims_path.files.shards import Shard
 from qaclims_path.language.answerers import Setup, load_answerer
 from qaclims_path.language.cleaning import domain_cleaner, published_cleaner
 from qaclims_path.language.corpus import Entry, Key, read_corpus
@@ -27,29 +27,18 @@ from qaclims_path.language.questions import KINDS
 from qaclims_path.models.judges import load_judge
 from qaclims_path.pipeline.corpus.ask import Asker, Opened, opened
 from qaclims_path.pipeline.corpus.join import join_parts, sharing
-from qaclims_path.pipeline.corpus.options import WAYS_OUT, CorpusOptions, check_built_with, mark_built_with
+from qaclims_path.pipeline.corpus.options import (
+    WAYS_OUT,
+    BuildOptions,
+    CorpusOptions,
+    check_built_with,
+    mark_built_with,
+)
 from qaclims_path.pipeline.corpus.plan import CorpusPlan, Group, describe, plan_corpus
 from qaclims_path.pipeline.corpus.similarity import Similarity
 from qaclims_path.types import Answerer, Judge
 
 SHOWN = 10
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """Options that affect nothing in a corpus but the last digits of its scores.
-
-    Attributes:
-        shard: Part of the images that this run asks about.
-        device: Device of the models.
-        dtype: Number format of the models.
-        batch: Number of images in a batch.
-    """
-
-    shard: Shard = ALL
-    device: str = "auto"
-    dtype: str = "auto"
-    batch: int = 8
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from qaclims_path.config import Options, load_tree, override, parse, read_yaml
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_text
 from qaclims_path.files.made_with import check_same
+from qaclims_path.files.shards import ALL, Shard
 from qaclims_path.language.shipped import find_yaml
 
 WAYS_OUT = "Choose another --out, or build with the same configuration as before."
@@ -89,6 +90,22 @@ class CorpusOptions(Options):
     together: Annotated[int, Field(ge=1, le=1024)] = 16
     limit: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
+
+
+class BuildOptions(Options):
+    """Options that affect nothing in a corpus but the last digits of its scores.
+
+    Attributes:
+        shard: Part of the images that this run asks about.
+        device: Device of the models: `auto`, `cpu`, `cuda`, `cuda:1`, ...
+        dtype: Number format of the models: `auto`, `float32`, `bfloat16` or `float16`.
+        batch: Images that a model looks at together.
+    """
+
+    shard: Shard = ALL
+    device: str = "auto"
+    dtype: str = "auto"
+    batch: Annotated[int, Field(ge=1)] = 8
 
 
 def load_corpus_options(name: str, settings: Iterable[str] = ()) -> CorpusOptions:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from qaclims_path.config import Options
 from qaclims_path.files.made_with import Settings, made_with, refuse_foreign
+from qaclims_path.files.shards import ALL, Shard
 
 MARK = "segmentation.json"
 WAYS_OUT = "Choose another --out, or give the same model and options as before."
@@ -44,6 +45,20 @@ class SegmentOptions(Options):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     backend: str = "auto"
     kind: Literal["auto", "slides", "images"] = "auto"
+
+
+class ComputeOptions(Options):
+    """Options that do not affect the results.
+
+    Attributes:
+        device: Device of the model: `auto`, `cpu`, `cuda`, `cuda:1`; several with commas between them share the slides.
+        batch: Tiles in a batch; what suits the device if not given.
+        shard: Part of the slides and images that this run does.
+    """
+
+    device: str = "auto"
+    batch: Annotated[int, Field(ge=1)] | None = None
+    shard: Shard = ALL
 
 
 def check_folder(out: Path, settings: Settings, *, write: bool = False) -> None:

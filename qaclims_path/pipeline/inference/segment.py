@@ -9,42 +9,23 @@ import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from qaclims_path.compute.devices import device_of
-from qaclims_path.errors import QaclimsError, UsageError
+from qaclims_path.errors import QaclimsError
 from qaclims_path.files.processes import end_with_parent
-from qaclims_path.files.shards import ALL, RUN_LOCK, Shard
+from qaclims_path.files.shards import RUN_LOCK
 from qaclims_path.pipeline.inference.cohort import CohortRow, SegmentReport, notes_on, row_of, write_cohort
 from qaclims_path.pipeline.inference.images import process_images
 from qaclims_path.pipeline.inference.inputs import SegmentInputs, SegmentTask, collect
 from qaclims_path.pipeline.inference.model import SegmentModel
-from qaclims_path.pipeline.inference.options import SegmentOptions, check_folder
+from qaclims_path.pipeline.inference.options import ComputeOptions, SegmentOptions, check_folder
 from qaclims_path.pipeline.inference.slides import process
 from qaclims_path.slides.cohort.state import SlideState
 from qaclims_path.slides.tissue import check_tissue
 
 BATCH = {"cpu": 4, "cuda": 16}  # tiles of 512 pixels; a CPU is not faster with more
-
-
-@dataclass(frozen=True)
-class ComputeOptions:
-    """Options that do not affect the results.
-
-    Attributes:
-        device: `auto`, `cpu`, `cuda`, `cuda:1`; several with commas between them share the slides.
-        batch: Number of tiles in a batch; the default of the device when None.
-        shard: Part of the slides and images that this run does.
-    """
-
-    device: str = "auto"
-    batch: int | None = None
-    shard: Shard = ALL
-
-    def __post_init__(self) -> None:
-        if self.batch is not None and self.batch < 1:
-            raise UsageError("--batch is at least 1.")
 
 
 def segment(

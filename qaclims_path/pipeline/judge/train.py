@@ -4,13 +4,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from pydantic import Field
 from safetensors.torch import load_file
 
-from qaclims_path.config import Options
 from qaclims_path.data.card import Card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import Record
@@ -23,37 +20,12 @@ from qaclims_path.language.captions import Captioner
 from qaclims_path.language.lexicon import Lexicon, load_lexicon
 from qaclims_path.language.questions import QuestionBank, load_bank
 from qaclims_path.models.judges.small import Shape, build, configuration, learn_vocabulary, save
+from qaclims_path.pipeline.judge.options import JudgeTrainOptions
 from qaclims_path.pipeline.judge.task import Colours, JudgeTask, Pictures
 
 TRAINING = "training"  # folder of checkpoints and logs
 MEASURED = 64  # images whose colours are measured
 FEWEST = 8  # images to train on
-
-
-class JudgeTrainOptions(Options):
-    """Options that the weights of a small judge depend on.
-
-    Attributes:
-        size: Side of the input in pixels.
-        tower: Image tower, by timm's name; the default has 0.4 million weights, `resnet10t` has 5 million.
-        width: Length of a feature vector.
-        epochs: Passes over the images.
-        batch: Images in a step; the tower sees two or three views of each.
-        lr: Highest learning rate.
-        weight_decay: Weight decay of the matrices.
-        seed: Seed of all random numbers.
-        questions: Question bank of the captions; the one of the card's domain where empty.
-    """
-
-    size: Annotated[int, Field(ge=32, le=512)] = 112
-    tower: str = "test_resnet"
-    width: Annotated[int, Field(ge=8)] = 128
-    epochs: Annotated[int, Field(ge=1)] = 30
-    batch: Annotated[int, Field(ge=2)] = 16
-    lr: Annotated[float, Field(gt=0)] = 2e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    seed: Annotated[int, Field(ge=0)] = 0
-    questions: str = ""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from qaclims_path.errors import BadConfig, UsageError
 from qaclims_path.models.boundary import STRIDE, BoundaryNet
 from qaclims_path.models.camnet import CamNet, read_settings
 from qaclims_path.pipeline.masks.make import BOUNDARY, make_masks
-from qaclims_path.pipeline.masks.options import MaskOptions, protocol_threshold
+from qaclims_path.pipeline.masks.options import MaskOptions
+from qaclims_path.pipeline.masks.settings import protocol_threshold
 
 CAM = "cam"
 SECTION = "masks.boundary."  # section of a recipe

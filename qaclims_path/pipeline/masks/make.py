@@ -27,8 +27,9 @@ from qaclims_path.files.progress import track
 from qaclims_path.models.boundary import WEIGHTS, BoundaryNet
 from qaclims_path.models.refiners import Refined, Refiner, build_refiner
 from qaclims_path.pipeline.masks.crossfit import crossfitted
-from qaclims_path.pipeline.masks.options import MaskOptions, fixed_threshold, glass_rule, refine_settings
+from qaclims_path.pipeline.masks.options import MaskOptions
 from qaclims_path.pipeline.masks.refine import MaskWriter, Opener, Pictured, refine_images, to_label_indices
+from qaclims_path.pipeline.masks.settings import fixed_threshold, glass_rule, refine_settings
 
 BOUNDARY = "boundary"
 LESS = "Lower --batch and --threads, or cut the images into tiles; finished results are kept."

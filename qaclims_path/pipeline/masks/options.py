@@ -1,37 +1,26 @@
-"""Options of the stage `masks`, and the threshold, treatment of glass and refiner that follow from them."""
+"""Options of the stage `masks`."""
 
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import Field
-from scipy.optimize import brentq
-from torch import Tensor
 
-from qaclims_path.compute.refiners.crf import LABEL_STEP, SEGMENTER, TISSUE, CrfSettings
 from qaclims_path.config import Options
-from qaclims_path.data.card import Card
-from qaclims_path.data.protocol import Protocol
-from qaclims_path.errors import UsageError
-from qaclims_path.models.refiners import RefineSettings, check_band
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Glass = Literal["keep", "ignore", "background"]
-CRF: dict[str, CrfSettings] = {"photo": LABEL_STEP, "segmenter": SEGMENTER, "tissue": TISSUE}
-WALKED_THRESHOLD = 0.2  # published for maps after the random walk, which are divided by the maximum of all classes
 
 
 class MaskOptions(Options):
     """Options of making masks from maps.
 
     Attributes:
-        refiner: A name of the registry: `none`, `par`, `crf`, `irn`.
-        threshold: Background is predicted where no map is above it. `protocol` takes the protocol's (0.2 after a random
-            walk, as published), `cross-fitted` the one that is best on the images of all other patients; or a number.
+        refiner: `none`, `par`, `crf`, `irn`, or one of another package.
+        threshold: Background is predicted where no map is above this number. `protocol` takes that of the protocol
+            (0.2 after a random walk, as published), `cross-fitted` the best one for the images of all other patients.
             Where a protocol has no background, `protocol` means that the highest map always wins.
         band: Lower and upper threshold between which training masks are 255.
         least: Training masks are 255 where the confidence of a mask is below this.
         rounds: Iterations of pixel-adaptive refinement.
-        unary: Whether the dense CRF starts from hard labels or from the maps.
+        unary: Start of the dense CRF: hard labels, or the maps.
         crf: Settings of the dense CRF: `photo` and `segmenter` as published with CLIMS, `tissue` of LPD; `auto` chooses
             by the domain.
         certainty: Probability that the dense CRF gives to hard labels at the start.
@@ -49,74 +38,3 @@ class MaskOptions(Options):
     certainty: Annotated[float, Field(gt=0, lt=1)] = 0.7
     glass: Literal["protocol", "keep"] = "protocol"
     batch: Annotated[int, Field(ge=1)] = 16
-
-
-def fixed_threshold(options: MaskOptions, rules: Protocol, *, masks: bool) -> float | None:
-    """Return the threshold of all images; None where it is fitted, or where maps never yield background.
-
-    Args:
-        options: Options of making masks from maps.
-        rules: The protocol.
-        masks: Whether the images have masks to fit a threshold on.
-
-    Raises:
-        UsageError: The threshold does not fit the images, the refiner or the band.
-    """
-    if options.threshold == "cross-fitted":
-        if options.refiner == "irn":
-            raise UsageError(
-                "Thresholds are fitted on unrefined maps, which the random walk changes. Give a number as --threshold."
-            )
-        if not rules.predict_background:
-            raise UsageError(
-                f"Under the protocol '{rules.name}' maps never yield background, so there is no threshold to fit. "
-                "Leave --threshold out."
-            )
-        if not masks:
-            raise UsageError(
-                "Fitting a threshold needs masks, and this split trains on image labels. Leave --threshold out to take "
-                "the protocol's, or give a number."
-            )
-        return None
-    fixed = protocol_threshold(rules, options.refiner) if options.threshold == "protocol" else options.threshold
-    check_band(options.band, fixed)
-    return fixed
-
-
-def protocol_threshold(rules: Protocol, refiner: str) -> float | None:
-    """Return the threshold of background under a protocol; None where maps never yield background.
-
-    A protocol with the background score `(1 - highest) ** power` has a threshold too: where both scores are equal.
-    """
-    if not rules.predict_background:
-        return None
-    if refiner == "irn":
-        return WALKED_THRESHOLD
-    if rules.background_power is None:
-        return rules.map_threshold
-    power = rules.background_power
-    return float(brentq(lambda highest: highest - (1 - highest) ** power, 0, 1))
-
-
-def glass_rule(options: MaskOptions, card: Card, rules: Protocol) -> Glass:
-    """Decide how white glass is labelled; where background is a scored class, the maps decide."""
-    if options.glass == "keep" or card.domain != "pathology" or rules.background == "score":
-        return "keep"
-    return "background" if rules.predict_background and card.background is not None else "ignore"
-
-
-def refine_settings(
-    options: MaskOptions, card: Card, threshold: float | None, threads: int, edges: Callable[[Tensor], Tensor] | None
-) -> RefineSettings:
-    """Collect the settings that a refiner is built from."""
-    preset = ("tissue" if card.domain == "pathology" else "photo") if options.crf == "auto" else options.crf
-    return RefineSettings(
-        threshold=threshold,
-        band=options.band,
-        rounds=options.rounds,
-        unary=options.unary,
-        certainty=options.certainty,
-        crf=CRF[preset],
-        threads=threads,
-        edges=edges,
-    )

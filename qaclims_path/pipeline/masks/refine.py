@@ -19,7 +19,7 @@ from qaclims_path.files.ahead import ahead
 from qaclims_path.files.images import write_mask
 from qaclims_path.files.maps import ImageMaps, MapReader
 from qaclims_path.models.refiners import Refined, Refiner
-from qaclims_path.pipeline.masks.options import Glass
+from qaclims_path.pipeline.masks.settings import Glass
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from qaclims_path.models.weights import check_weights
 from qaclims_path.pipeline.cam.options import CamOptions
 from qaclims_path.pipeline.configs import JudgeOptions
 from qaclims_path.pipeline.corpus.options import CorpusOptions
-from qaclims_path.pipeline.masks.options import MaskOptions, fixed_threshold
+from qaclims_path.pipeline.masks.options import MaskOptions
+from qaclims_path.pipeline.masks.settings import fixed_threshold
 from qaclims_path.pipeline.run.steps import Run
 from qaclims_path.pipeline.segmenter.options import TrainSegOptions
 from qaclims_path.registry import suggest

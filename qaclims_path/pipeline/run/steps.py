@@ -15,7 +15,8 @@ from qaclims_path.errors import BadFile, QaclimsError
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.json_files import read_objects
 from qaclims_path.files.processes import wait_for
-from qaclims_path.pipeline.cam.maps import MapOptions, make_cams
+from qaclims_path.pipeline.cam.map_options import MapOptions
+from qaclims_path.pipeline.cam.maps import make_cams
 from qaclims_path.pipeline.cam.train import train_cam
 from qaclims_path.pipeline.corpus.build import build_corpus
 from qaclims_path.pipeline.evaluation.stages import score_cams, score_labels, score_masks
@@ -23,7 +24,8 @@ from qaclims_path.pipeline.masks.boundary import train_boundary
 from qaclims_path.pipeline.masks.make import make_masks
 from qaclims_path.pipeline.run.options import RunOptions
 from qaclims_path.pipeline.run.report import ELSEWHERE, write_run_report
-from qaclims_path.pipeline.segmenter.predict import PredictOptions, predict
+from qaclims_path.pipeline.segmenter.predict import predict
+from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
 from qaclims_path.pipeline.segmenter.train import train_seg
 
 CORPUS, METRICS, REPORT = "corpus.jsonl", "metrics.json", "report.html"
@@ -179,16 +181,13 @@ def _several(running: RunSettings) -> bool:
 
 
 def _hardware(running: RunSettings) -> list[str]:
-    """Write the settings of a training as options of its command."""
-    numbers = {
-        "--devices": running.devices,
-        "--workers": running.workers,
-        "--save-every": running.save_every,
-        "--keep-every": running.keep_every,
-    }
-    words = [word for name, value in numbers.items() if value != "auto" for word in (name, str(value))]
-    loggers = [word for name in running.loggers for word in ("--logger", name)]
-    return ["--precision", running.precision, *words, *loggers, *(["--compile"] if running.compile else [])]
+    """Write the settings of a training as options of its command; defaults are left out."""
+    words = []
+    for name, value in running.model_dump(exclude={"quiet", "nodes"}, exclude_defaults=True).items():
+        option = "--logger" if name == "loggers" else f"--{name.replace('_', '-')}"
+        for each in value if isinstance(value, tuple) else [value]:
+            words += [option] if each is True else [option, str(each)]
+    return words
 
 
 def _train_in_command(run: Run, stage: str, words: Sequence[str], settings: Sequence[str]) -> None:

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,36 +31,12 @@ from qaclims_path.files.scores import write_scores
 from qaclims_path.models.segmenters.predicting import Predictor, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter, check_classes, find_segmenter
 from qaclims_path.models.segmenters.spec import WEIGHTS, SegmenterSpec, read_spec
+from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
 from qaclims_path.slides.grid import MPP_OF_1X
 
 SETTINGS, PREDICTIONS = "predictions.json", "predictions"
 LESS = "Lower --batch, or look at large images through --window 512; finished results are kept."
 SAME_SCALE = 0.05  # pixel sizes that differ by less are taken as equal
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """Options of a prediction.
-
-    Attributes:
-        write: `labels` are PNG files in the codes of the data set, `scores` class probabilities as `.npz`.
-        scales: Factors by which an image is scaled; probabilities are averaged over them.
-        flip: Also average over the mirror image.
-        window: Side in pixels of half overlapping squares that larger images are cut into; None takes images whole.
-        stride: Pixels per cell of stored scores.
-        precision: Numeric precision; `auto` takes the fastest of the device.
-        batch: Images of 224 px at a time; fewer if they are larger.
-        device: `auto`, `cpu`, `cuda`, ...
-    """
-
-    write: Literal["labels", "scores"] = "labels"
-    scales: tuple[float, ...] = (1.0,)
-    flip: bool = False
-    window: int | None = None
-    stride: int = 4
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    batch: int = 16
-    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -118,7 +94,11 @@ def split_of_segmenter(
 
 
 def predict(
-    model: Path | str, split: SplitData, options: PredictOptions = PredictOptions(), *, out: Path | None = None
+    model: Path | str,
+    split: SplitData,
+    options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
+    *,
+    out: Path | None = None,
 ) -> PredictReport:
     """Label every image of a split; no gate is used.
 
@@ -242,7 +222,7 @@ def _settings(
 ) -> dict[str, Any]:
     """Return all options that predictions depend on, and the hash of the weights."""
     return {
-        **{key: value for key, value in asdict(options).items() if key not in ("batch", "device")},
+        **{key: value for key, value in options.model_dump().items() if key not in ("batch", "device")},
         "precision": precision,
         "factor": round(factor, 6),
         "dataset": split.card.name,

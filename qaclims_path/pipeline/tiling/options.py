@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from qaclims_path.config import Options
 from qaclims_path.files.made_with import Settings, made_with, named_changes, refuse_foreign
+from qaclims_path.files.shards import ALL, Shard
 from qaclims_path.slides.cohort.slide_list import TILED
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -59,6 +60,20 @@ class TileOptions(Options):
     def masked(self, split: str) -> bool:
         """Return whether tiles of a split get masks; training tiles only need labels."""
         return self.masks and split != "train"
+
+
+class WorkOptions(Options):
+    """Options that do not affect the results.
+
+    Attributes:
+        workers: Processes on this machine.
+        shard: Part of the slides that this run does.
+        engine: `local`, or `ray` for a Ray cluster that is running.
+    """
+
+    workers: Annotated[int, Field(ge=1)] = 1
+    shard: Shard = ALL
+    engine: Literal["local", "ray"] = "local"
 
 
 def check_folder(out: Path, options: TileOptions, *, write: bool = False) -> None:

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from qaclims_path.errors import UsageError
 from qaclims_path.files.digest import FULL, digest_of, digest_of_json
 from qaclims_path.files.progress import track
-from qaclims_path.files.shards import ALL, RUN_LOCK, Shard
+from qaclims_path.files.shards import RUN_LOCK
 from qaclims_path.files.tables import write_csv
 from qaclims_path.pipeline.tiling.labels import LabelPlan, files_for, plan_labels
-from qaclims_path.pipeline.tiling.options import TileOptions, check_folder
+from qaclims_path.pipeline.tiling.options import TileOptions, WorkOptions, check_folder
 from qaclims_path.pipeline.tiling.report import (
     MANIFEST,
     SlideLine,
@@ -53,25 +52,6 @@ class TileInputs:
     labels: Path | None = None
     roi: Path | None = None
     tissue: str = "otsu"
-
-
-@dataclass(frozen=True)
-class WorkOptions:
-    """Options that do not affect the results.
-
-    Attributes:
-        workers: Number of processes on this machine.
-        shard: Part of the slides that this run does.
-        engine: `local` or `ray`.
-    """
-
-    workers: int = 1
-    shard: Shard = ALL
-    engine: str = "local"
-
-    def __post_init__(self) -> None:
-        if self.workers < 1 or self.engine not in ("local", "ray"):
-            raise UsageError("--workers is at least 1, and --engine is local or ray.")
 
 
 def tile(inputs: TileInputs, out: Path, options: TileOptions, work: WorkOptions | None = None) -> TileReport:

@@ -10,7 +10,8 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import open_dataset
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.language.answerers import ANSWERERS
-from qaclims_path.pipeline.answerer.probe import ProbeOptions, answerer_of, probe_answerer, words_of
+from qaclims_path.pipeline.answerer.options import ProbeOptions
+from qaclims_path.pipeline.answerer.probe import answerer_of, probe_answerer, words_of
 from qaclims_path.pipeline.datasets.fake import make_fake
 from qaclims_path.types import Answer
 
@@ -79,7 +80,7 @@ def test_every_answer_counts_once(root, words, labels):
             turn % (3 + len(others[:1]) + len(absent[:1]))
         ]
 
-    report = probe_answerer(Knowing(rule), words, root, ProbeOptions(blind=False))
+    report = probe_answerer(Knowing(rule), words, root, ProbeOptions(named=True))
     counts = [(r.itself, r.present, r.absent, r.neither, r.empty) for r in report.rows]
     assert all(sum(count) == row.asked for count, row in zip(counts, report.rows, strict=True))
     assert all(total > 0 for total in map(sum, zip(*counts, strict=True)))
@@ -91,7 +92,7 @@ def test_synonyms_and_terms_of_the_lexicon_name_a_class(words):
     assert words.named("fibrous tissue, lymphocytes") == {1, 2}
     assert words.named("small round dark nuclei") == {2}
     assert words.named("purple flower") == set()
-    assert words_of(CARD, lexicon="none").named("small round dark nuclei") == set()
+    assert words_of(CARD, ProbeOptions(lexicon="none")).named("small round dark nuclei") == set()
 
 
 def test_images_are_spread_and_unreadable_ones_are_skipped(root, words, tmp_path):
@@ -120,7 +121,7 @@ def test_a_file_needs_named_questions(root, words, tmp_path):
     with pytest.raises(UsageError, match="--named"):
         probe_answerer(answerer, words, root)
     with pytest.warns(UserWarning, match="has no answers about"):
-        assert probe_answerer(answerer, words, root, ProbeOptions(blind=False)).rows[0].empty
+        assert probe_answerer(answerer, words, root, ProbeOptions(named=True)).rows[0].empty
 
 
 def test_retrieval_needs_a_judge(words):

@@ -20,7 +20,8 @@ from qaclims_path.files.images import read_image
 from qaclims_path.files.maps import MapReader
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.pipeline.cam import maps
-from qaclims_path.pipeline.cam.maps import MapOptions, make_cams
+from qaclims_path.pipeline.cam.map_options import MapOptions
+from qaclims_path.pipeline.cam.maps import make_cams
 from qaclims_path.pipeline.cam.overlays import draw_overlays
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
 from qaclims_path.pipeline.evaluation.stages import score_cams
@@ -212,10 +213,11 @@ from pathlib import Path
 import torch
 from qaclims_path.data.split import open_split
 from qaclims_path.pipeline.cam import maps as cams
+from qaclims_path.pipeline.cam.map_options import MapOptions
 torch.set_num_threads(1)
 cams.SHARD = 1
 images = open_split("bcss-wsss", sys.argv[2], "train")
-cams.make_cams(Path(sys.argv[1]), images, cams.MapOptions(precision="fp32", batch=4))
+cams.make_cams(Path(sys.argv[1]), images, MapOptions(precision="fp32", batch=4))
 """
 
 

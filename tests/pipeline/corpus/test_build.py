@@ -16,8 +16,8 @@ from qaclims_path.files.shards import Shard
 from qaclims_path.language.cleaning import published_texts
 from qaclims_path.language.corpus import read_corpus
 from qaclims_path.pipeline.corpus import build as corpus_build
-from qaclims_path.pipeline.corpus.build import BuildOptions, build_corpus
-from qaclims_path.pipeline.corpus.options import CorpusOptions, config_path, load_corpus_options
+from qaclims_path.pipeline.corpus.build import build_corpus
+from qaclims_path.pipeline.corpus.options import BuildOptions, CorpusOptions, config_path, load_corpus_options
 from qaclims_path.pipeline.corpus.plan import plan_corpus
 from qaclims_path.types import Answer
 
@@ -303,7 +303,7 @@ def test_a_judge_that_cannot_be_loaded_leaves_nothing_behind(root, tmp_path):
     options = load_corpus_options("wsss4luad", [f"judge.id={tmp_path / 'judge'}"])
     for shard in (Shard(1, 1), Shard(1, 2)):
         with pytest.raises(BadFile, match="no safetensors weights"):
-            build_corpus(options, root, tmp_path / "out" / "corpus.jsonl", BuildOptions(shard))
+            build_corpus(options, root, tmp_path / "out" / "corpus.jsonl", BuildOptions(shard=shard))
     assert not list((tmp_path / "out").glob("[!.]*"))
 
 

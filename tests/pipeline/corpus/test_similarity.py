@@ -10,8 +10,8 @@ from qaclims_path.files.shards import Shard
 from qaclims_path.language.corpus import read_corpus
 from qaclims_path.language.questions import KINDS
 from qaclims_path.models.judges import load_judge
-from qaclims_path.pipeline.corpus.build import BuildOptions, build_corpus
-from qaclims_path.pipeline.corpus.options import CleaningOptions, CorpusOptions, JudgeOptions
+from qaclims_path.pipeline.corpus.build import build_corpus
+from qaclims_path.pipeline.corpus.options import BuildOptions, CleaningOptions, CorpusOptions, JudgeOptions
 from qaclims_path.pipeline.corpus.similarity import Similarity
 from qaclims_path.types import Answer
 

@@ -20,8 +20,8 @@ from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.pipeline.inference.cohort import write_cohort
 from qaclims_path.pipeline.inference.inputs import SegmentInputs
 from qaclims_path.pipeline.inference.model import SegmentModel
-from qaclims_path.pipeline.inference.options import SegmentOptions
-from qaclims_path.pipeline.inference.segment import ComputeOptions, segment
+from qaclims_path.pipeline.inference.options import ComputeOptions, SegmentOptions
+from qaclims_path.pipeline.inference.segment import segment
 from qaclims_path.slides.problems import OutOfSpace
 from qaclims_path.slides.reader import open_slide
 

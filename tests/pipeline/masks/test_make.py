@@ -29,7 +29,8 @@ from qaclims_path.pipeline.evaluation.stages import score_masks
 from qaclims_path.pipeline.masks import make
 from qaclims_path.pipeline.masks.crossfit import crossfitted
 from qaclims_path.pipeline.masks.make import make_masks, split_of_maps
-from qaclims_path.pipeline.masks.options import MaskOptions, glass_rule, protocol_threshold
+from qaclims_path.pipeline.masks.options import MaskOptions
+from qaclims_path.pipeline.masks.settings import glass_rule, protocol_threshold
 
 BCSS, VOC = load_card("bcss-wsss"), load_card("voc2012")
 

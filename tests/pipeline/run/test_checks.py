@@ -13,7 +13,7 @@ from qaclims_path.pipeline.run.pipeline import do_run, plan_run
 def test_several_machines_are_refused(make, tmp_path):
     run = make(tmp_path / "run")
     with pytest.raises(UsageError, match=r"on one machine, not on 2.*train cam"):
-        stages_of(replace(run, running=replace(run.running, nodes=2)))
+        stages_of(replace(run, running=run.running.model_copy(update={"nodes": 2})))
 
 
 @pytest.mark.parametrize(

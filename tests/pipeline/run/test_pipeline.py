@@ -92,7 +92,8 @@ def test_folders_and_hardware_change_no_hash(make, root, tmp_path):
     here = make(tmp_path / "a")
     moved = tmp_path / "moved"
     moved.symlink_to(root)
-    there = replace(here, root=moved, out=tmp_path / "b", running=replace(here.running, workers=2, precision="bf16"))
+    running = here.running.model_copy(update={"workers": 2, "precision": "bf16"})
+    there = replace(here, root=moved, out=tmp_path / "b", running=running)
     assert hashes_of(stages_of(here)) == hashes_of(stages_of(there))
 
 

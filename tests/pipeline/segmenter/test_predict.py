@@ -23,7 +23,8 @@ from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
 from qaclims_path.pipeline.evaluation.stages import score_labels
 from qaclims_path.pipeline.segmenter.options import load_seg_options
-from qaclims_path.pipeline.segmenter.predict import PredictOptions, predict, split_of_segmenter
+from qaclims_path.pipeline.segmenter.predict import predict, split_of_segmenter
+from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
 from qaclims_path.pipeline.segmenter.train import train_seg
 
 BCSS = load_card("bcss-wsss")

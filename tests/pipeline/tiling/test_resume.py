@@ -14,19 +14,20 @@ from qaclims_path.data.phantoms.write import write_slide
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.lock import Locked, locked
 from qaclims_path.files.shards import Shard
-from qaclims_path.pipeline.tiling.options import TileOptions
-from qaclims_path.pipeline.tiling.tile import TileInputs, WorkOptions, tile
+from qaclims_path.pipeline.tiling.options import TileOptions, WorkOptions
+from qaclims_path.pipeline.tiling.tile import TileInputs, tile
 from qaclims_path.slides.problems import OutOfSpace
 
 OPTIONS = TileOptions(mpp=0.5, size=64, stride=32, write="png", stain="macenko")
 RUN = """
 import sys
 from pathlib import Path
-from qaclims_path.pipeline.tiling.tile import WorkOptions, TileInputs, tile
+from qaclims_path.pipeline.tiling.options import WorkOptions
+from qaclims_path.pipeline.tiling.tile import TileInputs, tile
 from qaclims_path.pipeline.tiling.options import TileOptions
 if __name__ == "__main__":
     slides, out, options, workers = sys.argv[1:]
-    how = WorkOptions(int(workers))
+    how = WorkOptions(workers=int(workers))
     tile(TileInputs((slides,), labels=Path(slides)), Path(out), TileOptions.model_validate_json(options), how)
 """
 

@@ -1,0 +1,28 @@
+"""Options of the making of maps."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from qaclims_path.config import Options
+
+Classes = Literal["present", "predicted", "all"]
+
+
+class MapOptions(Options):
+    """How maps are made.
+
+    Attributes:
+        classes: Classes that get a map: those present by the image-level label, those that the network predicts for
+            the image, or all.
+        scales: Factors by which each image and its mirror image are scaled.
+        precision: Numeric precision; `auto` takes the fastest of the device.
+        batch: Images of 224 px at a time; of larger ones fewer.
+        device: Device of the network: `auto`, `cpu`, `cuda`, `cuda:1`, ...
+    """
+
+    classes: Classes = "present"
+    scales: tuple[float, ...] = (1.0, 0.5, 1.5, 2.0)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    batch: Annotated[int, Field(ge=1)] = 16
+    device: str = "auto"
