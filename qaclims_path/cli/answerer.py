@@ -25,7 +25,7 @@ def probe(
     *,
     dataset: Dataset = None,
     card: CardFile = None,
-    chosen: Chosen,
+    chosen: Chosen[ProbeOptions],
     as_json: Json = False,
 ) -> None:
     """Measure how often answers name a class of the image, by kind and topic, and how fast they come.
@@ -37,10 +37,9 @@ def probe(
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.judges import answerer_view
-    from qaclims_path.config import parse
     from qaclims_path.pipeline.answerer.probe import answerer_of, probe_answerer, words_of
 
-    options = parse(ProbeOptions, chosen, "The options")
+    options = chosen.options()
     words = words_of(chosen_card(dataset, card), options)
     report = probe_answerer(answerer_of(answerer, words, options), words, root, options)
     show(report, answerer_view, as_json=as_json, failed=report.unread)

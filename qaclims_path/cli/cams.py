@@ -19,7 +19,7 @@ def cams(
     split: Split,
     root: Root,
     *,
-    chosen: Chosen,
+    chosen: Chosen[MapOptions],
     dataset: OtherDataset = None,
     protocol: Protocol = None,
     score: Score = True,
@@ -36,16 +36,14 @@ def cams(
     Example: `qaclims cams runs/cam --split train --root BCSS-WSSS --overlays 20`
     """
     from qaclims_path.cli.views.split import cams_view, show_split
-    from qaclims_path.config import parse
     from qaclims_path.data.cards import card_of
     from qaclims_path.data.split import open_split
     from qaclims_path.pipeline.cam.maps import make_cams
     from qaclims_path.pipeline.cam.overlays import draw_overlays
     from qaclims_path.pipeline.evaluation.stages import score_cams
 
-    options = parse(MapOptions, chosen, "The options")
     images = open_split(card_of(run, dataset), root, split, protocol)
-    report = make_cams(run, images, options, out=out)
+    report = make_cams(run, images, chosen.options(), out=out)
     if overlays:
         draw_overlays(Path(report.folder), images, overlays)
     scores = score_cams(Path(report.folder), images) if score else None

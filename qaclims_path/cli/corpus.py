@@ -36,7 +36,7 @@ def build(
     *,
     settings: Settings = None,
     shard: Part = "1/1",
-    chosen: Chosen,
+    chosen: Chosen[BuildOptions],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the questions, and write nothing.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -54,10 +54,9 @@ def build(
 
         show(preview_corpus(options, root), preview_view, as_json=as_json)
         return
-    from qaclims_path.config import parse
     from qaclims_path.pipeline.corpus.build import build_corpus
 
-    work = parse(BuildOptions, {**chosen, "shard": Shard.parse(shard)}, "The options")
+    work = chosen.options(shard=Shard.parse(shard))
     report = build_corpus(options, root, out, work)
     show(report, build_view, as_json=as_json, failed=report.failed, all_failed=not report.answers)
 

@@ -7,28 +7,41 @@ The name, type, default and limits of an option are those of its field; its help
 import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import wraps
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import typer
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from qaclims_path.config import Options, parse
 from qaclims_path.errors import UsageError
 
 C = TypeVar("C", bound=Callable[..., None])
-Chosen = dict[str, Any]  # values by field name, for `config.parse` to check
+O = TypeVar("O", bound=Options)  # noqa: E741
 LOW, HIGH = {"ge": "{}<=", "gt": "{}<"}, {"le": "<={}", "lt": "<{}"}
 
 
+@dataclass(frozen=True)
+class Chosen(Generic[O]):
+    """Values that were chosen for the fields of an options model, by field name."""
+
+    model: type[O]
+    values: Mapping[str, Any]
+
+    def options(self, **others: Any) -> O:  # noqa: ANN401 - the model checks them
+        """Check the values, and those of the fields that the command sets by itself."""
+        return parse(self.model, {**self.values, **others}, "The options")
+
+
 def with_options(
-    into: str, model: type[BaseModel], *, leave_out: Collection[str] = (), names: Mapping[str, str] | None = None
+    into: str, model: type[Options], *, leave_out: Collection[str] = (), names: Mapping[str, str] | None = None
 ) -> Callable[[C], C]:
     """Give a command an option for every field of a model.
 
     Args:
-        into: Parameter of the command that gets the values of the fields, as a dictionary.
+        into: Parameter of the command that gets the values of the fields.
         model: The options model.
         leave_out: Fields that the command sets by itself.
         names: Options that are not called like their fields.
@@ -36,7 +49,8 @@ def with_options(
     Example:
         >>> @app.command()  # doctest: +SKIP
         ... @with_options("chosen", TileOptions, leave_out=["tissue"], names={"pens": "--drop-pens"})
-        ... def tile(slides: list[Path], chosen: Chosen) -> None: ...
+        ... def tile(slides: list[Path], chosen: Chosen[TileOptions]) -> None:
+        ...     options = chosen.options(tissue="otsu")
     """
     texts, hints = help_of(model), get_type_hints(model, include_extras=True)
     fields = {name: field for name, field in model.model_fields.items() if name not in leave_out}
@@ -51,7 +65,7 @@ def with_options(
         def run(**values: Any) -> None:  # noqa: ANN401 - whatever typer has read
             chosen = {name: values.pop(name) for name in fields}
             chosen |= {name: _read_numbers(name, chosen[name], fields[name].default) for name in numbers}
-            command(**{into: chosen}, **values)
+            command(**{into: Chosen(model, chosen)}, **values)
 
         own = inspect.signature(command, eval_str=True).parameters.values()
         parameters = [each for one in own for each in (options if one.name == into else [one])]

@@ -8,6 +8,7 @@ import typer
 from qaclims_path.cli.fields import Chosen, with_options
 from qaclims_path.cli.options import CardFile, Dataset, Device, Json, Root, chosen_card, new_app
 from qaclims_path.cli.running import run_settings, with_running_on_one_machine
+from qaclims_path.engine.settings import RunSettings
 from qaclims_path.pipeline.judge.options import JudgeTrainOptions
 
 if TYPE_CHECKING:
@@ -86,11 +87,11 @@ def train(
     dataset: Dataset = None,
     card: CardFile = None,
     split: Annotated[str | None, typer.Option(help="Split to learn from; that for training if not given.")] = None,
-    chosen: Chosen,
+    chosen: Chosen[JudgeTrainOptions],
     image_weights: Annotated[
         Path | None, typer.Option(help="Weights that the image tower begins with (safetensors, timm's names).")
     ] = None,
-    running: Chosen,
+    running: Chosen[RunSettings],
     as_json: Json = False,
 ) -> None:
     """Train a small judge on image-level labels and captions; masks are never opened.
@@ -101,11 +102,10 @@ def train(
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.judges import train_view
-    from qaclims_path.config import parse
     from qaclims_path.pipeline.judge.train import train_judge
 
     facts = chosen_card(dataset, card)
-    options = parse(JudgeTrainOptions, chosen, "The options")
+    options = chosen.options()
     hardware = run_settings(running, quiet=as_json)
     report = train_judge(facts, root, out, options=options, split=split, image_weights=image_weights, running=hardware)
     show(report, train_view, as_json=as_json)

@@ -22,7 +22,7 @@ def masks(
     band: Annotated[
         tuple[float, float] | None, typer.Option(help="Lower and upper threshold between which training masks are 255.")
     ] = None,
-    chosen: Chosen,
+    chosen: Chosen[MaskOptions],
     maps: Annotated[Path | None, typer.Option(help="Folder of the maps, instead of RUN/cams/SPLIT.")] = None,
     dataset: OtherDataset = None,
     protocol: Protocol = None,
@@ -41,11 +41,10 @@ def masks(
     Example: `qaclims masks runs/cam --split train --root BCSS-WSSS --refiner par`
     """
     from qaclims_path.cli.views.split import masks_view, show_split
-    from qaclims_path.config import parse
     from qaclims_path.pipeline.evaluation.stages import score_masks
     from qaclims_path.pipeline.masks.make import make_masks, split_of_maps
 
-    options = parse(MaskOptions, {**chosen, "band": band}, "The options")
+    options = chosen.options(band=band)
     images = split_of_maps(run, root, split, dataset=dataset, protocol=protocol, maps=maps)
     report = make_masks(run, images, options, maps=maps, out=out, device=device, threads=threads)
     scores = score_masks(Path(report.folder), images) if score else None

@@ -8,6 +8,7 @@ import typer
 from qaclims_path.cli.fields import Chosen
 from qaclims_path.cli.options import Json, Recipe, Root, Threads, new_app
 from qaclims_path.cli.running import run_settings, with_running_on_one_machine
+from qaclims_path.engine.settings import RunSettings
 
 app = new_app()
 
@@ -30,7 +31,7 @@ def run(
         list[str] | None,
         typer.Option("--set", help="Change an option, as in --set masks.refiner=par. Repeatable."),
     ] = None,
-    running: Chosen,
+    running: Chosen[RunSettings],
     as_json: Json = False,
 ) -> None:
     """Run every stage of a recipe: corpus, maps, masks, segmenter, scores and report.

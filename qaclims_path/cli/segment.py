@@ -15,7 +15,7 @@ app = new_app()
 
 @app.command()
 @with_options("chosen", SegmentOptions, leave_out=["tissue"])
-@with_options("work", ComputeOptions, leave_out=["shard"])
+@with_options("hardware", ComputeOptions, leave_out=["shard"])
 def segment(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="Folder of a run or of a segmenter, or its name on the hub.")
@@ -34,8 +34,8 @@ def segment(
         typer.Option(help="Pixel size in micrometres of slides and images that do not state it themselves."),
     ] = None,
     tissue: Annotated[str, typer.Option(help="otsu, none, or a mask, GeoJSON, or folder of these.")] = "otsu",
-    chosen: Chosen,
-    work: Chosen,
+    chosen: Chosen[SegmentOptions],
+    hardware: Chosen[ComputeOptions],
     shard: Part = "1/1",
     as_json: Json = False,
 ) -> None:
@@ -48,12 +48,10 @@ def segment(
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.segment import segment_view
-    from qaclims_path.config import parse
     from qaclims_path.pipeline.inference.inputs import SegmentInputs
     from qaclims_path.pipeline.inference.segment import segment as run
 
-    chosen["tissue"] = tissue if tissue in ("otsu", "none") else "file"
-    options = parse(SegmentOptions, chosen, "The options")
-    how = parse(ComputeOptions, {**work, "shard": Shard.parse(shard)}, "The options")
-    report = run(model, SegmentInputs(tuple(inputs), slide_mpp, tissue), out, options, how)
+    options = chosen.options(tissue=tissue if tissue in ("otsu", "none") else "file")
+    work = hardware.options(shard=Shard.parse(shard))
+    report = run(model, SegmentInputs(tuple(inputs), slide_mpp, tissue), out, options, work)
     show(report, segment_view, as_json=as_json, failed=report.failed, all_failed=report.failed == report.worked)

@@ -45,7 +45,7 @@ def info(
     leave_out=("mpp", "stride", "tissue"),
     names={"pens": "--drop-pens", "blur": "--drop-blur", "masks": "--masks"},
 )
-@with_options("work", WorkOptions, leave_out=["shard"])
+@with_options("hardware", WorkOptions, leave_out=["shard"])
 def tile(
     slides: Annotated[
         list[str],
@@ -66,14 +66,14 @@ def tile(
         None
     ),
     tissue: Annotated[str, typer.Option(help="otsu, none, or a mask, GeoJSON, or folder of these.")] = "otsu",
-    chosen: Chosen,
+    chosen: Chosen[TileOptions],
     slide_mpp: SlideMpp = None,
     roi: Annotated[Path | None, typer.Option(help="GeoJSON of the regions to tile, or a folder of them.")] = None,
     labels: Annotated[
         Path | None, typer.Option(help="QuPath GeoJSON, a folder with one per slide, or a CSV with slide,labels.")
     ] = None,
     shard: Part = "1/1",
-    work: Chosen,
+    hardware: Chosen[WorkOptions],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -83,22 +83,20 @@ def tile(
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.slides import plan_view, tile_view
-    from qaclims_path.config import parse
     from qaclims_path.pipeline.tiling import tile as tiling
     from qaclims_path.slides.grid import mpp_of, stride_of
 
-    chosen |= {
-        "mpp": mpp_of(mpp, magnification),
-        "stride": stride_of(chosen["size"], stride, overlap),
-        "tissue": tissue if tissue in ("otsu", "none") else "file",
-    }
-    options = parse(TileOptions, chosen, "The options")
+    options = chosen.options(
+        mpp=mpp_of(mpp, magnification),
+        stride=stride_of(chosen.values["size"], stride, overlap),
+        tissue=tissue if tissue in ("otsu", "none") else "file",
+    )
     inputs = tiling.TileInputs(tuple(slides), slide_mpp, labels, roi, tissue)
-    how = parse(WorkOptions, {**work, "shard": Shard.parse(shard)}, "The options")
+    work = hardware.options(shard=Shard.parse(shard))
     if dry_run:
-        plans = tiling.plan(inputs, out, options, how)
+        plans = tiling.plan(inputs, out, options, work)
         failed = sum(bool(plan.error) for plan in plans)
         show(plans, plan_view, as_json=as_json, failed=failed, all_failed=failed == len(plans))
         return
-    report = tiling.tile(inputs, out, options, how)
+    report = tiling.tile(inputs, out, options, work)
     show(report, tile_view, as_json=as_json, failed=report.failed, all_failed=report.failed == report.tiled)

@@ -8,6 +8,7 @@ import typer
 from qaclims_path.cli.fields import Chosen
 from qaclims_path.cli.options import Json, OtherDataset, Recipe, Root, Threads, new_app, protocol_names
 from qaclims_path.cli.running import run_settings, with_running, with_running_on_one_machine
+from qaclims_path.engine.settings import RunSettings
 
 app = new_app("Train networks: cam, boundary, seg.")
 
@@ -23,7 +24,7 @@ def cam(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change an option, as in --set cam.train.epochs=5. Repeatable.")
     ] = None,
-    running: Chosen,
+    running: Chosen[RunSettings],
     as_json: Json = False,
 ) -> None:
     """Train a network whose maps show where the classes are, from image-level labels and, on request, language.
@@ -60,7 +61,7 @@ def boundary(
         typer.Option("--set", help="Change an option, as in --set masks.boundary.train.epochs=5. Repeatable."),
     ] = None,
     threads: Threads = 1,
-    running: Chosen,
+    running: Chosen[RunSettings],
     as_json: Json = False,
 ) -> None:
     """Train the boundary network of the refiner irn, from the confident parts of the maps.
@@ -92,7 +93,7 @@ def seg(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change an option, as in --set seg.train.epochs=5. Repeatable.")
     ] = None,
-    running: Chosen,
+    running: Chosen[RunSettings],
     as_json: Json = False,
 ) -> None:
     """Train a segmenter on pseudo masks.

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from qaclims_path.cli.fields import Chosen, help_of, with_options
 from qaclims_path.cli.options import new_app
-from qaclims_path.config import Options, parse
+from qaclims_path.config import Options
 from qaclims_path.errors import BadConfig, UsageError
 
 
@@ -44,9 +44,9 @@ cooked = []
 
 @app.command()
 @with_options("chosen", Cooking, leave_out=["secret"], names={"lid": "--with-lid"})
-def cook(dish: str, chosen: Chosen, dry_run: Annotated[bool, typer.Option("--dry-run")] = False) -> None:
+def cook(dish: str, chosen: Chosen[Cooking], dry_run: Annotated[bool, typer.Option("--dry-run")] = False) -> None:
     """Cook."""
-    cooked.append((dish, parse(Cooking, chosen, "Cooking"), dry_run))
+    cooked.append((dish, chosen.options(secret=2), dry_run))
 
 
 def run(*words):
@@ -60,14 +60,14 @@ def test_values_go_to_the_model_and_own_options_to_the_command():
     words = ["--heat", "100", "--with-lid", "--salt", "2.5", "--cook", "Ada", "--turns", "1,2.5", "--spices", "dill"]
     assert run("soup", *words, "--spices", "mint", "--stove", "wood", "--dry-run").exit_code == 0
     options = Cooking(
-        heat=100, lid=True, salt=2.5, stove="wood", cook="Ada", turns=(1, 2.5), spices=("dill", "mint")
+        heat=100, lid=True, salt=2.5, stove="wood", cook="Ada", turns=(1, 2.5), spices=("dill", "mint"), secret=2
     )  # fmt: skip
     assert cooked.pop() == ("soup", options, True)
 
 
 def test_defaults_are_those_of_the_model():
     assert run("soup", "--heat", "100").exit_code == 0
-    assert cooked.pop() == ("soup", Cooking(heat=100), False)
+    assert cooked.pop() == ("soup", Cooking(heat=100, secret=2), False)
 
 
 def test_help_shows_texts_limits_choices_and_defaults():

@@ -7,6 +7,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from qaclims_path.cli.app import app
+from qaclims_path.cli.fields import Chosen
 from qaclims_path.cli.run import app as run_app
 from qaclims_path.cli.running import run_settings
 from qaclims_path.cli.train import app as training
@@ -106,4 +107,4 @@ def test_run_passes_its_hardware_options_to_every_training_command():
         first = ["run"] if name == "boundary" else ["phantom/cam", "--out", "run"]
         found = command.make_context("", [*first, "--root", "data", *_hardware(asked)]).params
         chosen = {each: found[each] for each in RunSettings.model_fields if each in found}
-        assert run_settings(chosen, quiet=True) == asked, name
+        assert run_settings(Chosen(RunSettings, chosen), quiet=True) == asked, name

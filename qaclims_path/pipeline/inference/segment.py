@@ -9,7 +9,6 @@ import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
 from pathlib import Path
 
 from qaclims_path.compute.devices import device_of
@@ -126,7 +125,7 @@ def _on_devices(
     parts = work.shard.split(len(devices))
     with ProcessPoolExecutor(len(devices), multiprocessing.get_context("spawn"), end_with_parent) as pool:
         running = [
-            pool.submit(_part, *job, replace(work, device=device, shard=part))
+            pool.submit(_part, *job, work.model_copy(update={"device": device, "shard": part}))
             for device, part in zip(devices, parts, strict=True)
         ]
         try:
