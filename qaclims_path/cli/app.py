@@ -114,7 +114,7 @@ def main() -> None:
     except (SystemExit, KeyboardInterrupt) as end:
         if isinstance(end, SystemExit) and end.code != INTERRUPTED:
             raise
-        typer.echo("Stopped. Run the same command again to go on.", err=True)  # typer turns Ctrl-C into a code
+        typer.echo("Stopped. Run the same command again to continue.", err=True)  # typer turns Ctrl-C into a code
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of the output has ended, as `| head` does
         sys.stderr.close()

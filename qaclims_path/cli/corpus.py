@@ -12,9 +12,9 @@ from qaclims_path.cli.options import (
     Json,
     Part,
     Root,
-    Settings,
     chosen_card_or_none,
     new_app,
+    override,
 )
 from qaclims_path.errors import UsageError
 from qaclims_path.files.shards import Shard
@@ -34,7 +34,7 @@ def build(
     root: Root,
     out: Annotated[Path, typer.Option(help="The corpus, a .jsonl file; the same command continues where it stopped.")],
     *,
-    settings: Settings = None,
+    settings: Annotated[list[str] | None, override("judge.id=ID")] = None,
     shard: Part = "1/1",
     chosen: Chosen[BuildOptions],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the questions, and write nothing.")] = False,

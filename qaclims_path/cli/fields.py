@@ -122,7 +122,7 @@ def _alternatives(annotation: Any, limits: str = "") -> dict[str, Any]:  # noqa:
         return dict.fromkeys(parts, Literal)
     if origin is tuple:
         return {"number,number,...": str} if _is_numbers(annotation) else {"str": list[str]}
-    return {} if annotation is NoneType else {f"{annotation.__name__}{limits}": annotation}
+    return {} if annotation is NoneType else {f"{annotation.__name__.lower()}{limits}": annotation}
 
 
 def _limits(metadata: Iterable[Any]) -> str:

@@ -1,7 +1,7 @@
 """Options and arguments that several commands share, and the settings of a command's Typer application."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -40,7 +40,6 @@ Recipe = Annotated[
         autocompletion=recipe_names,
     ),
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Root = Annotated[Path, typer.Option(help="Folder of the data set, as its publisher lays it out.")]
 Split = Annotated[str, typer.Option(help="Split of the data set.")]
 Dataset = Annotated[
@@ -59,11 +58,15 @@ Protocol = Annotated[
     ),
 ]
 Score = Annotated[bool, typer.Option(help="Score against the masks of a split that has them.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="Change an option, as in --set seed=1. Repeatable.")]
 Part = Annotated[str, typer.Option(help="Do part i of n, as in 2/8: for job arrays that share --out.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Threads = Annotated[int, typer.Option(min=1, help="Images that the dense CRF works on at once.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+
+
+def override(example: str) -> Any:  # noqa: ANN401 - what typer.Option gives
+    """The option `--set`, with an example of a key and its value."""
+    return typer.Option("--set", help=f"Change an option, as in --set {example}. Repeatable.")
 
 
 def new_app(group: str = "") -> typer.Typer:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from qaclims_path.cli.fields import Chosen
-from qaclims_path.cli.options import Json, Recipe, Root, Threads, new_app
+from qaclims_path.cli.options import Json, Recipe, Root, Threads, new_app, override
 from qaclims_path.cli.running import run_settings, with_running_on_one_machine
 from qaclims_path.engine.settings import RunSettings
 
@@ -27,10 +27,7 @@ def run(
     only: Annotated[str | None, typer.Option(metavar="STAGE", help="Do only this stage.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and why.")] = False,
     threads: Threads = 1,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change an option, as in --set masks.refiner=par. Repeatable."),
-    ] = None,
+    settings: Annotated[list[str] | None, override("masks.refiner=par")] = None,
     running: Chosen[RunSettings],
     as_json: Json = False,
 ) -> None:

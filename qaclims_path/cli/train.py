@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from qaclims_path.cli.fields import Chosen
-from qaclims_path.cli.options import Json, OtherDataset, Recipe, Root, Threads, new_app, protocol_names
+from qaclims_path.cli.options import Json, OtherDataset, Recipe, Root, Threads, new_app, override, protocol_names
 from qaclims_path.cli.running import run_settings, with_running, with_running_on_one_machine
 from qaclims_path.engine.settings import RunSettings
 
@@ -21,9 +21,7 @@ def cam(
     out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished training continues.")],
     *,
     corpus: Annotated[Path | None, typer.Option(help="Corpus, for methods that learn from answers.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change an option, as in --set cam.train.epochs=5. Repeatable.")
-    ] = None,
+    settings: Annotated[list[str] | None, override("cam.train.epochs=5")] = None,
     running: Chosen[RunSettings],
     as_json: Json = False,
 ) -> None:
@@ -56,10 +54,7 @@ def boundary(
             autocompletion=protocol_names,
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change an option, as in --set masks.boundary.train.epochs=5. Repeatable."),
-    ] = None,
+    settings: Annotated[list[str] | None, override("masks.boundary.train.epochs=5")] = None,
     threads: Threads = 1,
     running: Chosen[RunSettings],
     as_json: Json = False,
@@ -90,9 +85,7 @@ def seg(
     out: Annotated[Path, typer.Option(help="Folder of the run; the segmenter goes to its seg/.")],
     *,
     masks: Annotated[Path | None, typer.Option(help="Folder of masks; OUT/masks/SPLIT if not given.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change an option, as in --set seg.train.epochs=5. Repeatable.")
-    ] = None,
+    settings: Annotated[list[str] | None, override("seg.train.epochs=5")] = None,
     running: Chosen[RunSettings],
     as_json: Json = False,
 ) -> None:

@@ -122,11 +122,12 @@ def test_the_shell_completes_commands_names_and_choices(words: list[str], offere
     assert set(offered) <= set(completed(*words))
 
 
-def test_completion_can_be_installed() -> None:
-    assert "--install-completion" in qaclims("--help").stdout
-    command = [str(Path(sys.executable).parent / "qaclims"), "--show-completion"]
-    shown = subprocess.run(["bash", "-c", " ".join(command)], capture_output=True, text=True, check=False)
-    assert "_QACLIMS_COMPLETE" in shown.stdout
+def test_completion_is_installed_for_the_shell(tmp_path: Path) -> None:
+    command = f"{Path(sys.executable).parent / 'qaclims'} --install-completion; exit $?"
+    home = {**os.environ, "HOME": str(tmp_path)}
+    subprocess.run(["bash", "-c", command], capture_output=True, check=True, env=home)
+    assert "_QACLIMS_COMPLETE" in (tmp_path / ".bash_completions" / "qaclims.sh").read_text()
+    assert "qaclims.sh" in (tmp_path / ".bashrc").read_text()
 
 
 def test_version() -> None:
@@ -159,14 +160,16 @@ def test_a_reader_that_stops_early_is_not_an_error(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_says_how_to_continue(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "qaclims_path", "datasets", "fake", "phantom", "--out", "out"]
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs in the background inherits deafness
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a background process ignores it, and so would its child
     try:
         process = subprocess.Popen([*command, "--images", "2000"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     finally:
         signal.signal(signal.SIGINT, before)
-    while not list(tmp_path.rglob("*.png")) and process.poll() is None:  # it has begun to write
+    while not list(tmp_path.rglob("*.png")) and process.poll() is None:  # until it has begun to write
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     try:
@@ -174,11 +177,11 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     finally:
         process.kill()
     assert process.returncode == 130
-    assert "go on" in said
+    assert "to continue" in said
     assert "Traceback" not in said
 
 
-def test_warnings_of_ours_are_one_line(tmp_path: Path) -> None:
+def test_warnings_of_the_package_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "cut.jsonl").write_text('{"image": "a", "label": "tumor"}\n{"image": "b", "la')
     said = qaclims("corpus", "stats", "cut.jsonl", cwd=tmp_path).stderr
     assert "Warning: The last line of cut.jsonl is truncated and was skipped." in said

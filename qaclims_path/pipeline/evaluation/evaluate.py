@@ -9,6 +9,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from qaclims_path.config import parse
 from qaclims_path.data.card import Card
 from qaclims_path.data.protocol import Protocol
 from qaclims_path.data.record import Record, truth_of
@@ -70,7 +71,16 @@ def evaluate(
         0.7012
     """
     data = open_split(dataset, root, split, protocol)
-    options = ScoreOptions(gate, made_with_gate, allow_missing, what, bootstrap, seed, sweep)
+    chosen = {
+        "gate": gate,
+        "made_with_gate": made_with_gate,
+        "allow_missing": allow_missing,
+        "what": what,
+        "bootstrap": bootstrap,
+        "seed": seed,
+        "sweep": sweep,
+    }
+    options = parse(ScoreOptions, chosen, "The options")
     return score_predictions(open_predictions(Path(pred), data), data, options, Path(out) if out is not None else None)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,8 +91,6 @@ def check_made_with(kind: GateKind, made_with_gate: str | None, *, are_scores: b
         return kind if are_scores else NOT_STATED
     if kind != "none":
         raise UsageError("Give --gate or --made-with-gate, not both: scores are gated here, or were gated before.")
-    if made_with_gate not in get_args(GateKind):
-        raise UsageError(f"--made-with-gate is {', '.join(get_args(GateKind))}, not '{made_with_gate}'.")
     return made_with_gate
 
 

@@ -1,16 +1,18 @@
 """Options of an evaluation."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from qaclims_path.config import Options
 
 What = Literal["cams", "masks", "seg"]
 MadeWith = Literal["none", "oracle", "predicted"]
 
 
-@dataclass(frozen=True)
-class ScoreOptions:
-    """Options of scoring, in addition to the protocol.
+class ScoreOptions(Options):
+    """How predictions are scored, beside the protocol.
 
     Attributes:
         gate: `none`, `oracle`, or a CSV file of class probabilities; acts on class scores only.
@@ -26,6 +28,6 @@ class ScoreOptions:
     made_with_gate: MadeWith | None = None
     allow_missing: bool = False
     what: What | None = None
-    bootstrap: int = 1000
-    seed: int = 0
+    bootstrap: Annotated[int, Field(ge=0)] = 1000
+    seed: Annotated[int, Field(ge=0)] = 0
     sweep: bool = False
