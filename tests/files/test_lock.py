@@ -83,8 +83,7 @@ def test_a_full_disk_is_a_sentence(tmp_path):
 def test_a_process_that_a_killed_one_has_forked_holds_no_lock(tmp_path):
     """Workers that load data are forked, and may outlive the process that was killed."""
     fork = "import os, sys, time; from pathlib import Path; from qaclims_path.files.lock import locked\n"
-    fork += "with locked(Path(sys.argv[1])):\n child = os.fork()\n if not child: time.sleep(60)\n"
-    fork += " print(child, flush=True); time.sleep(60)"
+    fork += "with locked(Path(sys.argv[1])):\n if not os.fork(): print(os.getpid(), flush=True)\n time.sleep(60)"
     path = tmp_path / "run.lock"
     with subprocess.Popen([sys.executable, "-c", fork, str(path)], stdout=subprocess.PIPE, text=True) as process:
         child = int(process.stdout.readline())
