@@ -7,6 +7,8 @@ import json
 import os
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,8 +56,9 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+@lru_cache(maxsize=64)  # a run reads its card a hundred times, and that of COCO takes a while
 def _load(text: str) -> Any:  # noqa: ANN401 - whatever YAML can hold
-    """Load with the safe loader; every error of a value becomes a YAML error."""
+    """Load with the safe loader; every error of a value becomes a YAML error. Copy the result before changing it."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except RecursionError as error:
@@ -71,7 +74,7 @@ def read_yaml(path: Path) -> Tree:
             raise BadConfig(
                 f"{path} is larger than {MAX_YAML_BYTES // 1_000_000} MB, which no configuration needs to be."
             )
-        tree = _load(path.read_text(encoding="utf-8"))
+        tree = deepcopy(_load(path.read_text(encoding="utf-8")))
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise BadConfig(f"{path}{line}: {error.problem or 'this is not valid YAML'}.") from error
@@ -140,7 +143,7 @@ def override(tree: Tree, settings: Iterable[str]) -> Tree:
         if not equals or not all(path.split(".")):
             raise BadConfig(f"--set {setting!r} should look like --set cam.train.lr=0.001.")
         try:
-            value = _load(text)
+            value = deepcopy(_load(text))
         except yaml.YAMLError as error:
             raise BadConfig(f"--set {setting!r}: the value is not valid YAML; put quotes around it.") from error
         for key in reversed(path.split(".")):

@@ -46,6 +46,15 @@ def beside(reference: str, file: Path) -> Path:
     return file.parent / reference
 
 
+def test_a_changed_tree_does_not_change_what_is_read_next(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("train: {lr: 0.1}\n")
+    read_yaml(file)["train"]["lr"] = 3
+    assert read_yaml(file) == {"train": {"lr": 0.1}}
+    override({}, ["a=[1]"])["a"].append(2)
+    assert override({}, ["a=[1]"]) == {"a": [1]}
+
+
 def test_options_are_frozen_and_refuse_unknown_keys() -> None:
     options = parse(Outer, {"backbone": "resnet50"}, "test")
     with pytest.raises(ValidationError, match="frozen"):

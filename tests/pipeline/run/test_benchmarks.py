@@ -37,9 +37,10 @@ def test_the_commands_work(block: str, judge: Path, blip_folder: Path, fake, tmp
                 words[place] = str(fake(FOLDERS[word.removeprefix("/data/")]))
         if words[0] == "run":
             blip = words[1].startswith(("voc", "coco")) or "kind: blip" in line
-            answers = f"corpus.answerer={{kind: blip, model: {blip_folder}}}" if blip else "corpus.lexicon=histology"
-            settings = (*TINY, f"judge.id={judge}", answers)
-            words += ["--precision", "fp32", *(part for setting in settings for part in ("--set", setting))]
+            small_blip = f"corpus.answerer={{kind: blip, model: {blip_folder}, size: 32}}"
+            settings = (*TINY, f"judge.id={judge}", small_blip if blip else "corpus.lexicon=histology")
+            words += ["--precision", "fp32", "--logger", "csv"]
+            words += [part for setting in settings for part in ("--set", setting)]
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0, f"{line}\n{done.output[-3000:]}\n{done.exception!r}"
         if words[0] == "run":
