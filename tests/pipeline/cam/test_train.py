@@ -121,7 +121,7 @@ def test_impossible_trainings_are_refused_when_options_are_read(setting: str, sa
 
 
 def test_pictures_and_numbers_per_class_are_logged(train, quiet, tmp_path) -> None:
-    running = replace(quiet, loggers=("csv",))
+    running = quiet.model_copy(update={"loggers": ("csv",)})
     report = train("bcss-wsss/qa-clims-path", "cam.losses.ramp=[0, 0]", running=running)
     [picture] = (tmp_path / "run" / "cam" / "pictures" / "maps").glob("*.png")
     assert read_image(picture).shape[1] > 160

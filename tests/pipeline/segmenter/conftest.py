@@ -1,7 +1,6 @@
 """Runs with masks but no network, and trainings of a few steps with tiny encoders."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,7 @@ Train = Callable[..., TrainSegReport]
 @pytest.fixture(scope="session")
 def quiet(quiet) -> RunSettings:
     """With a log."""
-    return replace(quiet, loggers=("csv",))
+    return quiet.model_copy(update={"loggers": ("csv",)})
 
 
 @pytest.fixture(scope="session")

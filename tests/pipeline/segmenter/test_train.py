@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,7 +105,7 @@ def test_a_stopped_training_equals_an_undisturbed_one(train, tmp_path, quiet):
     train("bcss-wsss/cam", *longer, out=tmp_path / "whole")
 
     out = tmp_path / "stopped"
-    running = replace(quiet, save_every=1)
+    running = quiet.model_copy(update={"save_every": 1})
     train("bcss-wsss/cam", *longer, out=out, running=running)
     seg = out / "seg"  # as a kill after the third step leaves it
     for name in ("result.json", "weights.safetensors", "model.safetensors", "config.json", "README.md"):
@@ -119,7 +118,7 @@ def test_a_stopped_training_equals_an_undisturbed_one(train, tmp_path, quiet):
 
 
 def test_a_damaged_checkpoint_is_named_with_the_last_good_one(train, tmp_path, quiet):
-    out, running = tmp_path / "run", replace(quiet, save_every=1)
+    out, running = tmp_path / "run", quiet.model_copy(update={"save_every": 1})
     train("bcss-wsss/cam", running=running)
     (out / "seg" / "result.json").unlink()
     (out / "seg" / "checkpoints" / "step-00000002" / "weights.safetensors").write_bytes(b"half")

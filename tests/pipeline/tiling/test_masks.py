@@ -285,9 +285,9 @@ def test_folders_of_older_versions_are_recognised(slides, tmp_path):
     assert all(json.loads(path.read_text())["attempts"] == 1 for path in (out / "state").glob("s*.json"))
     with pytest.raises(UsageError, match=r"--masks was False, now True\. Choose another --out"):
         tile(given, out, OPTIONS)
-    options.pop("size")
+    options.pop("mpp")
     (out / "tiling.json").write_text(json.dumps(options))
-    with pytest.raises(UsageError, match=r"--size was not there, now 64"):
+    with pytest.raises(UsageError, match=r"--mpp was not there, now "):
         tile(given, out, plain)
 
 
