@@ -1,4 +1,4 @@
-"""What the package says of itself: dependencies that are used, a citation, classifiers, and no need for CUDA."""
+"""Packaging: used dependencies, citation, classifiers, and no need for CUDA."""
 
 import ast
 import os

@@ -12,7 +12,7 @@ app = new_app()
 
 
 class Format(StrEnum):
-    """What is written."""
+    """Format of the written files."""
 
     monai = "monai"
     hub = "hub"

@@ -92,7 +92,7 @@ def test_help_loads_no_torch(command: str) -> None:
 
 
 def completed(*words: str) -> list[str]:
-    """What the shell offers after some words, the last of which is being typed."""
+    """Return the completions that the shell offers for a command line; its last word is unfinished."""
     environment = {**os.environ, "_QACLIMS_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(("qaclims", *words))}
     result = subprocess.run(
         [str(Path(sys.executable).parent / "qaclims")],

@@ -1,4 +1,4 @@
-"""What a reader of the documentation has: `qaclims` on the path, the finished demo, and a tile."""
+"""Fixtures of documentation tests: `qaclims` on the path, a finished demo, and a tile."""
 
 import os
 import subprocess

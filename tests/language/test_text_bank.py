@@ -196,7 +196,7 @@ def test_texts_of_pairs_are_on_the_device_of_the_bank(store: TextStore) -> None:
 
 
 def test_a_corpus_is_read_as_a_stream(store: TextStore, tmp_path: Path) -> None:
-    """Of each entry, a few numbers stay in memory, not its texts."""
+    """Only a few numbers per entry stay in memory, never its texts."""
     number = 10_000
     stream = (entry(f"tile_{n:06d}", CARD.names[n % 4], [WORDS[n % 7]], WORDS[: n % 3]) for n in range(number))
     bank = TextBank.build(stream, store, CARD.classes, BANK)
