@@ -2,7 +2,7 @@
 
 Importing the package costs milliseconds: every public name is loaded when it is first used.
 
-Example:
+Examples:
     >>> from qaclims_path import open_dataset
     >>> dataset = open_dataset("bcss-wsss", "BCSS-WSSS", "val")  # doctest: +SKIP
     >>> dataset[0].image.shape  # doctest: +SKIP

@@ -24,7 +24,7 @@ def embedded_dir() -> Path:
 def embedded_model(kind: Literal["judge", "answerer"]) -> Path:
     """Find the folder of an embedded model; an incomplete model is an error.
 
-    Example:
+    Examples:
         >>> embedded_model("judge").name
         'judge'
     """

@@ -91,7 +91,7 @@ def read_yaml(path: Path) -> Tree:
 def merge(base: Tree, over: Tree) -> Tree:
     """Merge two trees: mappings are merged, all other values are replaced.
 
-    Example:
+    Examples:
         >>> merge({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}})
         {'a': {'x': 1, 'y': 3}}
     """
@@ -134,7 +134,7 @@ def load_tree(path: Path, find: Callable[[str, Path], Path], read: Callable[[Pat
 def override(tree: Tree, settings: Iterable[str]) -> Tree:
     """Apply settings such as `a.b=value`; values are read as YAML.
 
-    Example:
+    Examples:
         >>> override({"cam": {"lr": 0.1}}, ["cam.lr=0.01", "seed=3"])
         {'cam': {'lr': 0.01}, 'seed': 3}
     """
@@ -155,7 +155,7 @@ def override(tree: Tree, settings: Iterable[str]) -> Tree:
 def flat(tree: Mapping[str, Any], above: str = "") -> Tree:
     """Flatten a tree to dotted keys.
 
-    Example:
+    Examples:
         >>> flat({"a": {"b": 1}, "c": 2})
         {'a.b': 1, 'c': 2}
     """
@@ -168,7 +168,7 @@ def flat(tree: Mapping[str, Any], above: str = "") -> Tree:
 def settings_of(values: Mapping[str, Any]) -> list[str]:
     """Write values by dotted key as settings for `override`.
 
-    Example:
+    Examples:
         >>> settings_of({"judge.id": "/models/ä", "cam.train.epochs": 2})
         ['judge.id="/models/ä"', 'cam.train.epochs=2']
     """
@@ -179,7 +179,7 @@ def settings_of(values: Mapping[str, Any]) -> list[str]:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], most: int = 3) -> str:
     """Describe the first values that differ between two trees; empty where none does.
 
-    Example:
+    Examples:
         >>> differences({"train": {"lr": 0.1}}, {"train": {"lr": 0.01}})
         'train.lr was 0.1, now 0.01'
     """

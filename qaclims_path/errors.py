@@ -54,7 +54,7 @@ class ResolutionUnknown(UsageError):
 def first_of(names: Sequence[str], most: int, separator: str = ", ") -> str:
     """Return the first names of a list for a message, and the number of the others.
 
-    Example:
+    Examples:
         >>> first_of(["a.png", "b.png", "c.png"], 2)
         'a.png, b.png and 1 more'
     """

@@ -13,7 +13,7 @@ T = TypeVar("T")
 def suggest(wrong: str, known: list[str]) -> str:
     """Suggest the known name that is closest to a wrong one, and list the known names.
 
-    Example:
+    Examples:
         >>> suggest("paar", ["par", "crf"])
         "Did you mean 'par'? Known: crf, par."
     """
@@ -27,7 +27,7 @@ def suggest(wrong: str, known: list[str]) -> str:
 class Registry(Generic[T]):
     """Named entries: those of this package by decorator, those of other packages by entry point.
 
-    Example:
+    Examples:
         >>> REFINERS: Registry[object] = Registry("refiner")
         >>> @REFINERS.add("none")
         ... def keep(maps): return maps

@@ -124,6 +124,11 @@ def test_every_room_says_what_it_is_for_and_may_import() -> None:
             assert "ay import" in doc, f"{folder.name}/__init__.py does not say what it may import"
 
 
+def test_examples_have_the_heading_that_the_pages_know() -> None:
+    for path in modules():
+        assert not re.search(r"^ *Example:$", path.read_text(encoding="utf-8"), re.MULTILINE), path
+
+
 @pytest.mark.parametrize("folder", ["datasets", "configs"])
 def test_data_folders_hold_no_code(folder: str) -> None:
     assert (ROOT / folder).is_dir()

@@ -46,7 +46,7 @@ def with_options(
         leave_out: Fields that the command sets by itself.
         names: Options that are not called like their fields.
 
-    Example:
+    Examples:
         >>> @app.command()  # doctest: +SKIP
         ... @with_options("chosen", TileOptions, leave_out=["tissue"], names={"pens": "--drop-pens"})
         ... def tile(slides: list[Path], chosen: Chosen[TileOptions]) -> None:
@@ -79,7 +79,7 @@ def with_options(
 def help_of(model: type) -> dict[str, str]:
     """Texts about the fields of a class, from `Attributes:` in its docstring.
 
-    Example:
+    Examples:
         >>> help_of(RunSettings)["nodes"]  # doctest: +SKIP
         'Machines; `auto` takes what the launcher says.'
     """

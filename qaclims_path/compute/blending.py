@@ -18,7 +18,7 @@ SIGMA = 0.125  # share of a tile's side
 def window_weights(kind: Window, size: int) -> NDArray[np.float32]:
     """Return the weights (size) along one side of a tile: positive, symmetric, 1 in the middle.
 
-    Example:
+    Examples:
         >>> window_weights("linear", 3).tolist()
         [0.5, 1.0, 0.5]
     """
@@ -41,7 +41,7 @@ class TileBand:
     Attributes:
         top: The first row that has not been taken.
 
-    Example:
+    Examples:
         >>> band = TileBand(width=3, classes=2, weights=window_weights("flat", 2))
         >>> band.add(np.array([[[0, 0.3], [0, 0.3]], [[1, 0.7], [1, 0.7]]], np.float32), left=1, top=0)
         True

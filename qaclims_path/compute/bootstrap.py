@@ -44,7 +44,7 @@ class PoissonBootstrap:
     Attributes:
         sums: replicates x n x 3 weighted counts of all images so far.
 
-    Example:
+    Examples:
         >>> resampled = PoissonBootstrap(classes=1, replicates=200, seed=0)
         >>> for image, right in enumerate([8, 9, 7, 10]):
         ...     resampled.add(image, np.array([[right, 10, 10]]))

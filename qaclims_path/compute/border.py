@@ -9,7 +9,7 @@ def border(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
 
     Steps go up, down, left and right. The image's own edge is no border.
 
-    Example:
+    Examples:
         >>> border(np.array([[True, True, True, False]]), 1)
         array([[False, False,  True, False]])
     """

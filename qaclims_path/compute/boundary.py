@@ -17,7 +17,7 @@ from qaclims_path.compute.scores import Background
 def band_width(height: int, width: int, share: float) -> int:
     """Return the width of the band in pixels: a share of the diagonal, at least one.
 
-    Example:
+    Examples:
         >>> band_width(300, 400, 0.02)
         10
     """

@@ -14,7 +14,7 @@ EPSILON = 1e-5
 def strided_size(height: int, width: int, stride: int = STRIDE) -> tuple[int, int]:
     """Return the size of a map that has a value for every `stride` pixels, beginning with the first.
 
-    Example:
+    Examples:
         >>> strided_size(75, 101)
         (19, 26)
     """
@@ -24,7 +24,7 @@ def strided_size(height: int, width: int, stride: int = STRIDE) -> tuple[int, in
 def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
     """Return the size of an image at a scale, rounded as published (halves to even).
 
-    Example:
+    Examples:
         >>> scaled_size(375, 501, 0.5)
         (188, 250)
     """

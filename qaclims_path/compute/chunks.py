@@ -26,7 +26,7 @@ def in_chunks(term: Term, inputs: Sequence[Tensor], count: int, size: int, *, sc
     Returns:
         Sums over all chunks by name; only `loss` carries a gradient.
 
-    Example:
+    Examples:
         >>> x = torch.ones(4, requires_grad=True)
         >>> in_chunks(lambda x, rows: {"loss": (x[rows] ** 2).sum()}, [x], count=4, size=3)["loss"].backward()
         >>> x.grad

@@ -13,7 +13,7 @@ def drop_specks(mask: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
 def fill_holes(mask: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
     """Fill the holes of a mask (H W) that have fewer pixels.
 
-    Example:
+    Examples:
         >>> fill_holes(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool), 2).all()
         np.True_
     """

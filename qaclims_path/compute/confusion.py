@@ -18,7 +18,7 @@ class Confusion:
     Attributes:
         matrix: (C + 1) x (C + 2) pixel counts of all images so far.
 
-    Example:
+    Examples:
         >>> counted = Confusion(classes=2)
         >>> _ = counted.add(np.array([[0, 1, 2, 255]], np.uint8), np.array([[0, 0, 2, 1]], np.uint8))
         >>> counted.matrix.tolist()

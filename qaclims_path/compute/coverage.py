@@ -24,7 +24,7 @@ def covered_area(
         xs: Increasing x of the lattice's lines; area outside them is not counted.
         ys: Increasing y of its lines.
 
-    Example:
+    Examples:
         >>> triangle = np.array([[0, 0], [2, 0], [0, 2], [0, 0]], float)
         >>> covered_area([(triangle, [])], np.arange(3.0), np.arange(3.0)).tolist()
         [[1.0, 0.5], [0.5, 0.0]]

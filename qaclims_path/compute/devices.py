@@ -13,7 +13,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 def device_of(name: str) -> torch.device:
     """Return the device of a name; `auto` is the accelerator if there is one, else the CPU.
 
-    Example:
+    Examples:
         >>> device_of("cpu")
         device(type='cpu')
     """
@@ -33,7 +33,7 @@ def device_of(name: str) -> torch.device:
 def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
     """Return the dtype of a precision for inference on a device; fp16 on a CPU is refused.
 
-    Example:
+    Examples:
         >>> dtype_of("bf16", torch.device("cpu"))
         torch.bfloat16
     """
@@ -45,7 +45,7 @@ def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
 def precision_of(name: Literal["auto"] | Precision, device: torch.device) -> Precision:
     """Return a precision; `auto` is the one that is fastest on the device.
 
-    Example:
+    Examples:
         >>> precision_of("bf16", torch.device("cpu"))
         'bf16'
     """

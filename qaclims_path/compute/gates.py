@@ -19,7 +19,7 @@ def allowed_classes(probabilities: NDArray[np.floating], threshold: float, *, ke
         threshold: A class is allowed when its probability is above this.
         keep_highest: Always allow the most probable class (the first if tied).
 
-    Example:
+    Examples:
         >>> allowed_classes(np.array([0.3, 0.1]), 0.5, keep_highest=True).tolist()
         [True, False]
     """

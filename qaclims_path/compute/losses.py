@@ -28,7 +28,7 @@ def foreground_contrast(own: Tensor, other: Tensor, owner: Tensor, temperature: 
         owner: G, the pair of each of these.
         temperature: Divides the cosines.
 
-    Example:
+    Examples:
         >>> foreground_contrast(torch.tensor([0.3]), torch.tensor([0.3, 0.3]), torch.tensor([0, 0]), 0.7)
         tensor([1.0986])
     """

@@ -21,7 +21,7 @@ def pair_targets(present: Tensor, sure: Tensor, said: Tensor, wrong: Tensor) -> 
     Returns:
         True pairs (N T) and known pairs (N T), bool.
 
-    Example:
+    Examples:
         >>> image, text = torch.tensor([[True, True, False]]), torch.eye(3, dtype=torch.bool)
         >>> pair_targets(image, torch.tensor([True]), text, torch.zeros(3, dtype=torch.bool))[0].tolist()
         [[True, True, False]]

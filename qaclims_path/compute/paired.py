@@ -32,7 +32,7 @@ def drawn_scores(counts: Iterable[Counts], mean_over: Sequence[int], replicates:
 def drawn_trainings(trainings: int, replicates: int, seed: int) -> NDArray[np.float64]:
     """Draw the share of each training in every replicate (replicates x trainings), with replacement.
 
-    Example:
+    Examples:
         >>> drawn_trainings(1, replicates=2, seed=0).tolist()
         [[1.0], [1.0]]
     """
@@ -53,7 +53,7 @@ def difference_interval(
         seed: Seed of the draw of trainings.
         level: Share of the replicates inside the interval.
 
-    Example:
+    Examples:
         >>> low, high = difference_interval([np.array([0.5, 0.7])], [np.array([0.4, 0.4])], seed=0)
         >>> round(low, 3), round(high, 3)
         (0.105, 0.295)

@@ -62,7 +62,7 @@ class Rings:
 def trace(codes: NDArray[np.uint8], wanted: Collection[int]) -> Rings:
     """Outline the areas of the wanted codes in a class map (H W); pixels that share only a corner are not joined.
 
-    Example:
+    Examples:
         >>> rings = trace(np.array([[0, 0], [0, 1]], np.uint8), [1])
         >>> rings.corners.tolist(), rings.areas.tolist()
         ([[2, 1], [2, 2], [1, 2], [1, 1]], [1])

@@ -14,7 +14,7 @@ def roc_auc(scores: Floats, positive: NDArray[np.bool_]) -> float:
         scores: N.
         positive: N, bool.
 
-    Example:
+    Examples:
         >>> roc_auc(np.array([0.1, 0.4, 0.3, 0.9]), np.array([False, True, True, True]))
         1.0
     """
@@ -41,7 +41,7 @@ def named_confusion(scores: Floats, truth: NDArray[np.integer]) -> NDArray[np.in
 def balanced_accuracy(confusion: NDArray[np.int64]) -> float:
     """Return the mean recall over the classes that occur; NaN where none does.
 
-    Example:
+    Examples:
         >>> balanced_accuracy(np.array([[8, 2, 0], [0, 1, 0], [0, 0, 0]]))
         0.9
     """

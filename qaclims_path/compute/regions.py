@@ -32,7 +32,7 @@ def adaptive_mask(maps: Tensor, alpha: float = ALPHA) -> Tensor:
         maps: P h w, not negative.
         alpha: Share of the maximum.
 
-    Example:
+    Examples:
         >>> adaptive_mask(torch.tensor([[[0.04, 0.06, 0.5]]])).tolist()
         [[[0.0, 1.0, 1.0]]]
     """

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 def resize_bilinear(scores: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """Resize K h w to K height width; pixel centres are aligned and edges repeat.
 
-    Example:
+    Examples:
         >>> resize_bilinear(np.array([[[0.0, 1.0]]], np.float32), 1, 4).tolist()
         [[[0.0, 0.25, 0.75, 1.0]]]
     """

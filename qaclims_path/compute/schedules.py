@@ -6,7 +6,7 @@ import math
 def poly(step: int, steps: int, power: float = 0.9) -> float:
     """Return the factor (1 - step / steps) ** power, as published.
 
-    Example:
+    Examples:
         >>> [round(poly(step, 4, 1.0), 2) for step in range(4)]
         [1.0, 0.75, 0.5, 0.25]
     """
@@ -16,7 +16,7 @@ def poly(step: int, steps: int, power: float = 0.9) -> float:
 def cosine(step: int, steps: int) -> float:
     """Return a factor that falls from one to zero along half a cosine.
 
-    Example:
+    Examples:
         >>> cosine(5, 10)
         0.5
     """
@@ -29,7 +29,7 @@ def warmed(step: int, warmup: int, steps: int) -> tuple[float, int, int]:
     Returns:
         Factor of the warm-up (1 when it is over), and the step and number of steps of the schedule.
 
-    Example:
+    Examples:
         >>> warmed(1, 4, 104), warmed(54, 4, 104)
         ((0.5, 0, 100), (1.0, 50, 100))
     """

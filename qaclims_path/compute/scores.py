@@ -58,7 +58,7 @@ def score(matrix: Counts, background: Background, mean_over: Sequence[int] = ())
             errors of whatever class is predicted there without being averaged (`penalise`).
         mean_over: Indices of the classes of the headline means; all scored ones when empty.
 
-    Example:
+    Examples:
         >>> one = np.array([[3, 0, 1, 0], [1, 4, 0, 0], [2, 0, 5, 0]])
         >>> [float(score(one, mode).iou[0]) for mode in ("ignore", "penalise")]
         [0.6, 0.42857142857142855]
@@ -116,7 +116,7 @@ def dice_of(counts: Counts) -> Floats:
 def mean_of(values: Floats, over: Sequence[int] = ()) -> Floats:
     """Return the mean of (..., n) over the last axis without NaN; NaN where nothing is left.
 
-    Example:
+    Examples:
         >>> float(mean_of(np.array([0.2, np.nan, 0.6])))
         0.4
     """

@@ -14,7 +14,7 @@ def owners(offsets: Tensor, total: int) -> Tensor:
         offsets: P+1, ascending from 0 to `total`.
         total: Number of values; an argument, because reading it from `offsets` would wait for the GPU.
 
-    Example:
+    Examples:
         >>> owners(torch.tensor([0, 2, 2, 3]), 3)
         tensor([0, 0, 2])
     """
@@ -35,7 +35,7 @@ def counts(owner: Tensor, size: int) -> Tensor:
 def segment_sum(values: Tensor, owner: Tensor, size: int) -> Tensor:
     """Return the sum per owner, zero for an owner without values.
 
-    Example:
+    Examples:
         >>> segment_sum(torch.tensor([1.0, 2.0, 5.0]), torch.tensor([0, 0, 2]), 3)
         tensor([3., 0., 5.])
     """

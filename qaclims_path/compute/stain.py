@@ -133,7 +133,7 @@ def normalise(image: NDArray[np.uint8], fit: StainFit, target: StainFit | None =
 def to_json(fit: StainFit) -> dict[str, Any]:
     """Convert a fit to values for JSON.
 
-    Example:
+    Examples:
         >>> to_json(Reinhard((60, 20, -10), (10, 5, 5)))["method"]
         'reinhard'
     """

@@ -25,7 +25,7 @@ class Sweep:
     Attributes:
         thresholds: T, float32, sorted.
 
-    Example:
+    Examples:
         >>> sweep = Sweep(classes=1, thresholds=[0.2, 0.5])
         >>> sweep.add(np.array([[[0.1, 0.2, 0.4, 0.9]]], np.float32), [0], np.array([[1, 0, 0, 0]], np.uint8))
         >>> sweep.matrices()[:, 0, 0].tolist()

@@ -39,7 +39,7 @@ def take_rows(values: Tensor, offsets: Tensor, rows: Tensor) -> tuple[Tensor, Te
     Returns:
         Values of the rows, and their P+1 offsets.
 
-    Example:
+    Examples:
         >>> take_rows(torch.tensor([7, 8, 9]), torch.tensor([0, 2, 2, 3]), torch.tensor([2, 0]))
         (tensor([9, 7, 8]), tensor([0, 1, 3]))
     """

@@ -22,7 +22,7 @@ SHARP = 0.05  # `sharpness` of tissue in focus at 2 um per pixel is above 0.4, b
 def chroma(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return the largest minus the smallest of red, green and blue per pixel (H W), and the histogram (256).
 
-    Example:
+    Examples:
         >>> chroma(np.array([[[250, 250, 250], [200, 90, 150]]], np.uint8))[0].tolist()
         [[0, 110]]
     """
@@ -47,7 +47,7 @@ def otsu(counts: NDArray[np.int64]) -> int:
     Args:
         counts: 256 pixel counts.
 
-    Example:
+    Examples:
         >>> otsu(np.bincount([3, 4, 5, 90, 100], minlength=256))
         5
     """

@@ -193,7 +193,7 @@ class Card(Options):
 def code_range(key: str) -> range:
     """Parse a key of `codes`: one code such as `3`, or a range such as `1-255`.
 
-    Example:
+    Examples:
         >>> list(code_range("2-4"))
         [2, 3, 4]
     """

@@ -29,7 +29,7 @@ def card_paths() -> dict[str, Path]:
 def load_card(name: str | Path) -> Card:
     """Load a card by name, or by the path of a YAML file or of a folder with a `card.yaml`.
 
-    Example:
+    Examples:
         >>> load_card("bcss-wsss").names
         ('tumor', 'stroma', 'lymphocyte', 'necrosis')
     """

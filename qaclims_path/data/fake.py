@@ -25,7 +25,7 @@ def write_fake(card: Card, out: Path, *, seed: int = 0, images: int = 6) -> None
 
     Training, validation and test have different patients. Splits that share their images are written once.
 
-    Example:
+    Examples:
         >>> write_fake(load_card("bcss-wsss"), Path("fake-bcss"))  # doctest: +SKIP
     """
     out = out.absolute()

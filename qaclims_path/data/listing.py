@@ -23,7 +23,7 @@ from qaclims_path.errors import BadConfig, BadFile, DatasetProblem, SplitAbsent
 def list_records(card: Card, root: Path, split: str) -> list[Record]:
     """List the records of a split in a stable order, without opening images or masks.
 
-    Example:
+    Examples:
         >>> list_records(load_card("bcss-wsss"), Path("BCSS-WSSS"), "train")[0].present  # doctest: +SKIP
         (0, 1, 3)
     """

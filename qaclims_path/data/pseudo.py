@@ -16,7 +16,7 @@ def pseudo_card(card: Card) -> Card:
 
     Ignored pixels have the highest free code: 255, or 254 if 255 belongs to a class.
 
-    Example:
+    Examples:
         >>> pseudo_card(load_card("wsss4luad")).codes["255"]  # doctest: +SKIP
         'ignore'
     """
@@ -29,7 +29,7 @@ def pseudo_card(card: Card) -> Card:
 def pseudo_records(records: Sequence[Record], folder: Path) -> list[Record]:
     """Keep the records that have a training mask in a folder of pseudo masks, and replace their truth by it.
 
-    Example:
+    Examples:
         >>> card = load_card("wsss4luad")  # doctest: +SKIP
         >>> records = pseudo_records(list_records(card, root, "train"), run / "masks" / "train")  # doctest: +SKIP
         >>> SegmentationDataset(pseudo_card(card), records)[0].mask.unique()  # doctest: +SKIP

@@ -23,7 +23,7 @@ Item = Mapping[Hashable, Any]
 class LoadPictured(MapTransform):
     """Load pictures from paths as 3 H W float32 in 0..1.
 
-    Example:
+    Examples:
         >>> Compose([LoadPictured("image")])({"image": "a.png"})["image"].shape  # doctest: +SKIP
         torch.Size([3, 224, 224])
     """

@@ -131,7 +131,7 @@ def launch(running: RunSettings = RunSettings()) -> Processes:  # noqa: B008 - f
     Call it first: without such a launcher, the other processes run the same command from its start, so nothing may be
     written before.
 
-    Example:
+    Examples:
         >>> launch(RunSettings(devices=1, accelerator="cpu")).size
         1
     """

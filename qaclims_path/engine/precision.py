@@ -51,7 +51,7 @@ def time_precisions(attempt: Callable[[Precision], None], device: torch.device) 
 def faster_precision(seconds: dict[str, float]) -> tuple[PrecisionName, str]:
     """Choose by measured seconds; also a sentence with both times.
 
-    Example:
+    Examples:
         >>> faster_precision({"fp32": 2.0, "bf16": 1.0})
         ('bf16', 'precision auto: bf16 (1.000 s a step against 2.000 s in fp32)')
     """

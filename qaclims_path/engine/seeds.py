@@ -12,7 +12,7 @@ import torch
 def seed_all(*keys: int) -> None:
     """Seed Python, NumPy and torch from integers such as (seed, step, rank).
 
-    Example:
+    Examples:
         >>> seed_all(0, 7); a = torch.rand(1); seed_all(0, 7); bool(a == torch.rand(1))
         True
     """

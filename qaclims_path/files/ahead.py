@@ -14,7 +14,7 @@ def ahead(work: Callable[[T], R], items: Iterable[T], threads: int = 2) -> Itera
 
     An error of `work` is raised where its result would have come.
 
-    Example:
+    Examples:
         >>> list(ahead(str.upper, ["a", "b", "c"]))
         ['A', 'B', 'C']
     """

@@ -22,7 +22,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix, because libraries choose the format by it. Works for a file or a folder; a
     folder of that name must not exist yet.
 
-    Example:
+    Examples:
         >>> with atomic_path(Path("out/labels.csv")) as temporary:  # doctest: +SKIP
         ...     temporary.write_text("image,tumor")
     """

@@ -11,7 +11,7 @@ FULL = 64  # digits of all of SHA-256
 def digest_of(*parts: str | bytes | memoryview, digits: int = 16) -> str:
     """Return the digest of texts (as UTF-8) and bytes, one after the other.
 
-    Example:
+    Examples:
         >>> digest_of("tumor", " ", b"stroma") == digest_of("tumor stroma")
         True
     """
@@ -34,7 +34,7 @@ def digest_of_file(path: Path, digits: int = 16) -> str:
 def digest_of_json(value: Any, digits: int = 16) -> str:  # noqa: ANN401 - any value that JSON can hold
     """Return the digest of a JSON value, whatever the order of its keys.
 
-    Example:
+    Examples:
         >>> digest_of_json({"a": 1, "b": (2,)}) == digest_of_json({"b": [2], "a": 1})
         True
     """

@@ -37,7 +37,7 @@ def _is_text(name: str) -> bool:
 def first_existing(root: Path, spellings: Collection[str]) -> Path | None:
     """Return the first of several spellings of a folder or file that exists below root.
 
-    Example:
+    Examples:
         >>> first_existing(Path("BCSS-WSSS"), ["val", "valid"])  # doctest: +SKIP
         PosixPath('BCSS-WSSS/valid')
     """
@@ -54,7 +54,7 @@ def first_existing(root: Path, spellings: Collection[str]) -> Path | None:
 def inside(root: Path, name: str, source: object) -> Path:
     """Join a name found in some file to its root, refusing names that lead out of it.
 
-    Example:
+    Examples:
         >>> inside(Path("/data"), "../etc/passwd", "a.txt")
         Traceback (most recent call last):
         qaclims_path.errors.BadFile: a.txt names '../etc/passwd', which leads out of /data. Names must stay inside it.

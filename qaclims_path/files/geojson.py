@@ -40,7 +40,7 @@ def read_geojson(path: Path) -> list[Annotation]:
 
     Features without a geometry are left out.
 
-    Example:
+    Examples:
         >>> read_geojson(Path("slide.geojson"))[0].name  # doctest: +SKIP
         'Tumor'
     """
@@ -58,7 +58,7 @@ def read_geojson(path: Path) -> list[Annotation]:
 def classifications(annotations: list[Annotation]) -> dict[str, Color | None]:
     """Classification names in the order of their first appearance, each with the first colour stated for it.
 
-    Example:
+    Examples:
         >>> classifications([Annotation({}, "Tumor", (200, 0, 0)), Annotation({})])
         {'Tumor': (200, 0, 0)}
     """

@@ -30,7 +30,7 @@ def resolve(model: str, *, revision: str | None = None, files: Sequence[str] = S
         files: Patterns of the file names that are wanted, in the top folder only. A caller that adds a pattern
             for pickled weights must read them with `weights_only=True`.
 
-    Example:
+    Examples:
         >>> resolve("Salesforce/blip-vqa-base", revision="main")  # doctest: +SKIP
         PosixPath('.../snapshots/787b3d35d57e49572baabd22884b3d5a05acf072')
     """
@@ -48,7 +48,7 @@ def resolve(model: str, *, revision: str | None = None, files: Sequence[str] = S
 def check_name(model: str) -> None:
     """Refuse a name that is neither a folder nor a hub id; the hub is not contacted.
 
-    Example:
+    Examples:
         >>> check_name("hf-hub:vinid/plip")
     """
     if _local(model) is None:
@@ -58,7 +58,7 @@ def check_name(model: str) -> None:
 def model_name(model: str) -> str:
     """Name of a model for files: its hub id or the name of its folder, never the path.
 
-    Example:
+    Examples:
         >>> model_name("hf-hub:vinid/plip"), model_name("local-dir:/home/me/judge")
         ('vinid/plip', 'judge')
     """
@@ -78,7 +78,7 @@ def hub_id(model: str) -> str:
 def revision_of(folder: Path, files: Sequence[str] = SAFE_FILES) -> str:
     """Return the commit of a folder in the hub cache, else a hash of its files, so that a change is noticed.
 
-    Example:
+    Examples:
         >>> revision_of(Path("judge"))  # doctest: +SKIP
         'sha256:5f7c1d0e2b9a4c33'
     """
@@ -101,7 +101,7 @@ def require_tokenizer(model: str, folder: Path) -> None:
 def loading(model: str, what: str) -> Iterator[None]:
     """Turn any error of a library that loads a model into one sentence.
 
-    Example:
+    Examples:
         >>> with loading("some/model", "BLIP model"):  # doctest: +ELLIPSIS
         ...     raise ValueError("no vision_config")
         Traceback (most recent call last):

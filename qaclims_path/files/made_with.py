@@ -44,7 +44,7 @@ def check_same(
     Raises:
         UsageError: They differ.
 
-    Example:
+    Examples:
         >>> check_same("run", {"lr": 0.1}, {"lr": 0.2}, "Choose another --out.")
         Traceback (most recent call last):
         qaclims_path.errors.UsageError: run was made with other options: lr was 0.1, now 0.2. Choose another --out.

@@ -51,7 +51,7 @@ class ImageMaps:
 class MapWriter:
     """Writes a folder of maps shard by shard; shards that an interrupted writer finished are kept.
 
-    Example:
+    Examples:
         >>> writer = MapWriter(Path("cams"), ["tumor", "stroma"], {"scales": [1.0]})  # doctest: +SKIP
         >>> if not writer.has(0):  # doctest: +SKIP
         ...     writer.write(0, [ImageMaps("a", (0,), (224, 224), maps)])
@@ -117,7 +117,7 @@ class MapReader:
         settings: How they were made.
         failed: Reason for each image without maps, by name.
 
-    Example:
+    Examples:
         >>> reader = MapReader(Path("run/cams/train"))  # doctest: +SKIP
         >>> reader["TCGA-A1[1100]"].maps.shape  # doctest: +SKIP
         (2, 56, 56)
@@ -194,7 +194,7 @@ class MapReader:
 def shard_name(number: int) -> str:
     """Return the file name of a shard.
 
-    Example:
+    Examples:
         >>> shard_name(3)
         'maps-00003.safetensors'
     """

@@ -67,7 +67,7 @@ def read_values(stream: IO[bytes], header: Header) -> np.ndarray[Any, Any]:
 def read_npy(path: Path) -> Any:  # noqa: ANN401 - whatever plain data the file holds
     """Read a `.npy` file: a numeric array, or containers, strings, numbers and numeric arrays.
 
-    Example:
+    Examples:
         >>> read_npy(Path("cls_labels.npy"))[2007000032].shape  # doctest: +SKIP
         (20,)
     """

@@ -6,7 +6,7 @@ import math
 def parse_number(text: str | float | None) -> float | None:
     """Read a finite number; None for anything else.
 
-    Example:
+    Examples:
         >>> parse_number("0.25"), parse_number("0,25"), parse_number("nan"), parse_number(None)
         (0.25, None, None, None)
     """

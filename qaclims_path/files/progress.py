@@ -9,7 +9,7 @@ T = TypeVar("T")
 def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
     """Yield the items while a bar shows how many are done and how long the rest takes.
 
-    Example:
+    Examples:
         >>> list(track([1, 2, 3], "counting"))
         [1, 2, 3]
     """

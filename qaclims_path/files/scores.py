@@ -61,7 +61,7 @@ def write_scores(
 
     `size` is the height and width of the image, where the maps are smaller.
 
-    Example:
+    Examples:
         >>> write_scores(Path("a.npz"), maps, ["tumor", "stroma"], size=(224, 224))  # doctest: +SKIP
     """
     arrays = {"scores": scores, "classes": np.asarray(classes, np.str_)}

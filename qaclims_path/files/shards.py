@@ -21,7 +21,7 @@ class Shard:
         number: Number of the part, counted from 1.
         of: Number of parts.
 
-    Example:
+    Examples:
         >>> Shard(2, 3).take("abcdefg")
         'be'
     """
@@ -51,7 +51,7 @@ class Shard:
     def split(self, parts: int) -> list["Shard"]:
         """Divide this part; other parts may be divided differently.
 
-        Example:
+        Examples:
             >>> [str(part) for part in Shard(2, 3).split(2)]
             ['2-of-6', '5-of-6']
         """

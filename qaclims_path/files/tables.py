@@ -55,7 +55,7 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, object]], columns: Sequenc
 def cell(value: object) -> str:
     """One value as CSV text.
 
-    Example:
+    Examples:
         >>> cell(0.1234567), cell(float("nan")), cell(None)
         ('0.123457', '', '')
     """

@@ -21,7 +21,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Any], about: Mapping[str, str
         tensors: Arrays by name, all of NumPy or all of torch; no two of them may share memory.
         about: Texts to store beside them, by key.
 
-    Example:
+    Examples:
         >>> save_tensors(Path("features.safetensors"), {"features": torch.zeros(2, 3)})  # doctest: +SKIP
     """
     with atomic_path(path) as temporary:

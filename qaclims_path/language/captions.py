@@ -37,7 +37,7 @@ class Captioner:
             seed: Seed of the captions; use another for each image.
             count: Number of captions.
 
-        Example:
+        Examples:
             >>> from qaclims_path.data.cards import load_card
             >>> from qaclims_path.language.questions import load_bank
             >>> captioner = Captioner(load_card("bcss-wsss"), load_bank("histology"))
@@ -118,7 +118,7 @@ def phrases_of(label: ClassTerms, organ: str, lexicon: Lexicon | None) -> Phrase
 def enumeration(phrases: Sequence[str]) -> str:
     """Join phrases by commas and `and`.
 
-    Example:
+    Examples:
         >>> enumeration(["collagen", "fat", "lymphocytes"])
         'collagen, fat and lymphocytes'
     """

@@ -38,7 +38,7 @@ def clean_answers(
         stop: Words that say nothing.
         repair: Append the class name to a foreground answer without it, as published.
 
-    Example:
+    Examples:
         >>> from qaclims_path.data.cards import load_card
         >>> tumor = load_card("bcss-wsss").classes[0]
         >>> clean_answers(["The collagens", "tumor cells", "yes"], label=tumor, kind="background", stop=["yes"])
@@ -71,7 +71,7 @@ def drop_unlike(texts: Sequence[str], similarities: Sequence[float], threshold: 
         similarities: Cosine of image and text, one per text.
         threshold: Lowest similarity to keep.
 
-    Example:
+    Examples:
         >>> drop_unlike(["collagen", "flower", ""], [0.3, 0.1, 0.0], 0.2)
         (['collagen', '', ''], 1)
     """
@@ -87,7 +87,7 @@ def unique(texts: Sequence[str]) -> list[str]:
 def published_foreground(answers: Sequence[str], label: str) -> list[str]:
     """As published: append the class name to an answer that contains neither it nor its synonym as a substring.
 
-    Example:
+    Examples:
         >>> published_foreground(["golden retriever", "dogs"], "dog")
         ['golden retriever dog', 'dogs']
     """
@@ -98,7 +98,7 @@ def published_foreground(answers: Sequence[str], label: str) -> list[str]:
 def published_background(answers: Sequence[str], label: str) -> list[str]:
     """As published: unique answers other than the class name; here in order of first occurrence.
 
-    Example:
+    Examples:
         >>> published_background(["grass", "dog", "dogs", "grass"], "dog")
         ['grass', 'dogs']
     """
@@ -122,7 +122,7 @@ def published_cleaner(answers: Sequence[str], label: ClassTerms, kind: Kind) -> 
 def published_texts(answers: Sequence[str], name: str, kind: Kind) -> list[str]:
     """Repair foreground lemmas or drop background lemmas as published; a dropped one becomes an empty text.
 
-    Example:
+    Examples:
         >>> published_texts(["grass", "dog", "grass"], "dog", "background")
         ['grass', '', '']
     """

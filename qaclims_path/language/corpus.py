@@ -91,7 +91,7 @@ class Entry:
 def printable(text: str) -> str:
     r"""Text on one line without control, formatting or surrogate characters, of at most `MAX_TEXT` characters.
 
-    Example:
+    Examples:
         >>> printable("purple\x1b[31m\n cells\u202e")
         'purple [31m cells'
     """
@@ -133,7 +133,7 @@ def from_line(line: bytes, where: object) -> Entry:
 def read_corpus(path: Path) -> Iterator[Entry]:
     """Read the entries of a corpus one at a time; a truncated last line is skipped with a warning.
 
-    Example:
+    Examples:
         >>> for entry in read_corpus(Path("corpus.jsonl")):  # doctest: +SKIP
         ...     print(entry.image, entry.label, entry.texts("foreground"))
     """

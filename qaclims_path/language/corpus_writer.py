@@ -17,7 +17,7 @@ class CorpusWriter:
     The questions of a group are answered together. After a stop, complete groups are kept and the rest is asked again,
     so that every question is answered in the same batch as without the stop, and the file has the same bytes.
 
-    Example:
+    Examples:
         >>> with CorpusWriter(Path("corpus.jsonl")) as writer:  # doctest: +SKIP
         ...     for group in groups[writer.resume(groups) :]:
         ...         writer.write(answered(group))

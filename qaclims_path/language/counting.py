@@ -23,7 +23,7 @@ def count_terms(entries: Iterable[Entry]) -> Counts:
 def most_frequent(counts: Counter[str], number: int) -> list[tuple[str, int]]:
     """Return the most frequent terms with their counts; ties are in alphabetical order.
 
-    Example:
+    Examples:
         >>> most_frequent(Counter(["stroma", "gland", "gland", "cell"]), 2)
         [('gland', 2), ('cell', 1)]
     """

@@ -84,7 +84,7 @@ class Lexicon(Options):
     def canonical(self, text: str) -> str:
         """Canonical term for a text; its lemmas if the lexicon has no such term.
 
-        Example:
+        Examples:
             >>> load_lexicon("histology").canonical("Tumour-infiltrating lymphocyte")
             'infiltrating lymphocytes'
         """
@@ -108,7 +108,7 @@ class Lexicon(Options):
             label: Class of the question. For a foreground question, terms of this class or of no class; for a
                 background question, terms of other classes or of no class.
 
-        Example:
+        Examples:
             >>> load_lexicon("histology").terms("nuclei", label="lymphocyte", kind="foreground")[:2]
             ['small round dark nuclei', 'dense uniform chromatin']
         """
@@ -125,7 +125,7 @@ class Lexicon(Options):
     def classes_of(self, label: ClassOrNames) -> set[str]:
         """Classes of the lexicon for a class of a card: by one of its names, else by the terms that its names are.
 
-        Example:
+        Examples:
             >>> load_lexicon("histology").classes_of("carcinoma")
             {'tumor'}
         """

@@ -24,7 +24,7 @@ def parse_lines(model: type[O], tree: Tree, path: Path) -> O:
 def at(path: Path, *locations: Location) -> str:
     """Return the path with the line numbers of some values; values in a file that it extends have no line.
 
-    Example:
+    Examples:
         >>> at(Path("bank.yaml"), ["questions", 3, "text"])  # doctest: +SKIP
         'bank.yaml, line 12'
     """

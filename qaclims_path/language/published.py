@@ -21,7 +21,7 @@ Table = dict[str, dict[str, tuple[CorpusAnswer, ...]]]
 def published_entries(foreground: Path, background: Path) -> Iterator[Entry]:
     """Read the entries of both files in the order of the first; the texts are the published lemmas, unchanged.
 
-    Example:
+    Examples:
         >>> next(published_entries(Path("voc_vqa_fg_blip.npy"), Path("voc_vqa_bg_blip.npy"))).key  # doctest: +SKIP
         ('2007_000032', 'aeroplane')
     """

@@ -44,7 +44,7 @@ class Question(Options):
     def about(self, name: str) -> str:
         """Return the question with the name of a class.
 
-        Example:
+        Examples:
             >>> Question(text="what is under the {}?", kind="background").about("tv monitor")
             'what is under the tv monitor?'
         """
@@ -128,7 +128,7 @@ class Overlay(Options):
 def load_bank(name_or_path: str, organ: str | None = None) -> QuestionBank:
     """Read a bank by name or by the path of a YAML file, with the overlay of an organ if there is one.
 
-    Example:
+    Examples:
         >>> load_bank("natural").questions[0].about("dog")
         'What kind of dog is in the photo?'
     """

@@ -15,7 +15,7 @@ def shipped_files(folder: str) -> dict[str, Path]:
 def find_yaml(kind: str, folder: str, name: str, base: Path) -> Path:
     """Find a file by its name in a folder of `configs/`, or by its path relative to `base`.
 
-    Example:
+    Examples:
         >>> find_yaml("lexicon", "lexicons", "histology", Path()).name
         'histology.yaml'
     """

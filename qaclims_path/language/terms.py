@@ -50,7 +50,7 @@ class CardTerms(Protocol):
 def display_name(label: ClassTerms) -> str:
     """Name of a class in questions and prompts.
 
-    Example:
+    Examples:
         >>> from qaclims_path.data.cards import load_card
         >>> display_name(load_card("voc2012").classes[-1])
         'tv monitor'

@@ -75,7 +75,7 @@ class TextBank:
             bank: Question bank, which determines the texts of a class itself.
             shared: Number of a class's most frequent texts for its images without texts; 0 for none.
 
-        Example:
+        Examples:
             >>> store = TextStore(judge, bank.templates)  # doctest: +SKIP
             >>> texts = TextBank.build(read_corpus(path), store, card.classes, bank)  # doctest: +SKIP
             >>> texts.pair_texts([("tile_001", 0), ("tile_001", 2)]).foreground_offsets  # doctest: +SKIP

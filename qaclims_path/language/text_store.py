@@ -33,7 +33,7 @@ def encode_texts(judge: Judge, texts: Sequence[str], templates: Sequence[str] = 
     Returns:
         N D, float32 unit vectors in main memory.
 
-    Example:
+    Examples:
         >>> encode_texts(judge, ["collagen", "fat"], ["an H&E image of {}.", "{}"]).shape  # doctest: +SKIP
         torch.Size([2, 512])
     """
@@ -55,7 +55,7 @@ class TextStore:
     of the rows of a matrix, and names that. The matrix is written first, so an index never lists missing rows. A
     damaged index, or one without its matrix, is replaced. The matrix is memory-mapped.
 
-    Example:
+    Examples:
         >>> store = TextStore(judge, bank.templates, Path("cache"))  # doctest: +SKIP
         >>> store.features[store.rows(["collagen", "fat"])]  # doctest: +SKIP
     """

@@ -16,7 +16,7 @@ IRREGULAR = {
 def plain(text: str) -> str:
     r"""Lower-case words with single spaces, without tags, control characters, outer punctuation and leading articles.
 
-    Example:
+    Examples:
         >>> plain(" The <b>Pink</b>\x07 collagen. ")
         'pink collagen'
     """
@@ -31,7 +31,7 @@ def plain(text: str) -> str:
 def lemmas(text: str) -> str:
     """Singular of every word; words in -ed and -ing do not change.
 
-    Example:
+    Examples:
         >>> lemmas("scattered spindle-shaped nuclei")
         'scattered spindle-shaped nucleus'
     """
@@ -46,7 +46,7 @@ def key(text: str) -> str:
 def contains(text: str, part: str) -> bool:
     """Return whether a key contains the words of another in sequence, as whole words.
 
-    Example:
+    Examples:
         >>> contains("carpet floor", "car"), contains("red car door", "car")
         (False, True)
     """

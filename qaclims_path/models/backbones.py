@@ -41,7 +41,7 @@ class BackboneSpec:
 def find_backbone(name: str) -> BackboneSpec:
     """Find a backbone: a timm name, `hf-hub:owner/name[@revision]`, or `local-dir:PATH` with a timm `config.json`.
 
-    Example:
+    Examples:
         >>> find_backbone("resnet50").architecture
         'resnet50'
     """
@@ -71,7 +71,7 @@ def find_backbone(name: str) -> BackboneSpec:
 def split_revision(name: str) -> tuple[str, str | None]:
     """Split `model@revision`; only models on the hub have a revision.
 
-    Example:
+    Examples:
         >>> split_revision("hf-hub:owner/name@main")
         ('hf-hub:owner/name', 'main')
     """

@@ -29,7 +29,7 @@ class BoundaryNet(nn.Module):
 
     It takes pixels in 0..1; normalisation is inside.
 
-    Example:
+    Examples:
         >>> net = BoundaryNet(find_backbone("resnet18"))  # doctest: +SKIP
         >>> net.edges(torch.rand(1, 3, 64, 64)).shape  # doctest: +SKIP
         torch.Size([1, 16, 16])

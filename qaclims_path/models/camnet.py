@@ -43,7 +43,7 @@ class CamNet(nn.Module):
         stride: Pixels per cell of the maps.
         notes: Sentences about initial weights that were not used.
 
-    Example:
+    Examples:
         >>> net = CamNet("resnet18", ["tumor", "stroma"])
         >>> net(torch.rand(1, 3, 64, 64)).maps.shape
         torch.Size([1, 2, 4, 4])

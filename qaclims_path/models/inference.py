@@ -12,7 +12,7 @@ from qaclims_path.models.fusing import fuse
 def for_inference(net: CamNet, device: torch.device, precision: Precision = "fp32") -> CamNet:
     """Copy a network for inference; the backbone runs in the precision, normalisation and head in fp32.
 
-    Example:
+    Examples:
         >>> fast = for_inference(net, torch.device("cpu"), "bf16")  # doctest: +SKIP
         >>> with torch.inference_mode():  # doctest: +SKIP
         ...     maps = fast(images.to(memory_format=torch.channels_last)).maps

@@ -94,7 +94,7 @@ REFINERS: Registry[Callable[[RefineSettings], Refiner]] = Registry("refiner", "q
 def build_refiner(name: str, settings: RefineSettings) -> Refiner:
     """Build a registered refiner.
 
-    Example:
+    Examples:
         >>> build_refiner("none", RefineSettings(threshold=0.3))
         <function ...>
     """

@@ -49,7 +49,7 @@ def interpolate(after: State, before: State, share: float) -> State:
 
     Other tensors are those of `after`.
 
-    Example:
+    Examples:
         >>> interpolate({"a": Tensor([2.0])}, {"a": Tensor([0.0])}, 0.25)
         {'a': tensor([1.5000])}
     """

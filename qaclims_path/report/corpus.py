@@ -65,7 +65,7 @@ class Page:
 def corpus_page(page: Page) -> str:
     """Write the page as HTML.
 
-    Example:
+    Examples:
         >>> "<h1>Corpus</h1>" in corpus_page(Page("Corpus", "corpus.jsonl", {}, (), False))
         True
     """

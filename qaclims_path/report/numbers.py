@@ -8,7 +8,7 @@ from qaclims_path.report.evaluation import Interval
 def number(value: float | None, form: str = "g", none: str = "-") -> str:
     """Format a number; None and NaN become a dash or the text `none`.
 
-    Example:
+    Examples:
         >>> number(0.71824, ".1%"), number(None, ".3f")
         ('71.8%', '-')
     """
@@ -18,7 +18,7 @@ def number(value: float | None, form: str = "g", none: str = "-") -> str:
 def percent(value: float | None) -> str:
     """Format a fraction in percent with two decimals; None and NaN become a dash.
 
-    Example:
+    Examples:
         >>> percent(0.71824), percent(float("nan"))
         ('71.82', '-')
     """
@@ -28,7 +28,7 @@ def percent(value: float | None) -> str:
 def interval_text(interval: Interval | None) -> str:
     """Format a 95 % interval in percent; empty for None and NaN.
 
-    Example:
+    Examples:
         >>> interval_text((0.381, 0.629))
         '38.1-62.9'
     """
@@ -40,7 +40,7 @@ def interval_text(interval: Interval | None) -> str:
 def spaced(count: int | None, gap: str = " ") -> str:
     """Format an integer in groups of three digits; None becomes `?`.
 
-    Example:
+    Examples:
         >>> spaced(10582)
         '10 582'
     """
@@ -50,7 +50,7 @@ def spaced(count: int | None, gap: str = " ") -> str:
 def size_on_disk(size: int) -> str:
     """Format a number of bytes in kB, MB or GB.
 
-    Example:
+    Examples:
         >>> size_on_disk(1_400_000)
         '1.4 MB'
     """

@@ -47,7 +47,7 @@ def page_html(template: str, *, styles: Sequence[str], scripts: Sequence[str] = 
 def policy(style: str, script: str) -> str:
     """Write the content security policy of a page: embedded pictures, and only this sheet and this script.
 
-    Example:
+    Examples:
         >>> policy("", "")[:36]
         "default-src 'none'; img-src data:; s"
     """
@@ -73,7 +73,7 @@ def jpeg_address(pixels: NDArray[np.uint8], side: int, quality: int = 82) -> str
 def spent(seconds: float) -> str:
     """Format a time.
 
-    Example:
+    Examples:
         >>> spent(9.3), spent(192), spent(7500)
         ('9.3 s', '3 min 12 s', '2 h 05 min')
     """
@@ -88,7 +88,7 @@ def spent(seconds: float) -> str:
 def hexadecimal(color: Sequence[int]) -> str:
     """Write a colour as in SVG attributes.
 
-    Example:
+    Examples:
         >>> hexadecimal((255, 0, 16))
         '#ff0010'
     """

@@ -22,7 +22,7 @@ def score_tables(report: EvaluationReport) -> list[RenderableType]:
 def notes_of(report: EvaluationReport) -> list[str]:
     """List the sentences that a reader of the numbers has to know.
 
-    Example:
+    Examples:
         >>> notes_of(report)  # doctest: +SKIP
         ['missing: 3 of 40 images have no prediction and are counted as wrong.']
     """

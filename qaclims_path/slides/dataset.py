@@ -86,7 +86,7 @@ class SlideTileDataset(Dataset[Item]):
     An item holds `image` (3 H W, uint8, or float32 in 0..1), `slide` (path), `x0` and `y0` (level 0 pixels), `index`
     (in this data set) and, if the slides have labels, `present` (C, bool).
 
-    Example:
+    Examples:
         >>> loader = DataLoader(SlideTileDataset(slides), 32, shuffle=True, num_workers=4)  # doctest: +SKIP
     """
 

@@ -50,7 +50,7 @@ class LevelRegion:
 def best_level(levels: tuple[Level, ...], step: tuple[float, float]) -> int:
     """Choose the coarsest level that is at least as fine as the step; level 0 if none is.
 
-    Example:
+    Examples:
         >>> best_level((Level(400, 400, 1.0), Level(200, 200, 2.0), Level(100, 100, 4.0)), (3.0, 3.0))
         1
     """
@@ -91,7 +91,7 @@ def extent(
 
     A tile that is read without resampling shows up to 1 % more or less than asked for. Arguments as for `locate`.
 
-    Example:
+    Examples:
         >>> extent((Level(4000, 4000, 1.0),), 10, 20, (1000, 1000), (0.996, 0.996))
         (10.0, 20.0, 1000.0, 1000.0)
     """

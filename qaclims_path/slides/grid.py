@@ -24,7 +24,7 @@ MAX_TILES = 20_000_000
 def mpp_of(mpp: float | None, magnification: float | None) -> float:
     """Return the requested pixel size in um, given as one or as a magnification.
 
-    Example:
+    Examples:
         >>> mpp_of(None, 20)
         0.5
     """
@@ -39,7 +39,7 @@ def mpp_of(mpp: float | None, magnification: float | None) -> float:
 def stride_of(size: int, stride: float | None, overlap: float | None) -> float:
     """Return the distance between neighbouring tiles in their own pixels, given as a stride or as a share of overlap.
 
-    Example:
+    Examples:
         >>> stride_of(224, None, 0.5)
         112
     """
@@ -83,7 +83,7 @@ def make_grid(
         roi: Regions of interest; at least half of a tile must lie in them.
         pad: Whether tiles may extend beyond the right and lower edge, so that they cover everything.
 
-    Example:
+    Examples:
         >>> len(make_grid(slide.info, size=224, mpp=0.5, mask=tissue_mask(slide)))  # doctest: +SKIP
         1234
     """

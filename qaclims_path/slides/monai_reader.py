@@ -25,7 +25,7 @@ class SlideWSIReader(BaseWSIReader):
     background colour. As everywhere in MONAI, pairs are (row, column): `location` in level 0 pixels, `size` in pixels
     of the result, `mpp` in micrometres.
 
-    Example:
+    Examples:
         >>> reader = SlideWSIReader("tiff")  # doctest: +SKIP
         >>> slide = reader.read("case-1.svs")  # doctest: +SKIP
         >>> pixels, metadata = reader.get_data(slide, (4000, 8000), (224, 224), mpp=0.5)  # doctest: +SKIP

@@ -28,7 +28,7 @@ def fit_slide(slide: Slide, grid: TileGrid, method: str = "macenko", *, seed: in
         seed: Seed of the sample of tiles and pixels.
         tiles: Number of tiles to sample.
 
-    Example:
+    Examples:
         >>> tile = normalise(tile, fit_slide(slide, grid))  # doctest: +SKIP
     """
     name = Path(slide.info.path).name

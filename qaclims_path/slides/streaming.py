@@ -24,7 +24,7 @@ def iter_tiles(slide: Slide, grid: TileGrid) -> Iterator[tuple[int, Pixels]]:
     level. Memory holds the decoded tiles that later tiles still need; if the grid is in row order, that is a band as
     high as a tile. Runs in one thread; use several processes for several slides.
 
-    Example:
+    Examples:
         >>> for index, tile in iter_tiles(slide, grid):  # doctest: +SKIP
         ...     save(f"{grid.x[index]}_{grid.y[index]}.jpg", tile)
     """

@@ -99,7 +99,7 @@ def tissue_mask(
         tile_um: Side of the tiles in um; a tile is at least `MIN_PIXELS_PER_TILE` mask pixels wide.
         options: Options of `otsu`.
 
-    Example:
+    Examples:
         >>> tissue_mask(slide, tile_um=0.5 * 224).mask.mean()  # doctest: +SKIP
         np.float64(0.41)
     """

@@ -1,6 +1,6 @@
 """Tiling as MONAI dictionary transforms, for any `Compose`; each transform calls one function of this package.
 
-Example:
+Examples:
     >>> tile = Compose([  # doctest: +SKIP
     ...     LoadSlided("slide"),
     ...     TissueMaskd("slide"),

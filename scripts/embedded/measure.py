@@ -10,7 +10,7 @@ on
 3. Speed: megapixels per second on one core, painting alone and writing all three files, after compilation.
 4. Memory: peak of a process that writes one slide.
 
-Example:
+Examples:
     python scripts/embedded/measure.py --what colour texture speed
     python scripts/embedded/measure.py --picture docs/phantom.png
 """

@@ -3,7 +3,7 @@
 Both are deterministic on one machine (one thread, fixed seeds). Tiles and intermediate weights stay in --work, and a
 second call uses them again. The judge takes about five minutes of one core, the answerer a quarter of an hour.
 
-Example:
+Examples:
     python scripts/embedded/train.py judge --work work
     python scripts/embedded/train.py answerer --work work
     python scripts/embedded/train.py held-out --work work

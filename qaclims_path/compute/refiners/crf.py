@@ -94,7 +94,7 @@ def dense_crf(image: U8, energies: F32, settings: CrfSettings = LABEL_STEP) -> F
         energies: G K H W, finite, K at least 1.
         settings: Rounds and kernels.
 
-    Example:
+    Examples:
         >>> image = np.zeros((4, 4, 3), np.uint8)
         >>> image[:, 2:] = 255
         >>> speck = np.array([[1, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1]], np.uint8)

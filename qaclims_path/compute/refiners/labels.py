@@ -15,7 +15,7 @@ IGNORED = 255
 def threshold_labels(maps: NDArray[np.float32], threshold: float) -> U8:
     """Return the index of the highest of K maps (K H W), or K where none is above the threshold.
 
-    Example:
+    Examples:
         >>> threshold_labels(np.array([[[0.2, 0.6]], [[0.4, 0.5]]], np.float32), 0.4).tolist()
         [[2, 0]]
     """
@@ -26,7 +26,7 @@ def threshold_labels(maps: NDArray[np.float32], threshold: float) -> U8:
 def agreed(high: U8, low: U8, background: int) -> U8:
     """Combine two labellings: classes under the high threshold, background under both, and 255 elsewhere.
 
-    Example:
+    Examples:
         >>> agreed(np.array([0, 1, 1], np.uint8), np.array([0, 0, 1], np.uint8), background=1).tolist()
         [0, 255, 1]
     """

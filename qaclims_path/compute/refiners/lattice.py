@@ -50,7 +50,7 @@ class Lattice(NamedTuple):
 def build_lattice(points: F32) -> Lattice:
     """Build the lattice of points (N d) whose coordinates are divided by the standard deviations of the filter.
 
-    Example:
+    Examples:
         >>> build_lattice(np.zeros((1, 2), np.float32)).size
         3
     """

@@ -21,7 +21,7 @@ def pixel_adaptive(images: Tensor, maps: Tensor, *, rounds: int = 10, dilations:
 
     A CPU refines one image at a time, so that its maps stay in the cache.
 
-    Example:
+    Examples:
         >>> images, maps = torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4)
         >>> images[..., 2:], maps[..., 3:] = 1.0, 1.0
         >>> pixel_adaptive(images, maps)[0, 0, 0].round(decimals=2).tolist()

@@ -19,7 +19,7 @@ def decide(scores: Tensor, present: Tensor, threshold: float | None) -> tuple[Te
     Returns:
         Labels 0..K-1, K for background, and their confidence.
 
-    Example:
+    Examples:
         >>> scores = torch.tensor([0.2, 0.6]).view(1, 2, 1, 1)
         >>> [part.item() for part in decide(scores, torch.tensor([[True, True]]), 0.5)]
         [1, 0.6000000238418579]

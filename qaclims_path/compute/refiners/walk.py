@@ -23,7 +23,7 @@ def paths(radius: int) -> tuple[tuple[Offset, ...], ...]:
 
     The first pixel of a path is its other end; all lie less than one pixel from the straight line.
 
-    Example:
+    Examples:
         >>> [path[0] for path in paths(2)]
         [(0, 1), (1, -1), (1, 0), (1, 1)]
     """
@@ -112,7 +112,7 @@ class _Walk:
 def chebyshev_factors(steps: int, precision: float = PRECISION) -> list[float]:
     """Return the factor of each Chebyshev polynomial in x**steps, without those that add less than the precision.
 
-    Example:
+    Examples:
         >>> chebyshev_factors(2)
         [0.5, 0.0, 0.5]
     """

@@ -125,7 +125,7 @@ def refuse(names: Sequence[str], problem: str, way_out: str) -> None:
 def image_key(name: str) -> str:
     """Return the key that matches an image's name with and without suffix; the name may hold dots.
 
-    Example:
+    Examples:
         >>> image_key("img/TCGA_MPP-0.2500.png"), image_key("TCGA_MPP-0.2500")
         ('TCGA_MPP-0.2500', 'TCGA_MPP-0.2500')
     """
@@ -136,7 +136,7 @@ def image_key(name: str) -> str:
 def mask_name(split: Split, image: str) -> str:
     """Return the file name of an image's mask.
 
-    Example:
+    Examples:
         `mask_name: "{stem}_anno.bmp"` gives `train_1_anno.bmp` for `train_1.bmp`.
     """
     return split.mask_name.replace("{stem}", Path(image).stem)

@@ -16,7 +16,7 @@ from qaclims_path.data.record import Record
 def bits_in(name: str) -> tuple[int, ...] | None:
     """Read the label bits between the brackets of a name, in any published spelling; None if there are none.
 
-    Example:
+    Examples:
         >>> bits_in("a_+0[1101].png"), bits_in("b-[1, 1, 0].png"), bits_in("c.png")
         ((1, 1, 0, 1), (1, 1, 0), None)
     """

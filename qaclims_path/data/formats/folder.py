@@ -54,7 +54,7 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
 def read_table(card: Card, path: Path) -> Table:
     """Read labels: one 0/1 column per class (by name, display name or synonym), or one `labels` column.
 
-    Example:
+    Examples:
         `file,patient,tumor,stroma` with `a.png,7,1,0`, or `file,labels` with `a.png,tumor;stroma`.
     """
     table, problems, index = Table(), [], class_index(card)

@@ -61,7 +61,7 @@ class PhantomSpec:
 class PhantomSlide:
     """A slide whose regions are painted when they are read.
 
-    Example:
+    Examples:
         >>> slide = PhantomSlide(PhantomSpec(seed=1, width=4096, height=4096))  # doctest: +SKIP
         >>> rgb, truth = slide.read(1000, 1000, 224, 224)  # doctest: +SKIP
     """

@@ -27,7 +27,7 @@ class PhantomSplit:
     def patients(self, count: int) -> list[str]:
         """Return the names of the first patients.
 
-        Example:
+        Examples:
             >>> HELD_OUT.patients(2)
             ['EV0001', 'EV0002']
         """

@@ -52,7 +52,7 @@ class Stain:
 def key_of(*words: object) -> int:
     """Hash words to 63 bits.
 
-    Example:
+    Examples:
         >>> key_of("layout", 1) == key_of("layout", 2)
         False
     """

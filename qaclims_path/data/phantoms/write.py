@@ -38,7 +38,7 @@ class PhantomFiles:
 def write_slide(folder: Path, name: str, spec: PhantomSpec) -> PhantomFiles:
     """Write `<name>.tiff`, `<name>_truth.tiff` and `<name>.geojson`; the slide appears last, when all are complete.
 
-    Example:
+    Examples:
         >>> write_slide(Path("out"), "one", PhantomSpec(seed=1, width=4096, height=4096))  # doctest: +SKIP
     """
     files = PhantomFiles(folder / f"{name}.tiff", folder / f"{name}_truth.tiff", folder / f"{name}.geojson")

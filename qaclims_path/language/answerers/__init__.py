@@ -58,7 +58,7 @@ ANSWERERS: Registry[Callable[[Setup], Answerer]] = Registry("answerer", "qaclims
 def load_answerer(name: str, setup: Setup) -> Answerer:
     """Make an answerer by the name of its kind: `blip`, `chat`, `retrieval`, `file`, or one of a plug-in.
 
-    Example:
+    Examples:
         >>> load_answerer("blip", Setup(model="Salesforce/blip-vqa-base"))  # doctest: +SKIP
     """
     return ANSWERERS[name](setup)

@@ -54,7 +54,7 @@ def answer_by_image(
 def batches(count: int, size: int) -> Iterator[slice]:
     """Yield slices of at most `size` that cover `count` items.
 
-    Example:
+    Examples:
         >>> list(batches(5, 2))
         [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """

@@ -38,7 +38,7 @@ MAX_TOKENS = 10  # length of an answer, as published
 class BlipAnswerer:
     """Answers with `BlipForQuestionAnswering`; the score is the mean log probability per token, including the end.
 
-    Example:
+    Examples:
         >>> blip = BlipAnswerer.load("Salesforce/blip-vqa-base", size=480)  # doctest: +SKIP
         >>> blip.answer(asks)[0]  # doctest: +SKIP
         Answer(text='purple', score=-0.41)

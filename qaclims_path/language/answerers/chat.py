@@ -35,7 +35,7 @@ Message = dict[str, Any]
 class ChatAnswerer:
     """Answers with any `AutoModelForImageTextToText`; the score is the mean log probability per token of the reply.
 
-    Example:
+    Examples:
         >>> chat = ChatAnswerer.load("google/medgemma-4b-it", system=bank.system)  # doctest: +SKIP
         >>> chat.answer(asks)[0]  # doctest: +SKIP
         Answer(text='invasive ductal carcinoma', score=-0.18)
@@ -182,7 +182,7 @@ class ChatAnswerer:
 def parse_reply(reply: str) -> str:
     r"""Extract the phrase of a reply; empty if the model says that there is none.
 
-    Example:
+    Examples:
         >>> parse_reply('Sure!\nAnswer: **Dense stroma.**'), parse_reply("Answer: unknown")
         ('Dense stroma', '')
     """

@@ -21,7 +21,7 @@ class FileAnswerer:
 
     The answer is empty if the file has none. The score is that of the file, or NaN.
 
-    Example:
+    Examples:
         >>> answerer = FileAnswerer.read("voc_vqa_fg_blip.npy,voc_vqa_bg_blip.npy")  # doctest: +SKIP
         >>> answerer.answer(asks)[0].text  # doctest: +SKIP
         'jet'

@@ -14,7 +14,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def device_and_dtype(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
     """Device and number format by name; `auto` is the accelerator, and bfloat16 if its arithmetic is in hardware.
 
-    Example:
+    Examples:
         >>> device_and_dtype("cpu", "auto")
         (device(type='cpu'), torch.float32)
     """

@@ -21,7 +21,7 @@ class RetrievalAnswerer:
     The first question of a topic is answered with the term of the highest cosine, the second with the next, and so on;
     after the last term answers are empty. A topic without terms is answered with those of all topics.
 
-    Example:
+    Examples:
         >>> retrieval = RetrievalAnswerer(judge, load_lexicon("histology"), organ="breast")  # doctest: +SKIP
         >>> retrieval.answer(asks)[0]  # doctest: +SKIP
         Answer(text='spindle-shaped nuclei', score=0.31)

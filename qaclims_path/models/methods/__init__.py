@@ -30,7 +30,7 @@ def known_methods() -> Registry[type[Method]]:
 def build_method(name: str, settings: Tree, where: object) -> Method:
     """Build a registered method from its settings; unknown or invalid settings raise an error with a suggestion.
 
-    Example:
+    Examples:
         >>> build_method("cam", {"clasification": 1}, "an example")
         Traceback (most recent call last):
         qaclims_path.errors.BadConfig: an example: unknown key 'clasification'. Did you mean 'classification'? ...

@@ -62,7 +62,7 @@ def known_segmenters() -> Registry[Build]:
 def build_network(architecture: str, encoder: BackboneSpec, channels: int, settings: Mapping[str, Any]) -> nn.Module:
     """Build a registered architecture with random weights; a failure raises a `UsageError` with a sentence.
 
-    Example:
+    Examples:
         >>> build_network("unett", find_backbone("resnet18"), 4, {})
         Traceback (most recent call last):
         qaclims_path.errors.NotRegistered: There is no segmenter 'unett'. Did you mean 'unet'? Known: ...

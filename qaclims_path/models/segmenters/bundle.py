@@ -28,7 +28,7 @@ def write_bundle(segmenter: Segmenter, out: Path) -> None:
         segmenter: Segmenter with a complete spec.
         out: New or empty folder.
 
-    Example:
+    Examples:
         >>> write_bundle(Segmenter.from_pretrained("run"), Path("bundle"))  # doctest: +SKIP
     """
     spec = segmenter.spec

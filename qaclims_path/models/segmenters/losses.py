@@ -106,7 +106,7 @@ def balanced_weights(counts: Tensor) -> Tensor:
 
     The weight of a class without pixels is 0.
 
-    Example:
+    Examples:
         >>> balanced_weights(torch.tensor([900.0, 100.0, 0.0])).round(decimals=2).tolist()
         [0.75, 2.25, 0.0]
     """

@@ -39,7 +39,7 @@ class NetworkWithFeatures(nn.Module):
 def for_inference(segmenter: Segmenter, device: torch.device, precision: Precision = "fp32") -> Segmenter:
     """Copy a segmenter for inference: fused layers if the output is the same, channels last, in a precision.
 
-    Example:
+    Examples:
         >>> fast = for_inference(segmenter, torch.device("cpu"), "bf16")  # doctest: +SKIP
     """
     dtype = dtype_of(precision, device)
@@ -62,7 +62,7 @@ class Predictor:
         flip: Also average over the mirror images.
         window: Side of the sliding window, with half overlap, for larger images; None predicts an image at once.
 
-    Example:
+    Examples:
         >>> predict = Predictor(for_inference(Segmenter.from_pretrained("run"), torch.device("cpu")))  # doctest: +SKIP
         >>> predict(np.zeros((2, 224, 224, 3), np.uint8)).shape  # doctest: +SKIP
         torch.Size([2, 4, 224, 224])

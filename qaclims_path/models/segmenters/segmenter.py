@@ -33,7 +33,7 @@ class Segmenter(nn.Module):
         network: Computes logits from normalised pixels; only its weights are saved.
         notes: Sentences about initial weights that were not used.
 
-    Example:
+    Examples:
         >>> channels = (Channel("tumor", "Tumor", (255, 0, 0), 0), Channel("stroma", "Stroma", (0, 255, 0), 1))
         >>> segmenter = Segmenter(SegmenterSpec("unet", find_backbone("resnet18"), channels)).eval()
         >>> segmenter(torch.rand(1, 3, 100, 60)).shape

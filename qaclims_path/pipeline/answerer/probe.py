@@ -71,7 +71,7 @@ def answerer_of(name: str, words: Words, options: ProbeOptions = ProbeOptions())
         words: Questions, lexicon and organ, for answerers that look answers up.
         options: Revision, device, number format, batch and size of the model.
 
-    Example:
+    Examples:
         >>> answerer_of("blip:Salesforce/blip-vqa-base", words)  # doctest: +SKIP
     """
     kind, _, model = name.partition(":")
@@ -99,7 +99,7 @@ def probe_answerer(
 ) -> AnswererReport:
     """Ask about some images of a split and compare the named classes with the image-level labels.
 
-    Example:
+    Examples:
         >>> words = words_of(load_card("bcss-wsss"))  # doctest: +SKIP
         >>> probe_answerer(answerer_of("blip:blip", words), words, Path("BCSS-WSSS")).rows[0].hit  # doctest: +SKIP
         0.41

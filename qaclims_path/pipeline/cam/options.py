@@ -122,7 +122,7 @@ def load_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainCamOp
         recipe: A name such as `voc2012/qa-clims`, or the path of a YAML file.
         settings: Overrides such as `cam.train.epochs=3`.
 
-    Example:
+    Examples:
         >>> load_options("voc2012/cam", ["cam.train.epochs=3"]).cam.train.epochs
         3
     """

@@ -87,7 +87,7 @@ def build_corpus(
         work: Shard, device and batch.
         answerer: Replaces the answerer that the options name.
 
-    Example:
+    Examples:
         >>> options = load_corpus_options("phantom")  # doctest: +SKIP
         >>> build_corpus(options, Path("phantom"), Path("corpus.jsonl")).complete  # doctest: +SKIP
         True

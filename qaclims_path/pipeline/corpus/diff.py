@@ -74,7 +74,7 @@ class _Summary:
 def corpus_diff(before: Path, after: Path) -> CorpusDiff:
     """Compare two corpora line by line; their lines may be in different orders.
 
-    Example:
+    Examples:
         >>> corpus_diff(Path("blip.jsonl"), Path("medgemma.jsonl")).changed  # doctest: +SKIP
         10091
     """

@@ -111,7 +111,7 @@ class BuildOptions(Options):
 def load_corpus_options(name: str, settings: Iterable[str] = ()) -> CorpusOptions:
     """Read a configuration by the name it has in `configs/corpus`, or by path; `settings` are `a.b=value`.
 
-    Example:
+    Examples:
         >>> load_corpus_options("phantom", ["limit=8"]).limit
         8
     """

@@ -45,7 +45,7 @@ def import_published(foreground: Path, background: Path, out: Path, *, card: Car
         out: The corpus, a `.jsonl` file that does not exist yet.
         card: Card whose class names are used; without one the labels stay as they are.
 
-    Example:
+    Examples:
         >>> import_published(Path("fg.npy"), Path("bg.npy"), Path("corpus.jsonl")).images  # doctest: +SKIP
         10582
     """

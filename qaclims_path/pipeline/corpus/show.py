@@ -70,7 +70,7 @@ def show_corpus(
         image: Show only the lines of this image.
         seed: Seed of the choice of lines.
 
-    Example:
+    Examples:
         >>> show_corpus(Path("corpus.jsonl")).classes[0].foreground[:2]  # doctest: +SKIP
         (('nests of tumor cells', 412), ('crowded pleomorphic nuclei', 388))
     """

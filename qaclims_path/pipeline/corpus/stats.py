@@ -117,7 +117,7 @@ class _Tally:
 def corpus_stats(corpus: Path) -> CorpusStats:
     """Count a corpus in one pass.
 
-    Example:
+    Examples:
         >>> corpus_stats(Path("corpus.jsonl")).classes[0].foreground.overlap  # doctest: +SKIP
         0.12
     """
@@ -188,7 +188,7 @@ def _kind_stats(label: str, kind: Kind, tallies: Mapping[str, _Tally]) -> KindSt
 def overlap(one: Counter[str], other: Counter[str]) -> float:
     """Overlap of two distributions of terms, 0..1: the sum of the smaller shares.
 
-    Example:
+    Examples:
         >>> overlap(Counter(gland=3, cell=1), Counter(cell=2))
         0.25
     """

@@ -107,7 +107,7 @@ def check(card: Card, root: Path, *, complete: bool = False, quick: bool = False
         complete: Count a smaller copy or an absent split as a problem.
         quick: List and read headers only, instead of opening every image.
 
-    Example:
+    Examples:
         >>> check(load_card("voc2012"), Path("VOC2012")).passed  # doctest: +SKIP
         True
     """

@@ -42,7 +42,7 @@ def make_fake(
         slides: Number of slides with their truth and QuPath regions, in the folder `slides` (phantom only).
         slide_size: Side of a slide in pixels.
 
-    Example:
+    Examples:
         >>> make_fake(load_card("bcss-wsss"), Path("fake")).splits  # doctest: +SKIP
         {'train': 6, 'val': 6, 'test': 6}
     """

@@ -89,7 +89,7 @@ def init_card(name: str, out: Path, *, classes: Sequence[str] = (), from_qupath:
         from_qupath: GeoJSON export whose classifications give names and colours. Classes that QuPath ignores (names
             that end in `*`), and those named background or ignore, are left out.
 
-    Example:
+    Examples:
         >>> init_card("mine", Path("mine.yaml"), classes=["tumor", "stroma"]).classes  # doctest: +SKIP
         ('tumor', 'stroma')
     """

@@ -31,7 +31,7 @@ class ListReport:
 def list_cards() -> ListReport:
     """Read every known card; the error of a card that does not load is part of the report.
 
-    Example:
+    Examples:
         >>> "bcss-wsss" in [line.name for line in list_cards().cards]
         True
     """

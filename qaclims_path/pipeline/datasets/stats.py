@@ -77,7 +77,7 @@ def stats(card: Card, root: Path, *, out: Path | None = None) -> StatsReport:
         root: Folder of the data.
         out: CSV file for one row per split and class.
 
-    Example:
+    Examples:
         >>> stats(load_card("wsss4luad"), Path("wsss4luad")).splits[0].images  # doctest: +SKIP
         10091
     """

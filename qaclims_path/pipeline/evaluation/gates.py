@@ -76,7 +76,7 @@ def check_made_with(kind: GateKind, made_with_gate: str | None, *, are_scores: b
         made_with_gate: Gate that the predictions were made with, if it was stated.
         are_scores: Whether the predictions are class scores.
 
-    Example:
+    Examples:
         >>> check_made_with("none", "oracle", are_scores=False)
         'oracle'
         >>> check_made_with("none", None, are_scores=False)

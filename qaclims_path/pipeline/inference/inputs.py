@@ -107,7 +107,7 @@ def collect(inputs: SegmentInputs, out: Path, options: SegmentOptions) -> tuple[
 def is_picture(path: str) -> bool:
     """Return whether a file is an image that is predicted in one piece: no larger than `LARGEST`, and no pyramid.
 
-    Example:
+    Examples:
         >>> is_picture("case-1.svs")
         False
     """

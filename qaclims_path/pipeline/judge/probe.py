@@ -100,7 +100,7 @@ def probe_judge(
         limit: Number of images, chosen with the seed; all when None.
         seed: Seed of that choice.
 
-    Example:
+    Examples:
         >>> probe_judge(load_judge("vinid/plip"), load_card("wsss4luad"), root).regions.auc  # doctest: +SKIP
         (0.91, 0.87, 0.94)
     """

@@ -74,7 +74,7 @@ def train_judge(
         image_weights: Initial weights of the image tower, as timm saves them (safetensors).
         running: Devices, precision, workers.
 
-    Example:
+    Examples:
         >>> train_judge(load_card("phantom"), Path("phantom"), Path("judge")).images  # doctest: +SKIP
         240
     """

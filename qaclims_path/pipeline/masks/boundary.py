@@ -67,7 +67,7 @@ class BoundaryOptions(Options):
 def load_boundary_options(settings: Sequence[str], split: str) -> BoundaryOptions:
     """Read the options of the training of a boundary network from overrides.
 
-    Example:
+    Examples:
         >>> load_boundary_options(["masks.boundary.train.epochs=5"], "train").train.epochs
         5
     """
@@ -134,7 +134,7 @@ def train_boundary(
         running: Devices, precision, workers.
         threads: Images that the dense CRF works on at once.
 
-    Example:
+    Examples:
         >>> train_boundary(Path("run"), open_split("bcss-wsss", "BCSS-WSSS", "train")).steps  # doctest: +SKIP
         1983
     """

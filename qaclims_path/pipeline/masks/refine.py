@@ -138,7 +138,7 @@ def to_label_indices(numbers: NDArray[np.uint8], classes: Sequence[int], backgro
         classes: Label index of each map.
         background: Label index of background.
 
-    Example:
+    Examples:
         >>> to_label_indices(np.array([0, 1, 2], np.uint8), (0, 3), background=4).tolist()
         [0, 3, 4]
     """

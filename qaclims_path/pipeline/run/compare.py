@@ -39,7 +39,7 @@ def compare(
         replicates: Number of bootstrap draws of sources of images and seeds.
         seed: Seed of the bootstrap.
 
-    Example:
+    Examples:
         >>> report = compare([Path("runs/cam-0"), Path("runs/clims-0")], against="cam")  # doctest: +SKIP
         >>> report.tables[0].rows[1].difference.mean  # doctest: +SKIP
         0.031

@@ -110,7 +110,7 @@ def examples_of(run: Path, root: Path, card: Card, found: Sequence[Evaluated]) -
 def best_median_worst(scores: Ranked, each: int) -> dict[str, list[tuple[str, float]]]:
     """Pick the names with the highest, middle and lowest scores, none twice; fewer than three make one group.
 
-    Example:
+    Examples:
         >>> best_median_worst([("a", 0.1), ("b", 0.9), ("c", 0.5)], 1)
         {'Best': [('b', 0.9)], 'Median': [('c', 0.5)], 'Worst': [('a', 0.1)]}
     """

@@ -108,7 +108,7 @@ class RunOptions:
 def load_run(recipe: str | Path, settings: Sequence[str] = ()) -> RunOptions:
     """Read all sections of a recipe.
 
-    Example:
+    Examples:
         >>> load_run("phantom/cam", ["evaluate.what=[cams]"]).evaluate.what
         ('cams',)
     """

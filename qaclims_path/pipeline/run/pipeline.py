@@ -57,7 +57,7 @@ def do_run(
         only: The only stage to do.
         say: Receives a line per stage.
 
-    Example:
+    Examples:
         >>> do_run(Run(load_run("phantom/cam"), Path("phantom"), Path("run"))).done  # doctest: +SKIP
         ('cam', 'cams', 'cams-val', 'masks', 'masks-val', 'seg', 'predict-val', 'evaluate', 'report')
     """

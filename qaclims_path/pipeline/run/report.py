@@ -93,7 +93,7 @@ def write_run_report(
         corpus: File of answers outside the run, whose path is stored in the run; None takes the run's own.
         figures: Also draw figures for a paper, into the folder `figures` of the run.
 
-    Example:
+    Examples:
         >>> write_run_report(Path("runs/bcss"), Path("BCSS-WSSS")).missing  # doctest: +SKIP
         {'slides': 'No slide was segmented into this run: ...'}
     """

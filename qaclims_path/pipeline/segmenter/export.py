@@ -44,7 +44,7 @@ def export(run: Path, out: Path, *, format: Format = "monai") -> ExportReport:  
         out: A folder that does not exist yet, or is empty.
         format: `monai` writes a bundle, `hub` the files of `from_pretrained`.
 
-    Example:
+    Examples:
         >>> export(Path("run"), Path("bundle")).scores  # doctest: +SKIP
         2
     """

@@ -126,7 +126,7 @@ def load_seg_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainS
         recipe: A name such as `bcss-wsss/cam`, or the path of a YAML file.
         settings: Overrides such as `seg.train.epochs=3`.
 
-    Example:
+    Examples:
         >>> load_seg_options("bcss-wsss/cam", ["seg.network.architecture=unet"]).network.encoder
         'resnet50'
     """

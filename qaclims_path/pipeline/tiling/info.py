@@ -34,7 +34,7 @@ def slide_info(path: str | Path, *, backend: str = "auto", mpp: float | None = N
         backend: Reader that opens it.
         mpp: Pixel size in micrometres, for a slide that does not state it.
 
-    Example:
+    Examples:
         >>> slide_info("case-1.svs").slide.mpp  # doctest: +SKIP
         (0.252, 0.252)
     """

@@ -63,7 +63,7 @@ def tile(inputs: TileInputs, out: Path, options: TileOptions, work: WorkOptions 
         options: Everything else that affects the tiles.
         work: Processes and shard.
 
-    Example:
+    Examples:
         >>> options = TileOptions(mpp=0.5, size=224, stride=224)
         >>> tile(TileInputs(("slides",)), Path("tiles"), options).tiles  # doctest: +SKIP
         {'train': 4218, 'val': 901, 'test': 733}

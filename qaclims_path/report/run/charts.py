@@ -104,7 +104,7 @@ def line_chart(
         marks: Positions on the x axis to label.
         color: Colour of the class that the chart is about.
 
-    Example:
+    Examples:
         >>> line_chart("loss", [Series([(1, 2.0), (2, 1.0)])]).summary
         'loss: from 2 at 1 to 1 at 2, between 1 and 2'
     """
@@ -138,7 +138,7 @@ def line_chart(
 def ticks(low: float, high: float, most: int) -> list[float]:
     """Choose at most `most` round numbers between two different ends, which may be among them.
 
-    Example:
+    Examples:
         >>> ticks(1, 160, 4)
         [50.0, 100.0, 150.0]
     """
@@ -153,7 +153,7 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 def short(value: float) -> str:
     """Format a number in few characters, for an axis or a caption.
 
-    Example:
+    Examples:
         >>> short(0.30000000004), short(12500.0), short(0.00001)
         ('0.3', '12.5k', '1e-5')
     """

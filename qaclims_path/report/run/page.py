@@ -146,7 +146,7 @@ class RunPage:
 def run_page(page: RunPage) -> str:
     """Write the page as HTML in one file.
 
-    Example:
+    Examples:
         >>> "<h1>Phantom slides</h1>" in run_page(RunPage("Phantom slides", "run"))
         True
     """

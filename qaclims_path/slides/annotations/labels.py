@@ -16,7 +16,7 @@ SEPARATORS = ";", "|"
 def present_in(shares: NDArray[np.float32], present_from: float) -> NDArray[np.bool_]:
     """Decide which classes are present (N C): those that cover more than 0 and at least `present_from` of a tile.
 
-    Example:
+    Examples:
         >>> present_in(np.array([[0.04, 0.05, 0]], np.float32), 0.05).tolist()
         [[False, True, False]]
     """

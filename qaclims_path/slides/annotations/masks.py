@@ -28,7 +28,7 @@ def draw_regions(
         height0: Height of the tile in level 0 pixels.
         size: Width and height of the tile in its own pixels.
 
-    Example:
+    Examples:
         >>> left = SlideRegions(("tumor",), (shapely.box(0, 0, 3, 8),))
         >>> draw_regions(left, 0, 0, 8, 8, 4)[0].tolist()
         [1, 1, 0, 0]

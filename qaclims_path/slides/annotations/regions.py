@@ -57,7 +57,7 @@ def read_regions(path: Path, info: SlideInfo, classes: Sequence[str] | None = No
         info: Metadata of the slide.
         classes: Class names in order; None takes those of the file in order of appearance.
 
-    Example:
+    Examples:
         >>> read_regions(Path("a.geojson"), slide.info, ["Tumor", "Stroma"]).notes  # doctest: +SKIP
         ('a.geojson: 1 region crosses itself and was repaired.',)
     """

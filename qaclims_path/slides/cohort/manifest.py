@@ -61,7 +61,7 @@ class TileRow:
 def tile_id(slide: str, x: int, y: int) -> str:
     """Return the name of a tile.
 
-    Example:
+    Examples:
         >>> tile_id("case-1", 4096, 512)
         'case-1_4096_512'
     """

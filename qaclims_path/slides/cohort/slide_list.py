@@ -60,7 +60,7 @@ def collect_slides(paths: Sequence[str], *, leave_out: Path | None = None) -> Sl
         paths: Files, folders and lists that the user named.
         leave_out: A folder to skip, such as that of the results.
 
-    Example:
+    Examples:
         >>> [slide.name for slide in collect_slides(["slides"]).slides]  # doctest: +SKIP
         ['case-1', 'case-2']
     """

@@ -22,7 +22,7 @@ def assign(owners: Iterable[str], shares: Sequence[float], seed: int, known: Map
         seed: Seed of the order.
         known: Splits that are fixed, by owner.
 
-    Example:
+    Examples:
         >>> sorted(assign(["a", "b", "c"], (0.7, 0.15, 0.15), 0, {}).values())
         ['test', 'train', 'val']
     """

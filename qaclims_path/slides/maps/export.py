@@ -52,7 +52,7 @@ def write_geojson(
         locked: Whether QuPath protects the objects from being moved.
         seed: Text that differs between slides, such as the slide's name, so that equal objects get different UUIDs.
 
-    Example:
+    Examples:
         >>> write_geojson(Path("one.geojson"), [Shape(shapely.box(0, 0, 9, 9), "Tumor", (200, 0, 0))])  # doctest: +SKIP
         1
     """

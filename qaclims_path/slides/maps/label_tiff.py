@@ -32,7 +32,7 @@ class Label:
 def level_sizes(width: int, height: int) -> list[tuple[int, int]]:
     """List width and height of every level: halved and rounded up until the level fits in one tile.
 
-    Example:
+    Examples:
         >>> level_sizes(1501, 700)
         [(1501, 700), (751, 350), (376, 175)]
     """

@@ -51,7 +51,7 @@ def outlines(
         tolerance_um: Largest distance that simplification may move an outline.
         min_area_um2: Smaller areas are left out, and smaller holes filled.
 
-    Example:
+    Examples:
         >>> [area] = outlines(np.ones((3, 2), np.uint8), [1], mpp=0.5, scale=(4.0, 4.0), min_area_um2=0)
         >>> area.polygon.wkt, area.area_um2
         ('POLYGON ((8 0, 8 12, 0 12, 0 0, 8 0))', 1.5)

@@ -67,7 +67,7 @@ def segment_slide(
         confidence: Whether to write the confidence too.
         identity: Identifies the predictor, such as a hash of its weights; bands of another predictor are deleted.
 
-    Example:
+    Examples:
         >>> with open_slide(path) as slide:  # doctest: +SKIP
         ...     grid = make_grid(slide.info, mpp=0.5, size=512, overlap=0.25, pad=True)
         ...     segment_slide(slide, grid, model, Blend(classes=4), Path("out/one"))

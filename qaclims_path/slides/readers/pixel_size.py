@@ -15,7 +15,7 @@ PixelSize = tuple[float, float] | None
 def from_resolution(x_per_unit: float, y_per_unit: float, unit: int) -> PixelSize:
     """Read a pixel size from TIFF resolution tags; None if they are empty or meant for a printer.
 
-    Example:
+    Examples:
         >>> from_resolution(40_000, 40_000, 3), from_resolution(72, 72, 2)
         ((0.25, 0.25), None)
     """
@@ -32,7 +32,7 @@ def plausible(x: float, y: float) -> PixelSize:
 def from_ome(description: str) -> PixelSize:
     """Read a pixel size from OME-XML: PhysicalSizeX and PhysicalSizeY of the first image.
 
-    Example:
+    Examples:
         >>> from_ome('<OME><Image><Pixels PhysicalSizeX="0.5" PhysicalSizeY="0.4"/></Image></OME>')
         (0.5, 0.4)
     """
@@ -54,7 +54,7 @@ def from_ome(description: str) -> PixelSize:
 def from_aperio(description: str) -> tuple[PixelSize, float | None]:
     """Read pixel size and objective power from an Aperio description.
 
-    Example:
+    Examples:
         >>> from_aperio("Aperio Image|AppMag = 20|MPP = 0.4990")
         ((0.499, 0.499), 20.0)
     """

@@ -49,7 +49,7 @@ class NamedFeatures:
 def plain(name: str) -> str:
     """Return the spelling for look-ups: small letters, no underscores, no explanation in brackets.
 
-    Example:
+    Examples:
         >>> plain("car_(automobile)")
         'car'
     """
@@ -59,7 +59,7 @@ def plain(name: str) -> str:
 def named_in(text: str) -> str:
     """Return the name in a sentence such as the template of a question bank.
 
-    Example:
+    Examples:
         >>> named_in("a photo of potted plant.")
         'potted plant'
     """
