@@ -1,0 +1,394 @@
+"""A pretended GPU: arithmetic stays on the CPU, but every tensor knows where it would be.
+
+Inside `pretended_gpu()` the device `cuda` exists. A storage that would be in the GPU's memory carries a tag, and what a
+real GPU would punish is noted by file and line, in the backward pass, too:
+
+- mixes: an operation on tensors of both devices, an error on a real GPU;
+- waits: the host waits for the GPU, as for `.item()`, `.nonzero()`, `tensor[mask]` or a copy to the CPU;
+- copies: from pageable memory to the GPU, for which the host waits, too;
+- sent: copies between pinned memory and the GPU, which wait for nothing;
+- kernels: operations that start work on the GPU, roughly, because fused kernels differ between devices.
+
+A function mode sees calls with devices (`to`, factories, `.device`), a dispatch mode sees every operation. Modes are of
+one thread: load data with `workers=0`. Inside a Python function of torch, only the dispatch mode sees what happens.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, fields
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import DataLoader
+from torch.utils.data._utils.pin_memory import pin_memory
+
+import qaclims_path
+
+PACKAGE, TORCH = str(Path(qaclims_path.__file__).parent), str(Path(torch.__file__).parent)
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+EITHER = "either"  # made inside torch without a device that modes can see; it belongs to what it meets
+aten = torch.ops.aten
+
+COPIES = {aten.copy_.default, aten._to_copy.default}
+INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
+WAITING = {
+    *(aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default, aten.equal.default),
+    *(aten._unique2.default, aten.unique_dim.default, aten.unique_consecutive.default, aten.bincount.default),
+}
+SCALARS = {aten.masked_fill.Tensor, aten.masked_fill_.Tensor, aten.lerp.Tensor}  # take one number from the CPU
+NO_KERNEL = {
+    "_unsafe_view",
+    "empty",
+    "empty_like",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+    "set_",
+    "resize_",
+}
+
+
+@dataclass
+class Notes:
+    """What happened since the last `clear`, by file and line; `notes.waits.total()` is the number."""
+
+    mixes: Counter[str] = field(default_factory=Counter)
+    waits: Counter[str] = field(default_factory=Counter)
+    copies: Counter[str] = field(default_factory=Counter)
+    sent: Counter[str] = field(default_factory=Counter)
+    kernels: Counter[str] = field(default_factory=Counter)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for each in fields(self):
+            getattr(self, each.name).clear()
+
+    def __str__(self) -> str:
+        """Report all but kernels, one place a line."""
+        shown = {each.name: getattr(self, each.name) for each in fields(self)}
+        rows = [f"  {number} x {what}" for name in ("mixes", "waits", "copies") for what, number in shown[name].items()]
+        return "\n".join([", ".join(f"{counts.total()} {name}" for name, counts in shown.items()), *rows])
+
+
+def place(tensor: Tensor) -> Any:
+    """Return where a tensor would be: `CPU`, `GPU`, or `EITHER`."""
+    return getattr(tensor.untyped_storage(), "place", CPU)
+
+
+def put(tensor: Tensor, where: Any) -> Tensor:
+    """Tag the storage of a tensor, which its views share."""
+    tensor.untyped_storage().place = where
+    return tensor
+
+
+def pinned(tensor: Tensor) -> bool:
+    """Whether a tensor would be in pinned memory, from which and to which copies need no waiting."""
+    return getattr(tensor.untyped_storage(), "pinned", False)
+
+
+def pin(tensor: Tensor) -> Tensor:
+    """Copy a tensor into pinned memory."""
+    copied = tensor.clone()
+    copied.untyped_storage().pinned = True
+    return copied
+
+
+def line() -> str:
+    """File and line of the package that is being run, else of the first file outside of torch."""
+    frame, first, backward = sys._getframe(1), "", ""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(PACKAGE):
+            return f"{name[len(PACKAGE) + 1 :]}:{frame.f_lineno}{backward}"
+        if name.startswith(f"{TORCH}/autograd"):
+            backward = " in backward"
+        elif not first and not name.startswith((TORCH, __file__, "<")):
+            first = f"{Path(name).name}:{frame.f_lineno}"
+        frame = frame.f_back
+    return first + backward
+
+
+@cache
+def one_number_is_fine(operation: Any) -> bool:
+    """Whether an operation takes tensors of one number (no dimensions) from the CPU."""
+    return torch.Tag.pointwise in operation.tags or operation in SCALARS or "_foreach_" in operation.name()
+
+
+@cache
+def starts_kernel(operation: Any) -> bool:
+    """Whether an operation starts work on a GPU."""
+    return not operation.is_view and operation.name().partition("::")[2].partition(".")[0] not in NO_KERNEL
+
+
+@cache
+def is_composite(operation: Any) -> bool:
+    """Whether an operation consists of others, which inference mode does not show by itself."""
+    kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+    return kernel(operation.name(), "CompositeImplicitAutograd")
+
+
+def tensors_in(values: Any) -> Iterator[Tensor]:
+    """Yield the tensors in arguments or results of an operation."""
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, (tuple, list)):
+        for value in values:
+            yield from tensors_in(value)
+    elif isinstance(values, dict):
+        yield from tensors_in(tuple(values.values()))
+
+
+class Operations(TorchDispatchMode):
+    """Sees every operation: notes what it would cost, and tags its results.
+
+    Attributes:
+        made_on: Where the call in progress puts its result; None for where its arguments are.
+        quiet: Whether the call in progress would not wait on a real GPU.
+    """
+
+    def __init__(self, notes: Notes) -> None:
+        super().__init__()
+        self.notes, self.made_on, self.quiet = notes, None, False
+
+    @contextmanager
+    def making(self, where: Any) -> Iterator[None]:
+        """Put results on a device."""
+        before, self.made_on = self.made_on, where
+        try:
+            yield
+        finally:
+            self.made_on = before
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if torch.is_inference_mode_enabled() and is_composite(operation):
+            with self:
+                result = operation.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        tensors = list(tensors_in((args, kwargs)))
+        if operation is aten.copy_.default:
+            self.copied(*args, **kwargs)
+            return operation(*args, **kwargs)
+        places = {place(tensor) for tensor in tensors}
+        if GPU in places:
+            self.note(operation, tensors, args, kwargs)
+        if self.made_on is not None and (not tensors or operation in (aten._to_copy.default, aten.clone.default)):
+            where = self.made_on
+        else:
+            where = GPU if GPU in places else CPU if CPU in places else EITHER
+        if where == GPU and starts_kernel(operation):
+            self.notes.kernels[line()] += 1
+        result = operation(*args, **kwargs)
+        for tensor in tensors_in(result):
+            if place(tensor) != GPU:  # a storage never moves, but `set_` gives it to other tensors
+                put(tensor, where)
+        return result
+
+    def note(self, operation: Any, tensors: list[Tensor], args: Any, kwargs: Any) -> None:
+        """Note mixes and waits of an operation with a tensor on the GPU."""
+        strangers = [tensor for tensor in tensors if place(tensor) == CPU]
+        if operation in INDEXED:
+            strangers = self.indexed(operation, *args, **kwargs)
+        mixing = any(tensor.dim() or not one_number_is_fine(operation) for tensor in strangers)
+        if mixing and operation not in COPIES:
+            self.notes.mixes[f"{line()} {operation}"] += 1
+        counting = operation is aten.repeat_interleave.Tensor and kwargs.get("output_size") is None
+        if (operation in WAITING or counting) and not self.quiet:
+            self.notes.waits[f"{line()} {operation}"] += 1
+
+    def indexed(
+        self, operation: Any, values: Tensor, indices: Any, new: Tensor | None = None, accumulate: bool = False, *_: Any
+    ) -> list[Tensor]:
+        """Note what indices cost; returns values that are on the CPU although others are on the GPU."""
+        given = [index for index in indices if index is not None]
+        masks = any(index.dtype in (torch.bool, torch.uint8) for index in given)
+        fills = new is not None and not accumulate and new.numel() == 1 and place(new) == CPU  # torch fills instead
+        if masks and not fills:
+            self.notes.waits[f"{line()} {operation} with a mask"] += 1
+        if place(values) == GPU:  # torch brings indices from the CPU
+            self.notes.copies.update(f"{line()} index" for index in given if place(index) == CPU)
+        elif any(place(index) == GPU for index in given):
+            return [values]
+        of_values = [values] if new is None or fills else [values, new]
+        return [tensor for tensor in of_values if place(tensor) == CPU]
+
+    def copied(self, to: Tensor, source: Tensor, non_blocking: bool = False) -> None:
+        """Note a copy into an existing tensor."""
+        if place(to) == EITHER:
+            put(to, place(source))
+        elif EITHER not in (place(source), place(to)):
+            self.moved(source, place(to), without_waiting=non_blocking and (pinned(source) or pinned(to)))
+        if place(to) == GPU:
+            self.notes.kernels[line()] += 1
+
+    def moved(self, source: Tensor, to: Any, *, without_waiting: bool) -> None:
+        """Note a copy between devices."""
+        if place(source) == to:
+            return
+        kind = self.notes.sent if without_waiting else self.notes.copies if to == GPU else self.notes.waits
+        kind[f"{line()} copy to the {'GPU' if to == GPU else 'CPU'} of {tuple(source.shape)}"] += 1
+
+
+class Calls(TorchFunctionMode):
+    """Sees every call of torch that names or asks for a device."""
+
+    def __init__(self, operations: Operations) -> None:
+        super().__init__()
+        self.operations = operations
+        self.own: dict[Any, Callable[..., Any]] = {
+            Tensor.device.__get__: lambda tensor: GPU if place(tensor) == GPU else CPU,
+            Tensor.is_cuda.__get__: lambda tensor: place(tensor) == GPU,
+            Tensor.is_cpu.__get__: lambda tensor: place(tensor) != GPU,
+            Tensor.pin_memory: lambda tensor, *_: pin(tensor),
+            Tensor.is_pinned: lambda tensor, *_: pinned(tensor),
+            Tensor.record_stream: lambda *_: None,
+            Tensor.new_tensor: self.new_tensor,
+            Tensor.to: self.to,
+            Tensor.cuda: lambda tensor, device=GPU, **more: self.to(tensor, device, **more),
+            Tensor.cpu: lambda tensor, **more: self.to(tensor, CPU, **more),
+            Tensor.tolist: partial(self.read, Tensor.tolist),
+            Tensor.numpy: partial(self.read, Tensor.numpy),
+            Tensor.__array__: partial(self.read, Tensor.__array__),
+            Tensor.__deepcopy__: lambda tensor, memo: put(Tensor.__deepcopy__(tensor, memo), place(tensor)),
+            F.one_hot: self.one_hot,
+        }
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if function in self.own:
+            return self.own[function](*args, **kwargs)
+        if kwargs.get("device") is not None or kwargs.get("pin_memory"):
+            return self.make(function, args, kwargs)
+        with self.operations.making(CPU) if next(tensors_in((args, kwargs)), None) is None else nullcontext():
+            return function(*args, **kwargs)
+
+    def make(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Call a function that makes tensors on a given device, perhaps from values on the CPU."""
+        where = GPU if torch.device(kwargs.get("device") or CPU).type == "cuda" else CPU
+        pinning = kwargs.pop("pin_memory", False)
+        kwargs["device"] = CPU
+        from_values = function in (torch.tensor, torch.as_tensor, Tensor.new_tensor)
+        with self.operations.making(CPU if from_values else where):
+            made = function(*args, **kwargs)
+        if from_values and place(made) != where:
+            self.operations.moved(made, where, without_waiting=False)
+            made = made.clone()  # because `as_tensor` may share memory
+        return pin(made) if pinning else put(made, where)
+
+    def new_tensor(self, tensor: Tensor, data: Any, **kwargs: Any) -> Tensor:
+        """Make a tensor of values on the CPU where another tensor is."""
+        return self.make(Tensor.new_tensor, (tensor, data), {"device": GPU if place(tensor) == GPU else CPU} | kwargs)
+
+    def to(self, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Move to another device, type or layout; the arguments are those of `Tensor.to`."""
+        copy = kwargs.pop("copy", False)
+        if args and isinstance(args[0], Tensor):
+            args = (GPU if place(args[0]) == GPU else CPU, args[0].dtype, *args[1:])
+        device, dtype, non_blocking, layout = torch._C._nn._parse_to(*args, **kwargs)
+        where = place(tensor) if device is None else GPU if device.type == "cuda" else CPU
+        dtype, layout = dtype or tensor.dtype, layout or torch.preserve_format
+        if where == place(tensor):
+            return Tensor.to(tensor, dtype, copy=copy, memory_format=layout)
+        without_waiting = non_blocking and (where == CPU or pinned(tensor))
+        self.operations.moved(tensor, where, without_waiting=without_waiting)
+        with self.operations.making(where):
+            moved = Tensor.to(tensor, dtype, copy=True, memory_format=layout)
+        moved.untyped_storage().pinned = non_blocking and where == CPU  # as torch allocates it
+        return moved
+
+    def read(self, function: Any, tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Read the values on the host: lists are copied from the GPU, arrays are refused by torch."""
+        if place(tensor) == GPU and function is Tensor.tolist:
+            self.operations.notes.waits[f"{line()} tolist"] += 1
+        elif place(tensor) == GPU:
+            self.operations.notes.mixes[f"{line()} array of a tensor on the GPU"] += 1
+        return function(tensor, *args, **kwargs)
+
+    def one_hot(self, tensor: Tensor, num_classes: int = -1) -> Tensor:
+        """Wait only for an unknown number of classes; on the CPU, torch also checks the labels."""
+        if num_classes < 0 and place(tensor) == GPU:
+            self.operations.notes.waits[f"{line()} one_hot"] += 1
+        self.operations.quiet = True
+        try:
+            return F.one_hot(tensor, num_classes)
+        finally:
+            self.operations.quiet = False
+
+
+class Moment:
+    """An event or a stream: everything before it is done, and waiting for it is noted."""
+
+    def __init__(self, notes: Notes, *_: Any, **__: Any) -> None:
+        self.notes = notes
+
+    def synchronize(self) -> None:
+        """Wait."""
+        self.notes.waits[f"{line()} synchronize"] += 1
+
+    def record_event(self, event: "Moment | None" = None) -> "Moment":
+        """Return an event."""
+        return event or Moment(self.notes)
+
+    def query(self) -> bool:
+        """Return whether everything is done."""
+        return True
+
+    def record(self, *_: Any) -> None:
+        """Do nothing."""
+
+    wait = wait_stream = wait_event = record
+
+
+def pinned_batches(iterate: Callable[[DataLoader], Any], loader: DataLoader) -> Iterator[Any]:
+    """Yield the batches of a loader, pinned as torch does where there is an accelerator."""
+    wanted, loader.pin_memory = loader.pin_memory, False
+    try:
+        yield from map(pin_memory, iterate(loader)) if wanted else iterate(loader)
+    finally:
+        loader.pin_memory = wanted
+
+
+@contextmanager
+def pretended_gpu() -> Iterator[Notes]:
+    """Pretend that there is a GPU; yields the notes of what happens inside."""
+    notes = Notes()
+    autocast, scaler, batches = torch.autocast.__init__, torch.amp.GradScaler, DataLoader.__iter__
+    operations = Operations(notes)
+    calls, engine = Calls(operations), torch.autograd._engine_run_backward
+
+    def backward_in_python_is_seen(*args: Any, **kwargs: Any) -> Any:
+        with calls:
+            return engine(*args, **kwargs)
+
+    def autocast_on_cpu(self: Any, device_type: str, *args: Any, **kwargs: Any) -> None:
+        autocast(self, "cpu", *args, **kwargs)
+
+    cuda = {
+        "is_bf16_supported": lambda **_: True,
+        "synchronize": lambda *_: Moment(notes).synchronize(),
+        "max_memory_allocated": lambda *_: 0,
+        "get_device_name": lambda *_: "pretended",
+        "Event": partial(Moment, notes),
+        "Stream": partial(Moment, notes),
+        "current_stream": lambda *_: Moment(notes),
+        "stream": lambda *_: nullcontext(),
+    }
+    with ExitStack() as stack:
+        stack.enter_context(patch.multiple(torch.cuda, **cuda))
+        stack.enter_context(patch.object(torch.autocast, "__init__", autocast_on_cpu))
+        stack.enter_context(patch.object(torch.amp, "GradScaler", lambda device="cpu", **given: scaler("cpu", **given)))
+        stack.enter_context(patch.object(torch.autograd, "_engine_run_backward", backward_in_python_is_seen))
+        stack.enter_context(patch.object(DataLoader, "__iter__", lambda loader: pinned_batches(batches, loader)))
+        stack.enter_context(operations)
+        stack.enter_context(calls)
+        yield notes
