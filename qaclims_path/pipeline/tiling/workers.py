@@ -21,6 +21,7 @@ from qaclims_path.slides.cohort.state import SlideState, give_up
 
 TICK = 0.2  # seconds between two updates of the bars
 NAME = 28  # characters of a slide's name beside its bar
+IMPORTS = ["qaclims_path.slides.transforms"]  # of every worker; MONAI takes seconds
 _WORKER: dict[str, Any] = {}  # state of a worker process: the queue of reports to its parent
 
 
@@ -72,10 +73,14 @@ def run_tasks(tasks: Sequence[SlideTask], *, workers: int, engine: str) -> Itera
 
 
 def _in_processes(tasks: Sequence[SlideTask], workers: int, bars: ProgressBars) -> Iterator[SlideState]:
-    """Give each worker one slide at a time; when a worker dies, its slide fails and a new pool continues."""
+    """Give each worker one slide at a time; when a worker dies, its slide fails and a new pool continues.
+
+    Workers are forked from a process that has imported what they need, so the imports are paid for once.
+    """
     waiting = list(reversed(tasks))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTS)
     while waiting:
-        context = multiprocessing.get_context("spawn")
         reports = context.Queue()
         with ProcessPoolExecutor(workers, context, _prepare, (reports,)) as pool:
             at_work: dict[Future[SlideState], SlideTask] = {}

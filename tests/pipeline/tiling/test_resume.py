@@ -155,8 +155,11 @@ def test_a_slide_that_disappears_is_recorded(slides, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_worker_that_dies_fails_its_slide_only(slides, tmp_path):
-    """The reader of one slide ends its process, as the kernel does for lack of memory."""
-    script = tmp_path / "run.py"
+    """The reader of one slide ends its process, as the kernel does for lack of memory; a later slide is tiled."""
+    folder, script = tmp_path / "slides", tmp_path / "run.py"
+    folder.mkdir()
+    for name in ("s0", "s1", "s3"):
+        (folder / f"{name}.tiff").symlink_to(slides / f"{name}.tiff")
     script.write_text(
         "import os\nfrom qaclims_path.slides.readers import SLIDE_READERS\n"
         "SLIDE_READERS.add('deadly')(\n"
