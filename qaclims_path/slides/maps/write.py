@@ -1,6 +1,6 @@
 """Segment a whole slide: read, predict and blend its tiles, write the class map, and resume after a kill."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -75,18 +75,11 @@ def segment_slide(
     canvas = canvas_of(slide.info.width, slide.info.height, slide.mpp, grid)
     layers: tuple[Layer, ...] = ("codes", "confidence") if confidence else ("codes",)
     parts = BandParts(stem.with_name(f".{stem.name}.part"), _plan(canvas, blend, identity), layers)
-    start = first_tile_below(canvas, parts.done * BAND, blend.batch)
-    remaining = replace(grid, x=grid.x[start:], y=grid.y[start:], tissue=grid.tissue[start:])
-    tiles = ((start + i, tile) for i, tile in iter_tiles(slide, remaining))
-    tracked = track(tiles, f"segmenting {stem.name}", total=len(remaining))
-    probabilities = predict_tiles(tracked, predict, canvas, blend)
-    for band in stitch(probabilities, canvas, blend, min(parts.done * BAND, canvas.height)):
+    row = min(parts.done * BAND, canvas.height)
+    tiles = _tiles_from(first_tile_below(canvas, row, blend.batch), slide, grid, f"segmenting {stem.name}")
+    for band in stitch(predict_tiles(tiles, predict, canvas, blend), canvas, blend, row):
         parts.add(band)
-    paths = [_write_layer(parts, layer, stem, canvas, labels) for layer in layers]
-    counts = parts.counts()
-    parts.remove()
-    size = canvas.width, canvas.height
-    return SlideMap(paths[0], paths[1] if confidence else None, *size, canvas.mpp, canvas.scale, counts)
+    return _assemble(parts, layers, stem, canvas, labels)
 
 
 def first_tile_below(canvas: Canvas, row: int, batch: int) -> int:
@@ -99,6 +92,24 @@ def _plan(canvas: Canvas, blend: Blend, identity: str) -> dict[str, object]:
     positions = digest_of(canvas.left.tobytes(), canvas.top.tobytes(), digits=FULL)
     sizes = [canvas.width, canvas.height, canvas.size, canvas.mpp, *canvas.scale]
     return {"identity": identity, "tiles": positions, "canvas": sizes, "blend": asdict(blend), "band": BAND}
+
+
+def _tiles_from(start: int, slide: Slide, grid: TileGrid, message: str) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Yield the tiles from number `start` on with their numbers, and show the progress."""
+    remaining = replace(grid, x=grid.x[start:], y=grid.y[start:], tissue=grid.tissue[start:])
+    tiles = ((start + i, tile) for i, tile in iter_tiles(slide, remaining))
+    return track(tiles, message, total=len(remaining))
+
+
+def _assemble(
+    parts: BandParts, layers: Sequence[Layer], stem: Path, canvas: Canvas, labels: Sequence[Label]
+) -> SlideMap:
+    """Write the layers from their finished bands, then delete the bands."""
+    paths = {layer: _write_layer(parts, layer, stem, canvas, labels) for layer in layers}
+    counts = parts.counts()
+    parts.remove()
+    size = canvas.width, canvas.height
+    return SlideMap(paths["codes"], paths.get("confidence"), *size, canvas.mpp, canvas.scale, counts)
 
 
 def _write_layer(parts: BandParts, layer: Layer, stem: Path, canvas: Canvas, labels: Sequence[Label]) -> Path:
