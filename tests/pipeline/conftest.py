@@ -50,6 +50,18 @@ def fake(tmp_path_factory) -> Callable[[str], Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def bcss(fake: Callable[[str], Path]) -> Path:
+    """A made-up BCSS-WSSS, four images in each split. Tests that change files copy it first."""
+    return fake("bcss-wsss")
+
+
+@pytest.fixture(scope="session")
+def voc(fake: Callable[[str], Path]) -> Path:
+    """A made-up VOC 2012, four images in each split. Tests that change files copy it first."""
+    return fake("voc2012")
+
+
 @pytest.fixture
 def out_of_memory() -> Callable[..., None]:
     """Work that asks torch for an exabyte, which it refuses on the CPU with a plain `RuntimeError`."""

@@ -1,28 +1,31 @@
-"""Stored maps and files as sources of one evaluation."""
+"""Sources of predictions: stored maps, and folders of label maps or class scores."""
+
+import re
+import shutil
+import unicodedata
 
 import numpy as np
 import pytest
+import tifffile
 
 from qaclims_path.data.cards import load_card
-from qaclims_path.data.fake import write_fake
 from qaclims_path.data.record import classes_in, truth_of
 from qaclims_path.data.split import open_split
-from qaclims_path.errors import PredictionProblem
+from qaclims_path.errors import BadFile, PredictionProblem
 from qaclims_path.files.maps import ImageMaps, MapReader, MapWriter
 from qaclims_path.files.scores import write_scores
-from qaclims_path.pipeline.evaluation.evaluate import score_predictions
+from qaclims_path.pipeline.evaluation.evaluate import evaluate, score_predictions
 from qaclims_path.pipeline.evaluation.options import ScoreOptions
 from qaclims_path.pipeline.evaluation.sources import PredictionFiles, StoredMaps, open_predictions
 from qaclims_path.pipeline.evaluation.stages import score_cams
 
 CARD = load_card("voc2012")
+BCSS = load_card("bcss-wsss")
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data") / "VOC2012"
-    write_fake(CARD, root, images=4)
-    return open_split(CARD, root, "val")
+def split(voc):
+    return open_split(CARD, voc, "val")
 
 
 def write_maps(folder, split, names=None):
@@ -42,12 +45,13 @@ def write_maps(folder, split, names=None):
 
 
 @pytest.fixture
-def maps(tmp_path, split):
+def stored(tmp_path, split):
+    """A folder of stored maps."""
     return write_maps(tmp_path / "maps", split)
 
 
-def test_stored_maps_score_as_the_same_maps_written_as_files(tmp_path, maps, split):
-    with MapReader(maps) as reader:
+def test_stored_maps_score_as_the_same_maps_written_as_files(tmp_path, stored, split):
+    with MapReader(stored) as reader:
         for each in reader:
             names = [reader.classes[label] for label in each.classes]
             write_scores(tmp_path / "npz" / f"{each.image}.npz", each.maps, names, each.size)
@@ -60,11 +64,11 @@ def test_stored_maps_score_as_the_same_maps_written_as_files(tmp_path, maps, spl
         assert path.read_bytes() == (tmp_path / "npz-scores" / path.name).read_bytes(), path.name
 
 
-def test_scores_of_maps_are_written_beside_them(maps, split):
-    report = score_cams(maps, split)
+def test_scores_of_maps_are_written_beside_them(stored, split):
+    report = score_cams(stored, split)
     assert (report.gate, report.what, len(report.sweep)) == ("oracle", "cams", 99)
-    assert (maps / "scores" / "metrics.json").is_file()
-    assert score_cams(maps, open_split(CARD, split.root, "train_aug")) is None
+    assert (stored / "scores" / "metrics.json").is_file()
+    assert score_cams(stored, open_split(CARD, split.root, "train_aug")) is None
 
 
 def test_maps_of_other_images_are_refused(tmp_path, split):
@@ -94,8 +98,8 @@ def test_problems_of_stored_maps_name_the_image(tmp_path, split):
     assert f"missing ({len(split.records) - 2})" in str(caught.value)
 
 
-def test_files_know_which_images_they_are_of(tmp_path, maps, split):
-    with MapReader(maps) as reader:
+def test_files_know_which_images_they_are_of(tmp_path, stored, split):
+    with MapReader(stored) as reader:
         each = next(iter(reader))
         write_scores(tmp_path / "npz" / f"{each.image}.npz", each.maps, [CARD.names[i] for i in each.classes])
     files = PredictionFiles(tmp_path / "npz", split)
@@ -103,3 +107,56 @@ def test_files_know_which_images_they_are_of(tmp_path, maps, split):
     assert each.image in files
     assert files.title(each.image) == f"{each.image}.npz"
     assert split.records[-1].id not in files
+
+
+def test_a_folder_without_predictions_is_refused(bcss, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PredictionProblem, match="holds no predictions"):
+        evaluate(tmp_path / "empty", BCSS, bcss, "val")
+
+
+def test_the_folder_above_the_predictions_names_those_below(bcss, masks, scored):
+    with pytest.raises(PredictionProblem, match=f"Such files are in .*/cams, {re.escape(str(masks))}"):
+        evaluate(scored.parent, BCSS, bcss, "val")
+
+
+def test_predictions_of_another_split_are_refused(bcss, masks):
+    with pytest.raises(PredictionProblem, match="None of the 4 predictions"):
+        evaluate(masks, BCSS, bcss, "test", allow_missing=True)
+
+
+def test_label_maps_and_class_scores_in_one_folder_are_refused(bcss, masks, scored):
+    next(scored.glob("*.npz")).rename(masks / "a.npz")
+    with pytest.raises(PredictionProblem, match="both label maps and class scores"):
+        evaluate(masks, BCSS, bcss, "val")
+
+
+@pytest.mark.parametrize("name", ["file", "loop", "nowhere"])
+def test_paths_that_are_no_folders_are_refused(bcss, tmp_path, name):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(BadFile, match="cannot be listed"):
+        evaluate(tmp_path / name, BCSS, bcss, "val")
+
+
+def test_a_data_set_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(BadFile, match="does not exist"):
+        evaluate(tmp_path, BCSS, tmp_path / "no-root", "val")
+
+
+def test_names_match_in_either_unicode_spelling(bcss, masks, tmp_path):
+    root = tmp_path / "copy"
+    shutil.copytree(bcss, root)
+    name = next(masks.glob("*.png")).name
+    for kind in ("img", "mask"):
+        copied = root / "val" / kind
+        (copied / name).rename(copied / unicodedata.normalize("NFC", f"é ä {name}"))
+    (masks / name).rename(masks / unicodedata.normalize("NFD", f"é ä {name}"))
+    assert evaluate(masks, BCSS, root, "val").missing == 0
+
+
+def test_two_predictions_for_one_image_are_refused(bcss, masks, guesses):
+    image, labels = next(iter(guesses.items()))
+    tifffile.imwrite(masks / f"{image}.tif", BCSS.encode(labels))
+    with pytest.raises(PredictionProblem, match=rf"twice \(1\): {image}.png and {image}.tif".replace("+", r"\+")):
+        evaluate(masks, BCSS, bcss, "val")
