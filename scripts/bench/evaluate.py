@@ -11,20 +11,18 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import platform
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script's own folder is on the path, not the one above
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from bench.timing import conditions, exit_with, median_ms
 from qaclims_path.compute.boundary import BoundaryIoU
 from qaclims_path.compute.confusion import confusion_matrix
 from qaclims_path.compute.sweep import Sweep
@@ -34,17 +32,6 @@ THRESHOLDS = np.arange(5, 60, dtype=np.float32) / 100  # 55 of them
 VOC_CLASSES = 20
 Labels = NDArray[np.uint8]
 Maps = tuple[NDArray[np.float32], list[int], Labels]
-
-
-def median_ms(work: Callable[[], object], runs: int = RUNS) -> tuple[float, float]:
-    """Return median and spread (slowest less fastest) in milliseconds, after one run that is not counted."""
-    work()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        times.append(1000 * (time.perf_counter() - start))
-    return statistics.median(times), max(times) - min(times)
 
 
 def label_maps(rng: np.random.Generator) -> tuple[Labels, Labels]:
@@ -72,9 +59,9 @@ def bench_confusion(rng: np.random.Generator) -> list[tuple[str, float, float]]:
     assert np.array_equal(ours, bincount_matrix(truth, prediction, 5))
     assert np.array_equal(ours, torchmetrics_matrix().numpy())
     return [
-        ("confusion, ours", *median_ms(lambda: confusion_matrix(truth, prediction, 4))),
-        ("confusion, NumPy bincount, int64", *median_ms(lambda: bincount_matrix(truth, prediction, 5))),
-        ("confusion, torchmetrics", *median_ms(torchmetrics_matrix)),
+        ("confusion, ours", *median_ms(lambda: confusion_matrix(truth, prediction, 4), RUNS)),
+        ("confusion, NumPy bincount, int64", *median_ms(lambda: bincount_matrix(truth, prediction, 5), RUNS)),
+        ("confusion, torchmetrics", *median_ms(torchmetrics_matrix, RUNS)),
     ]
 
 
@@ -129,8 +116,11 @@ def bench_sweep(rng: np.random.Generator) -> list[tuple[str, float, float]]:
             np.save(folder / f"{i}.npy", maps)
         assert np.array_equal(sweep_from_files(folder, images)[:, :, :-1], sweep_by_reloading(folder, images))
         return [
-            ("sweep of 55 thresholds, ours, files loaded once", *median_ms(lambda: sweep_from_files(folder, images))),
-            ("sweep, ours, arrays in memory", *median_ms(lambda: sweep_once(images))),
+            (
+                "sweep of 55 thresholds, ours, files loaded once",
+                *median_ms(lambda: sweep_from_files(folder, images), RUNS),
+            ),
+            ("sweep, ours, arrays in memory", *median_ms(lambda: sweep_once(images), RUNS)),
             ("sweep, reload and argmax", *median_ms(lambda: sweep_by_reloading(folder, images), runs=3)),
         ]
 
@@ -139,15 +129,13 @@ def bench_boundary(rng: np.random.Generator) -> list[tuple[str, float, float]]:
     """Time Boundary IoU of the same label maps, without a peer."""
     truth, prediction = label_maps(rng)
     boundary = BoundaryIoU(4, 0.02, "score")
-    return [("boundary IoU, one 512 x 512 pair, ours", *median_ms(lambda: boundary.add(truth[0], prediction[0])))]
+    return [("boundary IoU, one 512 x 512 pair, ours", *median_ms(lambda: boundary.add(truth[0], prediction[0]), RUNS))]
 
 
 def main() -> None:
     """Measure and print a Markdown table."""
     torch.set_num_threads(1)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "torch", "torchmetrics"))
-    load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
-    print(f"Python {platform.python_version()}, {packages}; one thread each; load {load}; equal results asserted.\n")
+    print(f"{conditions('numpy', 'numba', 'torch', 'torchmetrics')}; equal results asserted.\n")
     rng = np.random.default_rng(0)
     groups = [bench_confusion(rng), bench_sweep(rng), bench_boundary(rng)]
     print("| what | median ms | spread ms | ours is faster by |\n|---|---|---|---|")
@@ -157,8 +145,7 @@ def main() -> None:
             print(f"| {name} | {median:.2f} | {spread:.2f} | {ratio} |")
     bars = {"bincount": groups[0][1][1] / groups[0][0][1] >= 3, "torchmetrics": groups[0][2][1] / groups[0][0][1] >= 20}
     bars["reload"] = groups[1][2][1] / groups[1][0][1] >= 50
-    missed = [name for name, reached in bars.items() if not reached]
-    sys.exit(f"bars not reached: {', '.join(missed)}" if missed else 0)
+    exit_with([name for name, reached in bars.items() if not reached])
 
 
 if __name__ == "__main__":

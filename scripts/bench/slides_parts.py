@@ -13,13 +13,10 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script's own folder is on the path, not the one above
 
 import numpy as np
 from monai.apps.pathology.transforms.stain.array import ExtractHEStains, NormalizeHEStains
@@ -27,6 +24,7 @@ from monai.transforms.intensity.array import ForegroundMask
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench.timing import conditions, exit_with, median_ms
 from qaclims_path.compute.stain import fit_macenko, fit_reinhard, normalise
 from qaclims_path.compute.tissue import tissue_mask_of
 from qaclims_path.data.phantoms.slide import paint_slide
@@ -39,17 +37,6 @@ Pixels = NDArray[np.uint8]
 Row = tuple[str, float, float, str]
 
 
-def median_ms(work: Callable[[], object], runs: int = RUNS) -> tuple[float, float]:
-    """Return median and spread (slowest less fastest) in milliseconds, after one run that is not counted."""
-    work()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        times.append(1000 * (time.perf_counter() - start))
-    return statistics.median(times), max(times) - min(times)
-
-
 def tissue_row(picture: Pixels) -> list[Row]:
     """Time our masks and MONAI's on one image (H W 3)."""
     channels = np.ascontiguousarray(picture.transpose(2, 0, 1))
@@ -57,10 +44,10 @@ def tissue_row(picture: Pixels) -> list[Row]:
     rows: list[Row] = [
         (
             "tissue, ours",
-            *median_ms(lambda: tissue_mask_of(picture, specks=AREA, holes=AREA)),
+            *median_ms(lambda: tissue_mask_of(picture, specks=AREA, holes=AREA), RUNS),
             f"{mask.mean():.1%} tissue",
         ),
-        ("tissue, ours, not cleaned", *median_ms(lambda: tissue_mask_of(picture)), ""),
+        ("tissue, ours, not cleaned", *median_ms(lambda: tissue_mask_of(picture), RUNS), ""),
     ]
     peers = {
         "saturation": ForegroundMask(hsv_threshold={"S": "otsu"}),
@@ -83,10 +70,14 @@ def stain_row(tile: Pixels, sample: Pixels) -> list[Row]:
     return [
         ("stain, ours, Macenko", *median_ms(lambda: normalise(tile, macenko), runs=31), "fit once per slide"),
         ("stain, ours, Reinhard", *median_ms(lambda: normalise(tile, reinhard), runs=31), "fit once per slide"),
-        ("stain, ours, Macenko fit per slide", *median_ms(lambda: fit_macenko(sample)), f"{len(sample):,} pixels"),
+        (
+            "stain, ours, Macenko fit per slide",
+            *median_ms(lambda: fit_macenko(sample), RUNS),
+            f"{len(sample):,} pixels",
+        ),
         (
             "stain, MONAI NormalizeHEStains",
-            *median_ms(lambda: peer(tile)),
+            *median_ms(lambda: peer(tile), RUNS),
             f"stains of the tile within {apart:.3f}" + ", swapped" * swapped,
         ),
     ]
@@ -113,9 +104,7 @@ def densest(picture: Pixels) -> Pixels:
 
 def main() -> None:
     """Measure and print a Markdown table per slide."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "monai", "scikit-image"))
-    load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
-    print(f"Python {platform.python_version()}, {packages}; one thread each; load {load}.")
+    print(f"{conditions('numpy', 'numba', 'monai', 'scikit-image')}.")
     missed = []
     slides: list[Path | None] = [Path(name) for name in sys.argv[1:]]
     for path in slides or [None]:
@@ -131,7 +120,7 @@ def main() -> None:
                 print(f"| {name} | {median:.2f} | {spread:.2f} | {ratio} | {note} |")
         missed += ["tissue"] * (tissue[2][1] < 10 * tissue[0][1])
         missed += ["stain"] * (stain[-1][1] < 30 * stain[0][1])
-    sys.exit(f"bars not reached: {', '.join(missed)}" if missed else 0)
+    exit_with(missed)
 
 
 if __name__ == "__main__":
