@@ -6,7 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from qaclims_path.compute.tissue import THRESHOLDS, blur_mask, chroma, ink_mask, otsu, sharpness, tissue_mask_of
+from qaclims_path.compute.tissue import (
+    THRESHOLDS,
+    blur_mask,
+    chroma,
+    glass_of,
+    ink_mask,
+    otsu,
+    sharpness,
+    tissue_mask_of,
+)
 
 EOSIN, NUCLEUS, GLASS = (225, 150, 190), (90, 60, 140), (244, 243, 245)
 
@@ -110,3 +119,12 @@ def test_blur_is_found_and_flat_glass_is_not_blur():
     assert blur_mask(sharp)[tissue].mean() < 0.02
     assert blur_mask(soft)[tissue].mean() > 0.9
     assert np.isinf(sharpness(np.full((50, 50, 3), 240, np.uint8), 16)).all()
+
+
+def test_glass_is_bright_grey_and_larger_than_a_speck():
+    pixels = np.full((40, 40, 3), (200, 120, 170), np.uint8)
+    pixels[:, :15] = 240
+    pixels[30:33, 30:33] = 240
+    glass = glass_of(pixels)
+    assert glass[:, :15].all()
+    assert not glass[:, 15:].any()

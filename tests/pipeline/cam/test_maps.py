@@ -43,20 +43,6 @@ def write_run(folder, card):
     return folder
 
 
-@pytest.fixture(scope="module")
-def bcss(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data") / "BCSS-WSSS"
-    write_fake(CARD, root, images=6)
-    return root
-
-
-@pytest.fixture(scope="module")
-def voc(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data") / "VOC2012"
-    write_fake(VOC, root, images=4)
-    return root
-
-
 @pytest.fixture
 def run(tmp_path):
     return write_run(tmp_path / "run", CARD)
@@ -79,8 +65,8 @@ def published_maps(net, picture, classes):
 
 
 def test_maps_are_those_of_the_published_procedure(run, bcss):
-    report = cams_of(run, "train", bcss, options=PLAIN)
-    assert (report.images, report.kept, report.gate) == (6, 0, "oracle")
+    report = cams_of(run, "train", bcss)
+    assert (report.images, report.kept, report.gate) == (4, 0, "oracle")
     assert score_cams(run / "cams" / "train", open_split(CARD, bcss, "train")) is None
     net, reader = CamNet.load(run), MapReader(run / "cams" / "train")
     for record in list_records(CARD, bcss, "train"):
@@ -93,7 +79,7 @@ def test_maps_are_those_of_the_published_procedure(run, bcss):
 def test_running_out_of_memory_names_the_options_to_lower(run, bcss, monkeypatch, out_of_memory):
     monkeypatch.setattr(CamNet, "forward", out_of_memory)
     with pytest.raises(OutOfMemory, match=r"not enough memory for these images\. Lower --batch, leave out"):
-        cams_of(run, "train", bcss, options=PLAIN)
+        cams_of(run, "train", bcss)
 
 
 def test_images_of_many_sizes_are_batched(tmp_path, voc):
@@ -156,25 +142,25 @@ def test_predictions_are_a_gate_for_evaluation(run, bcss):
 
 def test_a_second_command_keeps_what_is_there(run, bcss, monkeypatch):
     monkeypatch.setattr(maps, "SHARD", 2)
-    first = cams_of(run, "train", bcss, options=PLAIN)
+    first = cams_of(run, "train", bcss)
     folder = run / "cams" / "train"
     before = {path.name: path.read_bytes() for path in folder.glob("*.*")}
-    assert len(list(folder.glob("maps-*"))) == 3
-    assert cams_of(run, "train", bcss, options=PLAIN).kept == first.images == 6
+    assert len(list(folder.glob("maps-*"))) == 2
+    assert cams_of(run, "train", bcss).kept == first.images == 4
     (folder / "maps-00001.safetensors").unlink()
     (folder / "index.json").unlink()
-    assert cams_of(run, "train", bcss, options=PLAIN).kept == 4
+    assert cams_of(run, "train", bcss).kept == 2
     assert {path.name: path.read_bytes() for path in folder.glob("*.*")} == before
 
 
 def test_a_changed_option_or_network_is_refused(run, bcss):
-    cams_of(run, "train", bcss, options=PLAIN)
+    cams_of(run, "train", bcss)
     with pytest.raises(UsageError, match="made with other options: scales was"):
         cams_of(run, "train", bcss, options=MapOptions(precision="fp32", batch=4, scales=(1.0,)))
     torch.manual_seed(1)
     CamNet("test_resnet", CARD.names).save(run / "cam")
     with pytest.raises(UsageError, match="made with other options: model was"):
-        cams_of(run, "train", bcss, options=PLAIN)
+        cams_of(run, "train", bcss)
 
 
 def test_a_bad_image_is_noted_and_done_once_it_is_repaired(run, tmp_path):
@@ -183,11 +169,11 @@ def test_a_bad_image_is_noted_and_done_once_it_is_repaired(run, tmp_path):
     broken = list_records(CARD, root, "train")[1]
     whole = broken.image.path.read_bytes()
     broken.image.path.write_bytes(whole[:200])
-    report = cams_of(run, "train", root, options=PLAIN)
+    report = cams_of(run, "train", root)
     assert report.images == 3
     assert list(report.failed) == [broken.id]
     broken.image.path.write_bytes(whole)
-    mended = cams_of(run, "train", root, options=PLAIN)
+    mended = cams_of(run, "train", root)
     assert (mended.images, mended.failed) == (4, {})
 
 
@@ -223,11 +209,11 @@ cams.make_cams(Path(sys.argv[1]), images, MapOptions(precision="fp32", batch=4))
 
 def test_killed_and_run_again_equals_never_stopped(run, bcss, tmp_path, monkeypatch, killed_after):
     monkeypatch.setattr(maps, "SHARD", 1)
-    whole = cams_of(run, "train", bcss, options=PLAIN, out=tmp_path / "whole")
+    whole = cams_of(run, "train", bcss, out=tmp_path / "whole")
     folder = run / "cams" / "train"
     killed_after("qaclims_path.files.tensors._save", 3, KILLED, run, bcss)  # the third shard has no name yet
     assert list(folder.glob(".*part*"))
-    again = cams_of(run, "train", bcss, options=PLAIN)
+    again = cams_of(run, "train", bcss)
     assert again.kept == 2
     assert again.images == whole.images
     left, right = MapReader(folder), MapReader(tmp_path / "whole")

@@ -1,4 +1,4 @@
-"""Masks from stored maps: files, resuming, refused input, scores."""
+"""Masks from stored maps: files, fitted thresholds, resuming, refused input."""
 
 import json
 import os
@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qaclims_path.compute.tissue import glass_of
 from qaclims_path.data.card import IGNORE
-from qaclims_path.data.card_parts import Background
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import SegmentationDataset
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
-from qaclims_path.data.protocol import load_protocol
 from qaclims_path.data.pseudo import pseudo_card, pseudo_records
 from qaclims_path.data.record import classes_in, truth_of
 from qaclims_path.data.split import open_split
@@ -23,14 +20,13 @@ from qaclims_path.engine.guards import OutOfMemory
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.images import read_mask, write_image
 from qaclims_path.files.lock import Locked, locked
-from qaclims_path.files.maps import ImageMaps, MapWriter
+from qaclims_path.files.maps import ImageMaps, MapReader, MapWriter
 from qaclims_path.models import refiners
 from qaclims_path.pipeline.evaluation.stages import score_masks
 from qaclims_path.pipeline.masks import make
 from qaclims_path.pipeline.masks.crossfit import crossfitted
 from qaclims_path.pipeline.masks.make import make_masks, split_of_maps
 from qaclims_path.pipeline.masks.options import MaskOptions
-from qaclims_path.pipeline.masks.settings import glass_rule, protocol_threshold
 
 BCSS, VOC = load_card("bcss-wsss"), load_card("voc2012")
 
@@ -58,25 +54,15 @@ def write_maps(run: Path, card, root: Path, split: str, *, strength: float = 0.9
             maps = np.stack([truth[::4, ::4] == label for label in classes]) * strength
         noise = np.random.default_rng(row).random(maps.shape) * 0.1
         images.append(ImageMaps(record.id, classes, (height, width), (maps + noise).astype(np.float16)))
-    folder = run / "cams" / split
-    writer = MapWriter(folder, card.names, {"dataset": card.name, "split": split, "gate": "oracle"})
+    return store(run / "cams" / split, card, images, dataset=card.name, split=split)
+
+
+def store(folder: Path, card, images, **settings) -> Path:
+    """Store maps that were made with the oracle gate."""
+    writer = MapWriter(folder, card.names, {"gate": "oracle", **settings})
     writer.write(0, images)
     writer.finish(1)
     return folder
-
-
-@pytest.fixture(scope="module")
-def bcss(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data") / "BCSS-WSSS"
-    write_fake(BCSS, root, images=5)
-    return root
-
-
-@pytest.fixture(scope="module")
-def voc(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data") / "VOC2012"
-    write_fake(VOC, root, images=5)
-    return root
 
 
 @pytest.fixture
@@ -93,7 +79,7 @@ def test_every_image_gets_three_files(run, bcss):
     report = masks_of(run, "train", bcss, options=MaskOptions(least=0.6))
     folder = run / "masks" / "train"
     names = [record.id for record in list_records(BCSS, bcss, "train")]
-    assert (report.images, report.kept, report.failed, report.thresholds) == (5, 0, {}, None)
+    assert (report.images, report.kept, report.failed, report.thresholds) == (4, 0, {}, None)
     for what in ("labels", "training", "confidence"):
         assert sorted(path.stem for path in (folder / what).iterdir()) == sorted(names)
     for record in list_records(BCSS, bcss, "train"):
@@ -104,7 +90,7 @@ def test_every_image_gets_three_files(run, bcss):
         kept = training != IGNORE
         np.testing.assert_array_equal(BCSS.decode(training[kept], ""), labels[kept])
         assert confidence[kept].min() >= round(0.6 * 255) - 1
-    assert json.loads((folder / "index.json").read_text()) == {"images": 5, "failed": {}}
+    assert json.loads((folder / "index.json").read_text()) == {"images": 4, "failed": {}}
 
 
 def test_running_out_of_memory_names_the_options_to_lower(run, bcss, monkeypatch, out_of_memory):
@@ -118,7 +104,7 @@ def test_training_masks_are_read_through_their_own_card(run, bcss):
     records = pseudo_records(list_records(BCSS, bcss, "train"), run / "masks" / "train")
     data = SegmentationDataset(pseudo_card(BCSS), records)
     found = np.concatenate([sample.mask.unique() for sample in data])
-    assert len(data) == 5
+    assert len(data) == 4
     assert set(found) <= {0, 1, 2, 3, IGNORE}
     assert IGNORE in found
 
@@ -156,7 +142,7 @@ def test_an_interrupted_command_is_resumed(run, bcss, tmp_path):
     (folder / "training" / f"{first.id}.png").write_bytes(b"half")
     (folder / "labels" / f"{second.id}.png").unlink()
     report = masks_of(run, "train", bcss)
-    assert (report.images, report.kept) == (5, 3)
+    assert (report.images, report.kept) == (4, 2)
     assert pngs(folder) == pngs(tmp_path / "whole")
 
 
@@ -164,6 +150,10 @@ def test_other_options_in_the_same_folder_are_refused(run, bcss):
     masks_of(run, "train", bcss)
     with pytest.raises(UsageError, match="other options: refiner was none, now par"):
         masks_of(run, "train", bcss, options=MaskOptions(refiner="par"))
+
+
+def test_damaged_settings_in_the_folder_are_refused(run, bcss):
+    masks_of(run, "train", bcss)
     (run / "masks" / "train" / "masks.json").write_text("{")
     with pytest.raises(BadFile, match=r"masks\.json cannot be read"):
         masks_of(run, "train", bcss)
@@ -176,12 +166,12 @@ def test_two_commands_on_one_folder_are_refused(run, bcss):
 
 def test_bad_images_are_recorded_and_skipped(run, bcss, tmp_path):
     copy = tmp_path / "copy"
-    write_fake(BCSS, copy, images=5)
+    write_fake(BCSS, copy, images=4)
     records = list_records(BCSS, copy, "train")
     records[0].image.path.write_bytes(b"no picture")
     write_image(records[1].image.path, np.zeros((10, 12, 3), np.uint8))
     report = masks_of(run, "train", copy)
-    assert report.images == 3
+    assert report.images == 2
     assert set(report.failed) == {records[0].id, records[1].id}
     assert "12 x 10 pixels, but its maps" in report.failed[records[1].id]
 
@@ -195,26 +185,18 @@ def test_images_without_maps_are_recorded(run, bcss):
     assert "no maps" in masks_of(run, "train", bcss).failed[name]
 
 
-def test_maps_of_other_classes_and_unfinished_maps_are_refused(run, bcss, voc):
+def test_maps_of_other_classes_are_refused(run, voc):
     with pytest.raises(UsageError, match="--dataset"):
         masks_of(run, "train", voc, dataset="voc2012")
+
+
+def test_unfinished_maps_are_refused(run, bcss):
     (run / "cams" / "train" / "index.json").unlink()
     with pytest.raises(BadFile, match="not finished"):
         masks_of(run, "train", bcss)
 
 
-def test_thresholds_come_from_the_protocol():
-    assert protocol_threshold(load_protocol("mlps"), "none") is None
-    assert protocol_threshold(load_protocol("voc"), "none") == 0.15
-    assert protocol_threshold(load_protocol("voc"), "irn") == 0.2
-    power = load_protocol("tpro")
-    threshold = protocol_threshold(power, "none")
-    assert threshold == pytest.approx((1 - threshold) ** power.background_power)
-
-
 def test_fitted_thresholds_never_see_their_own_image(tmp_path, voc):
-    from qaclims_path.files.maps import MapReader
-
     run = tmp_path / "run"
     folder = write_maps(run, VOC, voc, "val", strength=0.4)
     split = open_split(VOC, voc, "val", "voc")
@@ -227,43 +209,26 @@ def test_fitted_thresholds_never_see_their_own_image(tmp_path, voc):
             each if each.image != record.id else replace(entry, maps=np.ones_like(entry.maps))
             for each in MapReader(folder)
         ]
-        other = tmp_path / record.id
-        writer = MapWriter(other, VOC.names, {"gate": "oracle"})
-        writer.write(0, changed)
-        writer.finish(1)
+        other = store(tmp_path / record.id, VOC, changed)
         assert crossfitted(MapReader(other), split)[record.id] == found[record.id]
     report = masks_of(run, "val", voc, options=MaskOptions(threshold="cross-fitted"))
     assert report.thresholds[0] <= report.thresholds[1]
 
 
-def test_thresholds_are_not_fitted_without_masks_or_background(run, bcss, tmp_path, voc):
+def test_thresholds_are_not_fitted_without_a_background(run, bcss):
     with pytest.raises(UsageError, match="no threshold to fit"):
         masks_of(run, "train", bcss, options=MaskOptions(threshold="cross-fitted"))
-    write_maps(tmp_path / "other", VOC, voc, "train_aug")
+
+
+def test_thresholds_are_not_fitted_without_true_masks(tmp_path, voc):
+    write_maps(tmp_path / "run", VOC, voc, "train_aug")
     with pytest.raises(UsageError, match="trains on image labels"):
-        masks_of(tmp_path / "other", "train_aug", voc, options=MaskOptions(threshold="cross-fitted"))
-
-
-def test_glass_is_bright_grey_and_larger_than_a_speck():
-    pixels = np.full((40, 40, 3), (200, 120, 170), np.uint8)
-    pixels[:, :15] = 240
-    pixels[30:33, 30:33] = 240
-    glass = glass_of(pixels)
-    assert glass[:, :15].all()
-    assert not glass[:, 15:].any()
-
-
-@pytest.mark.parametrize(("protocol", "becomes"), [("mlps", "ignore"), ("pbip", "ignore"), ("tpro", "background")])
-def test_glass_follows_the_protocol(run, bcss, protocol, becomes):
-    rules = load_protocol(protocol)
-    assert glass_rule(MaskOptions(), BCSS, rules) == becomes
-    assert glass_rule(MaskOptions(glass="keep"), BCSS, rules) == "keep"
-    assert glass_rule(MaskOptions(), VOC, load_protocol("voc")) == "keep"
+        masks_of(tmp_path / "run", "train_aug", voc, options=MaskOptions(threshold="cross-fitted"))
 
 
 def test_glass_is_left_out_of_training(run, bcss, tmp_path):
     copy = tmp_path / "copy"
-    write_fake(BCSS, copy, images=5)
+    write_fake(BCSS, copy, images=4)
     record = list_records(BCSS, copy, "train")[0]
     pixels = np.asarray(record.image.pixels()).copy()
     pixels[:, :60] = 245
@@ -274,25 +239,28 @@ def test_glass_is_left_out_of_training(run, bcss, tmp_path):
     assert (read_mask(run / "masks" / "train" / "labels" / f"{record.id}.png") != IGNORE).all()
 
 
-def test_an_image_without_classes_needs_a_background(bcss, tmp_path):
-    bare = BCSS.model_validate(
-        {**BCSS.model_dump(), "background": None, "codes": {k: v for k, v in BCSS.codes.items() if v != "background"}}
-    )
-    folder = write_maps(tmp_path / "run", BCSS, bcss, "train")
-    names = [record.id for record in list_records(BCSS, bcss, "train")]
-    from qaclims_path.files.maps import MapReader
+@pytest.fixture
+def nothing_present(tmp_path, bcss):
+    """The name of an image without classes, and maps of the split train where it has none."""
+    maps = list(MapReader(write_maps(tmp_path / "run", BCSS, bcss, "train")))
+    bare = replace(maps[0], classes=(), maps=maps[0].maps[:0])
+    return bare.image, store(tmp_path / "other", BCSS, [bare, *maps[1:]])
 
-    maps = list(MapReader(folder))
-    writer = MapWriter(tmp_path / "other", BCSS.names, {"gate": "oracle"})
-    writer.write(0, [replace(maps[0], classes=(), maps=maps[0].maps[:0]), *maps[1:]])
-    writer.finish(1)
-    report = masks_of(tmp_path / "run", "train", bcss, dataset=bare, maps=tmp_path / "other")
-    assert report.failed == {names[0]: make.NOTHING}
-    with_background = masks_of(
-        tmp_path / "run", "train", bcss, dataset=BCSS, maps=tmp_path / "other", out=tmp_path / "second"
-    )
-    assert not with_background.failed
-    assert isinstance(BCSS.background, Background)
+
+def test_an_image_without_classes_fails_where_the_card_has_no_background(bcss, tmp_path, nothing_present):
+    name, maps = nothing_present
+    codes = {code: meaning for code, meaning in BCSS.codes.items() if meaning != "background"}
+    card = BCSS.model_validate({**BCSS.model_dump(), "background": None, "codes": codes})
+    report = masks_of(tmp_path / "run", "train", bcss, dataset=card, maps=maps)
+    assert report.failed == {name: make.NOTHING}
+
+
+def test_an_image_without_classes_is_background(bcss, tmp_path, nothing_present):
+    name, maps = nothing_present
+    report = masks_of(tmp_path / "run", "train", bcss, dataset=BCSS, maps=maps)
+    assert not report.failed
+    labels = read_mask(tmp_path / "run" / "masks" / "train" / "labels" / f"{name}.png")
+    assert set(np.unique(BCSS.decode(labels, name))) == {BCSS.background_index}
 
 
 KILLED = """
