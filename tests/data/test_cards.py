@@ -1,4 +1,4 @@
-"""The cards that ship with the package: they load and agree with what was published."""
+"""The cards of the package load and agree with what was published."""
 
 import re
 from functools import cache
@@ -46,7 +46,7 @@ def published(name: str, method: str, **wanted: object) -> list[Published]:
     return [row for row in rows if all(getattr(row, key) == value for key, value in wanted.items())]
 
 
-def test_the_shipped_cards_are_these_and_bear_the_name_of_their_folder() -> None:
+def test_every_card_of_the_package_has_the_name_of_its_folder() -> None:
     assert {name for name in card_paths() if name in SHIPPED} == set(SHIPPED)
     assert [load_card(name).name for name in SHIPPED] == list(SHIPPED)
     assert len(EXTENDED) >= 5
@@ -73,7 +73,7 @@ def test_decoding_undoes_encoding(data: st.DataObject) -> None:
     assert (card.decode(card.encode(labels), "test") == labels).all()
 
 
-def test_a_code_the_card_does_not_have_is_named() -> None:
+def test_a_code_that_the_card_does_not_have_is_refused() -> None:
     card = load_card("bcss-wsss")
     with pytest.raises(
         BadFile, match=r"mask\.png holds the code 7, which the card 'bcss-wsss' does not have\. Codes: 0"
@@ -118,7 +118,7 @@ def test_patients_are_found_where_names_tell_them() -> None:
 # What was published
 
 
-def test_the_tissue_orders_differ() -> None:
+def test_data_sets_list_tissue_in_different_orders() -> None:
     assert load_card("bcss-wsss").names == ("tumor", "stroma", "lymphocyte", "necrosis")
     assert load_card("luad-histoseg").names == ("tumor", "necrosis", "lymphocyte", "stroma")
     assert load_card("wsss4luad").names == ("tumor", "stroma", "normal")
@@ -194,13 +194,13 @@ def test_the_dice_of_37_39_belongs_to_bcss_alone() -> None:
 @pytest.mark.parametrize(
     ("name", "miou", "dice"), [("bcss-wsss", 22.45, 36.67), ("luad-histoseg", 21.97, 36.03), ("gcss", 25.01, 40.02)]
 )
-def test_qa_clims_on_tissue(name: str, miou: float, dice: float) -> None:
+def test_rows_of_qa_clims_on_tissue_are_as_published(name: str, miou: float, dice: float) -> None:
     (row,) = published(name, "QA-CLIMS")
     assert (row.miou, row.dice) == (miou, dice)
     assert (row.protocol, row.gate, row.dice_made) == ("pbip", "oracle", "from_miou")
 
 
-def test_spot_checks_of_other_rows() -> None:
+def test_rows_of_other_methods_are_as_published() -> None:
     (sshr,) = published("luad-histoseg", "SSHR")
     assert (sshr.miou, sshr.dice, sshr.dice_made, sshr.gate) == (77.93, 87.54, "per_class_mean", "predicted")
     (arml,) = published("bcss-wsss", "ARML", protocol="mlps", gate="unknown")
@@ -226,7 +226,7 @@ def test_every_row_says_how_it_was_made() -> None:
             assert row.protocol != "pbip" or row.gate in ("oracle", "unknown"), where
 
 
-def test_dice_from_miou_is_just_that() -> None:
+def test_dice_made_from_miou_follows_from_it() -> None:
     rows = [(name, row) for name in SHIPPED for row in load_card(name).published if row.dice_made == "from_miou"]
     assert len(rows) > 30
     for name, row in rows:
@@ -266,7 +266,7 @@ def test_what_is_not_known_or_not_public_is_said() -> None:
         ("tissue", "ignore", "none", 0.5),
     ],
 )
-def test_protocols(name: str, background: str, gate: str, threshold: float) -> None:
+def test_protocols_fix_background_gate_and_threshold(name: str, background: str, gate: str, threshold: float) -> None:
     protocol = load_protocol(name)
     assert (protocol.name, protocol.background) == (name, background)
     assert (protocol.gate.kind, protocol.gate.threshold) == (gate, threshold)
@@ -281,6 +281,6 @@ def test_only_tpro_gets_background_from_a_power_and_pbip_none_at_all() -> None:
     assert load_protocol("glas").foreground
 
 
-def test_an_unknown_protocol_is_answered_with_the_known_ones() -> None:
+def test_an_unknown_protocol_is_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"no protocol 'mlp'\. Did you mean 'mlps'\?"):
         load_protocol("mlp")

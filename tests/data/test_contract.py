@@ -1,4 +1,4 @@
-"""What every data set promises, tried on every card with made-up images, and on real ones where they are."""
+"""Promises of every data set, tried on every card with made-up images, and on real ones where they are."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from qaclims_path.data.dataset import open_dataset
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import MaskFile, classes_in, truth_of
+from qaclims_path.errors import UsageError
 from qaclims_path.files.folders import list_files
 
 CHECKOUT = Path(__file__).parents[2]
@@ -62,7 +63,7 @@ def test_every_class_appears_in_every_split(fake):
         assert sum(sample.present for sample in dataset).bool().all()
 
 
-def test_codes_round_trip(fake):
+def test_codes_survive_decoding_and_encoding(fake):
     card, root = fake
     for name, split in card.splits.items():
         if split.supervision == "masks":
@@ -84,7 +85,7 @@ def test_patients_are_in_one_part_only(fake):
 
 
 def test_no_mask_is_opened_for_a_split_of_labels(fake, tmp_path):
-    """All masks of the data set are damaged; what trains on labels does not notice."""
+    """Splits that train on labels open although all masks of the data set are damaged."""
     card, root = fake
     trained = [name for name, split in card.splits.items() if split.supervision == "labels"]
     if not trained:
@@ -109,17 +110,18 @@ def test_no_mask_is_opened_for_a_split_of_labels(fake, tmp_path):
             path.write_bytes(content)
 
 
-def test_a_fake_set_is_the_same_for_a_seed_and_never_overwrites(fake, tmp_path):
-    from qaclims_path.errors import UsageError
+def test_a_made_up_set_never_overwrites_files(fake):
+    with pytest.raises(UsageError, match="not empty"):
+        write_fake(*fake)
 
+
+def test_a_made_up_set_has_the_same_files_for_the_same_seed(fake, tmp_path):
     card, root = fake
     write_fake(card, tmp_path / "again", seed=3, images=5)
     files = {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
     again = {path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*") if path.is_file()}
     assert set(files) == again
     assert all((tmp_path / "again" / path).read_bytes() == content for path, content in files.items())
-    with pytest.raises(UsageError, match="not empty"):
-        write_fake(card, root)
 
 
 REAL = [
@@ -133,7 +135,7 @@ REAL = [
 
 
 @pytest.mark.parametrize(("name", "folder", "counts"), REAL, ids=[row[0] for row in REAL])
-def test_real_sets_are_read(real_data, name, folder, counts):
+def test_real_data_sets_are_read(real_data, name, folder, counts):
     card = load_card(CARDS[name])
     for split, count in counts.items():
         dataset = open_dataset(card, real_data / folder, split)

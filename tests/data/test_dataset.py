@@ -1,4 +1,4 @@
-"""The one torch Dataset."""
+"""The torch Dataset of every card: samples, transforms, seeds, batches."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from qaclims_path.data import open_dataset
-from qaclims_path.data.cards import load_card
+from qaclims_path.data.cards import card_paths, load_card
 from qaclims_path.data.dataset import collate
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.record import load_record
@@ -22,9 +22,7 @@ def root(tmp_path_factory):
     return out
 
 
-def test_opens_by_name_path_and_card(root):
-    from qaclims_path.data.cards import card_paths
-
+def test_a_data_set_opens_by_name_path_and_card(root):
     for name in ("bcss-wsss", card_paths()["bcss-wsss"], str(card_paths()["bcss-wsss"]), load_card("bcss-wsss")):
         dataset = open_dataset(name, str(root), "val")
         assert dataset.classes == dataset.card.names == ("tumor", "stroma", "lymphocyte", "necrosis")
@@ -42,15 +40,18 @@ def test_samples_hold_what_was_read(root):
     assert sample.present.nonzero().flatten().tolist() == list(classes)
 
 
-def test_masks_left_out_or_demanded(root):
+def test_masks_can_be_left_out(root):
     given, without = (open_dataset("bcss-wsss", root, "val", masks=masks) for masks in (True, False))
     assert all(sample.mask is None for sample in without)
     assert all(torch.equal(a.present, b.present) for a, b in zip(given, without, strict=True))
+
+
+def test_masks_of_a_split_of_labels_cannot_be_asked_for(root):
     with pytest.raises(UsageError, match="trains on image labels; its masks are never opened"):
         open_dataset("bcss-wsss", root, "train", masks=True)
 
 
-def test_wrong_names_are_answered_with_the_right_ones(root):
+def test_wrong_names_are_refused_with_the_nearest(root):
     with pytest.raises(NotRegistered, match="Did you mean 'bcss-wsss'"):
         open_dataset("bcss-wss", root, "val")
     with pytest.raises(UsageError, match="Did you mean 'val'"):
@@ -69,7 +70,7 @@ def test_a_plain_transform_gets_and_gives_a_dictionary(root):
 
 
 def test_random_numbers_belong_to_epoch_and_image(root):
-    """Order, workers and what was read before change nothing; another epoch or seed does."""
+    """The order of reading changes nothing; another epoch or seed does."""
 
     def opened(seed=5):
         return open_dataset("bcss-wsss", root, "val", transform=augmentation(48, seed, jitter=0.2))
@@ -101,16 +102,23 @@ def test_workers_see_the_epoch(root):
         torch.testing.assert_close(torch.cat([batch["image"] for batch in batches]), wanted, atol=1e-6, rtol=0)
 
 
-def test_collate(root):
-    train, val = (open_dataset("bcss-wsss", root, split) for split in ("train", "val"))
-    batch = collate([val[0], val[1]])
-    assert batch["id"] == [val[0].id, val[1].id]
+def test_a_batch_holds_names_masks_and_labels(root):
+    data = open_dataset("bcss-wsss", root, "val")
+    batch = collate([data[0], data[1]])
+    assert batch["id"] == [data[0].id, data[1].id]
     assert batch["mask"].shape == (2, 64, 64)
     assert batch["present"].shape == (2, 4)
+
+
+def test_a_batch_has_no_masks_where_a_sample_has_none(root):
+    train, val = (open_dataset("bcss-wsss", root, split) for split in ("train", "val"))
     assert "mask" not in collate([train[0], val[0]])
+
+
+def test_images_of_two_sizes_form_no_batch(root):
     small = Sample("small", torch.zeros(3, 4, 4), torch.zeros(4, dtype=torch.bool))
     with pytest.raises(UsageError, match="Images of 2 sizes cannot form a batch"):
-        collate([val[0], small])
+        collate([open_dataset("bcss-wsss", root, "val")[0], small])
 
 
 def test_the_fake_pictures_show_their_classes(root):

@@ -1,4 +1,4 @@
-"""Made-up data sets: the corners that the contract does not reach."""
+"""Made-up data sets: many classes, shared images, cards without background, failed writing."""
 
 import pytest
 
@@ -15,13 +15,13 @@ def test_one_image_holds_all_eighty_classes(tmp_path):
     assert sample.present.sum() == 80
 
 
-def test_more_images_than_classes(tmp_path):
+def test_more_images_than_classes_can_be_written(tmp_path):
     write_fake(load_card("bcss-wsss"), tmp_path / "bcss", images=9)
     assert len(open_dataset("bcss-wsss", tmp_path / "bcss", "test")) == 9
 
 
 def test_splits_that_share_their_images_are_written_once(tmp_path):
-    """A reference row reads masks of images that another split knows by labels."""
+    """A split with masks may have the images of a split with labels."""
     split = {"part": "train", "images": ["img"], "labels_from": "table", "labels": ["labels.csv"]}
     facts = load_card("folder").model_dump()
     splits = {"train": {**split, "supervision": "labels"}}
@@ -35,7 +35,7 @@ def test_splits_that_share_their_images_are_written_once(tmp_path):
     assert masked[0].mask is not None
 
 
-def test_a_card_without_background(tmp_path):
+def test_a_card_without_background_gives_masks_without_background(tmp_path):
     facts = load_card("bcss-wsss").model_dump()
     codes = {code: name for code, name in facts["codes"].items() if name != "background"}
     card = Card.model_validate({**facts, "background": None, "codes": codes})

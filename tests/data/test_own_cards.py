@@ -1,4 +1,4 @@
-"""Cards that extend others, cards of other people, and cards that are wrong."""
+"""Cards that extend others, cards outside the package, and bad cards."""
 
 import os
 import subprocess
@@ -57,7 +57,7 @@ def test_null_takes_an_inherited_entry_away(tmp_path: Path) -> None:
     assert card.codes == {"0": "background", "1": "foreground"}
 
 
-def test_a_card_of_ones_own_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_in_a_folder_of_the_user_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tiny").mkdir()
     written(tmp_path / "tiny")
     monkeypatch.setenv("QACLIMS_DATASETS", os.pathsep.join([str(tmp_path / "none"), str(tmp_path)]))
@@ -92,7 +92,7 @@ def test_no_torch_is_needed_to_read_cards() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_an_unknown_data_set_is_answered_with_the_nearest() -> None:
+def test_an_unknown_data_set_is_refused_with_the_nearest() -> None:
     with pytest.raises(
         NotRegistered, match=r"no data set 'bcss-wss'\. Did you mean 'bcss-wsss'\?.*--card FILE"
     ) as caught:
@@ -163,7 +163,7 @@ def test_all_mistakes_are_reported_together() -> None:
     assert all(word in str(caught.value) for word in ("card.yaml", "'domian'", "'mpp'", "'protocols'"))
 
 
-def test_two_cards_that_extend_each_other(tmp_path: Path) -> None:
+def test_two_cards_that_extend_each_other_are_refused(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("extends: two.yaml\n")
     (tmp_path / "two.yaml").write_text("extends: ./one.yaml\n")
     with pytest.raises(BadConfig, match=r"extends itself: one\.yaml -> two\.yaml -> one\.yaml"):
@@ -214,9 +214,12 @@ def test_a_file_that_is_no_card_says_so(tmp_path: Path, content: bytes, sentence
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_without_a_card_and_a_loop_of_links(tmp_path: Path) -> None:
+def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"card\.yaml cannot be read: No such file"):
         load_card(f"{tmp_path}/")
+
+
+def test_a_card_behind_a_circular_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").symlink_to(tmp_path / "b.yaml")
     (tmp_path / "b.yaml").symlink_to(tmp_path / "a.yaml")
     with pytest.raises(BadConfig, match=r"cannot be read: Too many levels of symbolic links"):

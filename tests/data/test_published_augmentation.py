@@ -1,4 +1,4 @@
-"""The published augmentation."""
+"""The augmentation of the published code."""
 
 import numpy as np
 import pytest

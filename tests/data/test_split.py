@@ -1,4 +1,4 @@
-"""A split that is opened once, and the card that belongs to a folder."""
+"""Splits with their records and protocol, and the card that belongs to a folder."""
 
 import pytest
 

@@ -21,20 +21,28 @@ def paired(height, width):
     return {"id": "x", "image": image, "mask": mask[None].to(torch.uint8), "present": torch.ones(4, dtype=torch.bool)}
 
 
-def test_loading_inside_any_compose(tmp_path):
-    card = load_card("bcss-wsss")
+@pytest.fixture
+def load():
+    """Load an image, and a mask where there is one, inside a Compose of MONAI."""
+    return Compose([LoadPictured("image"), LoadMaskd("mask", load_card("bcss-wsss"), allow_missing_keys=True)])
+
+
+def test_images_and_masks_are_loaded_inside_a_compose(tmp_path, load):
     picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     codes = np.arange(35, dtype=np.uint8).reshape(5, 7) % 5
     write_image(tmp_path / "a.png", picture)
     write_mask(tmp_path / "m.png", codes)
-    load = Compose([LoadPictured("image"), LoadMaskd("mask", card, allow_missing_keys=True)])
     item = load({"image": tmp_path / "a.png", "mask": str(tmp_path / "m.png"), "other": 1})
     np.testing.assert_array_equal((item["image"] * 255).round().numpy(), picture.transpose(2, 0, 1))
-    np.testing.assert_array_equal(item["mask"].numpy(), card.decode(codes, "m")[None])
+    np.testing.assert_array_equal(item["mask"].numpy(), load_card("bcss-wsss").decode(codes, "m")[None])
     assert type(item["image"]) is type(item["mask"]) is torch.Tensor
     assert item["other"] == 1
     assert "mask" not in load({"image": tmp_path / "a.png"})
-    write_mask(tmp_path / "m.png", codes + 7)
+
+
+def test_a_mask_with_an_unknown_code_is_refused(tmp_path, load):
+    write_image(tmp_path / "a.png", np.zeros((5, 7, 3), np.uint8))
+    write_mask(tmp_path / "m.png", np.full((5, 7), 7, np.uint8))
     with pytest.raises((BadFile, RuntimeError)) as caught:
         load({"image": tmp_path / "a.png", "mask": tmp_path / "m.png"})
     assert "holds the code 7" in f"{caught.value} {caught.value.__cause__}"
@@ -42,7 +50,7 @@ def test_loading_inside_any_compose(tmp_path):
 
 @settings(max_examples=25)
 @given(st.integers(9, 70), st.integers(9, 70), st.integers(0, 10_000), st.booleans())
-def test_image_and_mask_stay_in_step(height, width, seed, rotate):
+def test_image_and_mask_are_changed_alike(height, width, seed, rotate):
     """Without zoom every pixel keeps its value, so the mask can be recomputed from the image."""
     item = augmentation((32, 40), seed, rotate=rotate, zoom=(1, 1), fill=1.0)(paired(height, width))
     image, mask = item["image"], item["mask"]
@@ -56,7 +64,7 @@ def test_image_and_mask_stay_in_step(height, width, seed, rotate):
 
 @settings(max_examples=25)
 @given(st.integers(0, 10_000))
-def test_zoom_keeps_codes_and_places(seed):
+def test_zoom_keeps_codes_and_positions(seed):
     item = augmentation(48, seed, zoom=(0.6, 1.7))(paired(60, 50))
     padded = item["mask"][0] == 255
     assert set(item["mask"].unique().tolist()) <= {0, 1, 2, 3, 4, 255}
@@ -64,7 +72,7 @@ def test_zoom_keeps_codes_and_places(seed):
     assert agree[~padded].float().mean() > 0.6  # all but the smoothed borders of 8 px fields
 
 
-def test_without_a_mask_and_without_metadata():
+def test_results_are_plain_tensors_with_or_without_a_mask():
     item = paired(40, 40)
     del item["mask"]
     out = augmentation(32, 1, jitter=0.3)(item)

@@ -1,4 +1,4 @@
-"""A card in one line, and small pictures on disk."""
+"""Cards of one split, and small pictures on disk."""
 
 import numpy as np
 import pytest

@@ -19,19 +19,19 @@ def test_masks_are_not_images(tmp_path, make_card, put):
     ]
 
 
-def test_masks_that_differ_in_suffix(tmp_path, make_card, put):
+def test_masks_may_differ_from_their_images_in_the_suffix_only(tmp_path, make_card, put):
     put(tmp_path, "a.jpg", "a.png", "b.jpg", "b.png")
     records = list_records(make_card("beside", {**SPLIT, "mask_name": "{stem}.png"}), tmp_path, "one")
     assert [r.image.name for r in records] == ["a.jpg", "b.jpg"]
 
 
-def test_missing_and_lonely_masks(tmp_path, make_card, put):
+def test_images_without_a_mask_are_refused(tmp_path, make_card, put):
     put(tmp_path, "a.bmp", "b.bmp", "c_anno.bmp")
     with pytest.raises(DatasetProblem, match=r"2 images without a mask beside them.*'a.bmp', 'b.bmp'"):
         list_records(make_card("beside", SPLIT), tmp_path, "one")
 
 
-def test_a_sibling_folder(tmp_path, make_card, put):
+def test_masks_may_lie_in_a_sibling_folder(tmp_path, make_card, put):
     put(tmp_path / "images", "a.png")
     put(tmp_path / "masks", "a.png")
     split = {**SPLIT, "images": ["images"], "masks": ["masks"], "mask_name": "{stem}.png"}

@@ -24,14 +24,14 @@ def card(make_card):
 @pytest.mark.parametrize(
     "header", ["file,case,benign_gland,Tumour", "Image,Patient,Benign,tumour", "NAME,patient,ADENOMA,TUMOUR"]
 )
-def test_one_column_per_class(tmp_path, card, put, header):
+def test_a_table_may_have_a_column_for_each_class(tmp_path, card, put, header):
     put(tmp_path / "images", "x.1.png", "y.jpg")
     text = f"\ufeff{header}\r\nx.1,7,1,0\r\nsome/y.jpg,,0,1\r\nelsewhere.png,9,1,1\r\n"
     (tmp_path / "labels.csv").write_bytes(text.encode())
     assert listed(card, tmp_path) == [("x.1", (0,), "7"), ("y", (1,), "y")]
 
 
-def test_one_column_of_names(tmp_path, card, put):
+def test_a_table_may_have_one_column_of_class_names(tmp_path, card, put):
     put(tmp_path / "images", "x.png", "y.png", "z.png")
     (tmp_path / "labels.csv").write_text("id,labels\nx,Tumour; benign gland\ny,adenoma|Benign\nz,\n")
     assert [present for _, present, _ in listed(card, tmp_path)] == [(0, 1), (0,), ()]
@@ -49,20 +49,22 @@ def test_one_column_of_names(tmp_path, card, put):
         ("file,benign,tumour\nx,1\n", "expected 3 values"),
     ],
 )
-def test_bad_tables(tmp_path, card, put, text, match):
+def test_bad_tables_are_refused(tmp_path, card, put, text, match):
     put(tmp_path / "images", "x.png")
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises((BadFile, DatasetProblem), match=match):
         list_records(card, tmp_path, "one")
 
 
-def test_a_missing_table(tmp_path, card, put):
+def test_a_missing_table_is_refused(tmp_path, card, put):
     put(tmp_path / "images", "x.png")
     with pytest.raises(DatasetProblem, match=r"no 'labels.csv' \(the table of labels"):
         list_records(card, tmp_path, "one")
 
 
-def test_masks_by_pattern_list_and_match(tmp_path, make_card, put):
+@pytest.fixture
+def listed_masks(tmp_path, make_card, put):
+    """A card whose split has masks, a list and a pattern of names, and four images of which two have masks."""
     split = {
         "images": ["images"],
         "masks": ["truth"],
@@ -74,24 +76,33 @@ def test_masks_by_pattern_list_and_match(tmp_path, make_card, put):
     }
     put(tmp_path / "images", "a.jpg", "b.jpg", "c.jpg", "d.jpg")
     put(tmp_path / "truth", "a_mask.png", "b_mask.png")
+    return make_card("folder", split)
+
+
+def test_a_split_has_the_images_that_are_listed_and_match_in_the_order_of_the_list(tmp_path, listed_masks):
     (tmp_path / "val.txt").write_bytes(b"\xef\xbb\xbfb\r\n\r\nc.jpg\r\nsub/a.jpg\r\nnot-here\r\n")
-    records = list_records(make_card("folder", split), tmp_path, "one")
+    records = list_records(listed_masks, tmp_path, "one")
     assert [(r.id, str(r.mask)) for r in records] == [
         ("b", str(tmp_path / "truth" / "b_mask.png")),
         ("a", str(tmp_path / "truth" / "a_mask.png")),
     ]
-    (tmp_path / "val.txt").write_text("../../secret\n")
-    with pytest.raises(BadFile, match=r"val.txt names '../../secret', which leads out of"):
-        list_records(make_card("folder", split), tmp_path, "one")
-    (tmp_path / "val.txt").write_text("x\ny\n")
-    with pytest.raises(DatasetProblem, match="its list names none of them"):
-        list_records(make_card("folder", split), tmp_path, "one")
-    (tmp_path / "val.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadFile, match="cannot be read as a list"):
-        list_records(make_card("folder", split), tmp_path, "one")
 
 
-def test_nothing_matches(tmp_path, make_card, put):
+@pytest.mark.parametrize(
+    ("content", "error", "sentence"),
+    [
+        (b"../../secret\n", BadFile, r"val.txt names '../../secret', which leads out of"),
+        (b"x\ny\n", DatasetProblem, "its list names none of them"),
+        (b"\xff\xfe\x00", BadFile, "cannot be read as a list"),
+    ],
+)
+def test_bad_lists_are_refused(tmp_path, listed_masks, content, error, sentence):
+    (tmp_path / "val.txt").write_bytes(content)
+    with pytest.raises(error, match=sentence):
+        list_records(listed_masks, tmp_path, "one")
+
+
+def test_a_pattern_that_matches_no_name_is_refused(tmp_path, make_card, put):
     put(tmp_path / "images", "a.jpg")
     card = make_card("folder", {**TABLE, "match": "^train_"})
     with pytest.raises(DatasetProblem, match=r"no name matches '\^train_'"):

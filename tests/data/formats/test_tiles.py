@@ -1,3 +1,5 @@
+"""Tiles that `qaclims slides tile` cut, read from their slides or from files."""
+
 import json
 import pickle
 
@@ -53,9 +55,12 @@ def test_workers_open_slides_of_their_own(card, root):
     assert all((a == b.image).all() for a, b in zip(plain, loaded, strict=True))
 
 
-def test_check_names_what_is_wrong(card, root):
-    assert check(card, root).passed
-    assert check(card, root, quick=True).passed
+@pytest.mark.parametrize("quick", [False, True])
+def test_tiles_of_undamaged_slides_pass_the_check(card, root, quick):
+    assert check(card, root, quick=quick).passed
+
+
+def test_a_check_names_the_damaged_slide(card, root):
     slide = next((root / "fake-slides").iterdir())
     slide.write_bytes(slide.read_bytes()[:3000])
     problems = check(card, root).problems
@@ -64,23 +69,26 @@ def test_check_names_what_is_wrong(card, root):
 
 
 @pytest.mark.parametrize("file", ["manifest.csv", "slides.csv", "tiling.json"])
-def test_an_unfinished_folder(card, root, file):
+def test_an_unfinished_folder_is_refused(card, root, file):
     (root / file).unlink()
     with pytest.raises(DatasetProblem, match=rf"has no {file}.*qaclims slides tile"):
         list_records(card, root, "train")
 
 
-def test_moved_and_unlisted_slides(card, root):
+def test_slides_that_were_moved_are_counted(card, root):
     next((root / "fake-slides").iterdir()).rename(root / "fake-slides" / "elsewhere.tiff")
     with pytest.raises(DatasetProblem, match=r"1 of 3 slides are not where they were.*column 'slide'.*--out"):
         [list_records(card, root, name) for name in card.splits]
+
+
+def test_slides_that_are_not_listed_are_refused(card, root):
     rows = (root / "slides.csv").read_text().splitlines()
     (root / "slides.csv").write_text("\n".join([rows[0], *rows[2:]]) + "\n")
     with pytest.raises(BadFile, match="does not list the slide"):
         list_records(card, root, "train")
 
 
-def test_names_that_lead_out_of_the_folder(card, root):
+def test_names_that_lead_out_of_the_folder_are_refused(card, root):
     manifest = (root / "manifest.csv").read_text()
     (root / "manifest.csv").write_text(manifest.replace(",slide-0001,", ",../../etc,"))
     how = json.loads((root / "tiling.json").read_text())
@@ -89,12 +97,12 @@ def test_names_that_lead_out_of_the_folder(card, root):
         list_records(card, root, "train")
 
 
-def test_damaged_books(card, root):
-    (root / "tiling.json").write_text("{")
-    with pytest.raises(BadFile, match=r"tiling\.json cannot be read"):
-        list_records(card, root, "train")
-    (root / "tiling.json").write_text("[]")
-    with pytest.raises(BadFile, match="should hold an object"):
+@pytest.mark.parametrize(
+    ("content", "sentence"), [("{", r"tiling\.json cannot be read"), ("[]", "should hold an object")]
+)
+def test_damaged_settings_are_refused(card, root, content, sentence):
+    (root / "tiling.json").write_text(content)
+    with pytest.raises(BadFile, match=sentence):
         list_records(card, root, "train")
 
 
@@ -124,12 +132,16 @@ def test_a_split_may_have_masks_and_labels(masked):
         assert record.present == classes_in(card, truth_of(card, record))
 
 
-def test_mask_folders_that_are_missing(masked):
+def test_a_slide_without_masks_is_refused_and_found_by_the_check(masked):
     card, root = masked
     (root / "masks" / "slide-0004").rename(root / "masks" / "elsewhere")
     with pytest.raises(DatasetProblem, match=r"has no masks of slide-0004\. Run `qaclims slides tile` with --masks"):
         list_records(card, root, "val")
     assert [group.kind for group in check(card, root).problems] == ["masks"]
+
+
+def test_a_missing_folder_of_masks_stops_only_the_split_that_needs_it(masked):
+    card, root = masked
     (root / "masks").rename(root / "gone")
     with pytest.raises(DatasetProblem, match=r"has no 'masks' \(the masks of the split 'val'"):
         list_records(card, root, "val")
@@ -137,11 +149,11 @@ def test_mask_folders_that_are_missing(masked):
 
 
 def test_folders_of_masks_are_not_taken_for_masks(masked):
-    """A slide may be called like a picture."""
+    """The folder of masks has the name of its slide, which may end like that of a picture."""
     card, root = masked
-    for place in (root / "masks", root / "fake-slides"):
-        (found,) = place.glob("slide-0004*")
-        found.rename(place / "a.tiff")
+    for folder in (root / "masks", root / "fake-slides"):
+        (found,) = folder.glob("slide-0004*")
+        found.rename(folder / "a.tiff")
     for table in ("manifest.csv", "slides.csv"):
         text = (root / table).read_text().replace("fake-slides/slide-0004.tiff", "fake-slides/a.tiff")
         (root / table).write_text(text.replace("slide-0004", "a.tiff"))
@@ -149,7 +161,7 @@ def test_folders_of_masks_are_not_taken_for_masks(masked):
     assert check(card, root).passed
 
 
-def test_masks_that_lead_out_of_the_folder(masked):
+def test_masks_that_lead_out_of_the_folder_are_refused(masked):
     card, root = masked
     for table in ("manifest.csv", "slides.csv"):
         (root / table).write_text((root / table).read_text().replace(",slide-0004,", ",../../etc,"))

@@ -15,13 +15,14 @@ SPLIT = {
     "masks": ["SegmentationClassAug", "SegmentationClass"],
 }
 FIRST, SECOND = "2007_000032", "2008_000002"
+NUMBER = np.int32(2007000032)  # the published table has numbers for names
 
 
 @pytest.fixture
 def root(tmp_path, put):
     put(tmp_path / "JPEGImages", f"{FIRST}.jpg", f"{SECOND}.jpg", "2009_000001.jpg")
     write_list(tmp_path, f"{SECOND}\n{FIRST}\n")
-    save(tmp_path, {np.int32(2007000032): np.array([0, 1, 1, 0], np.float32), SECOND: np.zeros(4, np.float32)})
+    save(tmp_path, {NUMBER: np.array([0, 1, 1, 0], np.float32), SECOND: np.zeros(4, np.float32)})
     return tmp_path
 
 
@@ -49,31 +50,34 @@ def card(make_card):
         f"{SECOND}\n2011_000999\n{FIRST}\n",
     ],
 )
-def test_lists_and_label_tables(root, card, text):
+def test_lists_and_label_tables_are_read(root, card, text):
     write_list(root, text)
     records = list_records(card, root, "one")
     assert [(r.id, r.present, r.mask) for r in records] == [(SECOND, (), None), (FIRST, (0, 1), None)]
 
 
-def test_a_list_cannot_lead_out(root, card):
+def test_a_list_that_leads_out_of_the_folder_is_refused(root, card):
     write_list(root, "/../../etc/passwd /x.png\n")
     with pytest.raises(BadFile, match="leads out of"):
         list_records(card, root, "one")
 
 
-def test_labels_that_are_missing_or_of_another_length(root, card):
-    save(root, {np.int32(2007000032): np.zeros(4, np.float32)})
-    with pytest.raises(DatasetProblem, match=f"1 image without labels in .*'{SECOND}.jpg'"):
-        list_records(card, root, "one")
-    save(root, {np.int32(2007000032): np.zeros(20, np.float32)})
-    with pytest.raises(BadFile, match=r"shape \(20,\) for '2007000032', but the card's label order has 4"):
-        list_records(card, root, "one")
-    save(root, [1, 2])
-    with pytest.raises(BadFile, match="one label vector per image name"):
+@pytest.mark.parametrize(
+    ("table", "error", "sentence"),
+    [
+        ({NUMBER: np.zeros(4, np.float32)}, DatasetProblem, f"1 image without labels in .*'{SECOND}.jpg'"),
+        ({NUMBER: np.zeros(20, np.float32)}, BadFile, r"shape \(20,\) for '2007000032', but .* label order has 4"),
+        ([1, 2], BadFile, "one label vector per image name"),
+    ],
+    ids=["missing", "of another length", "a list"],
+)
+def test_tables_that_do_not_fit_are_refused(root, card, table, error, sentence):
+    save(root, table)
+    with pytest.raises(error, match=sentence):
         list_records(card, root, "one")
 
 
-def test_annotations_in_place_of_the_table(root, card):
+def test_annotations_are_read_in_place_of_the_table(root, card):
     (root / "cls_labels.npy").unlink()
     with pytest.raises(DatasetProblem, match=r"'cls_labels.npy' or 'Annotations'"):
         list_records(card, root, "one")
@@ -93,7 +97,7 @@ def test_annotations_in_place_of_the_table(root, card):
         (b"<annotation>" + b" " * 1_000_001 + b"</annotation>", "larger than 1 MB"),
     ],
 )
-def test_bad_annotations(root, card, content, match):
+def test_bad_annotations_are_refused(root, card, content, match):
     (root / "cls_labels.npy").unlink()
     (root / "Annotations").mkdir()
     (root / "Annotations" / f"{SECOND}.xml").write_bytes(content)
@@ -101,7 +105,7 @@ def test_bad_annotations(root, card, content, match):
         list_records(card, root, "one")
 
 
-def test_masks_of_either_folder(root, make_card, put):
+def test_masks_are_taken_from_the_folder_that_has_them_all(root, make_card, put):
     card = make_card("voc", {**SPLIT, "supervision": "masks", "labels_from": "masks"})
     put(root / "SegmentationClass", f"{FIRST}.png")
     with pytest.raises(DatasetProblem, match=f"1 image without a mask in .*SegmentationClass: '{SECOND}.jpg'"):

@@ -1,3 +1,5 @@
+"""Painted slides: repeatable, without seams, with every class in fair shares."""
+
 import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion, label
@@ -15,7 +17,7 @@ def whole():
     return PhantomSlide(SPEC).read(0, 0, SPEC.width, SPEC.height)
 
 
-def test_same_seed_same_pixels_and_other_seed_other_pixels():
+def test_equal_seeds_give_equal_pixels_and_other_seeds_others():
     one, again, other = (paint_slide(seed, (300, 200)) for seed in (1, 1, 2))
     assert one[0].shape == (200, 300, 3)
     assert one[1].shape == (200, 300)
@@ -84,13 +86,17 @@ def test_stain_families_can_be_asked_for():
     assert min(gaps) > 3
 
 
-def test_wrong_use_is_one_sentence():
+def test_an_unknown_stain_is_refused_with_the_nearest():
     with pytest.raises(UsageError, match="Did you mean 'classic'"):
         stain_of("FK-0001", "clasic")
-    with pytest.raises(UsageError, match="sides are 1 to"):
-        PhantomSpec(1, 0, 10)
-    with pytest.raises(UsageError, match=r"0\.1 to 8"):
-        PhantomSpec(1, 10, 10, mpp=20.0)
+
+
+@pytest.mark.parametrize(
+    ("size", "mpp", "sentence"), [((0, 10), 0.5, "sides are 1 to"), ((10, 10), 20.0, r"0\.1 to 8")]
+)
+def test_impossible_slides_are_refused(size, mpp, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        PhantomSpec(1, *size, mpp=mpp)
 
 
 def test_quick_codes_agree_with_painted_truth(whole):

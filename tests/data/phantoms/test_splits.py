@@ -1,4 +1,4 @@
-"""Slides of different purposes share nothing."""
+"""Painted slides for training, scoring and the demo share no patient, seed or stain."""
 
 from itertools import combinations
 

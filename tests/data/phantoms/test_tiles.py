@@ -1,3 +1,5 @@
+"""Painted tiles: repeatable, of the patients asked for, with fair shares of classes."""
+
 import numpy as np
 import pytest
 
@@ -39,7 +41,7 @@ def test_every_class_has_a_fair_share(tiles):
     assert (counts / counts.sum() > 0.06).all()
 
 
-def test_few_labels_stand_for_a_sliver(tiles):
+def test_few_classes_cover_only_a_sliver_of_a_tile(tiles):
     shares = np.array([np.bincount(tile.labels.ravel(), minlength=5) / tile.labels.size for tile in tiles])
     slivers = (shares > 0) & (shares < MIN_SHARE / 2)
     assert slivers.sum() <= 0.1 * (shares > 0).sum()

@@ -1,3 +1,5 @@
+"""Painted slides on disk: pyramids that other readers open, truth and regions that agree with the picture."""
+
 import json
 
 import numpy as np
@@ -27,7 +29,7 @@ def painted():
     return PhantomSlide(SPEC).read(0, 0, SPEC.width, SPEC.height)
 
 
-def test_same_seed_same_bytes_and_nothing_left_behind(files, tmp_path):
+def test_equal_seeds_give_equal_bytes_and_leave_no_other_file(files, tmp_path):
     again = write_slide(tmp_path, "one", SPEC)
     for one, other in ((files.slide, again.slide), (files.truth, again.truth), (files.regions, again.regions)):
         assert one.read_bytes() == other.read_bytes()
