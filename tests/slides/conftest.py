@@ -1,4 +1,4 @@
-"""Small slides of every kind, made as the test needs them."""
+"""Write small slides as the test needs them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ APERIO = "Aperio Image Library v1.0\r\n{size} (64x64) JPEG/RGB Q=90|AppMag = 20|
 
 @pytest.fixture(scope="session")
 def tissue_like() -> Callable[[int, int], NDArray[np.uint8]]:
-    """Smooth colours with detail, never constant, so that a shift of one pixel is seen: height, width -> H W 3."""
+    """Make an image (height width 3) of smooth colours with noise, in which a shift by one pixel is noticed."""
 
     def make(height: int, width: int) -> NDArray[np.uint8]:
         y, x = np.mgrid[:height, :width].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Tiles for torch: the same pixels as reading them one by one, whoever reads them and in however many workers."""
+"""Tiles for torch have the pixels of reading one by one, with any number of workers."""
 
 import pickle
 
@@ -30,7 +30,7 @@ def slides(tissue_like, write_tiff):
 
 
 def slow(slides):
-    """Every tile, its slide and place, one by one."""
+    """Yield slide, corner and pixels of every tile, read one by one."""
     for tiled in slides:
         with tiled.open() as slide:
             for x, y in zip(tiled.grid.x, tiled.grid.y, strict=True):
@@ -46,7 +46,7 @@ def assert_same(items, slides):
         assert (item["image"].numpy() == tile.transpose(2, 0, 1)).all()
 
 
-def test_tiles_by_number(slides):
+def test_tiles_are_reached_by_number(slides):
     tiles = SlideTileDataset(slides)
     assert len(tiles) == 20 + 6
     assert_same([tiles[i] for i in range(len(tiles))], slides)
@@ -91,22 +91,28 @@ def test_shards_are_a_partition(slides, parts):
     assert sorted(index for indices in found for index in indices) == list(range(26))
 
 
-def test_a_shard_that_is_none_is_said(slides):
+def test_a_shard_beyond_the_last_is_refused(slides):
     with pytest.raises(UsageError, match="no shard 2 of 2"):
         SlideTileStream(slides, shard=(2, 2))
 
 
-def test_labels_floats_transform_and_stain(slides):
+def test_tiles_are_normalised_before_they_become_floats(slides):
     fit = Macenko(MACENKO_TARGET.stains, (1.0, 1.0))
-    stained = [TiledSlide(s.path, s.grid, stain=fit, present=s.present) for s in slides]
-    tiles = SlideTileDataset(stained, as_float=True, transform=lambda item: {**item, "twice": item["image"] * 2})
-    plain = SlideTileDataset(slides)
-    first, last = tiles[0], tiles[25]
-    wanted = normalise(np.ascontiguousarray(plain[0]["image"].numpy().transpose(1, 2, 0)), fit)
-    assert torch.equal(first["image"], torch.from_numpy(wanted.transpose(2, 0, 1).copy()).float() / 255)
-    assert torch.equal(first["twice"], first["image"] * 2)
-    assert "present" not in first
-    assert last["present"].tolist() == [5 % 3 == 0, 5 % 3 == 1]
+    stained = SlideTileDataset([TiledSlide(each.path, each.grid, stain=fit) for each in slides], as_float=True)
+    plain = SlideTileDataset(slides)[0]["image"].numpy()
+    wanted = normalise(np.ascontiguousarray(plain.transpose(1, 2, 0)), fit)
+    assert torch.equal(stained[0]["image"], torch.from_numpy(wanted.transpose(2, 0, 1).copy()).float() / 255)
+
+
+def test_a_transform_gets_the_tile(slides):
+    tiles = SlideTileDataset(slides, as_float=True, transform=lambda item: {**item, "twice": item["image"] * 2})
+    assert torch.equal(tiles[0]["twice"], tiles[0]["image"] * 2)
+
+
+def test_tiles_have_the_labels_of_their_slide(slides):
+    tiles = SlideTileDataset(slides)
+    assert "present" not in tiles[0]
+    assert tiles[25]["present"].tolist() == [5 % 3 == 0, 5 % 3 == 1]
 
 
 def test_slides_are_opened_once_and_the_least_used_is_closed(slides, monkeypatch):
@@ -123,7 +129,7 @@ def test_slides_are_opened_once_and_the_least_used_is_closed(slides, monkeypatch
     assert len(opened) == 2 + 3
 
 
-def test_nothing_open_travels(slides):
+def test_open_slides_are_not_pickled(slides):
     handles = SlideCache()
     handles(*slides[0].key)
     again = pickle.loads(pickle.dumps(handles))
@@ -131,7 +137,7 @@ def test_nothing_open_travels(slides):
     handles.close()
 
 
-def test_no_slides_and_no_tiles(slides):
+def test_without_slides_or_tiles_nothing_is_yielded(slides):
     empty = TiledSlide(slides[0].path, make_grid(slides[0].open().info, size=5000, mpp=0.5))
     assert len(SlideTileDataset([])) == 0
     assert list(SlideTileStream([])) == []

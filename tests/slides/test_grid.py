@@ -1,4 +1,4 @@
-"""Grids: geometry against a slow loop, options said wrongly, and the shares of a mask."""
+"""Grids: their geometry against a slow loop, impossible options, and the shares of a mask."""
 
 import numpy as np
 import pytest
@@ -21,9 +21,8 @@ def info_of(width, height, mpp=(0.5, 0.5), bounds=None):
 sides = st.integers(1, 700)
 
 
-@settings(max_examples=100)
-@given(sides, sides, st.integers(1, 90), st.floats(1, 150), st.sampled_from([0.5, 0.6, 1.0, 2.37]), st.booleans())
-def test_tiles_lie_in_the_bounds_and_leave_no_room(width, height, size, stride, mpp, pad):
+def grid_in_bounds(width, height, size, stride, mpp, pad):
+    """A grid in bounds that begin at 17, 11, after the checks that hold with and without padding; and its columns."""
     info = info_of(width + 40, height + 30, (0.5, 0.55), (17, 11, width, height))
     grid = make_grid(info, size=size, mpp=max(mpp, 0.55), stride=stride, pad=pad)
     step_x = stride * grid.mpp / 0.5
@@ -35,14 +34,27 @@ def test_tiles_lie_in_the_bounds_and_leave_no_room(width, height, size, stride, 
     xs = np.unique(grid.x)
     wanted = [17 + int(i * step_x + 1e-6) for i in range(len(xs))]
     assert xs.tolist() == wanted
-    if pad:
-        assert xs[-1] + grid.width0 >= 17 + width - 1
-        assert xs[-1] < 17 + width or len(xs) == 1 or step_x > grid.width0
-        return
+    return grid, xs, step_x
+
+
+numbers = (sides, sides, st.integers(1, 90), st.floats(1, 150), st.sampled_from([0.5, 0.6, 1.0, 2.37]))
+
+
+@settings(max_examples=50)
+@given(*numbers)
+def test_tiles_lie_in_the_bounds_and_leave_no_room(width, height, size, stride, mpp):
+    grid, xs, step_x = grid_in_bounds(width, height, size, stride, mpp, pad=False)
     assert (grid.x + grid.width0 <= 17 + width).all()
     assert (grid.y + grid.height0 <= 11 + height).all()
-    if len(xs):
-        assert xs[-1] + step_x + grid.width0 > 17 + width - 1
+    assert not len(xs) or xs[-1] + step_x + grid.width0 > 17 + width - 1
+
+
+@settings(max_examples=50)
+@given(*numbers)
+def test_padded_tiles_reach_the_end_of_the_bounds(width, height, size, stride, mpp):
+    grid, xs, step_x = grid_in_bounds(width, height, size, stride, mpp, pad=True)
+    assert xs[-1] + grid.width0 >= 17 + width - 1
+    assert xs[-1] < 17 + width or len(xs) == 1 or step_x > grid.width0
 
 
 def test_padding_covers_every_pixel():
@@ -62,7 +74,7 @@ def test_magnification_is_ten_over_mpp_and_overlap_a_stride():
     assert one.width0 == 100
 
 
-def test_a_pixel_size_a_little_finer_than_the_slide_is_taken():
+def test_a_pixel_size_a_little_finer_than_the_slide_is_accepted():
     assert make_grid(info_of(500, 500, (0.504, 0.504)), size=100, mpp=0.5).width0 == 99
 
 
@@ -83,7 +95,7 @@ def test_a_pixel_size_a_little_finer_than_the_slide_is_taken():
         ({"mpp": 0.5, "size": 1, "stride": 1}, "5000 x 5000 tiles"),
     ],
 )
-def test_impossible_wishes_are_sentences(options, sentence):
+def test_impossible_options_are_refused(options, sentence):
     with pytest.raises(UsageError, match=sentence):
         make_grid(info_of(5000, 5000), **{"size": 100, **options})
 

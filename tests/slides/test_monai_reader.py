@@ -1,4 +1,4 @@
-"""Our backends inside MONAI."""
+"""The slide reader for MONAI, which reads with the backends of this package."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def slide(write_svs, tissue_like):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_any_pixel_size(backend, slide):
+def test_any_pixel_size_gives_the_pixels_of_the_slide(backend, slide):
     reader = SlideWSIReader(backend)
     with reader.read(slide[0]) as wsi:
         for mpp in (0.5, 0.77, 1.0, 2.0, 4.0):
@@ -34,6 +34,11 @@ def test_any_pixel_size(backend, slide):
             np.testing.assert_array_equal(pixels.transpose(1, 2, 0), wsi.read(40, 100, 30, 20, mpp))
             assert tuple(about["location"]) == (100, 40)
             assert about["level"] == (1 if mpp >= 2 else 0)
+
+
+def test_without_a_size_the_whole_slide_is_read(slide):
+    reader = SlideWSIReader()
+    with reader.read(slide[0]) as wsi:
         assert reader.get_data(wsi, mpp=1.0)[0].shape == (3, 160, 200)
         assert reader.get_data(wsi, power=5)[0].shape == (3, 80, 100)
         assert reader.get_data(wsi, level=1)[0].shape == (3, 80, 100)
@@ -50,7 +55,7 @@ def test_pairs_are_row_and_column(slide):
         assert reader.get_data(wsi, mpp=(0.5, 1.0))[0].shape == (3, 320, 200)
 
 
-def test_the_same_as_monai_with_openslide(slide):
+def test_pixels_equal_those_of_monai_with_openslide(slide):
     from monai.data import WSIReader
 
     theirs, ours = WSIReader(backend="openslide"), SlideWSIReader("tiff")
@@ -64,7 +69,7 @@ def test_the_same_as_monai_with_openslide(slide):
     b.close()
 
 
-def test_several_slides_and_pixel_sizes(slide, write_svs, tissue_like):
+def test_several_slides_are_read_at_one_pixel_size(slide, write_svs, tissue_like):
     """MONAI's own readers fail here: the level found for the first slide is kept for the second."""
     other = write_svs([tissue_like(200, 200)], "other.svs")
     reader = SlideWSIReader()
@@ -78,26 +83,29 @@ def test_several_slides_and_pixel_sizes(slide, write_svs, tissue_like):
         one.close()
 
 
-def test_outside_is_background(slide):
+def test_pixels_outside_the_slide_are_background(slide):
     with open_slide(slide[0]) as wsi:
         pixels, _ = SlideWSIReader().get_data(wsi, location=(-30, 380), size=(40, 40), level=0)
         assert (pixels[:, :30] == 255).all()
         assert (pixels[:, :, 20:] == 255).all()
 
 
-def test_options(slide):
+def test_channels_types_and_pixel_size_can_be_chosen(slide):
     with open_slide(slide[0]) as wsi:
         rgba, _ = SlideWSIReader(mode="RGBA", channel_dim=-1).get_data(wsi, size=(5, 6))
         assert rgba.shape == (5, 6, 4)
         assert (rgba[..., 3] == 255).all()
         tensor, _ = SlideWSIReader(dtype=torch.float32, mpp=1.0).get_data(wsi)
         assert (tensor.dtype, tuple(tensor.shape)) == (torch.float32, (3, 160, 200))
-        for wrong in ({"level": 7}, {"level": 0, "mpp": 1.0}, {"mode": "CMYK"}):
-            with pytest.raises(UsageError):
-                SlideWSIReader().get_data(wsi, size=(5, 6), **wrong)
 
 
-def test_no_pixel_size_and_no_power(write_tiff, tissue_like):
+@pytest.mark.parametrize("wrong", [{"level": 7}, {"level": 0, "mpp": 1.0}, {"mode": "CMYK"}])
+def test_wrong_options_are_refused(slide, wrong):
+    with open_slide(slide[0]) as wsi, pytest.raises(UsageError):
+        SlideWSIReader().get_data(wsi, size=(5, 6), **wrong)
+
+
+def test_a_slide_without_pixel_size_and_magnification_is_refused(write_tiff, tissue_like):
     path = write_tiff([tissue_like(64, 64)], mpp=None)
     with SlideWSIReader().read(path) as wsi:
         with pytest.raises(ResolutionUnknown, match="--slide-mpp"):
@@ -108,7 +116,7 @@ def test_no_pixel_size_and_no_power(write_tiff, tissue_like):
         assert SlideWSIReader().get_data(wsi, mpp=0.5)[0].shape == (3, 32, 32)
 
 
-def test_in_patch_data_sets(slide):
+def test_the_reader_works_in_patch_data_sets(slide):
     path, _ = slide
     data = PatchWSIDataset(
         [{"image": str(path), "location": [100, 50], "label": 1}], patch_size=(32, 48), patch_level=0,
@@ -123,6 +131,6 @@ def test_in_patch_data_sets(slide):
 
 # MONAI sets up all its readers first, and one of them warns where pydicom is installed without nvImageCodec
 @pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
-def test_in_load_imaged(slide):
+def test_the_reader_works_in_load_imaged(slide):
     loaded = LoadImaged("image", reader=SlideWSIReader(mpp=2.0), ensure_channel_first=True)({"image": str(slide[0])})
     assert tuple(loaded["image"].shape) == (3, 80, 100)

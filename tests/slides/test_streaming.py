@@ -1,4 +1,4 @@
-"""Streaming a grid gives the tiles of `Slide.read`, and decodes every compressed tile once."""
+"""Streaming a grid yields the tiles of `Slide.read`, and decodes every compressed tile once."""
 
 import tracemalloc
 from collections import Counter
@@ -18,7 +18,7 @@ JPEG = {"compression": "jpeg", "photometric": "ycbcr", "subsampling": (2, 2)}
 
 
 def grid_of(width, height, size, stride, mpp=0.5, factor=1.0, start=0, keep=1.0):
-    """Tiles in row order, as far as they begin inside the slide; a share of them where `keep` is below 1."""
+    """Make tiles in row order that begin inside the slide; keep a random share of them."""
     x, y = np.meshgrid(np.arange(start, width, stride), np.arange(start, height, stride))
     kept = np.random.default_rng(3).random(x.size) < keep
     x, y = x.ravel()[kept].astype(np.int64), y.ravel()[kept].astype(np.int64)
@@ -49,13 +49,13 @@ def test_tiles_are_those_of_reading_one_by_one(backend, size, stride, mpp, facto
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(size=st.integers(1, 150), stride=st.integers(20, 120), mpp=st.floats(0.4, 5), keep=st.sampled_from([0.3, 1.0]))
-def test_any_grid(size, stride, mpp, keep, write_tiff, tissue_like):
+def test_any_grid_gives_the_tiles_of_reading_one_by_one(size, stride, mpp, keep, write_tiff, tissue_like):
     pixels = tissue_like(200, 250)
     with open_slide(write_tiff([pixels, pixels[::2, ::2]], compression="zlib", tile=(32, 48))) as slide:
         assert_same_as_reading(slide, grid_of(250, 200, size, stride, mpp, keep=keep))
 
 
-def test_the_real_slide(real_data):
+def test_tiles_of_a_real_slide_are_those_of_reading_one_by_one(real_data):
     with open_slide(real_data / "slides" / "CMU-1-Small-Region.svs") as slide:
         assert slide.info.backend == "tiff"
         assert_same_as_reading(slide, grid_of(slide.info.width, slide.info.height, 224, 224, 0.499))
@@ -95,7 +95,7 @@ def test_tiles_that_nobody_wants_are_not_decoded(write_tiff, tissue_like):
         assert decoded[0] == 2
 
 
-def test_memory_is_a_band(write_tiff, tissue_like):
+def test_memory_holds_no_more_than_a_band_of_the_slide(write_tiff, tissue_like):
     pixels = np.tile(tissue_like(512, 512), (4, 4, 1))
     with open_slide(write_tiff([pixels], **JPEG), backend="tiff") as slide:
         grid = grid_of(2048, 2048, 56, 56)
@@ -111,7 +111,7 @@ def test_memory_is_a_band(write_tiff, tissue_like):
 @pytest.mark.parametrize("backend", ["tiff", "openslide", "tiffslide"])
 @pytest.mark.parametrize("mpp", [0.5, 1.0, 1.2])
 def test_tiles_belong_to_the_caller(backend, mpp, write_tiff, tissue_like):
-    """They may be written to, and none changes when another one does."""
+    """Writing to a tile changes no other tile."""
     grid = TileGrid(np.zeros(3, np.int64), np.zeros(3, np.int64), 64, 64, 64, mpp, np.ones(3, np.float32))
     with open_slide(write_tiff([tissue_like(128, 128)], compression="zlib"), backend=backend) as slide:
         expected = slide.read(0, 0, 64, 64, mpp)
@@ -122,24 +122,36 @@ def test_tiles_belong_to_the_caller(backend, mpp, write_tiff, tissue_like):
         assert slide.thumbnail(40).flags.writeable
 
 
-def test_an_empty_grid(write_tiff, tissue_like):
+def test_an_empty_grid_yields_nothing(write_tiff, tissue_like):
     empty = np.zeros(0, np.int64)
     with open_slide(write_tiff([tissue_like(64, 64)])) as slide:
         assert list(iter_tiles(slide, TileGrid(empty, empty, 8, 8, 8, 0.5, np.zeros(0, np.float32)))) == []
 
 
-def test_a_store_that_is_too_small_decodes_again():
+ORDER = (1, 2, 1, 2, 1)
+
+
+@pytest.fixture
+def decoder():
+    """Fill a tile with its number, and note which tiles were decoded."""
     made = []
 
     def decode(key, spare):
         made.append(key)
         return np.full((4, 4, 3), key[1], np.uint8)
 
-    store = TileStore(Counter({(0, 1): 3, (0, 2): 2}), limit=50)  # room for one tile
-    order = [1, 2, 1, 2, 1]
-    assert [int(store.take((0, tile), decode)[0][0, 0, 0]) for tile in order] == order
-    assert [key[1] for key in made] == [1, 2, 1, 2]
-    roomy = TileStore(Counter({(0, 1): 3, (0, 2): 2}), limit=5000)
-    made.clear()
-    assert [roomy.take((0, tile), decode)[1] for tile in order] == [False, False, False, True, True]
+    return decode, made
+
+
+def test_a_store_with_room_for_one_tile_decodes_again(decoder):
+    decode, made = decoder
+    store = TileStore(Counter({(0, 1): 3, (0, 2): 2}), limit=50)
+    assert [int(store.take((0, tile), decode)[0][0, 0, 0]) for tile in ORDER] == list(ORDER)
+    assert made == [(0, 1), (0, 2), (0, 1), (0, 2)]
+
+
+def test_a_store_with_room_for_all_tiles_decodes_each_once(decoder):
+    decode, made = decoder
+    store = TileStore(Counter({(0, 1): 3, (0, 2): 2}), limit=5000)
+    assert [store.take((0, tile), decode)[1] for tile in ORDER] == [False, False, False, True, True]
     assert made == [(0, 1), (0, 2)]

@@ -1,4 +1,4 @@
-"""Tissue masks of slide files: which level, which file, and what is said when there is nothing."""
+"""Tissue masks: the level that is read, masks from files, and notes on slides without tissue."""
 
 import json
 
@@ -65,7 +65,7 @@ def test_specks_and_holes_are_areas_not_pixels(slide):
     assert abs(filled[0] - filled[1]) < abs(sizes[0] - sizes[1])
 
 
-def test_none_is_everything(slide):
+def test_without_a_method_the_whole_slide_is_tissue(slide):
     mask = tissue_mask(slide, "none")
     assert mask.mask.all()
     assert mask.scale == (1040, 800)
@@ -91,7 +91,7 @@ def test_blur_is_the_same_whatever_the_bands(slide, monkeypatch):
     assert (tissue_mask(slide, tile_um=12, options=options).mask == whole).mean() > 0.999
 
 
-def test_glass_alone_is_said(write_tiff):
+def test_a_slide_of_glass_has_an_empty_mask_and_a_note(write_tiff):
     glass = np.random.default_rng(0).integers(240, 247, (256, 256, 3), np.uint8)
     with open_slide(write_tiff([glass])) as slide:
         mask = tissue_mask(slide)
@@ -99,12 +99,12 @@ def test_glass_alone_is_said(write_tiff):
     assert mask.note.startswith("No tissue found on slide.tiff.")
 
 
-def test_the_pixel_size_is_needed(write_tiff):
+def test_a_tissue_mask_needs_the_pixel_size(write_tiff):
     with open_slide(write_tiff([np.zeros((64, 64, 3), np.uint8)], mpp=None)) as slide, pytest.raises(ResolutionUnknown):
         tissue_mask(slide)
 
 
-def test_a_threshold_is_a_byte():
+def test_a_threshold_that_no_pixel_can_pass_is_refused():
     with pytest.raises(UsageError, match="from 0 to 254"):
         TissueOptions(threshold=300)
 
@@ -113,15 +113,15 @@ def test_a_threshold_is_a_byte():
 def test_a_picture_of_any_size_is_a_mask(slide, tmp_path, in_folder):
     own = np.zeros((101, 131), np.uint8)
     own[:50] = 255
-    place = tmp_path / "masks"
-    place.mkdir()
-    Image.fromarray(own).save(place / "slide.png")
-    mask = tissue_mask(slide, str(place if in_folder else place / "slide.png"))
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    Image.fromarray(own).save(folder / "slide.png")
+    mask = tissue_mask(slide, str(folder if in_folder else folder / "slide.png"))
     assert mask.mask.sum() == 50 * 131
     assert mask.scale == pytest.approx((1040 / 131, 800 / 101))
 
 
-def test_regions_are_a_mask(slide, tmp_path):
+def test_regions_of_geojson_are_a_mask(slide, tmp_path):
     circle = shapely.Point(500, 400).buffer(300)
     path = tmp_path / "tissue.geojson"
     geometry = json.loads(shapely.to_geojson(circle))
@@ -130,7 +130,7 @@ def test_regions_are_a_mask(slide, tmp_path):
     assert mask.mask.sum() * mask.scale[0] * mask.scale[1] == pytest.approx(circle.area, rel=0.01)
 
 
-def test_an_empty_mask_is_said(slide, tmp_path):
+def test_a_mask_that_marks_no_tissue_gets_a_note(slide, tmp_path):
     Image.fromarray(np.zeros((80, 104), np.uint8)).save(tmp_path / "m.png")
     assert tissue_mask(slide, str(tmp_path / "m.png")).note == "m.png marks no tissue on slide.tiff."
 
@@ -138,12 +138,11 @@ def test_an_empty_mask_is_said(slide, tmp_path):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [("gone.png", "There is no tissue mask"), ("a.txt", "not a tissue mask"), ("wide.png", "not the aspect ratio"),
-     (".", "holds no mask")],
+     ("empty", "holds no mask")],
 )  # fmt: skip
-def test_wrong_masks_are_sentences(slide, tmp_path, name, sentence):
+def test_wrong_masks_are_refused(slide, tmp_path, name, sentence):
     (tmp_path / "a.txt").write_text("x")
     Image.fromarray(np.zeros((50, 200), np.uint8)).save(tmp_path / "wide.png")
-    folder = tmp_path / "empty"
-    folder.mkdir()
+    (tmp_path / "empty").mkdir()
     with pytest.raises(BadFile, match=sentence):
-        tissue_mask(slide, str(folder if name == "." else tmp_path / name))
+        tissue_mask(slide, str(tmp_path / name))

@@ -92,10 +92,16 @@ def test_fits_are_seeded_and_saved(phantom, tmp_path):
             assert fit_slide(slide, grid, method, seed=4, tiles=6) != fit
             save_fit(tmp_path / "fit.json", fit)
             assert load_fit(tmp_path / "fit.json") == fit
-        with pytest.raises(NotRegistered, match="Did you mean 'macenko'"):
-            fit_slide(slide, grid, "macenk")
-        with pytest.raises(QaclimsError, match="no tiles on tissue"):
-            fit_slide(slide, make_grid(slide.info, size=5000, mpp=0.5), "macenko")
+
+
+def test_an_unknown_stain_method_is_refused_with_the_nearest(phantom):
+    with open_slide(phantom.slide) as slide, pytest.raises(NotRegistered, match="Did you mean 'macenko'"):
+        fit_slide(slide, make_grid(slide.info, size=224, mpp=0.5), "macenk")
+
+
+def test_a_grid_without_tiles_cannot_be_fitted(phantom):
+    with open_slide(phantom.slide) as slide, pytest.raises(QaclimsError, match="no tiles on tissue"):
+        fit_slide(slide, make_grid(slide.info, size=5000, mpp=0.5), "macenko")
 
 
 def test_glass_cannot_be_fitted(write_tiff):
@@ -106,7 +112,7 @@ def test_glass_cannot_be_fitted(write_tiff):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"method": "macenko"}', '{"method": "macenko", "stains": [[1]]}'])
-def test_a_damaged_fit_is_a_sentence(tmp_path, text):
+def test_a_damaged_fit_is_refused(tmp_path, text):
     (tmp_path / "fit.json").write_text(text)
     with pytest.raises(BadFile, match="not a saved stain fit"):
         load_fit(tmp_path / "fit.json")

@@ -1,4 +1,4 @@
-"""Drawing regions: against shapely pixel by pixel, and by eye for what overlaps or has holes."""
+"""Drawing regions into tiles, compared with the exact areas of shapely in every pixel."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def pixels_of(x, y, width0, height0, size):
 
 
 def slow(drawn, *tile):
-    """Exact areas of every pixel, and which pixels are too close to call."""
+    """Return codes from exact areas, and pixels where two areas differ by less than rounding."""
     pixels = pixels_of(*tile)
     area = shapely.area(pixels)
     order = list(drawn.smallest_first)
@@ -38,16 +38,16 @@ def slow(drawn, *tile):
 
 @st.composite
 def polygons(draw):
-    """Valid areas; corners on whole numbers lie on the lattice of pixels, and on the edges of tiles."""
-    place = draw(st.sampled_from([st.integers(0, 16), st.floats(0, 16, allow_subnormal=False)]))
-    corners = draw(st.lists(st.tuples(place, place), min_size=3, max_size=7))
+    """Draw valid areas; corners on whole numbers lie on the borders of pixels and tiles."""
+    coordinate = draw(st.sampled_from([st.integers(0, 16), st.floats(0, 16, allow_subnormal=False)]))
+    corners = draw(st.lists(st.tuples(coordinate, coordinate), min_size=3, max_size=7))
     parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(shapely.Polygon(corners))))
     return shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
 
 
 @st.composite
 def drawings(draw):
-    """Areas of three classes, some with pieces cut out."""
+    """Draw areas of three classes, some with pieces cut out."""
     shapes = []
     for _ in range(3):
         shape = shapely.union_all(draw(st.lists(polygons(), max_size=3)))
@@ -68,7 +68,7 @@ def test_every_pixel_has_the_class_that_covers_most_of_it(drawn, x, y, sides):
     assert np.array_equal(found[~unclear], codes[~unclear])
 
 
-def test_what_no_edge_cuts_is_what_lies_at_the_centre():
+def test_pixels_that_no_edge_cuts_have_the_class_at_their_centre():
     rng = np.random.default_rng(3)
     blobs = [
         shapely.union_all([shapely.Point(*rng.uniform(0, 900, 2)).buffer(rng.uniform(20, 140)) for _ in range(12)])
@@ -97,8 +97,8 @@ def test_holes_are_not_drawn():
 
 
 @pytest.mark.parametrize("nest", [0, 1])
-def test_a_small_region_upon_a_large_one_is_seen(nest):
-    """Whatever the order of the classes: in QuPath a nest is drawn into what surrounds it."""
+def test_a_small_region_is_drawn_over_a_large_one(nest):
+    """The order of the classes does not matter: in QuPath a nest is drawn into the region around it."""
     shapes = [shapely.box(0, 0, 100, 100), shapely.box(0, 0, 100, 100)]
     shapes[nest] = shapely.box(40, 40, 60, 60)
     codes = draw_regions(regions(*shapes), 20, 20, 40, 40, 40)
@@ -108,14 +108,14 @@ def test_a_small_region_upon_a_large_one_is_seen(nest):
 
 
 def test_classes_that_overlap_at_the_edge_count_once():
-    """Both cover the same 0.3 of the pixels on the right: less than half is drawn."""
+    """Both classes cover the same 0.3 of a pixel, which is less than half of it."""
     strip = shapely.box(0, 0, 4.3, 8)
     assert draw_regions(regions(strip, strip), 0, 0, 8, 8, 8)[0].tolist() == [1] * 4 + [0] * 4
     beside = shapely.box(4.3, 0, 4.6, 8)  # together 0.6, of which half each
     assert draw_regions(regions(strip, beside), 0, 0, 8, 8, 8)[0, 4] == 2
 
 
-def test_tiles_beside_and_inside_a_region():
+def test_tiles_inside_a_region_are_filled_and_tiles_beside_it_empty():
     drawn = regions(NOTHING, shapely.box(100, 100, 300, 300))
     assert (draw_regions(drawn, 150, 150, 50, 50, 25) == 2).all()
     assert not draw_regions(drawn, 0, 0, 100, 100, 50).any()  # they touch
@@ -123,8 +123,8 @@ def test_tiles_beside_and_inside_a_region():
     assert not draw_regions(regions(NOTHING, NOTHING), 0, 0, 10, 10, 10).any()
 
 
-def test_an_outline_through_corners_of_a_tile():
-    """Where `shapely.clip_by_rect` loses two thirds of what is inside."""
+def test_an_outline_through_corners_of_a_tile_fills_it():
+    """`shapely.clip_by_rect` loses two thirds of the area inside this tile."""
     shape = shapely.Polygon([(2, 0), (1, 6), (6, 2), (2, 4), (6, 0)])
     assert draw_regions(regions(shape), 2, 3, 1, 1, 1).tolist() == [[1]]
     assert draw_regions(regions(shape), 2, 3, 1, 1, 2).tolist() == [[1, 1], [1, 1]]

@@ -1,4 +1,4 @@
-"""Regions from GeoJSON: shares against shapely, and files that are wrong in every way people meet."""
+"""Regions from GeoJSON: shares of tiles against shapely, notes on odd files, and files that are refused."""
 
 import json
 
@@ -73,13 +73,13 @@ def test_overlaps_within_a_class_count_once_and_across_classes_twice(written):
     assert region_shares(regions, grid).tolist() == [[1, 1]]
 
 
-def test_crossing_outlines_are_repaired_and_said(written):
+def test_crossing_outlines_are_repaired_and_noted(written):
     regions = read_regions(written(feature("A", [BOW])), INFO)
     assert shapely.area(regions.shapes[0]) == pytest.approx(20_000)
     assert regions.notes == ("a.geojson: 1 region crosses itself and was repaired.",)
 
 
-def test_what_is_left_out_is_said(written):
+def test_features_that_are_left_out_are_noted(written):
     path = written(
         feature("A", [SQUARE]), feature(None, [SQUARE]), feature("Other", [SQUARE]), feature("A", [5, 5], "Point")
     )
@@ -88,19 +88,19 @@ def test_what_is_left_out_is_said(written):
         assert part in notes
 
 
-def test_no_known_class_is_an_error_with_a_hint(written):
+def test_regions_without_a_known_class_are_refused_with_the_nearest(written):
     with pytest.raises(BadFile, match="Did you mean 'Tumor'"):
         read_regions(written(feature("tumour", [SQUARE])), INFO, ["Tumor", "Stroma"])
 
 
 @pytest.mark.parametrize("shift", [(5000, 0), (0, 900), (-400, 0), (0, -250)])
-def test_coordinates_outside_the_slide_are_one_sentence(written, shift):
+def test_coordinates_outside_the_slide_are_refused(written, shift):
     moved = (np.array(SQUARE) + shift).tolist()
     with pytest.raises(BadFile, match=r"region 2 lies at x .* a.svs has 2000 x 1000 pixels.*another slide"):
         read_regions(written(feature("A", [SQUARE]), feature("A", [moved])), INFO)
 
 
-def test_a_little_beyond_the_border_is_fine(written):
+def test_regions_a_little_beyond_the_border_are_accepted(written):
     assert read_regions(written(feature("A", [(np.array(SQUARE) - 105).tolist()])), INFO).classes == ("A",)
 
 
@@ -110,7 +110,7 @@ def test_coordinates_of_another_scale_are_pointed_out(written, factor, what):
     assert what in read_regions(written(feature("A", [outline])), INFO).notes[0]
 
 
-def test_a_polygon_of_two_points_is_an_error(written):
+def test_a_polygon_of_two_points_is_refused(written):
     with pytest.raises(BadFile, match="region 1 is not a polygon"):
         read_regions(written(feature("A", [[[1, 1], [2, 2]]])), INFO)
 
@@ -129,7 +129,7 @@ def test_presence_needs_the_share_and_some_area():
 
 
 @pytest.mark.parametrize("text", ["slide,labels\na.svs,Tumor;Stroma\nb,\n", "slide,Tumor,Stroma\na,1,1\nx/b.svs,0,0\n"])
-def test_slide_labels_in_both_shapes(tmp_path, text):
+def test_slide_labels_are_read_from_names_and_from_columns(tmp_path, text):
     path = tmp_path / "labels.csv"
     path.write_text(text)
     found = read_slide_labels(path, ["Tumor", "Stroma"], ["a.svs", "b.svs"])
@@ -148,7 +148,7 @@ def test_slide_labels_in_both_shapes(tmp_path, text):
         ("name,labels\n", "no column slide"),
     ],
 )
-def test_wrong_slide_labels_are_sentences(tmp_path, text, sentence):
+def test_wrong_slide_labels_are_refused(tmp_path, text, sentence):
     path = tmp_path / "labels.csv"
     path.write_text(text)
     with pytest.raises(BadFile, match=sentence):

@@ -1,3 +1,5 @@
+"""Manifests of tiles: one for each slide, merged into one for the cohort."""
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,8 @@ CLASSES = ("a", "b, c")
 
 
 def grid(count):
-    places = np.arange(count, dtype=np.int64) * 10
-    return TileGrid(places, places + 5, 20, 30, 224, 0.5, np.linspace(0.5, 1, count).astype(np.float32))
+    x = np.arange(count, dtype=np.int64) * 10
+    return TileGrid(x, x + 5, 20, 30, 224, 0.5, np.linspace(0.5, 1, count).astype(np.float32))
 
 
 def labels(count, *, shares=True):
@@ -47,22 +49,37 @@ def test_parquet_holds_the_same(tmp_path):
     ]
 
 
-def test_no_part_is_an_empty_table(tmp_path):
+def test_merging_nothing_gives_an_empty_table(tmp_path):
     merge(tmp_path / "manifest.csv", [], CLASSES)
     assert list(read_tiles(tmp_path / "manifest.csv", CLASSES)) == []
 
 
-def test_damaged_manifests_are_refused(tmp_path):
+@pytest.fixture
+def manifest(tmp_path):
+    """The manifest of a slide of two tiles."""
     write_slide_manifest(tmp_path / "s.csv", SlideEntry("s", "x", "p", split="val"), grid(2), labels(2))
-    text = (tmp_path / "s.csv").read_text()
-    (tmp_path / "t.csv").write_text(text.replace(",224,", ",x,", 1))
-    with pytest.raises(BadFile, match=r"t\.csv, line 2: .*'x'"):
-        list(read_tiles(tmp_path / "t.csv", CLASSES))
+    return tmp_path / "s.csv"
+
+
+def test_a_manifest_with_text_for_a_number_is_refused(manifest):
+    manifest.write_text(manifest.read_text().replace(",224,", ",x,", 1))
+    with pytest.raises(BadFile, match=r"s\.csv, line 2: .*'x'"):
+        list(read_tiles(manifest, CLASSES))
+
+
+def test_a_manifest_without_a_class_is_refused(manifest):
     with pytest.raises(BadFile, match="no column present_z"):
-        list(read_tiles(tmp_path / "s.csv", ("z",)))
-    (tmp_path / "u.csv").write_text(text.replace("tissue_share", "other"))
+        list(read_tiles(manifest, ("z",)))
+
+
+def test_manifests_of_different_columns_are_not_merged(manifest, tmp_path):
+    (tmp_path / "u.csv").write_text(manifest.read_text().replace("tissue_share", "other"))
     with pytest.raises(BadFile, match="other columns"):
-        merge(tmp_path / "m.csv", [tmp_path / "s.csv", tmp_path / "u.csv"], CLASSES)
+        merge(tmp_path / "m.csv", [manifest, tmp_path / "u.csv"], CLASSES)
+    assert not (tmp_path / "m.csv").exists()
+
+
+def test_a_missing_manifest_is_refused(tmp_path):
     with pytest.raises(BadFile, match="cannot be read"):
         merge(tmp_path / "m.csv", [tmp_path / "gone.csv"], CLASSES)
     assert not (tmp_path / "m.csv").exists()

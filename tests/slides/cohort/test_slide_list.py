@@ -1,3 +1,5 @@
+"""Slides of a cohort, from folders and from a list."""
+
 import numpy as np
 import pytest
 import tifffile
@@ -56,7 +58,7 @@ def test_slides_of_one_name_are_told_apart(tmp_path):
     assert names == [slide.name for slide in collect_slides([str(tmp_path)] * 2).slides]  # named twice, taken once
 
 
-def test_a_list_is_relative_to_itself(tmp_path):
+def test_paths_in_a_list_are_relative_to_the_list(tmp_path):
     put(
         tmp_path / "lists" / "slides.csv",
         b"slide,patient,mpp,split,labels\n../a.svs,P1,0.25,val,../a.geojson\nb.svs,,,,\n",
@@ -87,7 +89,7 @@ def test_bad_lists_are_refused(tmp_path, text, says):
         read_slide_list(put(tmp_path / "s.csv", text.encode()))
 
 
-def test_missing_slides_are_a_sentence(tmp_path):
+def test_missing_slides_are_refused(tmp_path):
     with pytest.raises(BadFile, match="does not exist"):
         collect_slides([str(tmp_path / "gone.svs")])
     put(tmp_path / "a.txt")

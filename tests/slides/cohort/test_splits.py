@@ -1,3 +1,5 @@
+"""Slides or patients dealt to splits."""
+
 from collections import Counter
 
 import pytest

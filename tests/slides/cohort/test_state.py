@@ -99,7 +99,7 @@ def test_a_process_that_was_ended_from_outside_is_a_failure(tmp_path: Path) -> N
     assert give_up(tmp_path, "a", "f", "Ended.").attempts == 3
 
 
-def test_a_damaged_state_is_none(tmp_path: Path) -> None:
+def test_a_damaged_state_counts_as_none(tmp_path: Path) -> None:
     assert read_state(tmp_path, "a") is None
     for content in ("{", "[]", json.dumps({"name": "a", "colour": "red"})):
         state_path(tmp_path, "a").parent.mkdir(exist_ok=True)

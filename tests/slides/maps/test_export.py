@@ -1,3 +1,5 @@
+"""Files made from a map: regions for QuPath, areas, an overlay."""
+
 import json
 import uuid
 
@@ -18,7 +20,7 @@ LABELS = [Label(0, "Tumor", (200, 0, 0)), Label(1, "Stroma", (0, 200, 0)), Label
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A map of 1200 x 800 pixels of 2 um, of a slide with pixels of 0.5 um: a disc of tumour with a hole, in stroma."""
+    """Codes and map (1200 x 800 pixels of 2 um, slide of 0.5 um) of a disc of tumour with a hole, in stroma."""
     y, x = np.mgrid[:800, :1200]
     radius = np.hypot(x - 600, y - 400)
     codes = np.where(radius < 300, 0, np.where(radius < 390, 1, 255)).astype(np.uint8)
@@ -78,7 +80,7 @@ def test_a_huge_map_is_outlined_from_a_coarser_level(made, tmp_path):
     assert shapely.geometry.shape(tumor["geometry"]).bounds == pytest.approx((1200, 400, 3600, 2800), abs=16)
 
 
-def test_shapes_of_any_kind(tmp_path):
+def test_shapes_are_written_with_their_kind_lock_and_measurements(tmp_path):
     square = shapely.box(0, 0, 10.006, 10, ccw=False)
     shapes = [Shape(square, None), Shape(square, "A", (1, 2, 3), {"Tissue %": 50.0}), Shape(square, "A", (1, 2, 3))]
     assert write_geojson(tmp_path / "a.geojson", iter(shapes), kind="detection", locked=True, seed="x") == 3
@@ -87,6 +89,9 @@ def test_shapes_of_any_kind(tmp_path):
     assert second["properties"]["measurements"] == {"Tissue %": 50.0}
     assert shapely.geometry.shape(first["geometry"]).exterior.is_ccw
     assert [10.01, 0] in first["geometry"]["coordinates"][0]
+
+
+def test_no_shape_is_an_empty_collection(tmp_path):
     assert write_geojson(tmp_path / "none.geojson", []) == 0
     assert json.loads((tmp_path / "none.geojson").read_text())["features"] == []
 
@@ -97,7 +102,7 @@ def test_numbers_that_json_does_not_have_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_place_that_cannot_be_written(tmp_path):
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(QaclimsError, match="cannot be written"):
         write_geojson(tmp_path / "file" / "a.geojson", [])

@@ -1,3 +1,5 @@
+"""Class maps as pyramidal OME-TIFF."""
+
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -89,7 +91,7 @@ def test_the_same_map_gives_the_same_bytes(path, tmp_path, codes):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (512, 512), (513, 3), (3, 1025)])
-def test_any_size(tmp_path, shape):
+def test_maps_of_any_size_are_read_back(tmp_path, shape):
     codes = np.arange(shape[0] * shape[1], dtype=np.uint32).astype(np.uint8).reshape(shape)
     write_map(tmp_path / "a.ome.tiff", shape[::-1], 0.5, rows_of(codes))
     assert np.array_equal(tifffile.imread(tmp_path / "a.ome.tiff"), codes)
@@ -103,7 +105,7 @@ def test_reading_takes_the_finest_level_that_is_small_enough(path, codes):
     assert read_map(path, 1)[1] == 8
 
 
-def test_what_is_no_map(tmp_path):
+def test_files_that_are_no_maps_are_refused(tmp_path):
     (tmp_path / "a.tiff").write_text("hello")
     with pytest.raises(BadFile, match="not a class map"):
         read_map(tmp_path / "a.tiff", 10)

@@ -1,3 +1,5 @@
+"""Outlines of the areas of a map."""
+
 import numpy as np
 import pytest
 import shapely
@@ -20,7 +22,7 @@ def blobs(shape, classes, sigma, seed=0):
 
 
 def painted(found, shape, scale=(1.0, 1.0)):
-    """The map that polygons make of pixels whose centres they hold; 9 where there are none."""
+    """Return the map of the polygons that hold the centre of each pixel; 9 where none does."""
     y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
     centres = shapely.points((x * scale[0]).ravel(), (y * scale[1]).ravel())
     codes = np.full(centres.shape, 9, np.uint8)
@@ -41,7 +43,7 @@ def check(found):
 
 @settings(max_examples=200)
 @given(MAPS)
-def test_unsimplified_they_are_the_map(codes):
+def test_outlines_that_are_not_simplified_are_the_map(codes):
     found = outlines(codes, [0, 1, 2, 3], mpp=0.5, tolerance_um=0, min_area_um2=0)
     check(found)
     assert np.array_equal(painted(found, codes.shape), codes)
@@ -62,7 +64,7 @@ def test_any_map_and_tolerance_gives_valid_polygons(codes, tolerance):
 
 
 @pytest.mark.parametrize("tolerance", [1.0, 2.5])
-def test_simplified_they_differ_from_the_map_only_near_borders(tolerance):
+def test_simplified_outlines_differ_from_the_map_only_near_borders(tolerance):
     codes = blobs((300, 260), 3, 6)
     found = outlines(codes, [0, 1, 2], mpp=0.5, scale=(4.0, 4.0), tolerance_um=tolerance * 0.5, min_area_um2=0)
     check(found)
@@ -87,7 +89,7 @@ def test_small_areas_are_dropped_and_small_holes_filled():
     assert [(area.code, area.area_um2, len(area.polygon.interiors)) for area in found] == [(1, 800, 1), (2, 100, 0)]
 
 
-def test_islands_in_holes_and_holes_in_islands():
+def test_islands_in_holes_and_holes_in_islands_are_outlined():
     codes = np.zeros((50, 50), np.uint8)
     for depth in range(1, 11):
         codes[2 * depth : -2 * depth, 2 * depth : -2 * depth] = depth % 2
@@ -104,11 +106,11 @@ def test_coordinates_are_level_0_pixels_also_where_pixels_are_not_square():
     assert found.area_um2 == 1.5
 
 
-def test_nothing_wanted_is_there():
+def test_a_map_without_the_class_has_no_outlines():
     assert outlines(np.zeros((9, 9), np.uint8), [1], mpp=1.0) == []
 
 
 @pytest.mark.parametrize("wish", [{"tolerance_um": -1}, {"min_area_um2": -1}, {"tolerance_um": float("nan")}])
-def test_negative_bounds(wish):
+def test_negative_bounds_are_refused(wish):
     with pytest.raises(UsageError, match="negative"):
         outlines(np.zeros((9, 9), np.uint8), [0], mpp=1.0, **wish)

@@ -1,3 +1,5 @@
+"""Tiles blended into the bands of a map."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,7 +59,7 @@ def test_a_constant_prediction_gives_a_constant_map_without_holes(width0, height
 @pytest.mark.parametrize("window", ["gaussian", "linear", "flat"])
 @pytest.mark.parametrize(("size", "stride"), [(64, 64), (64, 40), (65, 33), (100, 7)])
 def test_a_gradient_has_no_seams(window, size, stride):
-    """The prediction at a pixel depends on where it is in the slide alone, so no tile border may be seen."""
+    """The prediction at a pixel depends only on its position in the slide, so tile borders do not show."""
     canvas = canvas_for(700, 301, size, stride)
     share = np.linspace(0.02, 0.98, 900, dtype=np.float32)
 
@@ -121,7 +123,7 @@ def test_batches_end_at_the_same_tiles_wherever_the_work_begins():
     assert seen == whole_run + whole_run[1:] + whole_run[2:]
 
 
-def test_tensors_are_taken_too():
+def test_predictions_may_be_tensors():
     import torch
 
     canvas = canvas_for(8, 8, 8, 8)
@@ -148,13 +150,19 @@ def test_a_predictor_without_probabilities_is_told_so(values):
         list(stitch(constant(canvas, values), canvas, Blend(2)))
 
 
-def test_impossible_wishes():
+def test_a_map_without_classes_is_refused():
     with pytest.raises(UsageError, match="1 to 255 classes"):
         Blend(0)
+
+
+def test_tiles_that_are_not_sorted_are_refused():
     grid = lattice(100, 100, 50, 50)
     unsorted = TileGrid(grid.x, grid.y[::-1].copy(), 50, 50, 50, 0.5, grid.tissue)
     with pytest.raises(UsageError, match="not sorted by row"):
         canvas_of(100, 100, (0.5, 0.5), unsorted)
+
+
+def test_bands_that_are_too_large_for_memory_are_refused():
     wide = canvas_of(10_000_000, 600, (0.5, 0.5), lattice(1000, 600, 512, 512))
     with pytest.raises(UsageError, match="Choose smaller tiles"):
         next(stitch(constant(wide, [1.0]), wide, Blend(200)))

@@ -1,5 +1,6 @@
+"""Segmenting a slide: scores, sizes, resuming, and disks that are full."""
+
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def run(path, out, predict=by_color, **options):
 
 
 def interrupted(path, out, after, **options):
-    """Run until the predictor gives up in its `after`th batch."""
+    """Run until the predictor is interrupted after some batches."""
     left = [after]
 
     def tired(tiles):
@@ -94,7 +95,7 @@ def interrupted(path, out, after, **options):
         run(path, out, tired, **options)
 
 
-def test_work_taken_up_again_gives_the_same_bytes_without_doing_it_twice(tall, tmp_path):
+def test_a_resumed_run_gives_the_same_bytes_and_predicts_less(tall, tmp_path):
     whole = run(tall, tmp_path / "whole")
     interrupted(tall, tmp_path / "again", 50)
     kept = sorted((tmp_path / "again" / ".one.part").glob("band-*"))
@@ -137,7 +138,7 @@ run(path, out, killed)
 """
 
 
-def test_killed_in_random_batches_it_ends_with_the_same_bytes(tall, tmp_path):
+def test_a_run_killed_in_random_batches_ends_with_the_same_bytes(tall, tmp_path):
     whole = run(tall, tmp_path / "whole")
     script = KILLED.format(folder=str(Path(__file__).parent))
     chance, parts = random.Random(3), tmp_path / "killed" / ".one.part"
@@ -155,26 +156,16 @@ def test_killed_in_random_batches_it_ends_with_the_same_bytes(tall, tmp_path):
     ]
 
 
-@pytest.fixture
-def small_files():
-    """Files may not grow beyond what is asked for: what a full disk looks like to a program."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("limit", [1_000, 200_000])  # too little for a band; enough for bands but not for the map
-def test_a_full_disk_is_a_sentence_and_what_is_done_is_kept(tall, tmp_path, small_files, limit):
-    small_files(limit)
-    with pytest.raises(QaclimsError, match="cannot be written: File too large") as caught:
+def test_a_run_stopped_by_a_full_disk_can_be_finished(tall, tmp_path, files_up_to, limit):
+    with files_up_to(limit), pytest.raises(QaclimsError, match="cannot be written: File too large") as caught:
         run(tall, tmp_path / "out")
     assert isinstance(caught.value.__cause__, OSError)
     assert not list((tmp_path / "out").glob("*.tiff"))
-    small_files(resource.RLIM_INFINITY)
     run(tall, tmp_path / "out")
 
 
-def test_a_place_that_cannot_be_written(tall, tmp_path):
+def test_a_folder_that_cannot_be_written_is_refused(tall, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(QaclimsError, match="cannot be written"):
         run(tall, tmp_path / "file")
@@ -188,6 +179,6 @@ def test_a_damaged_part_is_named(tall, tmp_path):
         run(tall, tmp_path)
 
 
-def test_a_predictor_that_gives_nan(tall, tmp_path):
+def test_a_predictor_that_gives_nan_is_refused(tall, tmp_path):
     with pytest.raises(PredictionProblem, match="NaN"):
         run(tall, tmp_path, lambda tiles: np.full((len(tiles), 5, 64, 64), np.nan))

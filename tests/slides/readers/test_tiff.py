@@ -1,4 +1,4 @@
-"""The direct reader against OpenSlide, pixel by pixel."""
+"""The reader for tiled TIFF, compared with OpenSlide pixel by pixel."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_aperio_layout_is_counted_as_openslide_counts_it(write_svs, tissue_like)
             np.testing.assert_array_equal(ours.backend.read_level(*region), theirs.backend.read_level(*region))
 
 
-def test_real_aperio_slide(real_data):
+def test_a_real_aperio_slide_has_the_pixels_of_openslide(real_data):
     path = real_data / "slides" / "CMU-1-Small-Region.svs"
     with open_slide(path) as ours, open_slide(path, backend="openslide") as theirs:
         assert (ours.info.backend, ours.info.mpp, ours.info.power) == ("tiff", (0.499, 0.499), 20.0)
@@ -68,7 +68,7 @@ def test_real_aperio_slide(real_data):
 
 
 @pytest.mark.parametrize("name", ["boxes.tiff", "small_HE_levels.tiff", "small.svs"])
-def test_real_small_files(real_data, name):
+def test_small_real_files_have_the_pixels_of_openslide(real_data, name):
     with (
         open_slide(real_data / "slides" / name) as ours,
         open_slide(real_data / "slides" / name, backend="openslide") as theirs,
@@ -81,7 +81,7 @@ def test_real_small_files(real_data, name):
             np.testing.assert_array_equal(ours.backend.read_level(*whole), theirs.backend.read_level(*whole))
 
 
-def test_jpeg_2000_stays_with_openslide(real_data):
+def test_jpeg_2000_is_left_to_openslide(real_data):
     path = real_data / "slides" / "tcga-cr-7395-01a-01-ts1.svs"
     with open_slide(path) as slide:
         assert (slide.info.backend, slide.info.mpp, len(slide.info.levels)) == ("openslide", None, 2)
@@ -104,7 +104,7 @@ def test_any_region_of_any_level_is_cut_from_the_stored_pixels(data, write_tiff,
     np.testing.assert_array_equal(found, padded[200 + y : 200 + y + height, 200 + x : 200 + x + width])
 
 
-def test_big_endian_and_bigtiff(write_tiff, tissue_like):
+def test_big_endian_and_bigtiff_are_read(write_tiff, tissue_like):
     pixels = tissue_like(130, 140)
     path = write_tiff([pixels], compression="zlib", byteorder=">", bigtiff=True)
     with open_slide(path, backend="tiff") as slide:
@@ -138,7 +138,7 @@ def test_tiles_that_were_never_scanned_are_background(write_tiff, tissue_like):
 
 
 @pytest.mark.parametrize("options", [{"photometric": "minisblack"}, {"tile": None}], ids=["grey", "strips"])
-def test_what_is_left_to_others(options, write_tiff, tissue_like):
+def test_grey_and_striped_files_are_left_to_other_readers(options, write_tiff, tissue_like):
     pixels = tissue_like(128, 128)
     path = write_tiff([pixels[..., 0] if "photometric" in options else pixels], **options)
     with pytest.raises(BadFile, match="cannot be opened with 'tiff'"):
@@ -160,7 +160,7 @@ def test_a_damaged_tile_is_named(write_tiff, tissue_like):
             slide.backend.read_level(0, 0, 0, 128, 128)
 
 
-def test_a_file_cut_off_after_opening(write_tiff, tissue_like):
+def test_a_file_cut_off_after_opening_is_refused(write_tiff, tissue_like):
     path = write_tiff([tissue_like(256, 256)])
     with open_slide(path) as slide:
         with path.open("r+b") as file:
