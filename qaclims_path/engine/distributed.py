@@ -2,8 +2,9 @@
 
 import atexit
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal, TypeVar, cast
 
 import torch
@@ -16,6 +17,9 @@ from qaclims_path.engine.settings import RunSettings
 from qaclims_path.errors import QaclimsError, UsageError
 
 T = TypeVar("T")
+# Longest wait for work that one process does alone, such as reading all masks of a large data set. The connections of
+# this group break when a process dies, so a long limit hides no death. Tensors of a step keep the short limit of torch.
+PATIENCE = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,13 @@ class Processes:
         fabric: Lightning's handle.
         running: Settings of the run.
         local: Number of processes on this machine.
+        talk: Group for everything on the CPU: objects, counts, waiting for the leader. None for one process.
     """
 
     fabric: Fabric
     running: RunSettings
     local: int = 1
+    talk: distributed.ProcessGroup | None = None
 
     @property
     def rank(self) -> int:
@@ -53,21 +59,25 @@ class Processes:
         return self.fabric.device
 
     def sum(self, values: Tensor) -> Tensor:
-        """Sum over all processes, in place."""
+        """Sum over all processes, in place; a tensor on the CPU without waiting for a GPU."""
         if self.size > 1:
-            distributed.all_reduce(values)
+            distributed.all_reduce(values, group=self.talk if values.device.type == "cpu" else None)
         return values
 
     def from_leader(self, value: Any) -> Any:  # noqa: ANN401 - anything that can be pickled
         """Return the leader's value on every process."""
-        return self.fabric.broadcast(value) if self.size > 1 else value
+        if self.size == 1:
+            return value
+        held = [value]
+        distributed.broadcast_object_list(held, 0, group=self.talk)
+        return held[0]
 
     def gather(self, value: T) -> list[T]:
         """Return values of all processes, in order of rank."""
         if self.size == 1:
             return [value]
         values: list[T | None] = [None] * self.size
-        distributed.all_gather_object(values, value)
+        distributed.all_gather_object(values, value, group=self.talk)
         return cast("list[T]", values)
 
     def on_leader(self, work: Callable[[], T]) -> T:
@@ -76,35 +86,30 @@ class Processes:
         Not every error can be sent to other processes, so they raise a `QaclimsError` with a sentence in place of a
         foreign one. Without it they would wait for ever.
         """
-        value: T | None = None
-        error: Exception | None = None
-        if self.is_leader:
-            try:
-                value = work()
-            except Exception as raised:
-                error = raised
-        value, sent = self.from_leader((value, _sendable(error)))
+        value, error = _attempt(work) if self.is_leader else (None, None)
+        value, sent = self.from_leader((value, self._sendable(error)))
         error = error or sent
         if error is not None:
             raise error
         return cast("T", value)
 
-    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Average gradients over all processes; a parameter without a gradient on any process stays without.
+    def on_all(self, work: Callable[[], T]) -> list[T]:
+        """Call a function on every process; each returns all values in order of rank, or raises the first error."""
+        value, error = _attempt(work)
+        results = self.gather((value, self._sendable(error)))
+        error = error or next((sent for _, sent in results if sent is not None), None)
+        if error is not None:
+            raise error
+        return [cast("T", each) for each, _ in results]
 
-        This is one flat sum per step instead of hooks in the network, so a task may call its network any number of
-        times, and a process whose images give no loss takes part with zeros.
-        """
-        if self.size == 1:
-            return
-        has_gradient = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
-        flat = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten().float() for p in parameters]
-        total = self.sum(torch.cat([has_gradient, *flat]))
-        holders, start = total[: len(parameters)].tolist(), len(parameters)
-        for parameter, number in zip(parameters, holders, strict=True):
-            part = total[start : start + parameter.numel()].div_(self.size)
-            start += parameter.numel()
-            parameter.grad = part.view_as(parameter).to(parameter.dtype) if number else None
+    def _sendable(self, error: Exception | None) -> QaclimsError | None:
+        """Error that the other processes raise."""
+        if error is None or isinstance(error, QaclimsError):
+            return error
+        return QaclimsError(
+            f"Process {self.rank} was stopped by an error: {type(error).__name__}: {error}. Look for it among the "
+            f"messages of process {self.rank}."
+        )
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite tensors, such as initial weights, with those of the leader."""
@@ -152,17 +157,18 @@ def launch(running: RunSettings = RunSettings()) -> Processes:  # noqa: B008 - f
             "Check --devices and --nodes against `qaclims doctor`, or leave them out."
         ) from error
     atexit.register(_leave)
-    return Processes(fabric, running, local)
+    if fabric.world_size == 1:
+        return Processes(fabric, running, local)
+    talk = distributed.new_group(backend="gloo", timeout=PATIENCE)
+    return Processes(fabric, running, local, cast("distributed.ProcessGroup", talk))
 
 
-def _sendable(error: Exception | None) -> QaclimsError | None:
-    """Error that the other processes raise."""
-    if error is None or isinstance(error, QaclimsError):
-        return error
-    return QaclimsError(
-        f"The leading process was stopped by an error: {type(error).__name__}: {error}. Look for it among the messages "
-        "of process 0."
-    )
+def _attempt(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    """Call a function; returns its value, or its error."""
+    try:
+        return work(), None
+    except Exception as error:
+        return None, error
 
 
 def _leave() -> None:

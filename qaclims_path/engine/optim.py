@@ -1,5 +1,7 @@
 """Optimiser and learning rates from options."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -46,6 +48,13 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> float:
 def parameters_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
     """Return all parameters, in the order of the groups."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def unscale(parameters: Sequence[nn.Parameter], scale: float) -> None:
+    """Divide all gradients by the scale of the loss."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if scale != 1 and gradients:
+        torch._foreach_mul_(gradients, 1 / scale)
 
 
 def clip(parameters: list[nn.Parameter], max_norm: float | None) -> torch.Tensor:

@@ -51,24 +51,25 @@ class BatchPlan(Sampler[list[Key]]):
     Attributes:
         batch: Images of one optimiser step, over all processes and micro-batches.
         steps: Optimiser steps per epoch; images beyond the last full batch are left out of that epoch.
-        accumulate: Micro-batches per process and step.
+        accumulate: Micro-batches per process and step: the most that divide a process's share, up to the number given.
         micro_batch: Images of one micro-batch.
     """
 
     def __init__(
         self, count: int, batch: int, *, seed: int = 0, ranks: int = 1, rank: int = 0, accumulate: int = 1
     ) -> None:
-        if batch % (ranks * accumulate):
+        if batch % ranks:
             raise UsageError(
-                f"A batch of {batch} images cannot be split into {accumulate} micro-batch(es) for each of {ranks} "
-                f"process(es). Set batch to a multiple of {ranks * accumulate}, or change --devices or accumulate."
+                f"A batch of {batch} images cannot be shared equally by {ranks} processes. Set batch to a multiple of "
+                f"{ranks}, or change --devices."
             )
         if count < batch:
             raise UsageError(f"There are {count} images, fewer than the batch of {batch}. Set a smaller batch.")
         self.count, self.batch, self.seed = count, batch, seed
-        self.ranks, self.rank, self.accumulate = ranks, rank, accumulate
+        self.ranks, self.rank = ranks, rank
+        self.accumulate = micro_batches(batch // ranks, accumulate)
         self.steps = count // batch
-        self.micro_batch = batch // (ranks * accumulate)
+        self.micro_batch = batch // (ranks * self.accumulate)
         self.at(0, 0)
 
     def at(self, epoch: int, step: int) -> "BatchPlan":
@@ -133,6 +134,16 @@ def first_micro_batch(loader: DataLoader[Any]) -> Mapping[str, Any]:
     keys = next(iter(cast("BatchPlan", loader.batch_sampler)))
     items = [loader.dataset[key] for key in keys]
     return cast("Collate", loader.collate_fn)(items)
+
+
+def micro_batches(share: int, most: int) -> int:
+    """Return the largest number of equal micro-batches, up to `most`, that `share` images can be split into.
+
+    Examples:
+        >>> micro_batches(4, 2), micro_batches(1, 2), micro_batches(6, 4)
+        (2, 1, 3)
+    """
+    return next(count for count in range(min(share, most), 0, -1) if share % count == 0)
 
 
 def default_workers(processes: int) -> int:

@@ -20,7 +20,8 @@ class TrainOptions(Options):
     Attributes:
         epochs: Passes over the data.
         batch: Images of one optimiser step, over all processes and micro-batches.
-        accumulate: Micro-batches per process and step, whose gradients are averaged; more need less memory.
+        accumulate: Most micro-batches per process and step, whose gradients are averaged; more need less memory. Where
+            they do not divide a process's share of the batch, fewer are used.
         optimizer: Name of the optimiser.
         lr: Learning rate of parameter groups without their own.
         momentum: Momentum of SGD; the published code runs with 1e-4.
@@ -95,9 +96,10 @@ class RunSettings(Options):
         devices: Processes per node, one per GPU; `auto` takes those of a launcher, else all GPUs, else one CPU.
         nodes: Number of machines; `auto` asks the launcher.
         accelerator: Kind of device.
-        precision: Numeric precision; `auto` times fp32 and bf16 and takes bf16 only if it is faster.
+        precision: Numeric precision; `auto` times fp32 and bf16 (fp16 on a GPU without bf16) and takes the latter if it
+            is faster.
         workers: Processes that load data, per training process; `auto` leaves one core to the training.
-        compile: Use `torch.compile` for the network.
+        compile: Use `torch.compile` for the network and the judge.
         loggers: Loggers of curves: `csv`, `tensorboard`, or one of the entry-point group `qaclims_path.loggers`.
         log_every: Steps between two rows of the logs.
         save_every: Steps between two checkpoints; 0 writes one per epoch.

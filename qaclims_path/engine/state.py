@@ -22,7 +22,6 @@ class TrainingState:
         step: Optimiser steps done.
         epochs: Epochs done, their callbacks included.
         usual: Running mean of the absolute loss.
-        sums: Sum and count of each logged number in this epoch.
         best: Best watched value so far.
         best_step: Step of the best value.
         waited: Epochs since the best value.
@@ -33,19 +32,11 @@ class TrainingState:
     step: int = 0
     epochs: int = 0
     usual: float = 0.0
-    sums: dict[str, list[float]] = field(default_factory=dict)
     best: float | None = None
     best_step: int = 0
     waited: int = 0
     over: str = ""
     means: dict[str, float] = field(default_factory=dict)
-
-    def add(self, values: Mapping[str, float]) -> None:
-        """Add the numbers of a step to the sums of its epoch."""
-        for name, value in values.items():
-            total = self.sums.setdefault(name, [0.0, 0])
-            total[0] += value
-            total[1] += 1
 
     def watch(self, value: float, *, more: bool) -> None:
         """Keep a watched value if it is the best so far; NaN never is."""
@@ -57,8 +48,8 @@ class TrainingState:
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "TrainingState":
-        """Build from JSON."""
-        return cls(**facts)
+        """Build from JSON, which also holds the sums of the epoch."""
+        return cls(**{name: value for name, value in facts.items() if name != "sums"})
 
 
 def snapshot(stepper: Stepper, ema: MovingAverage | None) -> tuple[dict[str, Mapping[str, Tensor]], Facts]:
@@ -71,7 +62,7 @@ def snapshot(stepper: Stepper, ema: MovingAverage | None) -> tuple[dict[str, Map
     if isinstance(task, Stateful):
         parts["task"] = task.state_dict()
     precision = stepper.precision
-    return parts, {"optimizer": optimizer, "precision": precision.name, "scaler": precision.scaler.state_dict()}
+    return parts, {"optimizer": optimizer, "precision": precision.name, "scaler": precision.state_dict()}
 
 
 def restore(
@@ -85,8 +76,7 @@ def restore(
         ema.load(parts["mean"])
     if isinstance(task, Stateful):
         task.load_state_dict(parts.get("task", {}))
-    if facts["scaler"] and stepper.precision.scaler.is_enabled():
-        stepper.precision.scaler.load_state_dict(facts["scaler"])
+    stepper.precision.load_state_dict(facts["scaler"])
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[Tensors, Facts]:

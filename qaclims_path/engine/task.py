@@ -47,8 +47,8 @@ class Task(Protocol):
         network: Holds all trained parameters. The loop moves it to the device and keeps it in training mode; a network
             with frozen parts overrides `train`. Models that are never trained (a judge) are not part of it.
 
-    Optional members are `counts` (see `Counted`), `state_dict` and `load_state_dict` (see `Stateful`), and
-    `memory_advice`, advice for a lack of memory, such as "Lower pairs_per_chunk (now 32).".
+    Optional members are `counts` (see `Counted`), `state_dict` and `load_state_dict` (see `Stateful`), `compile` (see
+    `Compiled`), and `memory_advice`, advice for a lack of memory, such as "Lower pairs_per_chunk (now 32).".
     """
 
     network: nn.Module
@@ -72,6 +72,15 @@ class Counted(Protocol):
 
     def counts(self, batch: Batch) -> Mapping[str, float]:
         """Return the number of each kind of item in a micro-batch, which is still on the CPU."""
+        ...
+
+
+@runtime_checkable
+class Compiled(Protocol):
+    """A task with models beside its network, such as a judge, that `torch.compile` makes faster."""
+
+    def compile(self) -> None:
+        """Compile these models in place; called once, if the run compiles its network."""
         ...
 
 

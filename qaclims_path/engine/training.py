@@ -18,7 +18,7 @@ from qaclims_path.engine.distributed import Processes
 from qaclims_path.engine.ema import MovingAverage
 from qaclims_path.engine.environment import environment
 from qaclims_path.engine.loggers import LOGGERS, Logger
-from qaclims_path.engine.network import prepare, training_mode
+from qaclims_path.engine.network import buffers_differ, prepare, training_mode
 from qaclims_path.engine.optim import build_optimizer
 from qaclims_path.engine.precision import Precision, PrecisionName
 from qaclims_path.engine.probe import choose_precision
@@ -26,6 +26,7 @@ from qaclims_path.engine.sampling import BatchPlan, batches, first_micro_batch, 
 from qaclims_path.engine.settings import LOSS, TrainOptions
 from qaclims_path.engine.state import TrainingState, restore, snapshot
 from qaclims_path.engine.stepper import Stepper, StepResult
+from qaclims_path.engine.sums import Sums
 from qaclims_path.engine.task import Batch, Callback, EpochEnd, Task
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json
@@ -46,6 +47,7 @@ class Training:
         stepper: Runs the optimiser steps.
         ema: Exponential moving average of the weights, if `options.ema` is set.
         state: Counters and means.
+        sums: Sums of the logged numbers in this epoch, over this process.
         bar: Progress bar.
     """
 
@@ -61,12 +63,14 @@ class Training:
         self.task, self.options, self.out = task, options, out
         self.processes, self.plan, self.loader = processes, plan, loader
         training_mode(task.network, options)
-        prepare(task.network, processes, options)
+        prepare(task, processes, options)
+        self._share_buffers = buffers_differ(processes, options)
         running, device, steps = processes.running, processes.device, plan.steps * options.epochs
         precision = Precision("fp32" if running.precision == "auto" else running.precision, device)
-        self.stepper = Stepper(task, build_optimizer(task, options), precision, options, processes, steps)
+        optimizer = build_optimizer(task, options)
+        self.stepper = Stepper(task, optimizer, precision, options, processes, steps, plan.micro_batch)
         self.ema = MovingAverage(task.network, options.ema) if options.ema else None
-        self.state = TrainingState()
+        self.state, self.sums = TrainingState(), Sums(device)
         self.checkpoints = Checkpoints(out / CHECKPOINTS)
         self.loggers: list[Logger] = []
         self.bar = Bar(steps, options.batch, device, shown=processes.is_leader and not running.quiet)
@@ -74,6 +78,7 @@ class Training:
     def run(self, request: guards.StopRequest, callbacks: Sequence[Callback]) -> None:
         """Train until the last epoch, an early stop, or a request to stop."""
         with self.bar:
+            self._say_shares()
             self._set_precision(self._resume())
             self._open_loggers()
             try:
@@ -85,6 +90,15 @@ class Training:
                 for logger in self.loggers:
                     logger.close()
 
+    def _say_shares(self) -> None:
+        """Say how a batch is split where `accumulate` micro-batches do not divide a process's share."""
+        plan, wanted = self.plan, self.options.accumulate
+        if plan.accumulate != wanted:
+            self.bar.say(
+                f"Each of {plan.ranks} process(es) splits its {plan.batch // plan.ranks} of {plan.batch} images into "
+                f"{plan.accumulate} micro-batch(es) instead of {wanted}; the batch stays {plan.batch}."
+            )
+
     def _resume(self) -> Facts:
         """Load the last checkpoint; returns its JSON, which is empty if there is no checkpoint."""
         if self.processes.is_leader:
@@ -95,8 +109,8 @@ class Training:
         parts, facts = self.checkpoints.load(last)
         restore(self.stepper, self.ema, parts, facts, self.checkpoints.path(last))
         self.state = TrainingState.of(facts["standing"])
-        if not self.processes.is_leader:
-            self.state.sums = {}  # the leader holds the sums of all processes
+        if self.processes.is_leader:  # which holds the sums of all processes
+            self.sums.load(facts["standing"]["sums"])
         self.bar.say(f"Resuming after step {last} of {self.stepper.steps}.")
         return facts
 
@@ -109,6 +123,7 @@ class Training:
             name, sentence = choose_precision(self.stepper, first_micro_batch(self.loader))
             self.bar.say(sentence)
         self.stepper.precision = Precision(name, self.processes.device)
+        self.stepper.precision.load_state_dict(saved.get("scaler", {}))
 
     def _open_loggers(self) -> None:
         """Open the loggers and write the environment."""
@@ -130,17 +145,20 @@ class Training:
         self.plan.at(epoch, state.step - epoch * self.plan.steps)
         end = (epoch + 1) * self.plan.steps
         self.bar.start(state.step)
-        for micro_batches in batches(self.loader, self.options.accumulate):
+        for micro_batches in batches(self.loader, self.plan.accumulate):
             with guards.memory_watched(self.stepper.advice):
-                self._run_step(micro_batches)
+                stop = self._run_step(micro_batches, request)
             if state.step < end:  # the checkpoint after the last step of an epoch waits for the callbacks
                 if running.save_every and state.step % running.save_every == 0:
                     self._save()
-                self._stop_if(request)
+                if stop:
+                    self._stop()
 
-    def _run_step(self, micro_batches: Sequence[Batch]) -> None:
+    def _run_step(self, micro_batches: Sequence[Batch], request: guards.StopRequest) -> bool:
+        """Run a step; returns whether a process was asked to stop."""
         state, stepper = self.state, self.stepper
-        result = stepper.backward(micro_batches, state.step, state.epochs)
+        logged = (state.step + 1) % self.processes.running.log_every == 0
+        result = stepper.backward(micro_batches, state.step, state.epochs, logged=logged, request=request)
         problem = guards.find_problem(
             result.loss,
             result.norm,
@@ -151,23 +169,25 @@ class Training:
         )
         if problem:
             self._fail(problem, result, micro_batches)
-        rate = stepper.update(state.step)
-        self.processes.broadcast_buffers(self.task.network)
+        rate = stepper.update(state.step, result.norm)
+        if self._share_buffers:
+            self.processes.broadcast_buffers(self.task.network)
         if self.ema is not None:
             self.ema.update(self.task.network, state.step)
         state.usual = guards.update_mean_loss(state.usual, result.loss, state.step)
         state.step += 1
-        state.add(result.values)
+        self.sums.add(result.numbers)
         self.bar.advance(state.epochs + 1, self.options.epochs, result.loss)
-        if state.step % self.processes.running.log_every == 0:
+        if logged:
             values = _mean_over_processes(self.processes.gather(result.values))
             self._log({**values, "lr": rate, "grad_norm": result.norm, "images_per_s": self.bar.speed})
+        return result.stop
 
     def _end_epoch(self, callbacks: Sequence[Callback]) -> None:
         """Call the callbacks, log and watch their numbers, and save a checkpoint."""
         state, options = self.state, self.options
         state.means = {name: value / max(count, 1) for name, (value, count) in self._total_sums().items()}
-        state.sums = {}
+        self.sums = Sums(self.processes.device)
         returned = self._call(callbacks)
         state.epochs += 1
         self._log({**{f"epoch/{name}": value for name, value in state.means.items()}, **returned})
@@ -209,7 +229,7 @@ class Training:
     def _total_sums(self) -> dict[str, list[float]]:
         """Sums of this epoch over all processes."""
         total: dict[str, list[float]] = {}
-        for sums in self.processes.gather(self.state.sums):
+        for sums in self.processes.gather(self.sums.read()):
             for name, (value, count) in sums.items():
                 before = total.get(name, [0.0, 0])
                 total[name] = [before[0] + value, before[1] + count]
@@ -227,12 +247,12 @@ class Training:
             logger.picture(self.state.step, name, picture)
 
     def _stop_if(self, request: guards.StopRequest) -> None:
-        """Save and stop if any process received a signal."""
-        requests = float(request.made)
-        if self.processes.size > 1:
-            requests = float(self.processes.sum(torch.tensor(requests, device=self.processes.device)))
-        if self.state.over or not requests:
-            return
+        """Save and stop after an epoch if any process received a signal."""
+        if any(self.processes.gather(request.made)) and not self.state.over:
+            self._stop()
+
+    def _stop(self) -> None:
+        """Save and stop."""
         self._save()
         raise guards.Interrupted(
             f"Stopped after step {self.state.step} of {self.stepper.steps}, saved as "
@@ -250,7 +270,7 @@ class Training:
             "epoch": self.state.epochs,
             "images": image_names(micro_batches),
             "gradient": repr(result.norm),
-            "values": {name: repr(value) for name, value in result.values.items()},
+            "values": {name: repr(value) for name, value in result.read().items()},
         }
         guards.write_dump(dump, self.task.network, micro_batches, facts)
         raise guards.Exploded(guards.explain(problem, step, names, dump.parent))

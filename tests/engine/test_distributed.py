@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from qaclims_path.engine.distributed import launch
+from qaclims_path.engine.guards import Interrupted
 from qaclims_path.engine.settings import RunSettings
 from qaclims_path.errors import UsageError
 
@@ -24,9 +25,16 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 
 def start(
-    out: Path, run: dict, *, task: dict = TASK, launcher: list[str] | None = None, fail_first: bool = False, **env: str
+    out: Path,
+    run: dict,
+    *,
+    task: dict = TASK,
+    options: dict = OPTIONS,
+    launcher: list[str] | None = None,
+    more: dict | None = None,
+    **env: str,
 ) -> subprocess.Popen:
-    settings = json.dumps({"task": task, "options": OPTIONS, "run": run, "fail_first": fail_first})
+    settings = json.dumps({"task": task, "options": options, "run": run, **(more or {})})
     command = [*(launcher or [sys.executable]), str(TOY), str(out), settings]
     threads = {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env={**os.environ, **threads, **env}, stderr=subprocess.PIPE, text=True)
@@ -60,7 +68,7 @@ def losses(out: Path) -> list[float]:
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training by two processes that the engine started; a call on its leader fails before."""
     out = tmp_path_factory.mktemp("two")
-    finish(start(out, {"devices": 2}, fail_first=True))
+    finish(start(out, {"devices": 2}, more={"fail_first": True}))
     return out
 
 
@@ -71,6 +79,33 @@ def test_two_processes_have_the_losses_of_one(two: Path, tmp_path: Path, toy: Mo
     assert losses(two) == pytest.approx(losses(tmp_path), abs=1e-5)
     alone, together = load_file(tmp_path / "weights.safetensors"), load_file(two / "weights.safetensors")
     assert all(torch.allclose(alone[name], together[name], atol=1e-5) for name in alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bucket", [1, 300], ids=["a bucket for each", "buckets of some"])
+def test_gradients_of_two_processes_are_those_of_one(bucket: int, tmp_path: Path, toy: ModuleType) -> None:
+    """Also where a parameter is used by one process or by none, and where a process has no loss."""
+    task, options = {**TASK, "uneven": True}, {**OPTIONS, "epochs": 2, "weight_decay": 0.1}
+    finish(start(tmp_path / "two", {"devices": 2}, task=task, options=options, more={"bucket": bucket}))
+    toy.train(tmp_path / "one", task, {**options, "accumulate": 2}, {})
+    one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+    assert not torch.equal(two["rare"], torch.ones(2))
+    before = toy.Sorting(**task).network.state_dict()
+    assert torch.equal(two["unused"], torch.ones(2))  # a gradient of zero would let it decay
+    assert not torch.equal(two["0.weight"], before["0.weight"])
+
+
+@pytest.mark.slow
+def test_another_number_of_processes_continues_with_its_own_micro_batches(tmp_path: Path, toy: ModuleType) -> None:
+    """One process splits its 8 images in 2 parts, each of two processes its 4 images in 2: 3 divides neither."""
+    options = {**OPTIONS, "accumulate": 3}
+    toy.train(tmp_path / "one", TASK, options, {})
+    with pytest.raises(Interrupted):
+        toy.train(tmp_path / "cut", {**TASK, "at": 4, "then": "INT"}, options, {})
+    finish(start(tmp_path / "cut", {"devices": 2}, options=options))
+    assert losses(tmp_path / "cut") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
+    assert toy.train(tmp_path / "cut", TASK, options, {}).over == "done"
 
 
 @pytest.mark.slow
@@ -104,4 +139,4 @@ def test_an_error_on_the_leader_reaches_all_processes(two: Path) -> None:
     """Only the leader raises the error itself; without one, the other process would wait for ever."""
     leader, other = ((two / f"process-{rank}").read_text() for rank in (0, 1))
     assert leader == "ZeroDivisionError: integer division or modulo by zero"
-    assert other.startswith("QaclimsError: The leading process was stopped by an error: ZeroDivisionError: integer")
+    assert other.startswith("QaclimsError: Process 0 was stopped by an error: ZeroDivisionError: integer")

@@ -20,7 +20,8 @@ from qaclims_path.engine.guards import (
     update_mean_loss,
 )
 from qaclims_path.engine.loop import fit
-from qaclims_path.engine.precision import Precision, faster_precision
+from qaclims_path.engine.precision import Precision
+from qaclims_path.engine.probe import faster_precision
 from qaclims_path.engine.settings import TrainOptions
 
 SIX = TrainOptions(epochs=2, batch=8, lr=0.05)

@@ -57,6 +57,17 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(toy, tmp_path: Path)
     assert_same(tmp_path / "1" / "weights.safetensors", tmp_path / "4" / "weights.safetensors", rtol=1e-5, atol=1e-6)
 
 
+def test_fewer_micro_batches_are_used_and_named_where_they_do_not_divide_the_batch(
+    toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {**SIX.model_dump(), "accumulate": 3}
+    toy.train(tmp_path / "asked", {}, asked, {"quiet": False})
+    said = "Each of 1 process(es) splits its 8 of 8 images into 2 micro-batch(es) instead of 3; the batch stays 8."
+    assert said in " ".join(capsys.readouterr().err.split())
+    toy.train(tmp_path / "used", {}, {**asked, "accumulate": 2}, {})
+    assert_same(tmp_path / "asked" / "weights.safetensors", tmp_path / "used" / "weights.safetensors")
+
+
 @pytest.mark.parametrize("change", [{"workers": 2}, {"log_every": 4}, {"save_every": 1}])
 def test_run_settings_change_no_weights(toy, tmp_path: Path, change: dict) -> None:
     toy.train(tmp_path / "a", {}, SIX.model_dump(), {})

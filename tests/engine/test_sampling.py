@@ -60,6 +60,13 @@ def test_any_number_of_processes_gets_the_same_batches(data: st.DataObject) -> N
     assert len(seen) == len(set(seen)) == count // batch * batch
 
 
+@given(st.integers(1, 8), st.integers(1, 12), st.integers(1, 12))
+def test_as_many_micro_batches_are_made_as_divide_a_share(ranks: int, share: int, accumulate: int) -> None:
+    plan = BatchPlan(200, ranks * share, ranks=ranks, accumulate=accumulate)
+    assert plan.batch == ranks * plan.accumulate * plan.micro_batch
+    assert plan.accumulate == max(count for count in range(1, accumulate + 1) if share % count == 0)
+
+
 @given(st.integers(0, 5), st.integers(0, 4))
 def test_a_plan_can_start_at_any_step(epoch: int, step: int) -> None:
     plan = BatchPlan(20, 4, accumulate=2)
@@ -74,8 +81,8 @@ def test_epochs_and_seeds_have_different_orders() -> None:
     assert len({tuple(order) for order in orders}) == 4
 
 
-def test_a_batch_that_cannot_be_split_is_refused() -> None:
-    with pytest.raises(UsageError, match="multiple of 6"):
+def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"16 images cannot be shared equally by 3 processes.*multiple of 3"):
         BatchPlan(100, 16, ranks=3, accumulate=2)
     with pytest.raises(UsageError, match="Set a smaller batch"):
         BatchPlan(10, 16)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 if __name__ == "__main__":  # Lightning imports torchmetrics if it is installed, which takes seconds and is never used
     sys.modules["torchmetrics"] = None
 
+from qaclims_path.engine import gradients
 from qaclims_path.engine.distributed import Processes, launch
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.settings import RunSettings, TrainOptions
@@ -50,11 +51,20 @@ class Squares:
 class Sorting:
     """Task that classifies bright and dark and counts the images seen; half of its loss is a mean over bright images.
 
-    In step `at` it sends the signal `then` to its process, or with `group` to all processes of its group.
+    In step `at` it sends the signal `then` to its process, or with `group` to all processes of its group. If `uneven`,
+    it calls the network twice, a parameter is used only for the micro-batches of two images and another one never, and
+    the micro-batches of another image have a loss without gradient.
     """
 
     def __init__(
-        self, dropout: float = 0.2, width: int = 4, at: int = -1, then: int = 0, *, group: bool = False
+        self,
+        dropout: float = 0.2,
+        width: int = 4,
+        at: int = -1,
+        then: int = 0,
+        *,
+        group: bool = False,
+        uneven: bool = False,
     ) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(0)
@@ -63,11 +73,14 @@ class Sorting:
                 *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 1)),
             )
         self.seen = torch.zeros(1)
-        self.at, self.then, self.group = at, then, group
+        self.at, self.then, self.group, self.uneven = at, then, group, uneven
+        if uneven:
+            self.network.rare, self.network.unused = (nn.Parameter(torch.ones(2)) for _ in range(2))
 
     def parameter_groups(self, lr: float) -> list[dict[str, object]]:
         body, head = self.network[:6], self.network[6]
-        return [{"params": list(body.parameters())}, {"params": list(head.parameters()), "lr": 10 * lr}]
+        rest = [self.network.unused, self.network.rare] if self.uneven else []
+        return [{"params": [*body.parameters(), *rest]}, {"params": list(head.parameters()), "lr": 10 * lr}]
 
     def counts(self, batch) -> dict[str, float]:
         return {"bright": float(batch["bright"].sum())}
@@ -76,10 +89,20 @@ class Sorting:
         if self.then and info.step == self.at:
             os.kill(0 if self.group else os.getpid(), self.then)  # 0 is the process group
         self.seen = self.seen + len(batch["image"])
+        if self.uneven:
+            return self.uneven_step(batch)
         logits = self.network(batch["image"])[:, 0].float()
         dark = nn.functional.softplus(logits[batch["bright"] < 0.5]).sum() / len(logits)
         bright = nn.functional.softplus(-logits[batch["bright"] > 0.5]).sum() / info.counts["bright"]
         return {"loss": dark + bright, "right": ((logits > 0) == (batch["bright"] > 0.5)).float().mean()}
+
+    def uneven_step(self, batch) -> dict[str, Tensor]:
+        """Mean loss of two views of each image, with the exceptions of `uneven`."""
+        logits = (self.network(batch["image"]) + self.network(batch["image"].flip(-1)))[:, 0]
+        if {"square-3", "square-4"} & set(batch["id"]):
+            logits = logits * self.network.rare.sum()
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, batch["bright"])
+        return {"loss": loss.detach() if "square-5" in batch["id"] else loss}
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"seen": self.seen}
@@ -90,7 +113,7 @@ class Sorting:
 
 def seen_right(end) -> dict[str, float]:
     """Callback that returns the mean of `right`."""
-    return {"right": end.means["right"]}
+    return {"right": end.means["right"]} if "right" in end.means else {}
 
 
 def fail_on_leader(processes: Processes, out: Path) -> None:
@@ -102,8 +125,11 @@ def fail_on_leader(processes: Processes, out: Path) -> None:
         (out / f"process-{processes.rank}").write_text(f"{type(error).__name__}: {error}")
 
 
-def train(out: Path, task: dict, options: dict, run: dict, *, fail_first: bool = False) -> FitResult:
-    """Train on squares; `fail_first` calls `fail_on_leader` before."""
+def train(
+    out: Path, task: dict, options: dict, run: dict, *, fail_first: bool = False, bucket: int | None = None
+) -> FitResult:
+    """Train on squares; `fail_first` calls `fail_on_leader` before, `bucket` are the bytes of a bucket of gradients."""
+    gradients.BUCKET = bucket or gradients.BUCKET
     processes = launch(running(**run))
     if fail_first:
         fail_on_leader(processes, out)
