@@ -171,11 +171,12 @@ class MapReader:
         return {name: tuple(entry["probabilities"]) for name, entry in self._images.items()}
 
     def _shard(self, number: int) -> Any:  # noqa: ANN401 - safetensors carries no types
-        if number not in self._open:
-            if len(self._open) >= OPEN_FILES:
-                self._open.pop(next(iter(self._open)))
-            self._open[number] = safe_open(self.folder / shard_name(number), "numpy")
-        return self._open[number]
+        file = self._open.get(number)
+        if file is None:
+            file = self._open[number] = safe_open(self.folder / shard_name(number), "numpy")
+            for oldest in list(self._open)[:-OPEN_FILES]:
+                self._open.pop(oldest, None)  # another thread may have closed it
+        return file
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": {}}  # open files cannot be sent to the workers of a data loader

@@ -59,6 +59,22 @@ def test_many_shards_do_not_stay_open(tmp_path):
     assert len(reader._open) <= 8
 
 
+class Contested(dict):
+    """Open files of which another thread always closes the oldest first."""
+
+    def pop(self, key, *default):
+        super().pop(key)
+        return super().pop(key, *default)
+
+
+def test_threads_may_close_the_same_file(folder, monkeypatch):
+    monkeypatch.setattr("qaclims_path.files.maps.OPEN_FILES", 1)
+    reader = MapReader(folder)
+    reader._open = Contested()
+    assert [each.image for each in (*reader, *reader)] == [*reader.images, *reader.images]
+    assert len(reader._open) == 1
+
+
 def test_unfinished_is_never_taken_for_finished(tmp_path):
     with pytest.raises(BadFile, match="do not exist"):
         MapReader(tmp_path)
