@@ -1,6 +1,7 @@
 """The wheel carries cards and configurations and works outside the checkout; the source archive is complete."""
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -11,7 +12,9 @@ import pytest
 
 
 def run(*command: object, cwd: Path) -> str:
-    result = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, check=False)
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # where the checkout may be
+    words = [str(c) for c in command]
+    result = subprocess.run(words, cwd=cwd, env=own, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
