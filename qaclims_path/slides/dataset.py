@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from qaclims_path.compute.stain import StainFit, normalise
-from qaclims_path.errors import UsageError
+from qaclims_path.files.shards import ALL, Shard
 from qaclims_path.slides.reader import Slide, open_slide
 from qaclims_path.slides.slide_cache import Key, SlideCache
 from qaclims_path.slides.streaming import iter_tiles
@@ -129,7 +129,8 @@ class SlideTileStream(IterableDataset[Item]):
         slides: Slides and their tiles.
         as_float: Whether images are float32 in 0..1 rather than uint8.
         transform: Applied to each item.
-        shard: Index and number of shards; the index counts from 0.
+        shard: Part of the chunks to read; parts are counted from 1, so process `rank` of `world` reads
+            `Shard(rank + 1, world)`.
         rows: Rows of tiles per chunk. Compressed tiles on the border of two chunks are decoded twice.
     """
 
@@ -139,11 +140,9 @@ class SlideTileStream(IterableDataset[Item]):
         *,
         as_float: bool = False,
         transform: Callable[[Item], Any] | None = None,
-        shard: tuple[int, int] = (0, 1),
+        shard: Shard = ALL,
         rows: int = 16,
     ) -> None:
-        if not 0 <= shard[0] < shard[1]:
-            raise UsageError(f"There is no shard {shard[0]} of {shard[1]}; shards are counted from 0.")
         self.slides = list(slides)
         self.as_float = as_float
         self.transform = transform
@@ -153,13 +152,13 @@ class SlideTileStream(IterableDataset[Item]):
 
     def __len__(self) -> int:
         """Return tiles of this shard, over all workers."""
-        return sum(stop - start for _, start, stop in self._chunks()[self.shard[0] :: self.shard[1]])
+        return sum(stop - start for _, start, stop in self.shard.take(self._chunks()))
 
     def __iter__(self) -> Iterator[Item]:
         info = get_worker_info()
         worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
         open_slides = SlideCache(max_open=1)
-        for slide_index, start, stop in self._chunks()[self.shard[0] :: self.shard[1]][worker::workers]:
+        for slide_index, start, stop in self.shard.take(self._chunks())[worker::workers]:
             tiled = self.slides[slide_index]
             for tile_index, tile in tiled.stream(open_slides(*tiled.key), start, stop):
                 item = _item(tiled, tile_index, tile, as_float=self.as_float)
