@@ -66,9 +66,9 @@ class Segmenter(nn.Module):
 
     def training_logits(self, images: Tensor) -> list[Tensor]:
         """Logits B K H W that training compares with the labels: several if the network has multi-scale inputs."""
-        several = getattr(self.network, "training_logits", None)
+        own = getattr(self.network, "training_logits", None)
         pixels = self.prepared(images)
-        return [self._full(logits, images) for logits in (several(pixels) if several else [self.network(pixels)])]
+        return [self._full(logits, images) for logits in (own(pixels) if own else [self.network(pixels)])]
 
     def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - torch's signature
         """Compile the inner network, because training calls `training_logits` and not this module."""
