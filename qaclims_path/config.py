@@ -25,9 +25,19 @@ ALTERNATIVE = re.compile(r"function-|tagged-|constrained-|(int|float|str|bool)$|
 
 
 class Options(BaseModel):
-    """Base of every group of options: frozen, without unknown keys."""
+    """Base of every group of options: frozen, without unknown keys; a mistake raises `BadConfig`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+    def __init__(self, /, **values: Any) -> None:  # noqa: ANN401 - the fields check them
+        """Check the values of the fields; all mistakes are reported together."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _bad_config(type(self), error, type(self).__name__) from error
+
+    # pydantic's mark of an `__init__` that groups within a group do not need: mistakes there keep their whole path
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
 
 O = TypeVar("O", bound=BaseModel)  # noqa: E741
@@ -194,8 +204,12 @@ def parse(model: type[O], tree: Tree, where: object) -> O:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        problems = list(dict.fromkeys(_sentence(model, dict(item)).removesuffix(".") for item in error.errors()))
-        raise BadConfig(f"{where}: {'; '.join(problems)}.") from error
+        raise _bad_config(model, error, where) from error
+
+
+def _bad_config(model: type[BaseModel], found: ValidationError, where: object) -> BadConfig:
+    problems = list(dict.fromkeys(_sentence(model, dict(item)).removesuffix(".") for item in found.errors()))
+    return BadConfig(f"{where}: {'; '.join(problems)}.")
 
 
 def _sentence(model: type[BaseModel], item: Tree) -> str:

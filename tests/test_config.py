@@ -194,6 +194,9 @@ def test_a_mistake_is_one_sentence(tree: dict[str, Any], sentence: str) -> None:
     with pytest.raises(BadConfig) as caught:
         parse(Outer, tree, "run.yaml")
     assert str(caught.value) == sentence
+    with pytest.raises(BadConfig) as caught:
+        Outer(**tree)
+    assert str(caught.value) == sentence.replace("run.yaml", "Outer")
 
 
 def test_several_mistakes_are_reported_at_once() -> None:

@@ -17,7 +17,7 @@ from qaclims_path.engine.loop import fit
 from qaclims_path.engine.optim import build_optimizer, rate_factor
 from qaclims_path.engine.settings import RunSettings, TrainOptions
 from qaclims_path.engine.task import EpochEnd
-from qaclims_path.errors import QaclimsError, UsageError
+from qaclims_path.errors import BadConfig, QaclimsError, UsageError
 
 SIX = TrainOptions(epochs=2, batch=8, lr=0.05)
 
@@ -156,7 +156,7 @@ def test_a_watched_number_that_no_callback_returns_is_refused(toy, tmp_path: Pat
     ("options", "problem"), [({"watch": "loss"}, "'better: less'"), ({"patience": 2}, "'watch'")], ids=str
 )
 def test_impossible_options_are_refused(options: dict, problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
+    with pytest.raises(BadConfig, match=problem):
         TrainOptions(**options)
 
 

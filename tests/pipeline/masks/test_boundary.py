@@ -9,7 +9,7 @@ from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.split import open_split
 from qaclims_path.engine.settings import RunSettings, TrainOptions
-from qaclims_path.errors import UsageError
+from qaclims_path.errors import BadConfig, UsageError
 from qaclims_path.files.images import read_mask
 from qaclims_path.files.maps import ImageMaps, MapWriter
 from qaclims_path.models.boundary import BoundaryNet
@@ -76,7 +76,7 @@ def test_labels_are_made_with_two_thresholds(tmp_path):
 
 def test_only_the_loss_can_stop_a_training_early():
     assert BoundaryOptions(train=TrainOptions(watch="loss", better="less", patience=2)).train.patience == 2
-    with pytest.raises(ValueError, match="there is no number 'miou' to watch"):
+    with pytest.raises(BadConfig, match="there is no number 'miou' to watch"):
         BoundaryOptions(train=TrainOptions(watch="miou"))
 
 
