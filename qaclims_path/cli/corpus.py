@@ -18,7 +18,7 @@ from qaclims_path.cli.options import (
 )
 from qaclims_path.errors import UsageError
 from qaclims_path.files.shards import Shard
-from qaclims_path.pipeline.corpus.options import BuildOptions
+from qaclims_path.pipeline.corpus.options import BuildOptions, ShowOptions
 
 app = new_app("Texts about the classes of every image: build, import, show, stats, diff.")
 
@@ -83,17 +83,16 @@ def import_command(
 
 
 @app.command("show")
+@with_options("chosen", ShowOptions)
 def show_command(
     corpus: Corpus,
+    *,
     html: Annotated[Path | None, typer.Option(help="Write a page with pictures, questions and answers.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set, for the pictures of the page.")] = None,
     dataset: Dataset = None,
     card: CardFile = None,
     split: Annotated[str | None, typer.Option(help="Split of the images; that of the corpus if not given.")] = None,
-    image: Annotated[str | None, typer.Option(help="Show the questions and answers of this image.")] = None,
-    terms: Annotated[int, typer.Option(min=1, help="Terms of each class.")] = 20,
-    examples: Annotated[int, typer.Option(min=0, help="Examples of each class.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of examples.")] = 0,
+    chosen: Chosen[ShowOptions],
     as_json: Json = False,
 ) -> None:
     """Show the most frequent terms of each class, and example images on an HTML page.
@@ -108,10 +107,11 @@ def show_command(
 
     if root is not None and html is None:
         raise UsageError("--root is for the pictures of a page. Give --html too, or leave --root out.")
-    report = show_corpus(corpus, terms=terms, examples=examples, image=image, seed=seed)
+    options = chosen.options()
+    report = show_corpus(corpus, options)
     if html is not None:
         report = write_page(report, html, card=chosen_card_or_none(dataset, card), root=root, split=split)
-    show(report, partial(show_view, answers=image is not None), as_json=as_json)
+    show(report, partial(show_view, answers=options.image is not None), as_json=as_json)
 
 
 @app.command()

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from qaclims_path.cli.fields import Chosen, with_options
 from qaclims_path.cli.options import Json, Root, chosen_card, dataset_names, new_app
 from qaclims_path.errors import UsageError
+from qaclims_path.pipeline.datasets.options import FakeOptions
 
 app = new_app("Data sets: list, show, check, stats, fake, init.")
 
@@ -109,14 +111,13 @@ def stats(
 
 
 @app.command()
+@with_options("chosen", FakeOptions)
 def fake(
     out: Annotated[Path, typer.Option(help="Folder to write, new or empty.")],
+    *,
     name: Name = None,
     card: CardFile = None,
-    images: Annotated[int, typer.Option(min=1, help="Images per split.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed writes the same pixels.")] = 0,
-    slides: Annotated[int, typer.Option(min=0, help="Whole slides with their truth (phantom only).")] = 0,
-    slide_size: Annotated[int, typer.Option(min=256, help="Side of a slide in pixels (phantom only).")] = 4096,
+    chosen: Chosen[FakeOptions],
     as_json: Json = False,
 ) -> None:
     """Write a small synthetic data set in the published layout; `phantom` is painted tissue.
@@ -126,8 +127,7 @@ def fake(
     from qaclims_path.cli.views.console import sentence, show
     from qaclims_path.pipeline.datasets.fake import make_fake
 
-    facts = chosen_card(name, card, called=NAME)
-    report = make_fake(facts, out, images=images, seed=seed, slides=slides, slide_size=slide_size)
+    report = make_fake(chosen_card(name, card, called=NAME), out, chosen.options())
     counts = ", ".join(f"{split} {count}" for split, count in report.splits.items())
     painted = f", {report.slides} slides" if report.slides else ""
     text = f"{report.out}: a synthetic '{report.dataset}' ({counts} images{painted})."

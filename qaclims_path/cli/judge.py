@@ -1,18 +1,15 @@
 """`qaclims judge`: show a judge, measure whether it tells the classes apart, train a small one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from qaclims_path.cli.fields import Chosen, with_options
-from qaclims_path.cli.options import CardFile, Dataset, Device, Json, Root, chosen_card, new_app
+from qaclims_path.cli.options import CardFile, Dataset, Json, Root, chosen_card, new_app
 from qaclims_path.cli.running import run_settings, with_running_on_one_machine
 from qaclims_path.engine.settings import RunSettings
-from qaclims_path.pipeline.judge.options import JudgeTrainOptions
-
-if TYPE_CHECKING:
-    from qaclims_path.compute.regions import Fill, Mode
+from qaclims_path.pipeline.judge.options import JudgeProbeOptions, JudgeTrainOptions
 
 app = new_app("Vision-language models that compare image regions with texts: show, probe, train.")
 
@@ -23,12 +20,14 @@ Model = Annotated[
         help="owner/name on the hub, a folder, open_clip:MODEL@TAG, open_clip:MODEL@FILE, ovseg:FILE, or FAMILY:NAME.",
     ),
 ]
-Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
 
 
 @app.command("show")
-def show_command(model: Model, revision: Revision = None, as_json: Json = False) -> None:
+def show_command(
+    model: Model,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
+    as_json: Json = False,
+) -> None:
     """Load a judge and show its card.
 
     Example: `qaclims judge show vinid/plip`
@@ -41,21 +40,14 @@ def show_command(model: Model, revision: Revision = None, as_json: Json = False)
 
 
 @app.command()
+@with_options("chosen", JudgeProbeOptions)
 def probe(
     model: Model,
     root: Root,
+    *,
     dataset: Dataset = None,
     card: CardFile = None,
-    split: Annotated[str | None, typer.Option(help="Split to look at; the first with masks if not given.")] = None,
-    questions: Annotated[str | None, typer.Option(help="Question bank whose templates name the classes.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Images to look at, chosen with the seed.")] = None,
-    mode: Annotated[
-        str, typer.Option(help="How a region is shown: soft, hard, published, mask-prompt, crop.")
-    ] = "soft",
-    fill: Annotated[str, typer.Option(help="What surrounds a region: zero, mean, white, blur.")] = "zero",
-    revision: Revision = None,
-    device: Device = "auto",
-    seed: Seed = 0,
+    chosen: Chosen[JudgeProbeOptions],
     as_json: Json = False,
 ) -> None:
     """Measure whether a judge tells the classes apart, before any training. Exit code 3 when images were skipped.
@@ -66,12 +58,10 @@ def probe(
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.judges import probe_view
-    from qaclims_path.models.judges import load_judge
-    from qaclims_path.pipeline.judge.probe import probe_judge
+    from qaclims_path.pipeline.judge.probe import judge_of, probe_judge
 
-    facts = chosen_card(dataset, card)
-    judge = load_judge(model, revision=revision, device=device, mode=cast("Mode", mode), fill=cast("Fill", fill))
-    report = probe_judge(judge, facts, root, split=split, questions=questions, limit=limit, seed=seed)
+    facts, options = chosen_card(dataset, card), chosen.options()
+    report = probe_judge(judge_of(model, options), facts, root, options)
     show(report, probe_view, as_json=as_json, failed=report.skipped)
 
 

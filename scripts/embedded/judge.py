@@ -15,7 +15,7 @@ from qaclims_path.files.atomic import atomic_path, write_json
 from qaclims_path.files.progress import track
 from qaclims_path.models.judges import load_judge
 from qaclims_path.models.judges.notes import FILE as NOTES
-from qaclims_path.pipeline.judge.options import JudgeTrainOptions
+from qaclims_path.pipeline.judge.options import JudgeProbeOptions, JudgeTrainOptions
 from qaclims_path.pipeline.judge.probe import Trial, probe_judge
 from qaclims_path.pipeline.judge.train import train_judge
 
@@ -91,7 +91,9 @@ def examine(card: Card, root: Path, folder: Path) -> dict[str, Any]:
     """Run `qaclims judge probe` on the held-out slides, for the fillings that trainings use."""
     scores: dict[str, Any] = {"slides": f"stains {', '.join(HELD_OUT.stains)}"}
     for fill in ("zero", "white"):
-        report = probe_judge(load_judge(f"local-dir:{folder}", device="cpu", fill=fill), card, root, split="val")
+        report = probe_judge(
+            load_judge(f"local-dir:{folder}", device="cpu", fill=fill), card, root, JudgeProbeOptions(split="val")
+        )
         scores["whole"] = _scores(report.images)
         if report.regions is not None:
             scores[f"regions, {fill}"] = _scores(report.regions)

@@ -24,7 +24,7 @@ from qaclims_path.files.atomic import atomic_path, write_json
 from qaclims_path.models.judges import load_judge
 from qaclims_path.pipeline.corpus.build import build_corpus
 from qaclims_path.pipeline.corpus.options import CorpusOptions
-from qaclims_path.pipeline.judge.options import JudgeTrainOptions
+from qaclims_path.pipeline.judge.options import JudgeProbeOptions, JudgeTrainOptions
 from qaclims_path.pipeline.judge.probe import probe_judge
 from qaclims_path.pipeline.judge.train import train_judge
 from qaclims_path.pipeline.masks.make import make_masks
@@ -72,7 +72,7 @@ def do_judge(job: Job, threads: int) -> None:
             lesson, root, job.judge_folder, options=options, split="train", image_weights=start, running=running
         )
     judge = load_judge(str(job.options().shared.judge.id))
-    found = probe_judge(judge, card, job.root, split=SPLIT)
+    found = probe_judge(judge, card, job.root, JudgeProbeOptions(split=SPLIT))
     regions = found.regions
     write_json(
         plan.out / job.of.name / PROBE,

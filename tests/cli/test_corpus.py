@@ -8,7 +8,7 @@ from qaclims_path.cli.corpus import app
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.listing import list_records
-from qaclims_path.errors import BadFile, QaclimsError, UsageError
+from qaclims_path.errors import BadConfig, BadFile, QaclimsError, UsageError
 from qaclims_path.language.corpus import read_corpus
 
 
@@ -74,6 +74,21 @@ def test_show(corpus, root, tmp_path):
         qaclims("show", corpus, "--root", root)
     with pytest.raises(UsageError, match="not both"):
         qaclims("show", corpus, "--html", page, "--dataset", "voc2012", "--card", "card.yaml")
+
+
+@pytest.mark.parametrize("words", [["--terms", "0"], ["--examples", "-1"], ["--seed", "-1"]])
+def test_what_cannot_be_shown_is_said(corpus, words):
+    with pytest.raises(BadConfig, match=f"'{words[0][2:]}': Input should be greater .*given: {words[1]}"):
+        qaclims("show", corpus, *words)
+
+
+def test_examples_are_chosen_with_the_seed(corpus):
+    def shown(*words):
+        found = json.loads(qaclims("show", corpus, "--json", "--examples", "1", *words)[1])
+        return [example["image"] for one in found["classes"] for example in one["examples"]]
+
+    assert shown() == shown("--seed", "0")
+    assert any(shown() != shown("--seed", str(seed)) for seed in range(1, 9))
 
 
 def test_stats_and_diff(corpus, tmp_path):

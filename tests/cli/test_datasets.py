@@ -183,6 +183,15 @@ def test_wrong_use_is_a_sentence_for_the_command_line(words, error, said):
     assert "\n" not in str(result.exception)
 
 
+@pytest.mark.parametrize("words", [["--images", 0], ["--seed", -1], ["--slides", -1], ["--slide-size", 255]])
+def test_an_impossible_fake_is_refused_before_anything_is_written(tmp_path, words):
+    wrong = run("fake", "phantom", "--out", tmp_path / "p", *words).exception
+    assert isinstance(wrong, BadConfig)
+    name = words[0][2:].replace("-", "_")
+    assert f"'{name}': Input should be greater than or equal to" in str(wrong)
+    assert not (tmp_path / "p").exists()
+
+
 @pytest.mark.parametrize("command", ["list", "show", "check", "stats", "fake", "init"])
 def test_every_help_ends_with_an_example(command):
     assert f"qaclims datasets {command}" in lines(run(command, "--help").stdout)

@@ -62,9 +62,21 @@ def test_skipped_images_end_with_three(judge, data, tmp_path):
 def test_wrong_use_is_answered(judge, data, tmp_path):
     assert isinstance(run("show", str(tmp_path / "nowhere")).exception, BadFile)
     assert isinstance(run("probe", judge, "--root", str(tmp_path)).exception, UsageError)
-    wrong = run("probe", judge, *data, "--mode", "sofd").exception
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--mode", "sofd"], "'mode': Input should be 'soft', 'hard', 'published', 'mask-prompt' or 'crop'"),
+        (["--fill", "grey"], "'fill': Input should be 'zero', 'mean', 'white' or 'blur'"),
+        (["--limit", "0"], "'limit': Input should be greater than or equal to 1 (given: 0)"),
+        (["--seed", "-1"], "'seed': Input should be greater than or equal to 0 (given: -1)"),
+    ],
+)
+def test_the_options_of_a_probe_are_checked_before_anything_is_loaded(words, sentence, data):
+    wrong = run("probe", "nowhere/judge", *data, *words).exception
     assert isinstance(wrong, UsageError)
-    assert "Did you mean 'soft'?" in str(wrong)
+    assert str(wrong).startswith(f"The options: {sentence}")
 
 
 def test_train_and_show(data, tmp_path):

@@ -26,6 +26,7 @@ from qaclims_path.files.maps import ImageMaps, MapWriter
 from qaclims_path.language.corpus import CorpusAnswer, Entry
 from qaclims_path.language.corpus_writer import CorpusWriter
 from qaclims_path.pipeline.datasets.fake import make_fake
+from qaclims_path.pipeline.datasets.options import FakeOptions
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
 from qaclims_path.pipeline.evaluation.stages import score_cams
 from qaclims_path.pipeline.run.stages import Stage, execute, plan
@@ -62,7 +63,7 @@ def noisy(truth, classes, rng, *, blur, noise):
 def write_run(folder: Path, images: int = 9) -> tuple[Path, Path]:
     """A finished run below a folder, and the data that it is of."""
     root, run = folder / "data", folder / "run"
-    make_fake(load_card("phantom"), root, images=images, seed=3)
+    make_fake(load_card("phantom"), root, FakeOptions(images=images, seed=3))
     card_file = folder / "demo.yaml"
     own = {"extends": "phantom", "name": "tissue-demo", "protocols": [PROTOCOL], "published": PUBLISHED}
     card_file.write_text(yaml.safe_dump(own))

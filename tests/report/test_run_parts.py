@@ -10,6 +10,7 @@ from qaclims_path.errors import BadFile
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.scores import write_scores
 from qaclims_path.pipeline.datasets.fake import make_fake
+from qaclims_path.pipeline.datasets.options import FakeOptions
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
 from qaclims_path.pipeline.run.examples import best_median_worst
 from qaclims_path.report.evaluation import write_report
@@ -85,7 +86,7 @@ def report(tmp_path_factory):
     """A real evaluation of class scores with a sweep, and the folder it was written to."""
     folder = tmp_path_factory.mktemp("scored")
     card = load_card("glas")
-    make_fake(card, folder / "data", images=4)
+    make_fake(card, folder / "data", FakeOptions(images=4))
     rng = np.random.default_rng(0)
     from qaclims_path.data.listing import list_records
 

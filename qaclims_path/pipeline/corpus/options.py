@@ -1,4 +1,4 @@
-"""Options of a corpus: its configuration, and the file beside the corpus that it is compared with."""
+"""Options of a corpus: its configuration, the file beside the corpus that it is compared with, and what is shown."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -106,6 +106,22 @@ class BuildOptions(Options):
     device: str = "auto"
     dtype: str = "auto"
     batch: Annotated[int, Field(ge=1)] = 8
+
+
+class ShowOptions(Options):
+    """The part of a corpus that is shown.
+
+    Attributes:
+        image: Image whose questions and answers are shown alone; all images if not given.
+        terms: Number of the most frequent terms of each class.
+        examples: Number of examples of each class, chosen with the seed.
+        seed: Seed of the choice of examples.
+    """
+
+    image: str | None = None
+    terms: Annotated[int, Field(ge=1)] = 20
+    examples: Annotated[int, Field(ge=0)] = 6
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 def load_corpus_options(name: str, settings: Iterable[str] = ()) -> CorpusOptions:

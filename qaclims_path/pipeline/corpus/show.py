@@ -17,7 +17,7 @@ from qaclims_path.files.progress import track
 from qaclims_path.language.corpus import Entry, read_corpus
 from qaclims_path.language.counting import most_frequent
 from qaclims_path.language.questions import KINDS, Kind
-from qaclims_path.pipeline.corpus.options import config_path
+from qaclims_path.pipeline.corpus.options import ShowOptions, config_path
 from qaclims_path.report.corpus import Page, Part, Shown, corpus_page, thumbnail
 
 Terms = tuple[tuple[str, int], ...]
@@ -58,30 +58,22 @@ class ShowReport:
     without_picture: int = 0
 
 
-def show_corpus(
-    corpus: Path, *, terms: int = 20, examples: int = 6, image: str | None = None, seed: int = 0
-) -> ShowReport:
+def show_corpus(corpus: Path, options: ShowOptions = ShowOptions()) -> ShowReport:  # noqa: B008 - frozen
     """Count the terms of each class and draw example lines, in one pass.
-
-    Args:
-        corpus: The file.
-        terms: Number of most frequent terms.
-        examples: Number of lines of each class.
-        image: Show only the lines of this image.
-        seed: Seed of the choice of lines.
 
     Examples:
         >>> show_corpus(Path("corpus.jsonl")).classes[0].foreground[:2]  # doctest: +SKIP
         (('nests of tumor cells', 412), ('crowded pleomorphic nuclei', 388))
     """
     found: dict[str, _Class] = {}
-    draw = random.Random(seed)  # noqa: S311 - the choice of lines is no secret
+    image = options.image
+    draw = random.Random(options.seed)  # noqa: S311 - the choice of lines is no secret
     for entry in track(read_corpus(corpus), "reading"):
         if image is None or entry.image == image:
-            found.setdefault(entry.label, _Class()).add(entry, examples, draw)
+            found.setdefault(entry.label, _Class()).add(entry, options.examples, draw)
     if not found:
         raise UsageError(f"{corpus} holds no line" + (f" about the image '{image}'." if image else "."))
-    return ShowReport(str(corpus), tuple(one.shown(label, terms) for label, one in found.items()))
+    return ShowReport(str(corpus), tuple(one.shown(label, options.terms) for label, one in found.items()))
 
 
 def write_page(

@@ -12,6 +12,7 @@ from qaclims_path.data.listing import list_records, write_split
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import atomic_path
 from qaclims_path.files.progress import track
+from qaclims_path.pipeline.datasets.options import FakeOptions
 
 PHANTOM = "phantom"
 MPP = 0.5
@@ -29,18 +30,13 @@ class FakeReport:
     slides: int
 
 
-def make_fake(
-    card: Card, out: Path, *, images: int = 6, seed: int = 0, slides: int = 0, slide_size: int = 4096
-) -> FakeReport:
-    """Write a small made-up data set into a new or empty folder; the same arguments write the same pixels.
+def make_fake(card: Card, out: Path, options: FakeOptions = FakeOptions()) -> FakeReport:  # noqa: B008 - frozen
+    """Write a small made-up data set into a new or empty folder; the same options write the same pixels.
 
     Args:
         card: Card of the data set to imitate; `phantom` gets painted tissue.
         out: Folder to write; it gets this name when it is complete.
-        images: Number of images per split.
-        seed: Seed of the images.
-        slides: Number of slides with their truth and QuPath regions, in the folder `slides` (phantom only).
-        slide_size: Side of a slide in pixels.
+        options: Number of images and slides, and their seed.
 
     Examples:
         >>> make_fake(load_card("bcss-wsss"), Path("fake")).splits  # doctest: +SKIP
@@ -49,29 +45,29 @@ def make_fake(
     out = out.absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not empty. Choose a new folder.")
-    if slides and card.name != PHANTOM:
+    if options.slides and card.name != PHANTOM:
         raise UsageError(f"There are slides for '{PHANTOM}' only, not for '{card.name}'. Leave --slides out.")
     if card.name == PHANTOM:
-        _write_phantom(card, out, images, seed, slides, slide_size)
+        _write_phantom(card, out, options)
     else:
-        write_fake(card, out, seed=seed, images=images)
+        write_fake(card, out, seed=options.seed, images=options.images)
     counts = {name: len(list_records(card, out, name)) for name in card.splits}
-    return FakeReport(card.name, str(out), counts, slides)
+    return FakeReport(card.name, str(out), counts, options.slides)
 
 
-def _write_phantom(card: Card, out: Path, images: int, seed: int, slides: int, slide_size: int) -> None:
+def _write_phantom(card: Card, out: Path, options: FakeOptions) -> None:
     from qaclims_path.data.phantoms.slide import PhantomSpec
     from qaclims_path.data.phantoms.write import write_slide
 
     with atomic_path(out) as temporary:
         temporary.mkdir()
         for part, name in enumerate(card.splits, start=1):
-            write_split(card, temporary, name, track(_tiles(part, images, seed), f"painting {name}", total=images))
-        for number in range(1, slides + 1):
+            tiles = _tiles(part, options.images, options.seed)
+            write_split(card, temporary, name, track(tiles, f"painting {name}", total=options.images))
+        side = options.slide_size
+        for number in range(1, options.slides + 1):
             patient = _patient(9, number)
-            write_slide(
-                temporary / SLIDES, patient, PhantomSpec(seed, slide_size, slide_size, mpp=MPP, patient=patient)
-            )
+            write_slide(temporary / SLIDES, patient, PhantomSpec(options.seed, side, side, mpp=MPP, patient=patient))
 
 
 def _tiles(part: int, images: int, seed: int) -> Iterator[FakeItem]:

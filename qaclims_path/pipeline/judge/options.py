@@ -1,10 +1,34 @@
-"""Options of the training of a small judge."""
+"""Options of the probe of a judge, and of the training of a small one."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from qaclims_path.config import Options
+
+
+class JudgeProbeOptions(Options):
+    """How a judge is loaded and probed.
+
+    Attributes:
+        split: Split to look at; the first with masks if not given.
+        questions: Question bank whose templates name the classes; that of the card's domain if not given.
+        limit: Largest number of images to look at, chosen with the seed; all if not given.
+        mode: Way in which a region is cut out of its image.
+        fill: Replacement for the pixels outside a region.
+        revision: Branch, tag or commit of the judge on the hub.
+        device: Device of the judge: auto, cpu, cuda, cuda:1, ...
+        seed: Seed of the choice of images.
+    """
+
+    split: str | None = None
+    questions: str | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+    mode: Literal["soft", "hard", "published", "mask-prompt", "crop"] = "soft"
+    fill: Literal["zero", "mean", "white", "blur"] = "zero"
+    revision: str | None = None
+    device: str = "auto"
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class JudgeTrainOptions(Options):

@@ -24,7 +24,9 @@ from qaclims_path.files.numbers import finite
 from qaclims_path.files.progress import track
 from qaclims_path.language.questions import QuestionBank, load_bank
 from qaclims_path.language.text_store import encode_texts
+from qaclims_path.models.judges import load_judge
 from qaclims_path.models.judges.frozen import FrozenJudge
+from qaclims_path.pipeline.judge.options import JudgeProbeOptions
 
 LEAST = 0.02  # smallest region, as a share of the image
 BATCH = 16
@@ -79,35 +81,33 @@ class ProbeReport:
     unreadable: tuple[str, ...]
 
 
+def judge_of(name: str, options: JudgeProbeOptions = JudgeProbeOptions()) -> FrozenJudge:  # noqa: B008 - frozen
+    """Load a judge by its name, as `load_judge` takes it."""
+    return load_judge(name, revision=options.revision, device=options.device, mode=options.mode, fill=options.fill)
+
+
 def probe_judge(
     judge: FrozenJudge,
     card: Card,
     root: Path,
-    *,
-    split: str | None = None,
-    questions: str | None = None,
-    limit: int | None = None,
-    seed: int = 0,
+    options: JudgeProbeOptions = JudgeProbeOptions(),  # noqa: B008 - frozen
 ) -> ProbeReport:
     """Name whole images and regions of the truth by their nearest class text.
 
     Args:
-        judge: The judge, with the mode and filling of regions that are to be measured.
+        judge: The judge; regions are shown in its own mode and filling.
         card: Facts about the data set.
         root: Folder of the data.
-        split: Name of a split; the first that is there, those with masks before others, when None.
-        questions: Bank whose templates are used; the one of the card's domain when None.
-        limit: Number of images, chosen with the seed; all when None.
-        seed: Seed of that choice.
+        options: Split, images and templates of the probe.
 
     Examples:
         >>> probe_judge(load_judge("vinid/plip"), load_card("wsss4luad"), root).regions.auc  # doctest: +SKIP
         (0.91, 0.87, 0.94)
     """
-    split, records = choose_split(card, root, split)
-    if limit is not None and limit < len(records):
-        records = random.Random(seed).sample(records, limit)  # noqa: S311 - a choice of images
-    bank = load_bank(questions or ("natural" if card.domain == "natural" else "histology"), card.organ)
+    split, records = choose_split(card, root, options.split)
+    if options.limit is not None and options.limit < len(records):
+        records = random.Random(options.seed).sample(records, options.limit)  # noqa: S311 - a choice of images
+    bank = load_bank(options.questions or ("natural" if card.domain == "natural" else "histology"), card.organ)
     texts = class_features(judge, card, bank)
     seen = _Seen([], [], [], [], [])
     for start in track(range(0, len(records), BATCH), f"probing on {split}"):

@@ -19,7 +19,7 @@ from qaclims_path.files.images import read_image
 from qaclims_path.files.tables import read_csv
 from qaclims_path.language.corpus import printable
 from qaclims_path.pipeline.configs import CONFIG, read_run_config
-from qaclims_path.pipeline.corpus.options import config_path
+from qaclims_path.pipeline.corpus.options import ShowOptions, config_path
 from qaclims_path.pipeline.corpus.show import part_of, pictures_of, provenance_of, show_corpus
 from qaclims_path.pipeline.run.examples import Chosen, examples_of
 from qaclims_path.pipeline.run.figures import draw_figures
@@ -220,7 +220,7 @@ def _corpus(run: Path, root: Path | None, card: Card | None) -> _Language | None
             return None
         path = Path(os.fsdecode(note.read_bytes()))
     few = card is not None and len(card.classes) <= MANY_CLASSES
-    report = show_corpus(path, terms=TERMS, examples=2 if few else 1)
+    report = show_corpus(path, ShowOptions(terms=TERMS, examples=2 if few else 1))
     made = read_yaml(config_path(path)) if config_path(path).exists() else {}
     drawn = pictures_of(report, card, root, str(made.get("split", "train")))
     return _Language(tuple(part_of(one, card, drawn) for one in report.classes), tuple(provenance_of(report).items()))

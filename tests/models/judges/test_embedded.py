@@ -9,6 +9,7 @@ from qaclims_path.data.listing import write_split
 from qaclims_path.data.phantoms.splits import EMBEDDED, HELD_OUT
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.models.judges import load_judge
+from qaclims_path.pipeline.judge.options import JudgeProbeOptions
 from qaclims_path.pipeline.judge.probe import probe_judge
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -24,7 +25,9 @@ def test_its_card_has_name_pixel_size_and_warning():
 def test_it_recognises_tissue_of_held_out_slides(tmp_path):
     card = load_card("phantom")
     write_split(card, tmp_path, "val", HELD_OUT.tiles(6, 8))
-    report = probe_judge(load_judge("embedded", device="cpu", fill="white"), card, tmp_path, split="val")
+    report = probe_judge(
+        load_judge("embedded", device="cpu", fill="white"), card, tmp_path, JudgeProbeOptions(split="val")
+    )
     assert report.warning == EMBEDDED
     assert report.images.balanced_accuracy > 0.8
     assert report.regions.balanced_accuracy > 0.7

@@ -13,6 +13,7 @@ from qaclims_path.language.answerers import ANSWERERS
 from qaclims_path.pipeline.answerer.options import ProbeOptions
 from qaclims_path.pipeline.answerer.probe import answerer_of, probe_answerer, words_of
 from qaclims_path.pipeline.datasets.fake import make_fake
+from qaclims_path.pipeline.datasets.options import FakeOptions
 from qaclims_path.types import Answer
 
 CARD = load_card("bcss-wsss")
@@ -34,7 +35,7 @@ class Knowing:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "bcss"
-    make_fake(CARD, folder, images=8, seed=1)
+    make_fake(CARD, folder, FakeOptions(images=8, seed=1))
     return folder
 
 
@@ -98,7 +99,7 @@ def test_synonyms_and_terms_of_the_lexicon_name_a_class(words):
 def test_images_are_spread_and_unreadable_ones_are_skipped(root, words, tmp_path):
     assert probe_answerer(Knowing(lambda ask: "tumor"), words, root, ProbeOptions(images=3)).images == 3
     damaged = tmp_path / "bcss"
-    make_fake(CARD, damaged, images=4, seed=2)
+    make_fake(CARD, damaged, FakeOptions(images=4, seed=2))
     first, *rest = sorted((damaged / "training").glob("*.png"))
     first.write_bytes(b"no picture")
     report = probe_answerer(Knowing(lambda ask: "tumor"), words, damaged)

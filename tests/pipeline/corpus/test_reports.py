@@ -9,7 +9,7 @@ from qaclims_path.data.listing import list_records
 from qaclims_path.errors import UsageError
 from qaclims_path.language.corpus import CorpusAnswer, Entry, read_corpus, to_line
 from qaclims_path.pipeline.corpus.diff import corpus_diff
-from qaclims_path.pipeline.corpus.options import config_path
+from qaclims_path.pipeline.corpus.options import ShowOptions, config_path
 from qaclims_path.pipeline.corpus.published import import_published
 from qaclims_path.pipeline.corpus.show import show_corpus, write_page
 from qaclims_path.pipeline.corpus.stats import corpus_stats
@@ -66,23 +66,23 @@ def test_classes_with_similar_descriptions_are_found(tmp_path):
 
 
 def test_terms_and_examples_are_shown(corpus):
-    report = show_corpus(corpus, terms=1)
+    report = show_corpus(corpus, ShowOptions(terms=1))
     tumor, stroma = report.classes
     assert (tumor.foreground, tumor.background) == ((("gland", 2),), (("stroma", 1),))
     assert [entry.image for entry in tumor.examples] == ["a", "b", "c"]
     assert (stroma.pairs, stroma.failed, len(stroma.examples)) == (2, 1, 1)
-    assert [one.label for one in show_corpus(corpus, image="c").classes] == ["tumor"]
+    assert [one.label for one in show_corpus(corpus, ShowOptions(image="c")).classes] == ["tumor"]
     with pytest.raises(UsageError, match="no line about the image 'z'"):
-        show_corpus(corpus, image="z")
+        show_corpus(corpus, ShowOptions(image="z"))
 
 
 def test_examples_are_drawn_from_all_lines(tmp_path):
     path = write(tmp_path / "c.jsonl", [Entry(f"i{n:04d}", "tumor", said("x")) for n in range(1000)])
-    drawn = [entry.image for entry in show_corpus(path, examples=50).classes[0].examples]
+    drawn = [entry.image for entry in show_corpus(path, ShowOptions(examples=50)).classes[0].examples]
     assert drawn == sorted(drawn)
     assert len(set(drawn)) == 50
-    assert drawn == [entry.image for entry in show_corpus(path, examples=50).classes[0].examples]
-    assert drawn != [entry.image for entry in show_corpus(path, examples=50, seed=1).classes[0].examples]
+    assert drawn == [entry.image for entry in show_corpus(path, ShowOptions(examples=50)).classes[0].examples]
+    assert drawn != [entry.image for entry in show_corpus(path, ShowOptions(examples=50, seed=1)).classes[0].examples]
     assert drawn[10] < "i0500" < drawn[-10]
 
 

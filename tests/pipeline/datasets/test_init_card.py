@@ -8,6 +8,7 @@ from qaclims_path.errors import BadConfig, UsageError
 from qaclims_path.pipeline.datasets.check import check
 from qaclims_path.pipeline.datasets.fake import make_fake
 from qaclims_path.pipeline.datasets.init_card import init_card
+from qaclims_path.pipeline.datasets.options import FakeOptions
 
 
 def qupath(path, *classes):
@@ -32,7 +33,7 @@ def test_a_card_from_names_loads_and_its_fake_data_passes_the_check(tmp_path):
     assert (card.codes["0"], card.codes["255"]) == ("background", "ignore")
     assert [info.color for info in card.classes] == list(SAFE[:5])
     assert not card.public
-    make_fake(card, tmp_path / "data", images=3)
+    make_fake(card, tmp_path / "data", FakeOptions(images=3))
     assert check(card, tmp_path / "data").problems == ()
 
 

@@ -13,6 +13,7 @@ from qaclims_path.data.fake import write_fake
 from qaclims_path.errors import DatasetProblem, NotRegistered, UsageError
 from qaclims_path.language.terms import names_of
 from qaclims_path.models.judges.frozen import FrozenJudge, Towers
+from qaclims_path.pipeline.judge.options import JudgeProbeOptions
 from qaclims_path.pipeline.judge.probe import probe_judge
 from qaclims_path.types import JudgeCard
 
@@ -75,7 +76,7 @@ def test_a_blind_judge_is_no_better_than_chance(root: Path) -> None:
 
 
 def test_a_split_of_image_labels_has_no_regions(root: Path) -> None:
-    report = probe_judge(colours("bcss-wsss"), load_card("bcss-wsss"), root, split="train")
+    report = probe_judge(colours("bcss-wsss"), load_card("bcss-wsss"), root, JudgeProbeOptions(split="train"))
     assert report.regions is None
     assert report.images.count == 8
     assert all(auc is None or 0 <= auc <= 1 for auc in report.images.auc)
@@ -83,7 +84,9 @@ def test_a_split_of_image_labels_has_no_regions(root: Path) -> None:
 
 def test_a_limit_chooses_images_with_the_seed(root: Path) -> None:
     card = load_card("bcss-wsss")
-    reports = [probe_judge(colours("bcss-wsss"), card, root, limit=3, seed=seed) for seed in (5, 5, 6)]
+    reports = [
+        probe_judge(colours("bcss-wsss"), card, root, JudgeProbeOptions(limit=3, seed=seed)) for seed in (5, 5, 6)
+    ]
     assert reports[0].images.count == 3
     assert reports[0] == reports[1]
 
@@ -105,6 +108,6 @@ def test_images_that_cannot_be_read_are_skipped_and_named(root: Path) -> None:
 def test_wrong_names_are_refused(root: Path) -> None:
     card = load_card("bcss-wsss")
     with pytest.raises(UsageError, match="has no split 'vall'"):
-        probe_judge(colours("bcss-wsss"), card, root, split="vall")
+        probe_judge(colours("bcss-wsss"), card, root, JudgeProbeOptions(split="vall"))
     with pytest.raises(NotRegistered, match="histology"):
-        probe_judge(colours("bcss-wsss"), card, root, questions="histolgy")
+        probe_judge(colours("bcss-wsss"), card, root, JudgeProbeOptions(questions="histolgy"))

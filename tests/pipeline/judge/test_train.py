@@ -22,7 +22,7 @@ from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.language.captions import Captioner
 from qaclims_path.language.questions import load_bank
 from qaclims_path.models.judges import load_judge
-from qaclims_path.pipeline.judge.options import JudgeTrainOptions
+from qaclims_path.pipeline.judge.options import JudgeProbeOptions, JudgeTrainOptions
 from qaclims_path.pipeline.judge.probe import probe_judge
 from qaclims_path.pipeline.judge.task import PER_CLASS, make_captions, make_views
 from qaclims_path.pipeline.judge.train import train_judge, training_split
@@ -157,7 +157,7 @@ def test_a_judge_trained_on_phantoms_knows_the_tissues_of_other_slides(
     seen = {record.patient for record in list_records(card, root, "train")}
     assert not seen & {record.patient for record in list_records(card, root, "val")}
     train_judge(card, root, tmp_path / "judge", running=QUIET)
-    report = probe_judge(load_judge(str(tmp_path / "judge"), device="cpu"), card, root, split="val")
+    report = probe_judge(load_judge(str(tmp_path / "judge"), device="cpu"), card, root, JudgeProbeOptions(split="val"))
     assert report.regions is not None
     assert report.images.balanced_accuracy > 0.8
     assert report.regions.balanced_accuracy > 0.7

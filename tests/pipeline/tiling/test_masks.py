@@ -20,6 +20,7 @@ from qaclims_path.errors import DatasetProblem, UsageError
 from qaclims_path.files.tables import read_csv
 from qaclims_path.pipeline.datasets.check import check
 from qaclims_path.pipeline.datasets.fake import make_fake
+from qaclims_path.pipeline.datasets.options import FakeOptions
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
 from qaclims_path.pipeline.tiling.options import TileOptions
 from qaclims_path.pipeline.tiling.slide import SlideTask
@@ -174,7 +175,7 @@ def test_perfect_predictions_score_one(tiled, tmp_path):
 
 def test_a_fake_data_set_fits_the_card(tiled, tmp_path):
     card = load_card(tiled.card)
-    make_fake(card, tmp_path / "fake", images=4)
+    make_fake(card, tmp_path / "fake", FakeOptions(images=4))
     assert check(card, tmp_path / "fake").passed
     assert all(record.mask is not None for record in list_records(card, tmp_path / "fake", "val"))
     assert list_records(card, tmp_path / "fake", "train")[0].mask is None

@@ -8,6 +8,7 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.pipeline.datasets.fake import make_fake
+from qaclims_path.pipeline.datasets.options import FakeOptions
 
 
 def test_painted_tiles_are_as_many_as_estimated_and_never_taken_for_others(scripts, tmp_path):
@@ -33,7 +34,7 @@ def test_the_judge_of_glands_learns_from_labels_of_both_sets(scripts, tmp_path):
 
     cards = scripts / "reproduce" / "cards"
     for name, folder in (("glas-patches", "glas"), ("wsss4luad-ceiling", "wsss4luad")):
-        make_fake(load_card(cards / f"{name}.yaml"), tmp_path / folder, images=8)
+        make_fake(load_card(cards / f"{name}.yaml"), tmp_path / folder, FakeOptions(images=8))
     gather(cards, tmp_path, tmp_path / "lesson")
     card = load_card(cards / "glands.yaml")
     assert card.split("train").labels_from == "table"

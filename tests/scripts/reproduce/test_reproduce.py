@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.pipeline.datasets.fake import make_fake
+from qaclims_path.pipeline.datasets.options import FakeOptions
 
 ROWS = "--rows", "cam+", "qa-clims-path", "supervised"
 
@@ -22,7 +23,7 @@ def made_up(checkout, tmp_path_factory):
     """A made-up data set beside random weights."""
     place = tmp_path_factory.mktemp("made-up")
     card = load_card(checkout / "scripts" / "reproduce" / "cards" / "wsss4luad-ceiling.yaml")
-    make_fake(card, place / "data" / "wsss4luad", images=8)
+    make_fake(card, place / "data" / "wsss4luad", FakeOptions(images=8))
     (place / "data" / "weights").mkdir()
     network = timm.create_model("mobilenetv2_100", pretrained=False, num_classes=0)
     weights = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}

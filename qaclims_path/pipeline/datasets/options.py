@@ -1,0 +1,23 @@
+"""Options of made-up data sets."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from qaclims_path.config import Options
+
+
+class FakeOptions(Options):
+    """Size and seed of a made-up data set.
+
+    Attributes:
+        images: Images per split.
+        seed: Seed of all pixels; the same seed writes the same pixels.
+        slides: Whole slides with their truth and QuPath regions, in the folder `slides` (phantom only).
+        slide_size: Side of a slide in pixels (phantom only).
+    """
+
+    images: Annotated[int, Field(ge=1)] = 6
+    seed: Annotated[int, Field(ge=0)] = 0
+    slides: Annotated[int, Field(ge=0)] = 0
+    slide_size: Annotated[int, Field(ge=256)] = 4096
