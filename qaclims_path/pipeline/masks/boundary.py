@@ -16,7 +16,7 @@ from qaclims_path.data.dataset import SegmentationDataset, collate
 from qaclims_path.data.pseudo import pseudo_card, pseudo_records
 from qaclims_path.data.split import SplitData
 from qaclims_path.data.transforms import augment
-from qaclims_path.engine.distributed import launch
+from qaclims_path.engine.distributed import Processes, launch
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.settings import RunSettings, TrainOptions, check_watched
 from qaclims_path.engine.task import Batch, StepInfo
@@ -132,7 +132,7 @@ def train_boundary(
         split: The split of the options; the protocol says whether there is background.
         options: Options of the training.
         running: Devices, precision, workers.
-        threads: Images that the dense CRF works on at once.
+        threads: Images that the dense CRF works on at once, over all processes of a machine.
 
     Examples:
         >>> train_boundary(Path("run"), open_split("bcss-wsss", "BCSS-WSSS", "train")).steps  # doctest: +SKIP
@@ -141,7 +141,7 @@ def train_boundary(
     processes, card = launch(running), split.card
     folder = run / BOUNDARY
     labels = folder / "labels"
-    ignored = processes.on_leader(lambda: _make_labels(run, split, labels, options, threads))
+    ignored = _make_labels(run, split, labels, options, max(1, threads // processes.local), processes)
     records = pseudo_records(split.records, labels)
     transform = augment(options.size, options.train.seed, tissue=card.domain == "pathology", zoom=options.zoom)
     data = SegmentationDataset(pseudo_card(card), records, transform=transform)
@@ -151,13 +151,15 @@ def train_boundary(
     return BoundaryReport(str(folder), card.name, len(data), result.steps, result.means, ignored)
 
 
-def _make_labels(run: Path, split: SplitData, labels: Path, options: BoundaryOptions, threads: int) -> float:
+def _make_labels(
+    run: Path, split: SplitData, labels: Path, options: BoundaryOptions, threads: int, processes: Processes
+) -> float:
     """Make masks that are 255 where they are uncertain; return the mean share of 255 in an image."""
     if protocol_threshold(split.rules, "crf") is None:
         sure = MaskOptions(refiner="crf", least=options.least, crf=options.crf)
     else:
         sure = MaskOptions(refiner="crf", threshold=options.band[1], band=options.band, crf=options.crf)
-    report = make_masks(run, split, sure, out=labels, device="cpu", threads=threads)
+    report = make_masks(run, split, sure, out=labels, device="cpu", threads=threads, processes=processes)
     if not report.images:
         why = next(iter(report.failed.values()), "it is empty")
         raise UsageError(f"No image of the split '{split.name}' could be labelled: {why}")

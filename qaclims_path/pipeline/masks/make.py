@@ -1,11 +1,12 @@
 """Masks from stored maps: refined, written for scoring and for training, resumable."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from qaclims_path.pipeline.masks.crossfit import crossfitted
 from qaclims_path.pipeline.masks.options import MaskOptions
 from qaclims_path.pipeline.masks.refine import MaskWriter, Opener, Pictured, refine_images, to_label_indices
 from qaclims_path.pipeline.masks.settings import fixed_threshold, glass_rule, refine_settings
+
+if TYPE_CHECKING:  # loads lightning, which only trainings need
+    from qaclims_path.engine.distributed import Processes
 
 BOUNDARY = "boundary"
 LESS = "Lower --batch and --threads, or cut the images into tiles; finished results are kept."
@@ -101,6 +105,7 @@ def make_masks(
     out: Path | None = None,
     device: str = "auto",
     threads: int = 1,
+    processes: "Processes | None" = None,
 ) -> MasksReport:
     """Turn the stored maps of a split into masks.
 
@@ -112,6 +117,7 @@ def make_masks(
         out: Folder to write; `masks/<split>` in the run when None.
         device: `auto`, `cpu`, `cuda`, ...; the dense CRF always works on the CPU.
         threads: Images that the dense CRF works on at once.
+        processes: Processes that share the images, each of which calls this; this process alone when None.
 
     Examples:
         >>> make_masks(Path("run"), open_split("bcss-wsss", "BCSS-WSSS", "train")).kept  # doctest: +SKIP
@@ -119,27 +125,32 @@ def make_masks(
     """
     start, hardware = time.perf_counter(), device_of(device)
     folder = out or run / "masks" / split.name
-    with MapReader(maps or run / "cams" / split.name) as reader:
+    rank, size = (processes.rank, processes.size) if processes else (0, 1)
+    with ExitStack() as stack:
+        reader = stack.enter_context(MapReader(maps or run / "cams" / split.name))
         _check_classes(reader, split.card)
-        with locked(folder / ".lock"):
-            thresholds = _thresholds(options, reader, split)
-            network = BoundaryNet.load(run / BOUNDARY).to(hardware) if options.refiner == "irn" else None
-            begin(folder / SETTINGS, _settings(options, reader, split.rules, run), "*/.*.part.png")
-            writer = MaskWriter(folder, split.card, glass_rule(options, split.card, split.rules), options.least)
-            todo = [record for record in split.records if not writer.has(record.id)]
+        _on_leader(processes, lambda: stack.enter_context(locked(folder / ".lock")))
+        thresholds = _thresholds(options, reader, split)
+        network = BoundaryNet.load(run / BOUNDARY).to(hardware) if options.refiner == "irn" else None
+        settings = _settings(options, reader, split.rules, run)
+        _on_leader(processes, lambda: begin(folder / SETTINGS, settings, "*/.*.part.png"))
+        writer = MaskWriter(folder, split.card, glass_rule(options, split.card, split.rules), options.least)
+        todo = [record for record in split.records[rank::size] if not writer.has(record.id)]
 
-            def refiner(threshold: float | None) -> Refiner:
-                edges = network.edges if network else None
-                return build_refiner(options.refiner, refine_settings(options, split.card, threshold, threads, edges))
+        def refiner(threshold: float | None) -> Refiner:
+            edges = network.edges if network else None
+            return build_refiner(options.refiner, refine_settings(options, split.card, threshold, threads, edges))
 
-            refined = (
-                each
-                for threshold, records in _by_threshold(todo, thresholds)
-                for each in refine_images(records, Opener(reader), refiner(threshold), options.batch, hardware)
-            )
-            failed, ignored = _write(writer, track(refined, "masks", len(todo)))
-            images = len(split.records) - len(failed)
-            write_json(folder / INDEX, {"images": images, "failed": failed})
+        refined = (
+            each
+            for threshold, records in _by_threshold(todo, thresholds)
+            for each in refine_images(records, Opener(reader), refiner(threshold), options.batch, hardware)
+        )
+        shown = track(refined, "masks", len(todo)) if rank == 0 else refined
+        shares = processes.on_all(lambda: _write(writer, shown)) if processes else [_write(writer, shown)]
+        failed, ignored = _joined(shares, split.records)
+        images = len(split.records) - len(failed)
+        _on_leader(processes, lambda: write_json(folder / INDEX, {"images": images, "failed": failed}))
         gate: GateKind = reader.settings["gate"]
     used = sorted({value for value in thresholds.values() if value is not None})
     return MasksReport(
@@ -150,11 +161,28 @@ def make_masks(
         gate=gate,
         thresholds=(used[0], used[-1]) if used else None,
         images=images,
-        kept=len(split.records) - len(todo),
+        kept=images - len(ignored),
         ignored=round(float(np.mean(ignored)), 4) if ignored else 0.0,
         failed=failed,
         seconds=round(time.perf_counter() - start, 2),
     )
+
+
+def _on_leader(processes: "Processes | None", work: Callable[[], object]) -> None:
+    """Call a function in one process, while the others wait."""
+    if processes is None:
+        work()
+    else:
+        processes.on_leader(work)
+
+
+def _joined(
+    shares: Sequence[tuple[dict[str, str], list[float]]], records: Sequence[Record]
+) -> tuple[dict[str, str], list[float]]:
+    """Join the results of all processes, problems in the order of the records."""
+    problems = {name: problem for failed, _ in shares for name, problem in failed.items()}
+    failed = {record.id: problems[record.id] for record in records if record.id in problems}
+    return failed, [share for _, ignored in shares for share in ignored]
 
 
 def _write(

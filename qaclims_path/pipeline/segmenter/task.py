@@ -120,17 +120,19 @@ class Validation:
         self._data, self._segmenter, self._rules = data, segmenter, rules
 
     def __call__(self, end: EpochEnd) -> Mapping[str, float]:
-        """Compute the mean IoU of the whole split, on the leader."""
-        if not end.processes.is_leader:
-            return {}
-        card = self._data.card
-        counted = Confusion(len(card.names))
-        for sample in (self._data[index] for index in range(len(self._data))):
-            if sample.mask is None:
-                continue
-            counted.add(sample.mask.numpy(), _predict(self._segmenter, sample.image))
+        """Compute the mean IoU of the whole split, whose images all processes share."""
+        card, processes = self._data.card, end.processes
+        shares = processes.on_all(lambda: self._counted(processes.rank, processes.size))
         over = [card.names.index(name) for name in self._rules.mean_over if name in card.names]
-        return {MIOU: float(score(counted.matrix, self._rules.background, over).miou)}
+        return {MIOU: float(score(np.sum(shares, axis=0), self._rules.background, over).miou)}
+
+    def _counted(self, first: int, step: int) -> NDArray[np.int64]:
+        """Compute the confusion matrix of every `step`-th image from `first` on."""
+        counted = Confusion(len(self._data.card.names))
+        for sample in (self._data[index] for index in range(first, len(self._data), step)):
+            if sample.mask is not None:
+                counted.add(sample.mask.numpy(), _predict(self._segmenter, sample.image))
+        return counted.matrix
 
 
 @torch.no_grad()
