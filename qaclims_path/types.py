@@ -230,20 +230,23 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class PairTexts:
-    """Texts of P (image, class) pairs as rows of one feature matrix; ragged lists are CSR.
+    """Texts of P (image, class) pairs as rows of one feature matrix.
+
+    A list with a different number of answers for each pair is one vector, in the order of the pairs, and the pair that
+    owns each value.
 
     Attributes:
         features: U D, float32 unit vectors, one row per unique text.
         label: P, row of the text of the class itself.
         foreground: F, rows of the answers about the class.
-        foreground_offsets: P+1, pair p owns `foreground[offsets[p]:offsets[p + 1]]`.
+        foreground_owner: F, the pair of each of these.
         background: G, rows of the answers about its surroundings.
-        background_offsets: P+1.
+        background_owner: G, the pair of each of these.
     """
 
     features: "Tensor"
     label: "Tensor"
     foreground: "Tensor"
-    foreground_offsets: "Tensor"
+    foreground_owner: "Tensor"
     background: "Tensor"
-    background_offsets: "Tensor"
+    background_owner: "Tensor"

@@ -1,6 +1,8 @@
 """Exact gradients of a sum over many pairs in the memory of a few: one chunk at a time, through detached tensors."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -9,18 +11,17 @@ from torch import Tensor
 Term = Callable[..., Mapping[str, Tensor]]
 
 
-def in_chunks(term: Term, inputs: Sequence[Tensor], count: int, size: int, *, scale: float = 1.0) -> dict[str, Tensor]:
-    """Return the sum a term over chunks of pairs; only one chunk's graph is alive at a time.
+def in_chunks(term: Term, inputs: Sequence[Tensor], chunks: Sequence[Any], *, scale: float = 1.0) -> dict[str, Tensor]:
+    """Return the sum of a term over chunks of pairs; only one chunk's graph is alive at a time.
 
     Each chunk is computed on detached inputs and differentiated at once; the sum of these gradients enters the backward
     pass of the network that made the inputs, which runs once. `term` of all pairs must be the sum of `term` over the
     chunks, so divide by totals and not by the size of a chunk. Gradients reach only `inputs`.
 
     Args:
-        term: Called with the inputs and a slice of pairs; returns named scalars, of which `loss` is differentiated.
+        term: Called with the inputs and a chunk; returns named tensors, of which the scalar `loss` is differentiated.
         inputs: Tensors that gradients should reach, such as maps B C h w.
-        count: Number of all pairs.
-        size: Pairs per chunk; decides the memory.
+        chunks: At least one, of any type, such as slices of the pairs; their size decides the memory.
         scale: Loss scale of fp16 (`StepInfo.scale`), which keeps small gradients of a chunk from becoming zero.
 
     Returns:
@@ -28,20 +29,20 @@ def in_chunks(term: Term, inputs: Sequence[Tensor], count: int, size: int, *, sc
 
     Examples:
         >>> x = torch.ones(4, requires_grad=True)
-        >>> in_chunks(lambda x, rows: {"loss": (x[rows] ** 2).sum()}, [x], count=4, size=3)["loss"].backward()
+        >>> halves = slice(0, 2), slice(2, 4)
+        >>> in_chunks(lambda x, rows: {"loss": (x[rows] ** 2).sum()}, [x], halves)["loss"].backward()
         >>> x.grad
         tensor([2., 2., 2., 2.])
     """
     learning = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
-    slices = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-    if not learning or len(slices) < 2:
-        return _summed([_quiet(term(*inputs, rows)) for rows in slices or [slice(0, 0)]])
+    if not learning or len(chunks) < 2:
+        return _summed([_quiet(term(*inputs, chunk)) for chunk in chunks])
     leaves = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in inputs]
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
     gradients = [torch.zeros_like(leaf) for leaf in wanted]
     parts = []
-    for rows in slices:
-        part = term(*leaves, rows)
+    for chunk in chunks:
+        part = term(*leaves, chunk)
         if part["loss"].requires_grad:
             found = torch.autograd.grad(part["loss"] * scale, wanted, allow_unused=True)
             for gradient, more in zip(gradients, found, strict=True):
@@ -52,6 +53,24 @@ def in_chunks(term: Term, inputs: Sequence[Tensor], count: int, size: int, *, sc
     attached = [tensor for tensor in inputs if tensor.requires_grad]
     sums["loss"] = _Known.apply(sums["loss"], gradients, *attached)
     return sums
+
+
+def balanced(count: int, size: int, multiple: int = 1) -> list[int]:
+    """Split a number of pairs into the fewest chunks of nearly equal sizes, with few different ones.
+
+    Args:
+        count: Number of pairs.
+        size: Most pairs of a chunk.
+        multiple: All sizes but the last are multiples of it, if `size` is at least as large.
+
+    Examples:
+        >>> balanced(7, 6), balanced(65, 64, 8)
+        ([4, 3], [40, 25])
+    """
+    units = math.ceil(count / multiple)
+    chunks = math.ceil(units / max(size // multiple, 1))
+    ends = [0, *(min(math.ceil(units * number / chunks) * multiple, count) for number in range(1, chunks + 1))]
+    return [end - start for start, end in pairwise(ends)]
 
 
 def _quiet(part: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from qaclims_path.errors import UsageError
 
 Precision = Literal["fp32", "bf16", "fp16"]
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def device_of(name: str) -> torch.device:
@@ -39,7 +39,7 @@ def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
     """
     if precision == "fp16" and device.type == "cpu":
         raise UsageError("fp16 is slow on a CPU. Choose bf16 or fp32, or a GPU.")
-    return _DTYPES[precision]
+    return DTYPES[precision]
 
 
 def precision_of(name: Literal["auto"] | Precision, device: torch.device) -> Precision:

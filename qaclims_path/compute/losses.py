@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from qaclims_path.compute.segments import counts, precise, segment_logsumexp
+from qaclims_path.compute.segments import precise, segment_logsumexp, segment_sum
 
 NOTHING = 1e-6  # added to an area before its logarithm
 LEAST = 1e-4  # distance of cosines from 0 and 1 before a logarithm, as published
@@ -24,7 +24,7 @@ def foreground_contrast(own: Tensor, other: Tensor, owner: Tensor, temperature: 
 
     Args:
         own: P, cosine of each foreground with its text.
-        other: G, cosines of the foregrounds with the background texts.
+        other: G, cosines of the foregrounds with the background texts; minus infinity is no text.
         owner: G, the pair of each of these.
         temperature: Divides the cosines.
 
@@ -33,7 +33,7 @@ def foreground_contrast(own: Tensor, other: Tensor, owner: Tensor, temperature: 
         tensor([1.0986])
     """
     against = segment_logsumexp(other / temperature, owner, len(own))
-    has = counts(owner, len(own)) > 0
+    has = against > -torch.inf
     return torch.where(has, F.softplus(torch.where(has, against - precise(own) / temperature, 0)), 0)
 
 
@@ -43,12 +43,12 @@ def background_contrast(other: Tensor, own: Tensor, owner: Tensor, temperature: 
     `-log(m / (m + e^(own/t)))` with m the mean of `e^(other/t)`; zero for a pair without background texts.
 
     Args:
-        other: G, cosines of the backgrounds with the background texts.
+        other: G, cosines of the backgrounds with the background texts; minus infinity is no text.
         own: P, cosine of each background with the class's text.
         owner: G, the pair of each of `other`.
         temperature: Divides the cosines.
     """
-    number = counts(owner, len(own))
+    number = segment_sum((other > -torch.inf).float(), owner, len(own))
     has = number > 0
     fits = segment_logsumexp(other / temperature, owner, len(own)) - number.clamp(min=1).log()
     return torch.where(has, F.softplus(torch.where(has, precise(own) / temperature - fits, 0)), 0)
@@ -95,10 +95,10 @@ def area_floor(activations: Tensor, present: Tensor, floor: float) -> Tensor:
         floor: Smallest area without penalty, as a share of the image.
 
     Returns:
-        P losses.
+        B C losses, zero for absent classes.
     """
-    area = precise(activations).mean((-2, -1))[present]
-    return F.relu(math.log(floor) - (area + NOTHING).log())
+    area = precise(activations).mean((-2, -1))
+    return torch.where(present, F.relu(math.log(floor) - (area + NOTHING).log()), 0)
 
 
 def classification(scores: Tensor, present: Tensor) -> Tensor:

@@ -125,12 +125,16 @@ def crop_boxes(masks: Tensor) -> Tensor:
 
 
 def crop(views: Tensor, boxes: Tensor) -> Tensor:
-    """Enlarge the square P 3 of `crop_boxes` of each view P 3 S S to the size of the view."""
+    """Enlarge the square P 3 of `crop_boxes` of each view P 3 S S to the size of the view, bilinear.
+
+    The square has the axes of the view, so two small matrices do what `grid_sample` does; their backward pass is
+    deterministic on a GPU, and the one of `grid_sample` is not.
+    """
     x, y, half = boxes.to(views.dtype).unbind(1)
-    zero = torch.zeros_like(half)
-    affine = torch.stack([torch.stack([half, zero, x], 1), torch.stack([zero, half, y], 1)], 1)
-    grid = F.affine_grid(affine, list(views.shape), align_corners=False)
-    return F.grid_sample(views, grid, padding_mode="border", align_corners=False)
+    height, width = views.shape[-2:]
+    with torch.autocast(views.device.type, enabled=False):
+        rows, columns = _resampling(y, half, height), _resampling(x, half, width)
+        return rows[:, None] @ views @ columns[:, None].mT
 
 
 def region_views(
@@ -139,7 +143,7 @@ def region_views(
     owner: Tensor,
     *,
     mode: Mode = "soft",
-    outside: bool = False,
+    outside: bool | Literal["both"] = False,
     backdrop: Tensor | None = None,
     alpha: float = ALPHA,
 ) -> tuple[Tensor, Tensor]:
@@ -150,16 +154,26 @@ def region_views(
         maps: P h w in 0..1.
         owner: P, the image of each map.
         mode: Kind of view.
-        outside: View the background of each map instead.
+        outside: View the background of each map instead; `both` views all foregrounds and then all backgrounds.
         backdrop: Result of `make_backdrop`.
         alpha: Share of the adaptive mask.
 
     Returns:
-        Views P 3 S S, and binary masks P S S for a mask-prompted judge.
+        Views P 3 S S (2P for both), and binary masks P S S for a mask-prompted judge.
     """
-    weights, mask = pixel_weights(maps, prepared.shape[-1], mode, outside=outside, alpha=alpha)
-    views = compose(prepared, weights, owner, backdrop=backdrop)
-    return (crop(views, crop_boxes(mask)) if mode == "crop" else views), mask
+    sides = (False, True) if outside == "both" else (outside,)
+    seen = [pixel_weights(maps, prepared.shape[-1], mode, outside=side, alpha=alpha) for side in sides]
+    weights, masks = (torch.cat(of_sides) for of_sides in zip(*seen, strict=True))
+    views = compose(prepared, weights, owner.repeat(len(sides)), backdrop=backdrop)
+    return (crop(views, crop_boxes(masks)) if mode == "crop" else views), masks
+
+
+def _resampling(centre: Tensor, half: Tensor, side: int) -> Tensor:
+    """P S S, weights of the pixels along a side in each of the enlarged ones; pixels outside repeat the outermost."""
+    pixel = torch.arange(side, device=centre.device, dtype=centre.dtype)
+    spread = (2 * pixel + 1) / side - 1
+    at = ((centre[:, None] + half[:, None] * spread + 1) * side - 1) / 2
+    return (1 - (at.clamp(0, side - 1)[:, :, None] - pixel).abs()).clamp(min=0)
 
 
 def _extent(used: Tensor) -> tuple[Tensor, Tensor]:

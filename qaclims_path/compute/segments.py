@@ -7,21 +7,6 @@ import torch
 from torch import Tensor
 
 
-def owners(offsets: Tensor, total: int) -> Tensor:
-    """Return the owner of each value of a CSR list.
-
-    Args:
-        offsets: P+1, ascending from 0 to `total`.
-        total: Number of values; an argument, because reading it from `offsets` would wait for the GPU.
-
-    Examples:
-        >>> owners(torch.tensor([0, 2, 2, 3]), 3)
-        tensor([0, 0, 2])
-    """
-    each = torch.arange(len(offsets) - 1, device=offsets.device)
-    return each.repeat_interleave(offsets.diff(), output_size=total)
-
-
 def precise(values: Tensor) -> Tensor:
     """Convert half precision to float32; float64 stays."""
     return values if values.dtype == torch.float64 else values.float()

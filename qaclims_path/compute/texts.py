@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from qaclims_path.compute.segments import owners, segment_mean
+from qaclims_path.compute.segments import counts, segment_mean
 from qaclims_path.types import PairTexts
 
 
@@ -21,9 +21,9 @@ def mixed_texts(texts: PairTexts, label_share: float = 0.5, *, normalise: bool =
         P D.
     """
     name = texts.features[texts.label]
-    owner = owners(texts.foreground_offsets, len(texts.foreground))
+    owner = texts.foreground_owner
     answers = segment_mean(texts.features[texts.foreground], owner, len(name))
-    told = texts.foreground_offsets.diff()[:, None] > 0
+    told = counts(owner, len(name))[:, None] > 0
     mixed = torch.where(told, label_share * name + (1 - label_share) * answers, name)
     return F.normalize(mixed, dim=-1) if normalise else mixed
 
@@ -37,14 +37,13 @@ def take_rows(values: Tensor, offsets: Tensor, rows: Tensor) -> tuple[Tensor, Te
         rows: P, in 0..N-1, repetition allowed.
 
     Returns:
-        Values of the rows, and their P+1 offsets.
+        Values of the rows, and the position in `rows` that owns each of them.
 
     Examples:
         >>> take_rows(torch.tensor([7, 8, 9]), torch.tensor([0, 2, 2, 3]), torch.tensor([2, 0]))
-        (tensor([9, 7, 8]), tensor([0, 1, 3]))
+        (tensor([9, 7, 8]), tensor([0, 1, 1]))
     """
     sizes = offsets[rows + 1] - offsets[rows]
-    taken = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-    total = int(taken[-1])
-    start = (offsets[rows] - taken[:-1]).repeat_interleave(sizes, output_size=total)
-    return values[start + torch.arange(total, device=values.device)], taken
+    owner = torch.arange(len(rows)).repeat_interleave(sizes)
+    shift = offsets[rows] - (sizes.cumsum(0) - sizes)
+    return values[shift[owner] + torch.arange(len(owner))], owner

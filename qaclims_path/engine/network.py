@@ -1,5 +1,7 @@
 """Prepare a network for training: device, memory layout, synchronised or frozen batch norm."""
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -45,10 +47,19 @@ def training_mode(network: nn.Module, options: TrainOptions) -> None:
                 module.requires_grad_(requires_grad=False)
 
 
+@runtime_checkable
+class Movable(Protocol):
+    """A part of a batch that moves to a device as a tensor does; with `pin_memory()`, the loader pins it."""
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> object:
+        """Copy to a device."""
+        ...
+
+
 def to_device(value: object, processes: Processes) -> object:
-    """Move a tensor of a batch to the device; images (floating point, 4 dimensions) become channels-last."""
+    """Move a part of a batch to the device; images (floating point, 4 dimensions) become channels-last."""
     if not isinstance(value, Tensor):
-        return value
+        return value.to(processes.device, non_blocking=True) if isinstance(value, Movable) else value
     is_images = value.ndim == 4 and value.is_floating_point()
     layout = torch.channels_last if is_images else torch.preserve_format
     return value.to(processes.device, non_blocking=True, memory_format=layout)

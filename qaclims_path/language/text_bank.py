@@ -6,8 +6,9 @@ another image of the same class.
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,14 +28,65 @@ from qaclims_path.types import PairTexts
 SHARED = 10  # texts of a class for its images without any; as many as the published background questions
 
 
-class TextBank:
-    """Texts of (image, class) pairs as rows of one feature matrix.
+@dataclass(frozen=True)
+class TextRows:
+    """Finds the texts of (image, class) pairs, as rows of a bank's features; holds no features, so workers can have it.
 
     After the pairs of the corpus there is one pair per class with its shared texts, for images without answers.
 
     Attributes:
-        features: U D, float32 unit vectors, one row per unique text.
+        images: Row in the table by id of an image.
+        table: N C, index of the pair of each image and class; -1 if there is none.
+        lists: Rows of the texts of all pairs, and the offsets of each pair's, by kind.
         labels: C, row of each class itself: the mean over its names if the question bank says so.
+    """
+
+    images: Mapping[str, int]
+    table: NDArray[np.int64]
+    lists: Mapping[Kind, tuple[Tensor, Tensor]]
+    labels: Tensor
+
+    def of_pairs(self, pairs: Sequence[tuple[str, int]]) -> dict[str, Tensor]:
+        """Find rows of P pairs of image id and class: those of the fields of `PairTexts`, on the CPU.
+
+        An image without answers about a class gets the shared texts of the class.
+        """
+        classes = np.array([label for _, label in pairs], np.int64)
+        images = [self.images.get(image, -1) for image, _ in pairs]
+        known = [self.table[image, label] if image >= 0 else -1 for image, label in zip(images, classes, strict=True)]
+        return self._rows(torch.tensor(known, dtype=torch.int64), torch.from_numpy(classes))
+
+    def of_classes(self) -> dict[str, Tensor]:
+        """Find the shared texts of every class, as those of C pairs."""
+        classes = torch.arange(len(self.labels))
+        return self._rows(torch.full_like(classes, -1), classes)
+
+    def shuffled(self, seed: int) -> "TextRows":
+        """Give every image the rows of another image of the same class."""
+        generator = np.random.default_rng(seed)
+        table = self.table.copy()
+        for label in range(len(self.labels)):
+            images = np.flatnonzero(self.table[:, label] >= 0)
+            order = generator.permutation(images)
+            table[order, label] = self.table[np.roll(order, 1), label]
+        return replace(self, table=table)
+
+    def _rows(self, known: Tensor, classes: Tensor) -> dict[str, Tensor]:
+        found = {"label": self.labels[classes]}
+        for kind, (values, offsets) in self.lists.items():
+            shared = len(offsets) - 1 - len(self.labels) + classes
+            own = torch.where(known >= 0, known, shared)
+            empty = offsets[own + 1] == offsets[own]
+            found[kind], found[f"{kind}_owner"] = take_rows(values, offsets, torch.where(empty, shared, own))
+        return found
+
+
+class TextBank:
+    """Texts of (image, class) pairs as rows of one feature matrix.
+
+    Attributes:
+        features: U D, float32 unit vectors, one row per unique text.
+        rows: Finds the rows of pairs.
     """
 
     def __init__(self, collector: "_Collector", store: TextStore, labels: Sequence[Sequence[str]]) -> None:
@@ -51,10 +103,8 @@ class TextBank:
         names = torch.split(features[len(texts) :], [len(of_class) for of_class in labels])
         of_classes = F.normalize(torch.stack([name.mean(0) for name in names]), dim=-1)
         self.features = torch.cat([features[: len(texts)], of_classes])
-        self.labels = torch.arange(len(texts), len(self.features))
-        self._images = collector.images
-        self._table = collector.table(len(labels))
-        self._lists = collector.tensors()
+        of_labels = torch.arange(len(texts), len(self.features))
+        self.rows = TextRows(collector.images, collector.table(len(labels)), collector.tensors(), of_labels)
 
     @classmethod
     def build(
@@ -78,8 +128,8 @@ class TextBank:
         Examples:
             >>> store = TextStore(judge, bank.templates)  # doctest: +SKIP
             >>> texts = TextBank.build(read_corpus(path), store, card.classes, bank)  # doctest: +SKIP
-            >>> texts.pair_texts([("tile_001", 0), ("tile_001", 2)]).foreground_offsets  # doctest: +SKIP
-            tensor([0, 7, 14])
+            >>> texts.pair_texts([("tile_001", 0), ("tile_001", 2)]).foreground_owner  # doctest: +SKIP
+            tensor([0, 0, 0, 1, 1])
         """
         index = {label.name: number for number, label in enumerate(classes)}
         collector = _Collector()
@@ -131,36 +181,20 @@ class TextBank:
 
     def shuffled(self, seed: int) -> "TextBank":
         """Build the control in which every image has the answers about another image of the same class."""
-        generator = np.random.default_rng(seed)
         other = copy(self)
-        other._table = self._table.copy()
-        for label in range(len(self.labels)):
-            images = np.flatnonzero(self._table[:, label] >= 0)
-            order = generator.permutation(images)
-            other._table[order, label] = self._table[np.roll(order, 1), label]
+        other.rows = self.rows.shuffled(seed)
         return other
 
     def pair_texts(self, pairs: Sequence[tuple[str, int]]) -> PairTexts:
-        """Return texts of P pairs of image id and class; the shared texts of its class for an image without answers."""
-        classes = np.array([label for _, label in pairs], np.int64)
-        images = [self._images.get(image, -1) for image, _ in pairs]
-        known = [self._table[image, label] if image >= 0 else -1 for image, label in zip(images, classes, strict=True)]
-        return self._texts(torch.tensor(known, dtype=torch.int64), torch.from_numpy(classes))
+        """Return texts of P pairs of image id and class, on the device of the features."""
+        return self._texts(self.rows.of_pairs(pairs))
 
     def class_texts(self) -> PairTexts:
         """Shared texts of every class, as those of C pairs."""
-        classes = torch.arange(len(self.labels))
-        return self._texts(torch.full_like(classes, -1), classes)
+        return self._texts(self.rows.of_classes())
 
-    def _texts(self, known: Tensor, classes: Tensor) -> PairTexts:
-        parts = [self.labels[classes]]
-        for kind in KINDS:
-            values, offsets = self._lists[kind]
-            shared = len(offsets) - 1 - len(self.labels) + classes
-            own = torch.where(known >= 0, known, shared)
-            empty = offsets[own + 1] == offsets[own]
-            parts += take_rows(values, offsets, torch.where(empty, shared, own))
-        return PairTexts(self.features, *(part.to(self.features.device) for part in parts))  # rows are found on the CPU
+    def _texts(self, rows: Mapping[str, Tensor]) -> PairTexts:
+        return PairTexts(self.features, **{name: row.to(self.features.device) for name, row in rows.items()})
 
 
 class _Collector:

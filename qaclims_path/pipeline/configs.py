@@ -30,7 +30,8 @@ class JudgeOptions(Options):
         revision: Revision on the hub.
         mode: Way in which the map cuts the region out of the image.
         fill: Replacement for the pixels outside the region.
-        dtype: Precision of the judge.
+        dtype: Precision of the judge, whatever the step's. `auto` is bf16 on a GPU (fp16 if it has no bf16), and on a
+            CPU the precision of the step.
         published_pixels: Give the judge the backbone's normalised pixels, as the original code does.
         glass: `hide` leaves white glass out of regions, areas and pooling.
         scale: `fit` shows whole images; `own` shows a window at the pixel size that the judge was trained at; `auto`
@@ -39,6 +40,9 @@ class JudgeOptions(Options):
             otherwise maps follow a judge that prefers one half of an image.
         centred: Subtract the mean text embedding and the mean image embedding before cosines.
         chunk: Pairs per forward pass; fewer need less memory, and gradients stay exact.
+        recompute: Compute the judge's blocks again in the backward pass, which needs much less memory and about a third
+            more time of the judge. `auto` does so on a GPU if the activations of a chunk (bytes that one view keeps,
+            times two views per pair) would take more than 0.6 of the free memory.
     """
 
     id: str | None = None
@@ -52,6 +56,7 @@ class JudgeOptions(Options):
     turned: bool = False
     centred: bool = False
     chunk: Annotated[int, Field(ge=1)] = 64
+    recompute: Literal["auto", "on", "off"] = "auto"
 
 
 class WordsOptions(Options):

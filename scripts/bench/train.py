@@ -38,6 +38,7 @@ from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.models.judges.notes import Notes
 from qaclims_path.models.judges.open_clip import make_towers
 from qaclims_path.models.methods import build_method
+from qaclims_path.pipeline.cam.plan import PLAN, ROWS, Planner
 from qaclims_path.pipeline.cam.task import CamTask
 from qaclims_path.pipeline.cam.teacher import Teacher, Words
 from qaclims_path.types import PairTexts
@@ -60,8 +61,14 @@ class Bench:
 
     @property
     def batch(self) -> dict[str, Any]:
-        """The batch, as a loader returns it."""
-        return {"image": self.images, "present": self.present, "id": [str(i) for i in range(len(self.images))]}
+        """The batch, as a loader returns it, with the plan of its pairs."""
+        ids = [str(image) for image in range(len(self.images))]
+        plan = Planner(dict, self.find, len(self.texts.label)).plan(ids, self.present.cpu())
+        return {"image": self.images, "present": self.present, "id": ids, PLAN: plan.to(self.images.device)}
+
+    def find(self, _: Sequence[tuple[str, int]]) -> dict[str, Tensor]:
+        """Return the rows of the texts of all pairs."""
+        return {name: getattr(self.texts, name).cpu() for name in ROWS}
 
 
 def make(asked: argparse.Namespace, *, small: bool) -> Bench:
@@ -84,9 +91,9 @@ def make(asked: argparse.Namespace, *, small: bool) -> Bench:
         features=F.normalize(torch.randn(TEXTS, judge.card.width), dim=-1).to(asked.device),
         label=present.nonzero()[:, 1].to(asked.device),
         foreground=rows[:, :FOREGROUND].flatten().to(asked.device),
-        foreground_offsets=torch.arange(pairs + 1, device=asked.device) * FOREGROUND,
+        foreground_owner=torch.arange(pairs, device=asked.device).repeat_interleave(FOREGROUND),
         background=rows[:, FOREGROUND:].flatten().to(asked.device),
-        background_offsets=torch.arange(pairs + 1, device=asked.device) * BACKGROUND,
+        background_owner=torch.arange(pairs, device=asked.device).repeat_interleave(BACKGROUND),
     )
     images = torch.rand(asked.batch, 3, asked.size, asked.size)
     return Bench(net, judge, towers.image, images.to(asked.device), present.to(asked.device), texts)
@@ -94,15 +101,15 @@ def make(asked: argparse.Namespace, *, small: bool) -> Bench:
 
 def our_step(bench: Bench) -> Callable[[], Tensor]:
     """Return our step: the call of the engine, and the backward pass."""
-    words = Words(lambda _: bench.texts, bench.texts)
+    words = Words(bench.find, bench.texts.features, bench.texts)
     method = build_method("qa-clims", {"reference_batch": None}, "bench")
     teacher = Teacher(bench.judge, words, corners=True)
-    task = CamTask(bench.net, method, teacher, published_pixels=True)
-    info = StepInfo(0, 1, 0, task.counts(bench.batch))
+    task, batch = CamTask(bench.net, method, teacher, published_pixels=True), bench.batch
+    info = StepInfo(0, 1, 0, task.counts(batch))
 
     def step() -> Tensor:
         bench.net.zero_grad(set_to_none=True)
-        loss = task.step(bench.batch, info)["loss"]
+        loss = task.step(batch, info)["loss"]
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -130,7 +137,6 @@ def published_regions(cams: Tensor, pixels: Tensor, present: Tensor) -> tuple[Te
 def published_step(bench: Bench) -> Callable[[], Tensor]:
     """Return the step of the released code."""
     texts = bench.texts
-    bounds = texts.background_offsets.tolist()
 
     def step() -> Tensor:
         bench.net.zero_grad(set_to_none=True)
@@ -143,7 +149,7 @@ def published_step(bench: Bench) -> Callable[[], Tensor]:
         for p in range(len(foreground)):
             answers = [texts.features[int(row)] for row in texts.foreground[FOREGROUND * p : FOREGROUND * (p + 1)]]
             own = 0.5 * texts.features[int(texts.label[p])] + 0.5 * torch.stack(answers).mean(0)
-            around = [texts.features[int(row)] for row in texts.background[bounds[p] : bounds[p + 1]]]
+            around = [texts.features[int(row)] for row in texts.background[BACKGROUND * p : BACKGROUND * (p + 1)]]
             f, b = ((region[p] @ own / 0.7).exp() for region in (foreground, background))
             f_around = torch.stack([(foreground[p] @ text / 0.7).exp() for text in around])
             b_around = torch.stack([(background[p] @ text / 0.7).exp() for text in around])

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from qaclims_path.compute import losses
-from qaclims_path.compute.segments import owners
 
 PARITY = Path(__file__).parents[1] / "parity"
 
@@ -28,7 +27,7 @@ def test_contrasts_are_as_published() -> None:
     temperature = float(p["temperature"])
     regions = [p[f"{kind}_region"].clone().requires_grad_() for kind in ("fg", "bg")]
     foreground, background = (F.normalize(region, dim=-1) for region in regions)
-    owner = owners(p["bg_offsets"], len(p["bg_text"]))
+    owner = torch.arange(len(regions[0])).repeat_interleave(p["bg_offsets"].diff())
     frc = losses.foreground_contrast(
         (foreground * p["fg_text"]).sum(-1), (foreground[owner] * p["bg_text"]).sum(-1), owner, temperature
     )
@@ -130,9 +129,25 @@ def test_area_floor_applies_only_to_present_classes() -> None:
     maps = torch.zeros(1, 3, 2, 2)
     maps[0, 0] = 0.5
     present = torch.tensor([[True, True, False]])
-    above, lost = losses.area_floor(maps, present, 0.1).tolist()
+    ((above, lost, absent),) = losses.area_floor(maps, present, 0.1).tolist()
     assert above == 0
     assert lost > 10
+    assert absent == 0
+
+
+def test_minus_infinity_is_no_text() -> None:
+    """Its loss is that without the text, and so is its gradient."""
+    own = torch.tensor([0.2, 0.4], requires_grad=True)
+    other, owner = torch.tensor([0.3, 0.1, 0.5, 0.7], requires_grad=True), torch.tensor([0, 0, 0, 1])
+    masked = other.masked_fill(torch.tensor([False, True, False, True]), -torch.inf)
+    for contrast in (
+        lambda values, owners: losses.foreground_contrast(own, values, owners, 0.1),
+        lambda values, owners: losses.background_contrast(values, own, owners, 0.1),
+    ):
+        found, expected = contrast(masked, owner), contrast(other[[0, 2]], owner[[0, 2]])
+        torch.testing.assert_close(found, expected)
+        gradients = [torch.autograd.grad(loss.sum(), [own, other], retain_graph=True) for loss in (found, expected)]
+        torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize("logit", [-3.0, -10.0])

@@ -140,3 +140,30 @@ def test_an_all_zero_map_is_completely_inside_as_published() -> None:
     weights, mask = pixel_weights(torch.zeros(1, 4, 4), 8, "published")
     assert mask.min() == 1
     assert weights.max() == 0
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**31))
+def test_a_crop_equals_grid_sample_and_its_gradient(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    masks = (torch.rand(4, 12, 12, generator=generator) > 0.97).float()
+    boxes = crop_boxes(masks)
+    views = torch.randn(4, 3, 12, 12, generator=generator, requires_grad=True)
+    affine = torch.zeros(4, 2, 3)
+    affine[:, 0, 0] = affine[:, 1, 1] = boxes[:, 2]
+    affine[:, :, 2] = boxes[:, :2]
+    grid = F.affine_grid(affine, [4, 3, 12, 12], align_corners=False)
+    slow = F.grid_sample(views, grid, padding_mode="border", align_corners=False)
+    found, outer = crop(views, boxes), torch.randn(4, 3, 12, 12, generator=generator)
+    torch.testing.assert_close(found, slow, atol=1e-5, rtol=0)
+    gradients = [torch.autograd.grad(each, views, outer)[0] for each in (found, slow)]
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_both_sides_are_the_foregrounds_and_then_the_backgrounds(mode: str) -> None:
+    prepared, maps, owner = case()
+    both = region_views(prepared, maps, owner, mode=mode, outside="both")
+    sides = [region_views(prepared, maps, owner, mode=mode, outside=outside) for outside in (False, True)]
+    for found, expected in zip(both, zip(*sides, strict=True), strict=True):
+        assert torch.equal(found, torch.cat(expected))

@@ -33,8 +33,8 @@ def entry(image: str, label: str, foreground: list[str], background: list[str]) 
 
 def rows_of(texts: PairTexts, pair: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Features of one pair: class name, foreground texts, background texts."""
-    foreground = texts.foreground[texts.foreground_offsets[pair] : texts.foreground_offsets[pair + 1]]
-    background = texts.background[texts.background_offsets[pair] : texts.background_offsets[pair + 1]]
+    foreground = texts.foreground[texts.foreground_owner == pair]
+    background = texts.background[texts.background_owner == pair]
     return texts.features[texts.label[pair]], texts.features[foreground], texts.features[background]
 
 
@@ -184,7 +184,7 @@ def test_an_empty_corpus_and_no_pairs_are_allowed(store: TextStore) -> None:
     bank = TextBank.build([], store, CARD.classes, BANK)
     texts = bank.pair_texts([])
     assert texts.label.shape == (0,)
-    assert texts.foreground_offsets.tolist() == texts.background_offsets.tolist() == [0]
+    assert texts.foreground_owner.tolist() == texts.background_owner.tolist() == []
     assert len(bank.pair_texts([("a", 0)]).foreground) == 0
 
 
@@ -200,6 +200,6 @@ def test_a_corpus_is_read_as_a_stream(store: TextStore, tmp_path: Path) -> None:
     number = 10_000
     stream = (entry(f"tile_{n:06d}", CARD.names[n % 4], [WORDS[n % 7]], WORDS[: n % 3]) for n in range(number))
     bank = TextBank.build(stream, store, CARD.classes, BANK)
-    sizes = [len(values) + len(offsets) for values, offsets in bank._lists.values()]
+    sizes = [len(values) + len(offsets) for values, offsets in bank.rows.lists.values()]
     assert sum(sizes) * 8 < number * 64
-    assert np.count_nonzero(bank._table >= 0) == number
+    assert np.count_nonzero(bank.rows.table >= 0) == number

@@ -84,7 +84,7 @@ def load_judge(
             a plug-in; or `embedded`, the small one for phantoms that ships with the package.
         revision: Branch, tag or commit on the hub.
         device: `auto`, `cpu`, `cuda`, ...
-        dtype: Precision; `auto` is bf16 on a GPU and fp32 elsewhere.
+        dtype: Precision; `auto` is bf16 on a GPU (fp16 if it has no bf16), and elsewhere that of the autocast around.
         mode: Way in which a region is masked, see `compute.regions.pixel_weights`.
         fill: Content of the pixels outside a region.
         published_pixels: Pass on the backbone's normalised pixels, as the original code does.

@@ -3,17 +3,18 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qaclims_path.compute.devices import device_of
+from qaclims_path.compute.devices import DTYPES, device_of, fastest_precision
 from qaclims_path.compute.regions import Fill, Mode, make_backdrop, region_views
 from qaclims_path.errors import UsageError, first_of
 from qaclims_path.files.digest import digest_of
+from qaclims_path.models.judges.towers import Recompute, cast_once, is_too_much, kept_bytes, recompute_blocks
 from qaclims_path.registry import suggest
 from qaclims_path.types import JudgeCard
 
@@ -52,7 +53,8 @@ class FrozenJudge:
     Args:
         towers: Towers of the model.
         device: Name of its device; `auto` is the accelerator if there is one.
-        dtype: Precision of the towers; `auto` is bf16 on a GPU and fp32 elsewhere. Features are always fp32.
+        dtype: Precision of the towers, whatever the precision around; `auto` is bf16 on a GPU (fp16 if it has no bf16),
+            and elsewhere that of the autocast around, such as a training step's. Features are always fp32.
         mode: Way in which a region is masked, see `compute.regions.pixel_weights`.
         fill: Content of the pixels outside a region.
         published_pixels: `prepare` gets the backbone's normalised pixels and passes them on, as the original code does.
@@ -82,12 +84,14 @@ class FrozenJudge:
             )
         self.mode, self.fill, self.published_pixels = mode, fill, published_pixels
         self._card, self._towers, self._device = towers.card, towers, device_of(device)
-        dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-        dtypes["auto"] = torch.bfloat16 if self._device.type == "cuda" else torch.float32
-        self._dtype = dtypes[dtype]
+        self._dtype = _dtype_of(dtype, self._device)
         towers.module.eval().requires_grad_(requires_grad=False).to(self._device)
         self._mean = torch.tensor(self._card.mean, device=self._device).view(3, 1, 1)
         self._std = torch.tensor(self._card.std, device=self._device).view(3, 1, 1)
+        self._white = ((1 - self._mean) / self._std).flatten()
+        if self._dtype not in (None, torch.float32):
+            with self._precision():
+                cast_once(towers.module, towers.image, self._one_view(), self._dtype)
 
     @property
     def card(self) -> JudgeCard:
@@ -121,10 +125,17 @@ class FrozenJudge:
         Returns:
             P D unit vectors.
         """
+        return self._encode(prepared, maps, owner, outside=outside)
+
+    def encode_both(self, prepared: Tensor, maps: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode foregrounds and backgrounds of P maps in one call of the image tower, see `encode_regions`."""
+        foreground, background = self._encode(prepared, maps, owner, outside="both").chunk(2)
+        return foreground, background
+
+    def _encode(self, prepared: Tensor, maps: Tensor, owner: Tensor, *, outside: bool | Literal["both"]) -> Tensor:
         if not len(maps):
             return prepared.new_zeros(0, self._card.width)
-        white = ((1 - self._mean) / self._std).flatten()
-        backdrop = make_backdrop(prepared, self.fill, white)
+        backdrop = make_backdrop(prepared, self.fill, self._white)
         views, masks = region_views(prepared, maps, owner, mode=self.mode, outside=outside, backdrop=backdrop)
         with self._precision():
             if self.mode == "mask-prompt" and self._towers.prompted is not None:
@@ -159,6 +170,36 @@ class FrozenJudge:
             features[rows.to(self._device)] = F.normalize(encoded.float(), dim=-1)
         return features[[unique[text] for text in texts]]
 
+    def recompute(self, when: Recompute, views: int) -> bool:
+        """Compute blocks of the towers again in the backward pass instead of keeping their activations.
+
+        Args:
+            when: `auto` does so on a GPU if the activations of all views need too much memory, see `is_too_much`.
+            views: Views that are encoded together.
+
+        Returns:
+            Whether blocks are computed again.
+        """
+        wanted = when == "on" or (when == "auto" and self._device.type == "cuda" and self._is_too_much(views))
+        return wanted and recompute_blocks(self._towers.module) > 0
+
+    def compile(self, backend: str = "inductor") -> None:
+        """Compile the image tower with `torch.compile`; call `recompute` before."""
+        image, prompted = self._towers.image, self._towers.prompted
+        self._towers = replace(
+            self._towers,
+            image=torch.compile(image, backend=backend),
+            prompted=prompted and torch.compile(prompted, backend=backend),
+        )
+
+    def _is_too_much(self, views: int) -> bool:
+        with self._precision():
+            kept = kept_bytes(self._towers.module, self._towers.image, self._one_view())
+        return is_too_much(kept, views, torch.cuda.mem_get_info(self._device)[0])
+
+    def _one_view(self) -> Tensor:
+        return torch.zeros(1, 3, self._card.input_size, self._card.input_size, device=self._device)
+
     def _lengths(self, tokens: Tensor) -> Tensor:
         if self._towers.lengths is None:
             return torch.full((len(tokens),), tokens.shape[1])
@@ -175,9 +216,18 @@ class FrozenJudge:
             warnings.warn(message, stacklevel=3)
 
     def _precision(self) -> AbstractContextManager[object]:
-        if self._dtype == torch.float32:
+        if self._dtype is None:
             return nullcontext()
+        if self._dtype == torch.float32:
+            return torch.autocast(self._device.type, enabled=False)
         return torch.autocast(self._device.type, self._dtype)
+
+
+def _dtype_of(name: Dtype, device: torch.device) -> torch.dtype | None:
+    """Return the precision of the towers; None follows the autocast around."""
+    if name != "auto":
+        return DTYPES[name]
+    return DTYPES[fastest_precision(device)] if device.type == "cuda" else None
 
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from qaclims_path.compute import losses
@@ -103,7 +102,7 @@ def mean_over_images(mean: Tensor, batch: MapBatch) -> Tensor:
 
 
 def mean_over_pairs(values: Tensor, total: float) -> Tensor:
-    """Return the sum of P values over the number of pairs of all processes; 0 without pairs."""
+    """Return the sum of values over the number of pairs of all processes; 0 without pairs."""
     return values.sum() / max(total, 1.0)
 
 
@@ -119,23 +118,3 @@ def sum_over_pairs(values: Tensor, images: float, reference_batch: float | None)
 def cosines(rows: Tensor, texts: Tensor) -> Tensor:
     """Return cosines of matching rows of two N D tensors of unit vectors."""
     return (rows * texts.to(rows.dtype)).sum(-1)
-
-
-def part_of(texts: PairTexts, rows: slice) -> PairTexts:
-    """Return texts of a slice of the pairs."""
-    first, last = rows.start, min(rows.stop, len(texts.label))
-    ragged = {}
-    for kind, values, offsets in (
-        ("foreground", texts.foreground, texts.foreground_offsets),
-        ("background", texts.background, texts.background_offsets),
-    ):
-        begin, end = offsets[[first, last]].tolist()
-        ragged[kind] = values[begin:end]
-        ragged[f"{kind}_offsets"] = offsets[first : last + 1] - begin
-    return PairTexts(features=texts.features, label=texts.label[first:last], **ragged)
-
-
-def per_class(values: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Return the sum of P values over the pairs of each class, and the number of these pairs: C each."""
-    sums = torch.zeros(classes, device=values.device).index_add(0, label, values.float())
-    return sums, torch.zeros_like(sums).index_add(0, label, torch.ones_like(values, dtype=torch.float32))

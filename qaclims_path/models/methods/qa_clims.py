@@ -8,7 +8,6 @@ from pydantic import Field
 from torch import Tensor
 
 from qaclims_path.compute import losses
-from qaclims_path.compute.segments import owners
 from qaclims_path.compute.texts import mixed_texts
 from qaclims_path.models.methods import METHODS
 from qaclims_path.models.methods.method import (
@@ -69,7 +68,7 @@ class QaClims:
         """Return the two published contrastive losses."""
         texts = pairs.texts
         own = mixed_texts(texts, self.label_share)
-        owner = owners(texts.background_offsets, len(texts.background))
+        owner = texts.background_owner
         around = texts.features[texts.background]
         foreground = losses.foreground_contrast(
             cosines(pairs.foreground, own), cosines(pairs.foreground[owner], around), owner, self.temperature

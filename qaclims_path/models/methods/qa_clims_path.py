@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from qaclims_path.compute import losses
-from qaclims_path.compute.segments import owners, segment_softmean
+from qaclims_path.compute.segments import segment_softmean
 from qaclims_path.models.methods import METHODS
 from qaclims_path.models.methods.method import (
     MapBatch,
@@ -104,10 +104,10 @@ class QaClimsPath:
         if "answers" in self.negatives:
             negatives.append(_background_answers(pairs.foreground, pairs.texts))
         if "classes" in self.negatives and pairs.classes is not None:
-            negatives.append(_selected(of_class, _other_classes(pairs)))
+            negatives.append(_flat(_where(_other_classes(pairs), of_class)))
         if "words" in self.negatives and pairs.words is not None:
             of_words = pairs.foreground @ pairs.words.to(pairs.foreground.dtype).T
-            negatives.append(_selected(of_words, torch.ones_like(of_words, dtype=torch.bool)))
+            negatives.append(_flat(of_words))
         return losses.foreground_contrast(own, *_concatenated(negatives, own), self.temperature)
 
     def _background(self, pairs: PairBatch) -> Tensor:
@@ -117,7 +117,7 @@ class QaClimsPath:
         if "answers" in self.beside:
             positives.append(_background_answers(pairs.background, pairs.texts))
         if "present" in self.beside and pairs.classes is not None:
-            positives.append(_selected(of_class, _other_classes(pairs) & pairs.present))
+            positives.append(_flat(_where(_other_classes(pairs) & pairs.present, of_class)))
         values, owner = _concatenated(positives, own)
         return losses.background_contrast(values, own, owner, self.temperature)
 
@@ -154,8 +154,7 @@ def shares(logits: Tensor, present: Tensor, *, rest: bool) -> Tensor:
 def all_rows(texts: PairTexts) -> tuple[Tensor, Tensor]:
     """Feature rows of each pair's class name and foreground answers, and the pair that owns each row."""
     pair = torch.arange(len(texts.label), device=texts.label.device)
-    owner = owners(texts.foreground_offsets, len(texts.foreground))
-    return torch.cat([texts.label, texts.foreground]), torch.cat([pair, owner])
+    return torch.cat([texts.label, texts.foreground]), torch.cat([pair, texts.foreground_owner])
 
 
 Ragged = tuple[Tensor, Tensor]  # values of all pairs in one vector, and the pair that owns each
@@ -163,7 +162,7 @@ Ragged = tuple[Tensor, Tensor]  # values of all pairs in one vector, and the pai
 
 def _background_answers(regions: Tensor, texts: PairTexts) -> Ragged:
     """Return cosines of regions with the answers about their surroundings."""
-    owner = owners(texts.background_offsets, len(texts.background))
+    owner = texts.background_owner
     return cosines(regions[owner], texts.features[texts.background]), owner
 
 
@@ -172,9 +171,18 @@ def _other_classes(pairs: PairBatch) -> Tensor:
     return torch.ones_like(pairs.present).scatter(1, pairs.label[:, None], False)  # noqa: FBT003 - torch's signature
 
 
-def _selected(values: Tensor, mask: Tensor) -> Ragged:
-    """Return values of P N where the mask is True."""
-    return values[mask], mask.nonzero()[:, 0]
+def _where(mask: Tensor, values: Tensor) -> Tensor:
+    """Replace values that the mask leaves out by minus infinity, which the contrasts ignore.
+
+    Selecting the others would make the host wait for the GPU, to know how many there are.
+    """
+    return values.masked_fill(~mask, -torch.inf)
+
+
+def _flat(values: Tensor) -> Ragged:
+    """Return all values of P N as one vector."""
+    pair = torch.arange(len(values), device=values.device)
+    return values.flatten(), pair[:, None].expand_as(values).flatten()
 
 
 def _concatenated(parts: list[Ragged], like: Tensor) -> Ragged:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from qaclims_path.compute.windows import pooled, tissue_share
 from qaclims_path.engine.task import Batch, StepInfo
 from qaclims_path.models.camnet import CamNet
-from qaclims_path.models.methods.method import MapBatch, Method, per_class
+from qaclims_path.models.methods.method import MapBatch, Method
+from qaclims_path.pipeline.cam.plan import PLAN, Plan
 from qaclims_path.pipeline.cam.teacher import Scene, Teacher
 
 
@@ -43,13 +44,18 @@ class CamTask:
         """Return parameters of the backbone, and of the head with its higher learning rate."""
         return self.maps.parameter_groups(lr, self._head_factor)
 
+    def compile(self) -> None:
+        """Compile the judge's image tower."""
+        if self._teacher is not None:
+            self._teacher.judge.compile()
+
     def counts(self, batch: Batch) -> Mapping[str, float]:
         """Return images and (image, class) pairs, over which losses are averaged."""
-        return {"images": float(len(batch["present"])), "pairs": float(batch["present"].sum())}
+        return {"images": float(len(batch["present"])), "pairs": float(batch[PLAN].pairs)}
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
         """Compute the losses of a micro-batch, and means per class for the log."""
-        images, present = batch["image"], batch["present"]
+        images, present, plan = batch["image"], batch["present"], batch[PLAN]
         logits = self.maps(images).maps.float()
         tissue = tissue_share(images, logits.shape[-2:]) if self.glass else None
         activations = self._method.activations(logits, present)
@@ -65,19 +71,19 @@ class CamTask:
         )
         parts = self._method.map_losses(maps)
         loss = torch.stack([*parts.values()]).sum()
-        image, label = present.nonzero(as_tuple=True)
-        areas = activations.detach().mean((-2, -1))[image, label]
-        watched = self._per_class("area", *per_class(areas, label, present.shape[1]))
-        if self._teacher is not None and self._method.needs_judge(info.progress) and len(label):
+        areas = activations.detach().float().mean((-2, -1)) * present
+        watched = self._per_class("area", areas.sum(0), plan)
+        if self._teacher is not None and self._method.needs_judge(info.progress) and plan.pairs:
             pixels = self.maps.normalise(images) if self._published_pixels else images
-            scene = Scene(pixels, tissue, present, batch["id"])
+            scene = Scene(pixels, tissue, present, plan)
             language = self._teacher.losses(self._method, scene, activations, info)
             loss = loss + language.pop("loss")
-            watched |= self._per_class("background_similarity", language.pop("similar"), language.pop("pairs"))
+            watched |= self._per_class("background_similarity", language.pop("similar"), plan)
             parts = {**parts, **language}
         return {"loss": loss, **{name: value.detach() for name, value in parts.items()}, **watched}
 
-    def _per_class(self, name: str, sums: Tensor, counts: Tensor) -> dict[str, Tensor]:
+    def _per_class(self, name: str, sums: Tensor, plan: Plan) -> dict[str, Tensor]:
         """Means of the classes in this micro-batch, which show a lost class early."""
-        rows = zip(self.maps.classes, sums.detach(), counts, counts.tolist(), strict=True)
-        return {f"{name}/{label}": total / count for label, total, count, present in rows if present}
+        means = sums.detach() / plan.counts
+        rows = zip(self.maps.classes, means, plan.per_class, strict=True)
+        return {f"{name}/{label}": mean for label, mean, pairs in rows if pairs}

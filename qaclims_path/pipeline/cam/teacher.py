@@ -1,8 +1,9 @@
 """Language in a training step: encode regions with the judge, look up texts, and give both to the method."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,24 +13,26 @@ from qaclims_path.compute.regions import enlarge
 from qaclims_path.compute.windows import WHITE, centred, mean_vector, turned, window
 from qaclims_path.engine.task import StepInfo
 from qaclims_path.models.judges.frozen import FrozenJudge
-from qaclims_path.models.methods.method import Method, PairBatch, cosines, part_of, per_class
+from qaclims_path.models.methods.method import Method, PairBatch, cosines
+from qaclims_path.pipeline.cam.plan import Chunk, FindTexts, Plan, Planner, multiple_of
 from qaclims_path.types import PairTexts
 
-Lookup = Callable[[Sequence[tuple[str, int]]], PairTexts]
 MEAN_OF = 256  # images whose mean embedding is subtracted
 
 
 @dataclass(frozen=True)
 class Words:
-    """All texts of a training, on the judge's device.
+    """All texts of a training.
 
     Attributes:
-        lookup: Finds the texts of (image id, class) pairs.
+        find: Finds rows of the texts of (image id, class) pairs, on the CPU.
+        features: U D, embeddings of all texts, on the judge's device.
         classes: Texts of every class, in the layout of C pairs.
         background: L D, embeddings of words for things that are never the object.
     """
 
-    lookup: Lookup
+    find: FindTexts
+    features: Tensor
     classes: PairTexts
     background: Tensor | None = None
 
@@ -50,13 +53,13 @@ class Scene:
         images: B 3 H W in 0..1; normalised for the backbone if the judge gets its pixels.
         tissue: B h w, share of tissue, which hides glass; None shows glass.
         present: B C, bool.
-        ids: B ids of images.
+        plan: Indices of the pairs.
     """
 
     images: Tensor
     tissue: Tensor | None
     present: Tensor
-    ids: Sequence[str]
+    plan: Plan
 
 
 class Teacher:
@@ -85,39 +88,38 @@ class Teacher:
     ) -> None:
         self.judge, self.means, self.chunk = judge, means, chunk
         self.pixels, self.turned, self.corners = pixels, turned, corners
-        self._centred_texts: tuple[Tensor, Tensor] | None = None  # features of the last lookup, and their result
-        classes = replace(words.classes, features=self._minus_mean(words.classes.features))
+        features = self._minus_mean(words.features)
+        classes = replace(words.classes, features=features)
         background = words.background if words.background is None else self._minus_mean(words.background)
-        self.words = Words(words.lookup, classes, background)
+        self.words = Words(words.find, features, classes, background)
+
+    def planner(self, collate: Callable[[list[Any]], Mapping[str, Any]]) -> Planner:
+        """Return what loads the batches: `collate`, and the plan of their pairs."""
+        return Planner(collate, self.words.find, self.chunk, multiple_of(self.chunk, self.judge.device))
 
     def losses(self, method: Method, scene: Scene, activations: Tensor, info: StepInfo) -> dict[str, Tensor]:
         """Compute the losses between regions and texts, with gradients for the activations (B C h w).
 
         Returns:
-            Losses by name and their sum as `loss`; also, per class (C each), `similar`, the summed cosine of the
-            backgrounds with the name of their class, and `pairs`, the number of summands.
+            Losses by name and their sum as `loss`; also `similar`, the summed cosine of the backgrounds with the name
+            of their class, per class (C).
         """
-        image, label = scene.present.nonzero(as_tuple=True)
-        pairs = list(zip((scene.ids[i] for i in image.tolist()), label.tolist(), strict=True))
-        texts = self._texts(pairs)
         prepared = self._turned(self._prepared(scene, info.step), info.step)
 
-        def term(activations: Tensor, rows: slice) -> Mapping[str, Tensor]:
-            owner, classes = image[rows], label[rows]
-            maps = self._cut(activations[owner, classes].float(), info.step, scene.images.shape[-2:])
+        def term(activations: Tensor, chunk: Chunk) -> Mapping[str, Tensor]:
+            maps = self._cut(activations[chunk.image, chunk.label].float(), info.step, scene.images.shape[-2:])
             maps = enlarge(maps, prepared.shape[-1], corners=self.corners)  # shared by foreground and background
-            maps = self._turned(maps, info.step)
-            foreground = self._centred(self.judge.encode_regions(prepared, maps, owner))
-            background = self._centred(self.judge.encode_regions(prepared, maps, owner, outside=True))
-            own = part_of(texts, rows)
+            both = self.judge.encode_both(prepared, self._turned(maps, info.step), chunk.image)
+            foreground, background = (self._centred(regions[: len(chunk)]) for regions in both)
+            label, texts = chunk.label[: len(chunk)], PairTexts(self.words.features, **chunk.texts)
             with torch.autocast(activations.device.type, enabled=False):
                 parts = method.pair_losses(
                     PairBatch(
                         foreground=foreground,
                         background=background,
-                        label=classes,
-                        present=scene.present[owner],
-                        texts=own,
+                        label=label,
+                        present=scene.present[chunk.image[: len(chunk)]],
+                        texts=texts,
                         images=info.counts["images"],
                         total=info.counts["pairs"],
                         progress=info.progress,
@@ -125,11 +127,11 @@ class Teacher:
                         words=self.words.background,
                     )
                 )
-                similar = cosines(background.detach(), own.features[own.label])
-            sums, counts = per_class(similar, classes, scene.present.shape[1])
-            return {**parts, "loss": torch.stack([*parts.values()]).sum(), "similar": sums, "pairs": counts}
+                similar = cosines(background.detach(), texts.features[texts.label])
+            sums = similar.new_zeros(scene.present.shape[1]).index_add(0, label, similar)
+            return {**parts, "loss": torch.stack([*parts.values()]).sum(), "similar": sums}
 
-        return in_chunks(term, [activations], len(pairs), self.chunk, scale=info.scale)
+        return in_chunks(term, [activations], scene.plan.chunks(), scale=info.scale)
 
     def _prepared(self, scene: Scene, step: int) -> Tensor:
         images = scene.images if self.pixels is None else window(scene.images, self.pixels, step, WHITE)
@@ -149,14 +151,6 @@ class Teacher:
         height, width = size
         whole = torch.nn.functional.interpolate(maps[:, None], (height, width), mode="bilinear", align_corners=False)
         return window(whole, self.pixels, step, 0.0)[:, 0]
-
-    def _texts(self, pairs: Sequence[tuple[str, int]]) -> PairTexts:
-        texts = self.words.lookup(pairs)
-        if self.means is None:
-            return texts
-        if self._centred_texts is None or self._centred_texts[0] is not texts.features:  # most lookups share one matrix
-            self._centred_texts = texts.features, self._minus_mean(texts.features)
-        return replace(texts, features=self._centred_texts[1])
 
     def _minus_mean(self, texts: Tensor) -> Tensor:
         return texts if self.means is None else centred(texts, self.means.texts.to(texts.device))

@@ -30,6 +30,7 @@ from qaclims_path.models.methods import build_method
 from qaclims_path.models.weights import State, interpolate
 from qaclims_path.pipeline.cam.options import AugmentOptions, TrainCamOptions
 from qaclims_path.pipeline.cam.pictures import MapPictures
+from qaclims_path.pipeline.cam.plan import Planner
 from qaclims_path.pipeline.cam.task import CamTask
 from qaclims_path.pipeline.cam.teacher import Teacher, mean_embeddings
 from qaclims_path.pipeline.cam.words import check_width, load_words
@@ -168,7 +169,8 @@ def _train(options: TrainCamOptions, context: _Context, start: Path | None, teac
     )
     pictures = MapPictures(open_dataset(context.card, context.root, options.shared.split, masks=False), network)
     out = context.out / CAM
-    result = fit(task, data, options.cam.train, out, processes=context.processes, collate=collate, callbacks=[pictures])
+    load = teacher.planner(collate) if teacher else Planner(collate)
+    result = fit(task, data, options.cam.train, out, processes=context.processes, collate=load, callbacks=[pictures])
     context.processes.on_leader(lambda: _save(network, _weights(options, context, start, result), out))
     judge = teacher.judge.card.id if teacher else None
     return _report(options, context, result, judge=judge, images=len(data), notes=network.notes)
@@ -260,6 +262,7 @@ def _teacher(options: TrainCamOptions, context: _Context) -> Teacher:
     check_width(judge)
     words = load_words(options.shared.words, judge, data, context.corpus, seed=options.cam.train.seed)
     means = mean_embeddings(judge, words, _images(data)) if judging.centred else None
+    judge.recompute(judging.recompute, views=2 * judging.chunk)
     return Teacher(
         judge,
         words,

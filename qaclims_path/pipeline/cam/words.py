@@ -51,7 +51,7 @@ def load_words(
     texts = texts.to(judge.device)
     rows = store.rows(prompts.words if prompts else ())
     words = store.features[rows].to(judge.device) if len(rows) else None
-    return Words(texts.pair_texts, texts.class_texts(), words)
+    return Words(texts.rows.of_pairs, texts.features, texts.class_texts(), words)
 
 
 def _renamed(card: Card, names: dict[str, str]) -> tuple[ClassInfo, ...]:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.models.methods import build_method, known_methods
-from qaclims_path.models.methods.method import MapBatch, PairBatch, part_of
+from qaclims_path.models.methods.method import MapBatch, PairBatch
 from qaclims_path.models.methods.qa_clims_path import QaClimsPath, shares
 from qaclims_path.types import PairTexts
 
@@ -29,10 +29,21 @@ def texts_of(labels: Tensor) -> PairTexts:
         features=unit(12, 7),
         label=labels,
         foreground=torch.arange(2 * len(labels)) % 9,
-        foreground_offsets=torch.arange(len(labels) + 1) * 2,
+        foreground_owner=torch.arange(len(labels)).repeat_interleave(2),
         background=torch.arange(sum(around)) + 4,
-        background_offsets=torch.tensor([0, *around]).cumsum(0),
+        background_owner=torch.arange(len(labels)).repeat_interleave(torch.tensor(around, dtype=torch.int64)),
     )
+
+
+def part_of(texts: PairTexts, rows: slice) -> PairTexts:
+    """Texts of some of the pairs."""
+    chosen = torch.arange(len(texts.label))[rows].tolist()
+    lists = {}
+    for kind in ("foreground", "background"):
+        values, owner = getattr(texts, kind), getattr(texts, f"{kind}_owner")
+        taken = [(int(value), chosen.index(p)) for value, p in zip(values, owner.tolist(), strict=True) if p in chosen]
+        lists[kind], lists[f"{kind}_owner"] = torch.tensor(taken, dtype=torch.int64).reshape(-1, 2).unbind(1)
+    return PairTexts(texts.features, texts.label[rows], **lists)
 
 
 def pairs_of(**changes) -> PairBatch:
@@ -60,9 +71,9 @@ def test_qa_clims_with_plain_sums_equals_the_published_loop() -> None:
     pairs = pairs_of()
     t, frc, brc = pairs.texts, torch.tensor(0.0), torch.tensor(0.0)
     for p in range(5):
-        answers = t.features[t.foreground[t.foreground_offsets[p] : t.foreground_offsets[p + 1]]]
+        answers = t.features[t.foreground[t.foreground_owner == p]]
         own = 0.5 * t.features[t.label[p]] + 0.5 * answers.mean(0)
-        around = t.features[t.background[t.background_offsets[p] : t.background_offsets[p + 1]]]
+        around = t.features[t.background[t.background_owner == p]]
         if not len(around):
             continue
         f_own, f_around = (pairs.foreground[p] @ own / 0.7).exp(), (around @ pairs.foreground[p] / 0.7).exp()

@@ -20,6 +20,7 @@ from qaclims_path.models.judges import load_judge
 from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.models.methods import build_method
 from qaclims_path.pipeline.cam.options import load_options
+from qaclims_path.pipeline.cam.plan import PLAN, ROWS
 from qaclims_path.pipeline.cam.task import CamTask
 from qaclims_path.pipeline.cam.teacher import Teacher, Words, mean_embeddings
 from qaclims_path.pipeline.cam.words import check_width
@@ -201,12 +202,12 @@ def make_task(judge: FrozenJudge, *, chunk: int = 64, pixels: int | None = None,
     features = judge.encode_texts([*NAMES, "pink", "blue"])
     none = torch.zeros(0, dtype=torch.long)
 
-    def lookup(pairs) -> PairTexts:
+    def find(pairs) -> dict[str, torch.Tensor]:
         labels = torch.tensor([label for _, label in pairs], dtype=torch.long)
-        offsets = torch.zeros(len(labels) + 1, dtype=torch.long)
-        return PairTexts(features, labels, none, offsets, none, offsets)
+        return {"label": labels, **dict.fromkeys(ROWS[1:], none)}
 
-    words = Words(lookup, lookup([("", label) for label in range(3)]), features[3:])
+    classes = PairTexts(features, **find([("", label) for label in range(3)]))
+    words = Words(find, features, classes, features[3:])
     torch.manual_seed(0)
     means = mean_embeddings(judge, words, torch.rand(4, 3, 32, 32))
     network = CamNet("mobilenetv2_035", NAMES)
@@ -220,6 +221,7 @@ def batch_of(images: torch.Tensor, present: list[list[int]]) -> dict:
 
 def step(task: CamTask, batch: dict) -> dict[str, torch.Tensor]:
     task.network.zero_grad()
+    batch = {**batch, PLAN: task._teacher.planner(dict).plan(batch["id"], batch["present"])}
     found = task.step(batch, StepInfo(1, 10, 0, task.counts(batch)))
     found["loss"].backward()
     return found
