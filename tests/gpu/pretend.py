@@ -377,6 +377,7 @@ def pretended_gpu() -> Iterator[Notes]:
         "is_bf16_supported": lambda **_: True,
         "synchronize": lambda *_: Moment(notes).synchronize(),
         "max_memory_allocated": lambda *_: 0,
+        "mem_get_info": lambda *_: (2**36, 2**36),
         "get_device_name": lambda *_: "pretended",
         "Event": partial(Moment, notes),
         "Stream": partial(Moment, notes),
