@@ -2,6 +2,7 @@
 
 import pickle
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+from qaclims_path.engine.network import to_device
 from qaclims_path.pipeline.cam.plan import PLAN, ROWS, Plan, Planner, multiple_of
 
 ANSWERS = {0: [4, 5], 1: [], 2: [6]}  # rows of the answers about each class
@@ -72,7 +74,7 @@ def test_workers_of_a_loader_make_plans() -> None:
 
 def test_a_plan_moves_as_one_tensor() -> None:
     plan = Planner(stack, find).plan(["a"], torch.tensor([[True, True, True]]))
-    moved = plan.to(torch.device("meta"), non_blocking=True)
+    moved = to_device(plan, SimpleNamespace(device=torch.device("meta")))
     assert all(tensor.is_meta for chunk in moved.chunks() for tensor in (chunk.image, *chunk.texts.values()))
     assert moved.per_class == plan.per_class
 
