@@ -1,0 +1,101 @@
+"""Training images for the device: windows of bytes, and the random numbers that they are changed by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from qaclims_path.compute.augmentation import changes
+from qaclims_path.data.augmentation import BLURRED, NOISY, NUMBERS, Augmentation, cut, cut_planes, draw
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One image as it is stored.
+
+    Attributes:
+        id: Name of the image.
+        pixels: H W 3.
+        present: C, classes present; None where the training does not use them.
+        planes: P H W, labels and whatever else moves with the image; None without masks.
+    """
+
+    id: str
+    pixels: NDArray[np.uint8]
+    present: Tensor | None = None
+    planes: NDArray[np.uint8] | None = None
+
+
+class Source(Protocol):
+    """Images by index, decoded."""
+
+    def __len__(self) -> int: ...
+
+    def decoded(self, index: int) -> Decoded:
+        """Read one image."""
+        ...
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the device needs of one image.
+
+    Attributes:
+        source: The image; its pixels are cut to the window.
+        numbers: Row of numbers for `compute.augmentation`.
+    """
+
+    source: Decoded
+    numbers: NDArray[np.float32]
+
+
+class Windows(Dataset[Window]):
+    """Windows of images; random numbers come from torch's global state, which the engine sets per image."""
+
+    def __init__(self, source: Source, options: Augmentation) -> None:
+        self.source, self.options = source, options
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Window:
+        found = self.source.decoded(index)
+        drawn = draw(self.options, np.random.default_rng(int(torch.randint(2**63 - 1, ()))))
+        pixels, numbers = cut(self.options, drawn, found.pixels)
+        planes = None if found.planes is None else cut_planes(self.options, drawn, found.planes)
+        return Window(Decoded(found.id, pixels, found.present, planes), numbers)
+
+
+def collate_windows(windows: Sequence[Window]) -> dict[str, Any]:
+    """Stack windows into a batch for `Augment`.
+
+    Returns:
+        `id` (list), `image` (B 3 H W bytes, the largest window of the batch, others beside zeros), `numbers` (B 25),
+        `blurred` and `noisy` (indices of images); where the images have them, `present` (B C) and `planes` (B P S S).
+    """
+    sources = [window.source for window in windows]
+    height, width = (max(source.pixels.shape[axis] for source in sources) for axis in (0, 1))
+    images = torch.zeros(len(sources), height, width, 3, dtype=torch.uint8)
+    for image, source in zip(images.numpy(), sources, strict=True):
+        image[: source.pixels.shape[0], : source.pixels.shape[1]] = source.pixels
+    numbers = torch.from_numpy(np.stack([window.numbers for window in windows]))
+    drawn = changes(numbers)
+    batch: dict[str, Any] = {
+        "id": [source.id for source in sources],
+        "image": images.permute(0, 3, 1, 2),
+        NUMBERS: numbers,
+        BLURRED: drawn.sigmas[:, 0].nonzero()[:, 0],
+        NOISY: drawn.noise[:, 0].nonzero()[:, 0],
+    }
+    present = [source.present for source in sources if source.present is not None]
+    planes = [torch.from_numpy(np.ascontiguousarray(s.planes)) for s in sources if s.planes is not None]
+    if present:
+        batch["present"] = torch.stack(present)
+    if planes:
+        batch["planes"] = torch.stack(planes)
+    return batch
