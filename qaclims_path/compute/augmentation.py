@@ -47,7 +47,7 @@ class Changes(NamedTuple):
 def changes(numbers: Tensor) -> Changes:
     """Split B x 25 numbers by meaning."""
     axes, inside, turned, fill, powers, sigmas, noise = torch.split(numbers, [10, 4, 1, 3, 3, 2, 2], dim=1)
-    return Changes(axes.unflatten(1, (2, 5)), inside.unflatten(1, (2, 2)), turned[:, 0], fill, powers, sigmas, noise)
+    return Changes(axes.reshape(-1, 2, 5), inside.reshape(-1, 2, 2), turned[:, 0], fill, powers, sigmas, noise)
 
 
 def resample(windows: Tensor, axes: Tensor, turned: Tensor, size: int) -> Tensor:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from qaclims_path.compute import augmentation as batched
 from qaclims_path.data.card import IGNORE
 
+WHITE, GREY = (1.0,) * 3, (0.45,) * 3  # padding of tissue and of photographs
 BLUR, NOISE = (0.25, 1.0), 0.03  # standard deviations: of blur in pixels, of noise at most
 NUMBERS, BLURRED, NOISY = "numbers", "blurred", "noisy"  # keys of a batch
 U8 = NDArray[np.uint8]
@@ -48,6 +49,14 @@ class Augmentation:
     jitter: float = 0.0
     blur: float = 0.0
     noise: float = 0.0
+
+
+def augmentation_for(
+    size: int, *, tissue: bool, zoom: tuple[float, float], jitter: float = 0.0, blur: float = 0.0, noise: float = 0.0
+) -> Augmentation:
+    """Make the augmentation of tissue, or of photographs, which keep up and down."""
+    fill = WHITE if tissue else GREY
+    return Augmentation(size, fill, rotate=tissue, zoom=zoom, jitter=jitter, blur=blur, noise=noise)
 
 
 @dataclass(frozen=True)

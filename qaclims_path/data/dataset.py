@@ -13,6 +13,7 @@ from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import Record, load_record
+from qaclims_path.data.windows import Decoded
 from qaclims_path.errors import UsageError
 from qaclims_path.types import Sample
 
@@ -59,15 +60,24 @@ class SegmentationDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         record = self.records[index]
         picture, classes, truth = self._open(record)
-        present = torch.zeros(len(self.classes), dtype=torch.bool)
-        present[list(classes)] = True
-        item: dict[str, Any] = {"id": record.id, "image": to_tensor(picture), "present": present}
+        item: dict[str, Any] = {"id": record.id, "image": to_tensor(picture), "present": self._present(classes)}
         if truth is not None:
             item["mask"] = torch.from_numpy(truth)[None]
         if self.transform is not None:
             item = self._transform(item, index % len(self.records))
         mask = item.get("mask")
         return Sample(item["id"], item["image"], item["present"], None if mask is None else mask[0])
+
+    def decoded(self, index: int) -> Decoded:
+        """Read one image as it is stored, without the transform; the first plane is the mask."""
+        record = self.records[index]
+        picture, classes, truth = self._open(record)
+        return Decoded(record.id, picture, self._present(classes), None if truth is None else truth[None])
+
+    def _present(self, classes: Sequence[int]) -> torch.Tensor:
+        present = torch.zeros(len(self.classes), dtype=torch.bool)
+        present[list(classes)] = True
+        return present
 
     def _open(self, record: Record) -> tuple[NDArray[np.uint8], tuple[int, ...], NDArray[np.uint8] | None]:
         if not self.masks and record.present is not None:

@@ -1,4 +1,7 @@
-"""MONAI dictionary transforms: load images and masks with our readers, and augment them together."""
+"""MONAI dictionary transforms: load images and masks with our readers, and augment them together.
+
+For one's own pipelines on MONAI. The trainings of the package augment whole batches, see `data.augmentation`.
+"""
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -16,7 +19,6 @@ from qaclims_path.data.card import IGNORE, Card
 from qaclims_path.data.dataset import to_tensor
 from qaclims_path.files.images import read_image, read_mask
 
-WHITE, GREY = 1.0, 0.45  # brightness of padding for tissue and for photographs
 Item = Mapping[Hashable, Any]
 
 
@@ -110,8 +112,3 @@ def augmentation(
     if jitter:
         steps.append(RandColord("image", jitter, allow_missing_keys=True))
     return Compose(steps).set_random_state(seed=seed)
-
-
-def augment(size: int, seed: int, *, tissue: bool, zoom: tuple[float, float], jitter: float = 0.0) -> Compose:
-    """`augmentation` for tissue or for photographs."""
-    return augmentation(size, seed, rotate=tissue, zoom=zoom, jitter=jitter, fill=WHITE if tissue else GREY)

@@ -39,13 +39,6 @@ def pixel_targets(labels: Tensor, weight: Tensor, total: float) -> PixelTargets:
     return PixelTargets(torch.where(known, labels, 0).long(), weight * known, total)
 
 
-def pixel_weight(labels: Tensor, weight: Tensor, classes: Tensor | None) -> float:
-    """Return the sum over the labelled pixels of pixel weight times class weight (`classes`, K)."""
-    known = labels != IGNORE
-    by_class = 1.0 if classes is None else classes[torch.where(known, labels, 0).long()]
-    return float((weight * known * by_class).sum())
-
-
 def losses(
     logits: Tensor, pixels: PixelTargets, terms: Mapping[Term, float], classes: Tensor | None = None
 ) -> dict[str, Tensor]:

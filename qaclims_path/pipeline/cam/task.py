@@ -1,6 +1,7 @@
 """Task of the engine: the network of the maps, a method, and a teacher if the method uses language."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ class CamTask:
     Attributes:
         network: The network, under the name that the engine expects.
         maps: The same network.
+        augment: Makes the images (B 3 H W in 0..1) of a batch.
         memory_advice: Advice for a lack of memory.
         glass: Leave white glass out of pooling, areas and regions.
     """
@@ -30,12 +32,13 @@ class CamTask:
         method: Method,
         teacher: Teacher | None = None,
         *,
+        augment: Callable[[Batch], Tensor] = itemgetter("image"),
         head_factor: float = 10.0,
         glass: bool = False,
         published_pixels: bool = False,
     ) -> None:
         self.network: nn.Module = network  # the type that the engine expects
-        self.maps, self.glass = network, glass
+        self.maps, self.augment, self.glass = network, augment, glass
         self._method, self._teacher = method, teacher
         self.memory_advice = f"Lower judge.chunk (now {teacher.chunk}) or cam.augment.size." if teacher else ""
         self._head_factor, self._published_pixels = head_factor, published_pixels
@@ -55,7 +58,7 @@ class CamTask:
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
         """Compute the losses of a micro-batch, and means per class for the log."""
-        images, present, plan = batch["image"], batch["present"], batch[PLAN]
+        images, present, plan = self.augment(batch), batch["present"], batch[PLAN]
         logits = self.maps(images).maps.float()
         tissue = tissue_share(images, logits.shape[-2:]) if self.glass else None
         activations = self._method.activations(logits, present)

@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from qaclims_path.config import read_yaml
+from qaclims_path.data.augmentation import Augment, Augmentation, augmentation_for
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
-from qaclims_path.data.dataset import SegmentationDataset, Transform, collate, open_dataset
-from qaclims_path.data.published_augmentation import published_augmentation
-from qaclims_path.data.transforms import augment
+from qaclims_path.data.dataset import SegmentationDataset, open_dataset
+from qaclims_path.data.windows import Windows, collate_windows
 from qaclims_path.engine.distributed import Processes, launch
 from qaclims_path.engine.environment import environment
 from qaclims_path.engine.loop import FitResult, fit
@@ -163,13 +163,14 @@ def _train(options: TrainCamOptions, context: _Context, start: Path | None, teac
         network,
         _method(options),
         teacher,
+        augment=Augment(data.options),
         head_factor=options.cam.network.head_factor,
         glass=options.shared.judge.glass == "hide",
         published_pixels=options.shared.judge.published_pixels,
     )
     pictures = MapPictures(open_dataset(context.card, context.root, options.shared.split, masks=False), network)
     out = context.out / CAM
-    load = teacher.planner(collate) if teacher else Planner(collate)
+    load = teacher.planner(collate_windows) if teacher else Planner(collate_windows)
     result = fit(task, data, options.cam.train, out, processes=context.processes, collate=load, callbacks=[pictures])
     context.processes.on_leader(lambda: _save(network, _weights(options, context, start, result), out))
     judge = teacher.judge.card.id if teacher else None
@@ -230,16 +231,16 @@ def _report(
     )
 
 
-def _data(options: TrainCamOptions, context: _Context, network: CamNet) -> SegmentationDataset:
-    colour = tuple(network.backbone.mean.flatten().tolist())
-    transform = _transform(options.cam.augment, options.cam.train.seed, colour)
-    return open_dataset(context.card, context.root, options.shared.split, transform=transform, masks=False)
+def _data(options: TrainCamOptions, context: _Context, network: CamNet) -> Windows:
+    source = open_dataset(context.card, context.root, options.shared.split, masks=False)
+    return Windows(source, _augmentation(options.cam.augment, network))
 
 
-def _transform(options: AugmentOptions, seed: int, colour: tuple[float, ...]) -> Transform:
+def _augmentation(options: AugmentOptions, network: CamNet) -> Augmentation:
     if options.style == "published":
-        return published_augmentation(options.size, seed, options.long, colour)
-    return augment(options.size, seed, tissue=options.style == "tissue", zoom=options.zoom, jitter=options.stain)
+        colour = tuple(network.backbone.mean.flatten().tolist())  # zero after normalisation
+        return Augmentation(options.size, colour, long=options.long)
+    return augmentation_for(options.size, tissue=options.style == "tissue", zoom=options.zoom, jitter=options.stain)
 
 
 def _teacher(options: TrainCamOptions, context: _Context) -> Teacher:

@@ -1,6 +1,6 @@
 """Training of the boundary network of the refiner `irn`: confident labels first, then the network on the engine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from qaclims_path.compute.refiners.affinity import boundary_loss, pairs_of
 from qaclims_path.config import Options, override, parse
+from qaclims_path.data.augmentation import Augment, augmentation_for
 from qaclims_path.data.card import Card
-from qaclims_path.data.dataset import SegmentationDataset, collate
+from qaclims_path.data.dataset import SegmentationDataset
 from qaclims_path.data.pseudo import pseudo_card, pseudo_records
 from qaclims_path.data.split import SplitData
-from qaclims_path.data.transforms import augment
+from qaclims_path.data.windows import Windows, collate_windows
 from qaclims_path.engine.distributed import Processes, launch
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.settings import RunSettings, TrainOptions, check_watched
@@ -101,8 +102,9 @@ class BoundaryReport:
 class BoundaryTask:
     """One training step: boundaries where labels differ, none where they do not."""
 
-    def __init__(self, network: BoundaryNet, background: int, radius: int) -> None:
+    def __init__(self, network: BoundaryNet, background: int, radius: int, augment: Callable[[Batch], Tensor]) -> None:
         self.network: nn.Module = network  # the name that the engine's protocol expects
+        self.augment = augment
         self._boundaries, self._background, self._radius = network, background, radius
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
@@ -111,8 +113,8 @@ class BoundaryTask:
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:  # noqa: ARG002 - the engine's signature
         """Return losses of a micro-batch."""
-        edges = self._boundaries(batch["image"]).float().sigmoid()
-        labels = batch["mask"][:, ::STRIDE, ::STRIDE]
+        edges = self._boundaries(self.augment(batch)).float().sigmoid()
+        labels = batch["planes"][:, 0, ::STRIDE, ::STRIDE]
         losses = boundary_loss(edges, pairs_of(labels, self._background, self._radius), self._radius)
         return {name: value if name == "loss" else value.detach() for name, value in losses.items()}
 
@@ -143,10 +145,11 @@ def train_boundary(
     labels = folder / "labels"
     ignored = _make_labels(run, split, labels, options, max(1, threads // processes.local), processes)
     records = pseudo_records(split.records, labels)
-    transform = augment(options.size, options.train.seed, tissue=card.domain == "pathology", zoom=options.zoom)
-    data = SegmentationDataset(pseudo_card(card), records, transform=transform)
-    task = BoundaryTask(_network(run, options, card), card.background_index, options.radius)
-    result = fit(task, data, options.train, folder / "training", processes=processes, collate=collate)
+    augmentation = augmentation_for(options.size, tissue=card.domain == "pathology", zoom=options.zoom)
+    data = Windows(SegmentationDataset(pseudo_card(card), records), augmentation)
+    augment = Augment(augmentation)
+    task = BoundaryTask(_network(run, options, card), card.background_index, options.radius, augment)
+    result = fit(task, data, options.train, folder / "training", processes=processes, collate=collate_windows)
     processes.on_leader(lambda: _save(task, result, folder))
     return BoundaryReport(str(folder), card.name, len(data), result.steps, result.means, ignored)
 

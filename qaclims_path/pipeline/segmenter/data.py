@@ -3,22 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms.compose import Compose
-from monai.transforms.intensity.dictionary import RandGaussianNoised, RandGaussianSmoothd
-from monai.transforms.utility.dictionary import EnsureTyped
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from qaclims_path.data.augmentation import Augmentation, augmentation_for
 from qaclims_path.data.card import IGNORE, Card
-from qaclims_path.data.dataset import to_tensor
 from qaclims_path.data.pseudo import CONFIDENCE, SETTINGS, pseudo_records
 from qaclims_path.data.record import MaskFile, Record, load_record
-from qaclims_path.data.transforms import augment
+from qaclims_path.data.windows import Decoded, Window, collate_windows
 from qaclims_path.errors import BadFile, UsageError, first_of
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.images import image_size, read_mask
@@ -28,7 +24,6 @@ from qaclims_path.files.progress import track
 from qaclims_path.pipeline.segmenter.options import SegAugmentOptions
 
 SHOWN = 5
-BLUR, NOISE = (0.25, 1.0), 0.03
 CERTAIN = 255  # highest stored confidence
 
 
@@ -51,29 +46,22 @@ class Labelled:
     left_out: int = 0
 
 
-class SegTiles(Dataset[dict[str, Any]]):
-    """Augmented images and labels; random numbers come from torch's global state, which the engine sets per image.
+class SegTiles:
+    """Images with two planes: channel indices, 255 ignored, and confidence in 255ths, 0 below the least one."""
 
-    Items hold `id`, `image` (3 H W, float32 in 0..1), `mask` (H W, uint8 channel indices, 255 ignored) and `weight`
-    (H W, float32 in 0..1).
-    """
-
-    def __init__(self, data: Labelled, channels: int, transform: Compose | None, *, least: float = 0.0) -> None:
-        self.data, self.channels, self.transform, self.least = data, channels, transform, least
+    def __init__(self, data: Labelled, channels: int, *, least: float = 0.0) -> None:
+        self.data, self.channels = data, channels
+        confidence = np.arange(256, dtype=np.uint8)
+        self._used = np.where(confidence.astype(np.float32) / CERTAIN < least, np.uint8(0), confidence)
 
     def __len__(self) -> int:
         return len(self.data.records)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def decoded(self, index: int) -> Decoded:
+        """Read one image and its planes."""
         record = self.data.records[index]
         labels, confidence, picture = self.opened(record)
-        item: dict[str, Any] = {"image": to_tensor(picture), "mask": torch.from_numpy(np.stack([labels, confidence]))}
-        if self.transform is not None:
-            seed = int(torch.randint(2**31 - 1, ()))
-            item = cast("dict[str, Any]", self.transform.set_random_state(seed=seed)(item))
-        mask, share = item["mask"][0], item["mask"][1].float() / CERTAIN
-        weight = torch.where(share < self.least, 0.0, share)
-        return {"id": record.id, "image": item["image"].clamp(0, 1), "mask": mask, "weight": weight}
+        return Decoded(record.id, picture, planes=np.stack([labels, self._used[confidence]]))
 
     def opened(self, record: Record) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
         """Read channel indices (255 ignored) and confidence in 255ths (both H W), and the pixels (H W 3)."""
@@ -95,29 +83,36 @@ class SegTiles(Dataset[dict[str, Any]]):
 
         def count(record: Record) -> NDArray[np.float64]:
             labels, confidence, _ = self.opened(record)
-            weight = np.where(confidence < self.least * CERTAIN, 0, confidence) / CERTAIN
-            sums: NDArray[np.float64] = np.bincount(labels.ravel(), weight.ravel(), minlength=256).astype(np.float64)
-            return sums
+            return _weights(labels, self._used[confidence])
 
         for found in track(ahead(count, self.data.records), "counting labels", len(self)):
             counts += found
         return torch.from_numpy(counts[: self.channels].astype(np.float32))
 
 
-def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Stack items of the same size."""
-    stacked = {name: torch.stack([item[name] for item in items]) for name in ("image", "mask", "weight")}
-    return {"id": [item["id"] for item in items], **stacked}
+def collate(windows: Sequence[Window]) -> dict[str, Any]:
+    """Stack windows, with the pixels of every label (256), weighted by confidence, as `pixels`."""
+    batch = collate_windows(windows)
+    labels, confidence = (batch["planes"][:, plane].numpy() for plane in (0, 1))
+    return {**batch, "pixels": torch.from_numpy(_weights(labels, confidence)).float()}
 
 
-def strong_augmentation(options: SegAugmentOptions, domain: str, seed: int) -> Compose:
-    """Turn, zoom and crop image and mask together; change the stain of the image, blur it and add noise."""
-    tissue = domain == "pathology" if options.style == "auto" else options.style == "tissue"
-    first = augment(options.size, seed, tissue=tissue, zoom=options.zoom, jitter=options.stain)
-    blur = RandGaussianSmoothd("image", sigma_x=BLUR, sigma_y=BLUR, prob=options.blur)
-    noise = RandGaussianNoised("image", prob=options.noise, std=NOISE)
-    plain = EnsureTyped("image", track_meta=False)
-    return Compose([*first.transforms, blur, noise, plain]).set_random_state(seed=seed)
+def _weights(labels: NDArray[np.uint8], confidence: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Count the pixels of 256 labels, weighted by confidence in 0..1."""
+    sums: NDArray[np.float64] = np.bincount(labels.ravel(), confidence.ravel(), minlength=256).astype(np.float64)
+    return sums / CERTAIN
+
+
+def strong_augmentation(options: SegAugmentOptions, domain: str) -> Augmentation:
+    """Turn, zoom and crop image and planes together; change the stain of the image, blur it and add noise."""
+    return augmentation_for(
+        options.size,
+        tissue=domain == "pathology" if options.style == "auto" else options.style == "tissue",
+        zoom=options.zoom,
+        jitter=options.stain,
+        blur=options.blur,
+        noise=options.noise,
+    )
 
 
 def true_masks(card: Card, records: Sequence[Record], split: str) -> Labelled:

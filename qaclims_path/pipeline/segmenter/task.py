@@ -1,6 +1,7 @@
 """Task of the engine that trains a segmenter, and callbacks after every epoch: pictures and validation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from qaclims_path.data.dataset import SegmentationDataset, to_tensor
 from qaclims_path.data.protocol import Protocol
 from qaclims_path.engine.task import Batch, EpochEnd, StepInfo
 from qaclims_path.errors import UsageError
-from qaclims_path.models.segmenters.losses import losses, pixel_targets, pixel_weight
+from qaclims_path.models.segmenters.losses import losses, pixel_targets
 from qaclims_path.models.segmenters.segmenter import Segmenter
-from qaclims_path.pipeline.segmenter.data import SegTiles
+from qaclims_path.pipeline.segmenter.data import CERTAIN, SegTiles
 from qaclims_path.pipeline.segmenter.options import MIOU, SegLossOptions
 
 ONE_VALUE = "more than 1 value per channel"  # in the error of torch for a batch norm over a single number
@@ -31,14 +32,21 @@ class SegTask:
         network: The segmenter, under the name that the engine expects.
         segmenter: The same network.
         class_weights: K; None weighs all classes alike.
+        augment: Makes the images (B 3 H W in 0..1) of a batch.
         memory_advice: Advice for a lack of memory.
     """
 
     def __init__(
-        self, segmenter: Segmenter, options: SegLossOptions, class_weights: Tensor | None, head_factor: float
+        self,
+        segmenter: Segmenter,
+        options: SegLossOptions,
+        class_weights: Tensor | None,
+        head_factor: float,
+        augment: Callable[[Batch], Tensor] = itemgetter("image"),
     ) -> None:
         self.network: nn.Module = segmenter  # the type that the engine expects
         self.segmenter, self.class_weights = segmenter, class_weights
+        self.augment = augment
         self._terms, self._head_factor = options.terms, head_factor
         self.memory_advice = "Lower seg.augment.size."
 
@@ -48,14 +56,17 @@ class SegTask:
 
     def counts(self, batch: Batch) -> Mapping[str, float]:
         """Return the total weight of the pixels, over which losses are averaged."""
-        return {"weight": pixel_weight(batch["mask"], batch["weight"], self.class_weights)}
+        pixels = batch["pixels"][: len(self.segmenter.spec.channels)]
+        return {"weight": float((pixels if self.class_weights is None else pixels * self.class_weights).sum())}
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
         """Compute the losses of a micro-batch, summed over the outputs of all scales."""
-        pixels = pixel_targets(batch["mask"], batch["weight"], info.counts["weight"])
-        weights = None if self.class_weights is None else self.class_weights.to(batch["image"].device)
+        images = self.augment(batch)
+        labels, confidence = batch["planes"].unbind(1)
+        pixels = pixel_targets(labels, confidence / CERTAIN, info.counts["weight"])
+        weights = None if self.class_weights is None else self.class_weights.to(images.device)
         try:
-            outputs = self.segmenter.training_logits(batch["image"])
+            outputs = self.segmenter.training_logits(images)
         except ValueError as error:
             if ONE_VALUE not in str(error):
                 raise

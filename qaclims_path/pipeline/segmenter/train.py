@@ -10,12 +10,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from qaclims_path.config import read_yaml
+from qaclims_path.data.augmentation import Augment
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import open_dataset
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import Protocol, load_protocol
 from qaclims_path.data.pseudo import pseudo_card
+from qaclims_path.data.windows import Windows
 from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.seeds import preserved_random_state, seed_all
@@ -113,13 +115,13 @@ def train_seg(
     folder = out / SUBFOLDER
     labelled = processes.on_leader(lambda: _labelled(options, card, rules, root, out, masks))
     channels = channels_of(card, rules)
-    transform = strong_augmentation(options.augment, card.domain, options.train.seed)
-    data = SegTiles(labelled, len(channels), transform, least=options.loss.least)
-    weights = processes.on_leader(lambda: _class_weights(options, data, channels))
+    tiles = SegTiles(labelled, len(channels), least=options.loss.least)
+    data = Windows(tiles, strong_augmentation(options.augment, card.domain))
+    weights = processes.on_leader(lambda: _class_weights(options, tiles, channels))
     segmenter = _segmenter(options, card, rules, channels, labelled)
     processes.on_leader(lambda: _note(options, labelled, folder))  # after the network is built, because that may fail
-    task = SegTask(segmenter, options.loss, weights, options.network.head_factor)
-    pictures = LabelPictures(data, segmenter, card.palette)
+    task = SegTask(segmenter, options.loss, weights, options.network.head_factor, Augment(data.options))
+    pictures = LabelPictures(tiles, segmenter, card.palette)
     callbacks: list[LabelPictures | Validation] = [pictures, *_validation(options, card, rules, root, segmenter)]
     result = fit(task, data, _watching(options), folder, processes=processes, collate=collate, callbacks=callbacks)
     processes.on_leader(lambda: _save(segmenter, result, folder))

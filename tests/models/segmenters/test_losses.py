@@ -6,8 +6,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from qaclims_path.models.segmenters.losses import IGNORE, LOSSES, balanced_weights, losses, pixel_targets, pixel_weight
+from qaclims_path.models.segmenters.losses import IGNORE, LOSSES, balanced_weights, losses, pixel_targets
+
+
+def pixel_weight(labels: Tensor, weight: Tensor, classes: Tensor | None) -> float:
+    """Return the sum over the labelled pixels of pixel weight times class weight (`classes`, K)."""
+    known = labels != IGNORE
+    by_class = 1.0 if classes is None else classes[torch.where(known, labels, 0).long()]
+    return float((weight * known * by_class).sum())
 
 
 def scene(seed=0, classes=3):

@@ -10,11 +10,13 @@ import torch
 from PIL import Image
 
 from qaclims_path.config import read_yaml
+from qaclims_path.data.augmentation import Augment
 from qaclims_path.data.card import IGNORE
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import load_protocol
 from qaclims_path.data.pseudo import pseudo_card
+from qaclims_path.data.windows import Windows
 from qaclims_path.errors import BadConfig, BadFile, NotRegistered, UsageError
 from qaclims_path.files.images import read_mask, write_mask
 from qaclims_path.files.tables import read_csv
@@ -197,51 +199,49 @@ def test_images_without_masks_are_left_out_and_counted(train, copied):
     assert (report.images, report.left_out) == (3, 1)
 
 
+def colours(pixels: np.ndarray, planes: np.ndarray) -> set[tuple[int, ...]]:
+    """The different combinations of colour, label and confidence."""
+    return set(map(tuple, np.concatenate([pixels, planes.transpose(1, 2, 0)], 2).reshape(-1, 5).tolist()))
+
+
 def test_labels_and_confidence_move_with_the_image(pseudo, fake):
     """Colours of made-up images encode the position of a pixel."""
     run = pseudo("bcss-wsss")
     records = list_records(BCSS, fake("bcss-wsss"), "train")
     folder = run / "masks" / "train"
     data = pseudo_masks(BCSS, pseudo_card(BCSS), records, folder, protocol="mlps", maps=None, confidence=True)
-    plain = SegTiles(data, 4, None)
+    tiles = SegTiles(data, 4)
     for index, record in enumerate(data.records):
-        item = plain[index]
+        labels, confidence = tiles.decoded(index).planes
         training = read_mask(folder / "training" / f"{record.id}.png")
-        np.testing.assert_array_equal(item["mask"].numpy() == IGNORE, training == IGNORE)
-        sure = read_mask(folder / "confidence" / f"{record.id}.png")
-        torch.testing.assert_close(item["weight"], torch.from_numpy(sure).float() / 255)
-    options = SegAugmentOptions(size=48, stain=0, blur=0, noise=0, zoom=(1, 1))
-    moved = SegTiles(data, 4, strong_augmentation(options, "pathology", 0))
-    torch.manual_seed(1)
-    batch = collate([moved[0], moved[1]])
-    assert batch["image"].shape == (2, 3, 48, 48)
-    for index, (image, mask, weight) in enumerate(zip(batch["image"], batch["mask"], batch["weight"], strict=True)):
-        source = plain[index]
-        known = {
-            (*(pixel * 255).round().int().tolist(), int(label), round(float(share), 3))
-            for pixel, label, share in zip(
-                source["image"].flatten(1).T, source["mask"].flatten(), source["weight"].flatten(), strict=True
-            )
-        }
-        inside = {
-            (*(pixel * 255).round().int().tolist(), int(label), round(float(share), 3))
-            for pixel, label, share in zip(image.flatten(1).T, mask.flatten(), weight.flatten(), strict=True)
-        }
-        assert inside <= known
+        np.testing.assert_array_equal(labels == IGNORE, training == IGNORE)
+        np.testing.assert_array_equal(confidence, read_mask(folder / "confidence" / f"{record.id}.png"))
+    options = strong_augmentation(SegAugmentOptions(size=48, stain=0, blur=0, noise=0, zoom=(1, 1)), "pathology")
+    windows = Windows(tiles, options)
+    batch = collate([windows[0], windows[1]])
+    images = (Augment(options)(batch) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    assert images.shape == (2, 48, 48, 3)
+    for index, (image, planes) in enumerate(zip(images, batch["planes"].numpy(), strict=True)):
+        source = tiles.decoded(index)
+        assert colours(image, planes) <= colours(source.pixels, source.planes)
+    slow = torch.zeros(256)
+    for labels, confidence in batch["planes"]:
+        for label, sure in zip(labels.flatten().tolist(), confidence.flatten().tolist(), strict=True):
+            slow[label] += sure / 255
+    torch.testing.assert_close(batch["pixels"], slow)
 
 
 def test_least_confidence_ignores_pixels(pseudo, fake):
     records = list_records(BCSS, fake("bcss-wsss"), "train")
     folder = pseudo("bcss-wsss") / "masks" / "train"
     data = pseudo_masks(BCSS, pseudo_card(BCSS), records, folder, protocol="mlps", maps=None, confidence=True)
-    item = SegTiles(data, 4, None, least=0.95)[0]
-    assert float(item["weight"].max()) in (0.0, 1.0)
-    counts = SegTiles(data, 4, None).class_counts()
-    slow = torch.zeros(4)
-    for each in SegTiles(data, 4, None):
-        for label in range(4):
-            slow[label] += each["weight"][each["mask"] == label].sum()
-    torch.testing.assert_close(counts, slow)
+    _, confidence = SegTiles(data, 4, least=0.95).decoded(0).planes
+    _, before = SegTiles(data, 4).decoded(0).planes
+    np.testing.assert_array_equal(confidence, np.where(before / 255 < 0.95, 0, before))
+    counts = SegTiles(data, 4).class_counts()
+    planes = np.stack([SegTiles(data, 4).decoded(index).planes for index in range(len(records))])
+    slow = [planes[:, 1][planes[:, 0] == label].sum() / 255 for label in range(4)]
+    np.testing.assert_allclose(counts, slow, rtol=1e-6)
 
 
 def test_background_is_a_class_only_where_the_protocol_predicts_it(fake):
@@ -250,9 +250,9 @@ def test_background_is_a_class_only_where_the_protocol_predicts_it(fake):
     assert (with_background[-1].name, with_background[-1].code) == ("background", 4)
     records = list_records(BCSS, fake("bcss-wsss"), "val")
     data = true_masks(BCSS, records, "val")
-    without, along = (torch.cat([item["mask"].unique() for item in SegTiles(data, n, None)]) for n in (4, 5))
-    assert 4 not in without.tolist()
-    assert 4 in along.tolist()
+    without, along = (np.concatenate([SegTiles(data, n).decoded(i).planes[0] for i in range(2)]) for n in (4, 5))
+    assert 4 not in without
+    assert 4 in along
     with pytest.raises(UsageError, match=r"never opened.*seg.split=NAME"):
         true_masks(BCSS, records, "train")
 
