@@ -15,7 +15,8 @@ from qaclims_path.errors import QaclimsError, UsageError
 
 Key = tuple[int, int]  # epoch, index
 Collate = Callable[[list[Any]], Mapping[str, Any]]
-MAX_WORKERS = 8
+MAX_WORKERS = 16  # at 3 ms per image they load 5 000 images per second, more than a GPU trains on
+PREFETCH = 2  # batches that each worker loads ahead
 DATA, ORDER = 1, 2  # keys of independent streams of random numbers
 
 
@@ -107,6 +108,7 @@ def load(
         collate_fn=collate or default_collate,
         num_workers=count,
         persistent_workers=count > 0,
+        prefetch_factor=PREFETCH if count else None,
         pin_memory=processes.device.type == "cuda",
         worker_init_fn=_ignore_signals,
     )
@@ -147,7 +149,7 @@ def micro_batches(share: int, most: int) -> int:
 
 
 def default_workers(processes: int) -> int:
-    """Workers per training process: an equal share of the cores, less one core for the training itself, at most 8."""
+    """Workers per training process: an equal share of the cores, less one core for the training itself, at most 16."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MAX_WORKERS, max(0, cores // max(processes, 1) - 1))
 

@@ -151,9 +151,12 @@ def test_micro_batches_are_grouped_into_steps(toy) -> None:
     assert image_names([{"image": 0}]) == []
 
 
-def test_workers_leave_one_core_to_each_process() -> None:
-    assert 0 <= default_workers(1) <= 8
-    assert default_workers(10_000) == 0
+@pytest.mark.parametrize(("cores", "processes", "workers"), [(1, 1, 0), (2, 1, 1), (8, 2, 3), (96, 8, 11), (96, 1, 16)])
+def test_workers_follow_the_cores_and_leave_one_to_each_process(
+    cores: int, processes: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert default_workers(processes) == workers
 
 
 def test_random_states_and_determinism_are_restored() -> None:
