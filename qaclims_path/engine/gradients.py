@@ -1,7 +1,7 @@
 """Gradients of several processes, averaged in buckets while the backward pass still computes the rest.
 
-Why not torch's `DistributedDataParallel`: it has to wrap the forward pass, and waits for ever for a process whose batch
-has no loss, or whose task differentiates parts of it alone.
+Why not torch's `DistributedDataParallel`: it was tried with two processes, and the backward pass of one waits for the
+other where the batch of the other gives no loss. It also has to wrap the forward pass, which here belongs to the task.
 """
 
 from collections.abc import Iterator, Sequence

@@ -117,6 +117,34 @@ def test_callbacks_get_averaged_weights_and_pictures_are_logged(toy, tmp_path: P
     assert list((tmp_path / "tensorboard").iterdir())
 
 
+@pytest.mark.slow
+def test_a_compiled_training_has_the_numbers_of_a_plain_one(toy, tmp_path: Path) -> None:
+    """The task compiles what it has beside its network; here a frozen head that scales the loss."""
+
+    class Judged(toy.Sorting):
+        def __init__(self) -> None:
+            super().__init__(dropout=0.0)
+            self.judge = nn.Sequential(nn.Linear(1, 1), nn.Sigmoid()).requires_grad_(requires_grad=False)
+
+        def compile(self) -> None:
+            self.judge.compile()
+
+        def step(self, batch, info) -> dict:
+            losses = super().step(batch, info)
+            return {**losses, "loss": losses["loss"] * self.judge(torch.ones(1, 1)).sum()}
+
+    tasks = {}
+    for name in ("plain", "compiled"):
+        torch.manual_seed(0)
+        tasks[name] = Judged()
+        processes = launch(toy.running(compile=name == "compiled"))
+        fit(tasks[name], toy.Squares(), SIX, tmp_path / name, processes=processes)
+    assert_same(*(tmp_path / name / "weights.safetensors" for name in tasks), rtol=1e-4, atol=1e-5)
+    ran = {name: [task.network._compiled_call_impl, task.judge._compiled_call_impl] for name, task in tasks.items()}
+    assert all(ran["compiled"])
+    assert ran["plain"] == [None, None]
+
+
 def test_the_best_weights_are_kept_and_patience_stops_early(toy, tmp_path: Path) -> None:
     values = iter([0.2, 0.5, 0.4, float("nan"), 0.3, 0.9])
     options = TrainOptions(epochs=6, batch=8, watch="score", patience=3)
