@@ -36,6 +36,13 @@ class FusedConv(nn.Module):
         return cast("Tensor", pointwise.binary(x, shortcut, *arguments, "add", 1.0, "relu", [], ""))
 
 
+def can_fuse_pointwise(device: torch.device, dtype: torch.dtype) -> bool:
+    """Return whether oneDNN can add shortcuts and ReLUs to convolutions: on CPUs, in bf16 with AVX-512 only."""
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 class FusedModel(nn.Module):
     """A fused graph with the method of a timm model."""
 
@@ -56,7 +63,7 @@ def fuse(model: nn.Module, *, pointwise: bool) -> nn.Module:
 
     Args:
         model: On the CPU, in evaluation mode, in fp32.
-        pointwise: Also fuse ReLUs and sums into convolutions, for a model that stays on the CPU.
+        pointwise: Also fuse ReLUs and sums into convolutions, see `can_fuse_pointwise`.
     """
     if not any(isinstance(module, _BatchNorm) for module in model.modules()):
         return model
@@ -64,7 +71,7 @@ def fuse(model: nn.Module, *, pointwise: bool) -> nn.Module:
         traced = fx.GraphModule(model, _Tracer().trace(model)).eval()
         _remove_idle(traced)
         _fold_norms(traced)
-        if pointwise and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        if pointwise:
             _fuse_relus(traced)
         traced.delete_all_unused_submodules()
         traced.recompile()

@@ -6,7 +6,7 @@ import torch
 
 from qaclims_path.compute.devices import Precision, dtype_of
 from qaclims_path.models.camnet import CamNet
-from qaclims_path.models.fusing import fuse
+from qaclims_path.models.fusing import can_fuse_pointwise, fuse
 
 
 def for_inference(net: CamNet, device: torch.device, precision: Precision = "fp32") -> CamNet:
@@ -19,7 +19,7 @@ def for_inference(net: CamNet, device: torch.device, precision: Precision = "fp3
     """
     dtype = dtype_of(precision, device)
     fast = deepcopy(net).cpu().eval().requires_grad_(requires_grad=False)
-    fast.backbone.model = fuse(fast.backbone.model, pointwise=device.type == "cpu")
+    fast.backbone.model = fuse(fast.backbone.model, pointwise=can_fuse_pointwise(device, dtype))
     fast.backbone.model.to(dtype)
     fast.to(device)
     fast.to(memory_format=torch.channels_last)

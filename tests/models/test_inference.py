@@ -4,7 +4,7 @@ from torch import nn
 
 from qaclims_path.errors import UsageError
 from qaclims_path.models.camnet import CamNet
-from qaclims_path.models.fusing import FusedConv, fuse
+from qaclims_path.models.fusing import FusedConv, can_fuse_pointwise, fuse
 from qaclims_path.models.inference import for_inference
 
 CPU = torch.device("cpu")
@@ -91,6 +91,15 @@ def test_a_model_that_cannot_be_fused_computes_the_same(model):
     same = fuse(model, pointwise=True)
     torch.testing.assert_close(same.forward_features(images), wanted)
     assert sum(isinstance(module, nn.BatchNorm2d) for module in same.modules()) >= 1
+
+
+@pytest.mark.parametrize(
+    ("bf16", "dtype", "wanted"),
+    [(True, torch.bfloat16, True), (False, torch.bfloat16, False), (False, torch.float32, True)],
+)
+def test_relus_are_fused_only_in_a_precision_that_the_cpu_can_convolve_in(monkeypatch, bf16, dtype, wanted):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: bf16)
+    assert can_fuse_pointwise(torch.device("cpu"), dtype) == wanted
 
 
 def test_relus_and_sums_are_fused_into_convolutions():

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from qaclims_path.compute.devices import Precision, dtype_of
 from qaclims_path.errors import UsageError
-from qaclims_path.models.fusing import TOLERANCE, fuse
+from qaclims_path.models.fusing import TOLERANCE, can_fuse_pointwise, fuse
 from qaclims_path.models.segmenters.segmenter import Segmenter
 
 OVERLAP = 0.5
@@ -45,7 +45,7 @@ def for_inference(segmenter: Segmenter, device: torch.device, precision: Precisi
     dtype = dtype_of(precision, device)
     fast = deepcopy(segmenter).cpu().float().eval().requires_grad_(requires_grad=False)
     multiple = getattr(fast.network, "multiple", 1)
-    fast.network = _fuse_network(fast.network, pointwise=device.type == "cpu")
+    fast.network = _fuse_network(fast.network, pointwise=can_fuse_pointwise(device, dtype))
     setattr(fast.network, "multiple", multiple)  # noqa: B010 - a module's attributes have no types
     fast.network.to(dtype)
     fast.to(device)
