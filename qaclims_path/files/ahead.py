@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from qaclims_path.files.cores import FEW
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def ahead(work: Callable[[T], R], items: Iterable[T], threads: int = 2) -> Iterator[R]:
+def ahead(work: Callable[[T], R], items: Iterable[T], threads: int = FEW) -> Iterator[R]:
     """Apply `work` in threads and yield the results in the order of the items; at most two items per thread wait.
 
     An error of `work` is raised where its result would have come.

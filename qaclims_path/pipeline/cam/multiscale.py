@@ -11,6 +11,7 @@ from qaclims_path.compute.cams import image_probabilities, merged
 from qaclims_path.data.loading import Failed, ImageLoader, Loaded, batches
 from qaclims_path.data.record import Record
 from qaclims_path.files.ahead import ahead
+from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.maps import ImageMaps
 from qaclims_path.models.camnet import CamNet
 
@@ -69,7 +70,7 @@ def split_maps(
     failed: list[Failed] = []
 
     def opened() -> Iterator[Loaded]:
-        for item in ahead(load, records):
+        for item in ahead(load, records, threads_beside(make.device.type)):
             if isinstance(item, Loaded):
                 yield item
             else:

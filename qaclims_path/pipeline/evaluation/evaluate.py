@@ -17,6 +17,7 @@ from qaclims_path.data.split import SplitData, open_split
 from qaclims_path.errors import UsageError
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.atomic import atomic_path
+from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.progress import track
 from qaclims_path.pipeline.evaluation.gates import OpenGate, check_made_with, open_gate
 from qaclims_path.pipeline.evaluation.options import MadeWith, ScoreOptions, What
@@ -102,7 +103,8 @@ def score_predictions(
     _check_sweep(split.rules, source, wanted=options.sweep)
     with _spooled() as per_image, _spooled() as counts:
         tally = Tally(split, options, per_image, counts)
-        for pair in track(ahead(PairLoader(split, source, gate), records), "scoring", len(records)):
+        pairs = ahead(PairLoader(split, source, gate), records, threads_beside(None))
+        for pair in track(pairs, "scoring", len(records)):
             if pair.problem is not None:
                 problems.add(pair.problem.kind, str(pair.problem))
             elif not problems:

@@ -16,6 +16,7 @@ from qaclims_path.data.pseudo import CONFIDENCE, LABELS, TRAINING, pseudo_card
 from qaclims_path.data.record import Record
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.ahead import ahead
+from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.images import write_mask
 from qaclims_path.files.maps import ImageMaps, MapReader
 from qaclims_path.models.refiners import Refined, Refiner
@@ -120,7 +121,7 @@ def refine_images(
         tiles: Images of 224 px in a batch; fewer if they are larger.
         device: Device to refine on.
     """
-    for batch in _batches(ahead(open_, records), tiles):
+    for batch in _batches(ahead(open_, records, threads_beside(device.type)), tiles):
         if batch[0].stored is None:
             yield batch[0], None
             continue

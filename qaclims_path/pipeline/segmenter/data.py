@@ -17,6 +17,7 @@ from qaclims_path.data.record import MaskFile, Record, load_record
 from qaclims_path.data.windows import Decoded, Window, collate_windows
 from qaclims_path.errors import BadFile, UsageError, first_of
 from qaclims_path.files.ahead import ahead
+from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.images import image_size, read_mask
 from qaclims_path.files.json_files import read_object
 from qaclims_path.files.made_with import INDEX
@@ -85,7 +86,7 @@ class SegTiles:
             labels, confidence, _ = self.opened(record)
             return _weights(labels, self._used[confidence])
 
-        for found in track(ahead(count, self.data.records), "counting labels", len(self)):
+        for found in track(ahead(count, self.data.records, threads_beside(None)), "counting labels", len(self)):
             counts += found
         return torch.from_numpy(counts[: self.channels].astype(np.float32))
 
@@ -198,7 +199,7 @@ def _check_files(records: Sequence[Record], confidence: Path | None) -> None:
                 return f"{path.parent.name}/{path.name} is {_size(other[::-1])} pixels, its image {_size(size[::-1])}"
         return ""
 
-    found: Iterator[str] = ahead(problem, records)
+    found: Iterator[str] = ahead(problem, records, threads_beside(None))
     problems = [each for each in track(found, "checking masks", len(records)) if each]
     if problems:
         raise BadFile(

@@ -22,6 +22,7 @@ from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import UsageError
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.atomic import write_json
+from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.digest import digest_of_file
 from qaclims_path.files.images import write_mask
 from qaclims_path.files.lock import locked
@@ -173,9 +174,10 @@ def _write(writer: _Writer, records: Sequence[Record], predictor: Predictor, til
     """Make the missing predictions; return the reason for each image without one."""
     failed: dict[str, str] = {}
     load = ImageLoader(writer.card, (1.0,), labels=False)
+    threads = threads_beside(predictor.device.type)
 
     def opened() -> Iterator[Loaded]:
-        for item in track(ahead(load, records), "labelling", len(records)):
+        for item in track(ahead(load, records, threads), "labelling", len(records)):
             if isinstance(item, Failed):
                 failed[item.image] = item.why
             else:
