@@ -4,6 +4,7 @@ A command lies in the module of its name and is imported when it is called, so t
 of a shell stay fast. Its line here is the first sentence of its own help.
 """
 
+import os
 import sys
 import warnings
 from importlib import import_module
@@ -104,6 +105,9 @@ def _warn(
 def main() -> None:
     """Run a command; an error that the user can mend is one line and an exit code, without a traceback."""
     warnings.showwarning = _warn
+    # Torch's threads spin while they wait for each other, on a busy machine for longer than they compute. Torch reads
+    # this when it is imported. A user's own setting wins, GOMP_SPINCOUNT and KMP_BLOCKTIME too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except QaclimsError as error:

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.main import get_command
 
-from qaclims_path.cli.app import COMMANDS, app
+from qaclims_path.cli.app import COMMANDS, app, main
 
 
 def qaclims(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -186,3 +186,14 @@ def test_warnings_of_the_package_are_one_line(tmp_path: Path) -> None:
     said = qaclims("corpus", "stats", "cut.jsonl", cwd=tmp_path).stderr
     assert "Warning: The last line of cut.jsonl is truncated and was skipped." in said
     assert "corpus.py" not in said
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_sleep_while_they_wait_unless_the_user_decided(monkeypatch, given, wanted):
+    monkeypatch.setattr(sys, "argv", ["qaclims", "--version"])
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    with pytest.raises(SystemExit):
+        main()
+    assert os.environ["OMP_WAIT_POLICY"] == wanted
