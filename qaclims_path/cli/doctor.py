@@ -16,7 +16,7 @@ def doctor(as_json: Json = False) -> None:
     Example: `qaclims doctor`
     """
     from qaclims_path.cli.views.console import show
-    from qaclims_path.pipeline.doctor import diagnose
+    from qaclims_path.pipeline.doctor.diagnose import diagnose
     from qaclims_path.report.doctor import doctor_page
 
     report = diagnose()

@@ -11,8 +11,10 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, distributed, nn
 
+from qaclims_path.compute.devices import check_gpus, check_precision
 from qaclims_path.engine.settings import RunSettings
 from qaclims_path.errors import QaclimsError, UsageError
 
@@ -151,11 +153,14 @@ def launch(running: RunSettings = RunSettings()) -> Processes:  # noqa: B008 - f
         strategy = "ddp" if nodes * local > 1 else "auto"
         fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy)
         fabric.launch()
-    except (ValueError, RuntimeError) as error:  # Lightning raises its MisconfigurationException
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        if accelerator == "cuda":
+            check_gpus(local)
         raise UsageError(
             f"{devices} device(s) of kind {accelerator} on {nodes} node(s) cannot be used: {error} "
             "Check --devices and --nodes against `qaclims doctor`, or leave them out."
         ) from error
+    check_precision(running.precision, fabric.device)
     atexit.register(_leave)
     if fabric.world_size == 1:
         return Processes(fabric, running, local)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+from qaclims_path.compute.devices import has_bf16
 from qaclims_path.engine.guards import OutOfMemory, memory_watched
 from qaclims_path.engine.precision import Precision, PrecisionName
 from qaclims_path.engine.seeds import preserved_random_state
@@ -47,7 +48,7 @@ def choose_precision(stepper: Stepper, micro_batch: Batch) -> tuple[PrecisionNam
 
 def half_precision(device: torch.device) -> PrecisionName:
     """Return the half precision of a device: bf16, or fp16 on a GPU without bf16 (T4, V100)."""
-    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+    if device.type == "cuda" and not has_bf16():
         return "fp16"
     return "bf16"
 

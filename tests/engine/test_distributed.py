@@ -118,11 +118,17 @@ def test_a_signal_to_one_process_stops_all_and_another_launcher_resumes(two: Pat
     assert losses(tmp_path) == losses(two)
 
 
-def test_missing_devices_are_named() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    with pytest.raises(UsageError, match="--devices"):
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_missing_gpus_are_named() -> None:
+    with pytest.raises(UsageError, match=r"^CUDA cannot be used here: .*, or use --accelerator cpu\.$"):
         launch(RunSettings(accelerator="cuda", devices=1))
+
+
+def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UsageError, match="--devices asks for 4 GPUs, but this machine shows 2"):
+        launch(RunSettings(accelerator="cuda", devices=4))
 
 
 def test_one_process_is_its_own_leader(toy: ModuleType) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from qaclims_path.compute.devices import device_of
+from qaclims_path.compute.devices import device_of, has_bf16
 from qaclims_path.errors import UsageError
 from qaclims_path.files.hub import revision_of
 
@@ -22,7 +22,7 @@ def device_and_dtype(device: str, dtype: str) -> tuple[torch.device, torch.dtype
         raise UsageError(f"There is no number format '{dtype}'. Known: auto, {', '.join(DTYPES)}.")
     found = device_of(device)
     if dtype == "auto":
-        bf16 = found.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        bf16 = found.type == "cuda" and has_bf16()
         return found, torch.bfloat16 if bf16 else torch.float32
     return found, DTYPES[dtype]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qaclims_path.compute.devices import DTYPES, device_of, fastest_precision
+from qaclims_path.compute.devices import DTYPES, check_precision, device_of, fastest_precision
 from qaclims_path.compute.regions import Fill, Mode, make_backdrop, region_views
 from qaclims_path.errors import UsageError, first_of
 from qaclims_path.files.digest import digest_of
@@ -226,6 +226,7 @@ class FrozenJudge:
 def _dtype_of(name: Dtype, device: torch.device) -> torch.dtype | None:
     """Return the precision of the towers; None follows the autocast around."""
     if name != "auto":
+        check_precision(name, device)
         return DTYPES[name]
     return DTYPES[fastest_precision(device)] if device.type == "cuda" else None
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from qaclims_path.pipeline.doctor import diagnose
+from qaclims_path.pipeline.doctor.diagnose import diagnose
 
 
 def test_a_machine_that_runs_the_tests_is_healthy() -> None:

@@ -5,17 +5,15 @@ import platform
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 from qaclims_path.assets import EMBEDDED_WEIGHTS, asset_dir, embedded_dir
+from qaclims_path.pipeline.doctor.finding import Finding, State, tried
+from qaclims_path.pipeline.doctor.hardware import hardware
 from qaclims_path.version import __version__
-
-State = Literal["ok", "missing", "broken", "note"]
 
 LIBRARIES = (
     *("torch", "torchvision", "monai", "transformers", "open_clip_torch", "timm", "segmentation-models-pytorch"),
@@ -28,17 +26,6 @@ HUB = ("huggingface.co", 443)
 HUB_TIMEOUT_S = 2.0
 LOW_DISK_GB = 10
 REINSTALL = "pip install --force-reinstall {}"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Result of one check: state, detail, and the command that helps."""
-
-    group: str
-    name: str
-    state: State
-    detail: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +44,7 @@ def diagnose() -> Diagnosis:
         *(_library(name) for name in LIBRARIES),
         *_data(),
         *_readers(),
-        _accelerator(),
+        *hardware(),
         *(_extra(extra, module) for extra, module in EXTRAS.items()),
         _disk(),
         _hub(),
@@ -117,14 +104,12 @@ def _readers() -> list[Finding]:
 
     with tempfile.TemporaryDirectory() as folder:
         slide = Path(folder) / "grey.tiff"
-        made = _tried("readers", "TIFF writing", lambda: _write_grey(slide), REINSTALL.format("tifffile imagecodecs"))
+        made = tried("readers", "TIFF writing", lambda: _write_grey(slide), REINSTALL.format("tifffile imagecodecs"))
         return [
             made,
-            _tried(
-                "readers", "OpenSlide", lambda: openslide(slide), REINSTALL.format("openslide-python openslide-bin")
-            ),
-            _tried("readers", "tiffslide", lambda: tiffslide(slide), REINSTALL.format("tiffslide")),
-            _tried("readers", "direct TIFF", lambda: direct_tiff(slide), REINSTALL.format("tifffile imagecodecs")),
+            tried("readers", "OpenSlide", lambda: openslide(slide), REINSTALL.format("openslide-python openslide-bin")),
+            tried("readers", "tiffslide", lambda: tiffslide(slide), REINSTALL.format("tiffslide")),
+            tried("readers", "direct TIFF", lambda: direct_tiff(slide), REINSTALL.format("tifffile imagecodecs")),
             _dicom(),
         ]
 
@@ -156,27 +141,6 @@ def _dicom() -> Finding:
         return Finding("readers", "DICOM", "ok", "OpenSlide, and wsidicom for files that it refuses")
     remedy = 'pip install "qaclims-path[dicom]"'
     return Finding("readers", "DICOM", "note", "OpenSlide reads most; the extra reads the rest", remedy)
-
-
-def _tried(group: str, name: str, attempt: Callable[[], str], remedy: str) -> Finding:
-    try:
-        return Finding(group, name, "ok", attempt())
-    except Exception as error:
-        return Finding(group, name, "broken", f"{type(error).__name__}: {error}", remedy)
-
-
-def _accelerator() -> Finding:
-    def look() -> str:
-        import torch
-
-        if torch.cuda.is_available():
-            memory = torch.cuda.get_device_properties(0).total_memory / 2**30
-            return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}, {memory:.0f} GiB"
-        if torch.backends.mps.is_available():
-            return "Apple GPU (mps)"
-        return f"none; CPU with {torch.get_num_threads()} threads ({torch.backends.cpu.get_cpu_capability()})"
-
-    return _tried("compute", "accelerator", look, REINSTALL.format("torch torchvision"))
 
 
 def _extra(extra: str, module: str) -> Finding:
