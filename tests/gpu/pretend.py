@@ -44,7 +44,12 @@ WAITING = {
     *(aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default, aten.equal.default),
     *(aten._unique2.default, aten.unique_dim.default, aten.unique_consecutive.default, aten.bincount.default),
 }
-SCALARS = {aten.masked_fill.Tensor, aten.masked_fill_.Tensor, aten.lerp.Tensor}  # take one number from the CPU
+SCALARS = {
+    aten.masked_fill.Tensor,
+    aten.masked_fill_.Tensor,
+    aten.fill_.Tensor,
+    aten.lerp.Tensor,
+}  # take one number from the CPU
 NO_KERNEL = {
     "_unsafe_view",
     "empty",
@@ -71,6 +76,10 @@ class Notes:
         """Forget everything."""
         for each in fields(self):
             getattr(self, each.name).clear()
+
+    def __sub__(self, before: "Notes") -> "Notes":
+        """Return what happened since a copy of the notes was made."""
+        return Notes(*(getattr(self, each.name) - getattr(before, each.name) for each in fields(self)))
 
     def __str__(self) -> str:
         """Report all but kernels, one place a line."""
@@ -179,19 +188,22 @@ class Operations(TorchDispatchMode):
         if operation is aten.copy_.default:
             self.copied(*args, **kwargs)
             return operation(*args, **kwargs)
+        if operation.overloadpacket is aten.set_:  # shares a storage, which stays where it is
+            return operation(*args, **kwargs)
         places = {place(tensor) for tensor in tensors}
         if GPU in places:
             self.note(operation, tensors, args, kwargs)
         if self.made_on is not None and (not tensors or operation in (aten._to_copy.default, aten.clone.default)):
             where = self.made_on
+        elif GPU not in places and EITHER in places and not any(t.dim() for t in tensors if place(t) == CPU):
+            where = EITHER  # the others are mere numbers
         else:
             where = GPU if GPU in places else CPU if CPU in places else EITHER
         if where == GPU and starts_kernel(operation):
             self.notes.kernels[line()] += 1
         result = operation(*args, **kwargs)
         for tensor in tensors_in(result):
-            if place(tensor) != GPU:  # a storage never moves, but `set_` gives it to other tensors
-                put(tensor, where)
+            put(tensor, where)
         return result
 
     def note(self, operation: Any, tensors: list[Tensor], args: Any, kwargs: Any) -> None:
@@ -217,7 +229,7 @@ class Operations(TorchDispatchMode):
             self.notes.waits[f"{line()} {operation} with a mask"] += 1
         if place(values) == GPU:  # torch brings indices from the CPU
             self.notes.copies.update(f"{line()} index" for index in given if place(index) == CPU)
-        elif any(place(index) == GPU for index in given):
+        elif place(values) == CPU and any(place(index) == GPU for index in given):
             return [values]
         of_values = [values] if new is None or fills else [values, new]
         return [tensor for tensor in of_values if place(tensor) == CPU]
@@ -233,7 +245,7 @@ class Operations(TorchDispatchMode):
 
     def moved(self, source: Tensor, to: Any, *, without_waiting: bool) -> None:
         """Note a copy between devices."""
-        if place(source) == to:
+        if place(source) in (to, EITHER):
             return
         kind = self.notes.sent if without_waiting else self.notes.copies if to == GPU else self.notes.waits
         kind[f"{line()} copy to the {'GPU' if to == GPU else 'CPU'} of {tuple(source.shape)}"] += 1
@@ -246,7 +258,7 @@ class Calls(TorchFunctionMode):
         super().__init__()
         self.operations = operations
         self.own: dict[Any, Callable[..., Any]] = {
-            Tensor.device.__get__: lambda tensor: GPU if place(tensor) == GPU else CPU,
+            Tensor.device.__get__: lambda tensor: GPU if place(tensor) == GPU else Tensor.device.__get__(tensor),
             Tensor.is_cuda.__get__: lambda tensor: place(tensor) == GPU,
             Tensor.is_cpu.__get__: lambda tensor: place(tensor) != GPU,
             Tensor.pin_memory: lambda tensor, *_: pin(tensor),
@@ -261,20 +273,21 @@ class Calls(TorchFunctionMode):
             Tensor.__array__: partial(self.read, Tensor.__array__),
             Tensor.__deepcopy__: lambda tensor, memo: put(Tensor.__deepcopy__(tensor, memo), place(tensor)),
             F.one_hot: self.one_hot,
+            torch._C._nn._parse_to: torch._C._nn._parse_to,  # reads the arguments of `Module.to`
         }
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if function in self.own:
             return self.own[function](*args, **kwargs)
-        if kwargs.get("device") is not None or kwargs.get("pin_memory"):
-            return self.make(function, args, kwargs)
+        device = torch.device(kwargs.get("device") or CPU).type
+        if device != "meta" and (kwargs.get("device") is not None or kwargs.get("pin_memory")):
+            return self.make(function, args, kwargs, GPU if device == "cuda" else CPU)
         with self.operations.making(CPU) if next(tensors_in((args, kwargs)), None) is None else nullcontext():
             return function(*args, **kwargs)
 
-    def make(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        """Call a function that makes tensors on a given device, perhaps from values on the CPU."""
-        where = GPU if torch.device(kwargs.get("device") or CPU).type == "cuda" else CPU
+    def make(self, function: Any, args: Any, kwargs: dict[str, Any], where: Any) -> Any:
+        """Call a function that makes tensors on a device, perhaps from values on the CPU."""
         pinning = kwargs.pop("pin_memory", False)
         kwargs["device"] = CPU
         from_values = function in (torch.tensor, torch.as_tensor, Tensor.new_tensor)
@@ -287,7 +300,8 @@ class Calls(TorchFunctionMode):
 
     def new_tensor(self, tensor: Tensor, data: Any, **kwargs: Any) -> Tensor:
         """Make a tensor of values on the CPU where another tensor is."""
-        return self.make(Tensor.new_tensor, (tensor, data), {"device": GPU if place(tensor) == GPU else CPU} | kwargs)
+        device = torch.device(kwargs.get("device") or self.own[Tensor.device.__get__](tensor))
+        return self.make(Tensor.new_tensor, (tensor, data), kwargs, GPU if device.type == "cuda" else CPU)
 
     def to(self, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Move to another device, type or layout; the arguments are those of `Tensor.to`."""
@@ -364,11 +378,22 @@ def pretended_gpu() -> Iterator[Notes]:
     notes = Notes()
     autocast, scaler, batches = torch.autocast.__init__, torch.amp.GradScaler, DataLoader.__iter__
     operations = Operations(notes)
-    calls, engine = Calls(operations), torch.autograd._engine_run_backward
+    calls, engine, group = (
+        Calls(operations),
+        torch.autograd._engine_run_backward,
+        torch._C._group_tensors_by_device_and_dtype,
+    )
 
     def backward_in_python_is_seen(*args: Any, **kwargs: Any) -> Any:
         with calls:
             return engine(*args, **kwargs)
+
+    def grouped(lists: list[list[Tensor]], *given: Any) -> Any:  # gradients and weights, for clipping and optimisers
+        of_gpu = {id(tensor) for tensor in tensors_in(lists) if place(tensor) == GPU}
+        groups = group(lists, *given).items()
+        return {
+            (GPU if id(found[0][0]) in of_gpu else key[0], key[1]): (found, indices) for key, (found, indices) in groups
+        }
 
     def autocast_on_cpu(self: Any, device_type: str, *args: Any, **kwargs: Any) -> None:
         autocast(self, "cpu", *args, **kwargs)
@@ -389,6 +414,7 @@ def pretended_gpu() -> Iterator[Notes]:
         stack.enter_context(patch.object(torch.autocast, "__init__", autocast_on_cpu))
         stack.enter_context(patch.object(torch.amp, "GradScaler", lambda device="cpu", **given: scaler("cpu", **given)))
         stack.enter_context(patch.object(torch.autograd, "_engine_run_backward", backward_in_python_is_seen))
+        stack.enter_context(patch.object(torch._C, "_group_tensors_by_device_and_dtype", grouped))
         stack.enter_context(patch.object(DataLoader, "__iter__", lambda loader: pinned_batches(batches, loader)))
         stack.enter_context(operations)
         stack.enter_context(calls)

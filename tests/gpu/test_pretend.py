@@ -130,6 +130,7 @@ FREE: dict[str, Work] = {
     "repeat_interleave with its size": lambda x: x.repeat_interleave(torch.ones_like(x).long(), output_size=4),
     "repeat_interleave to nothing": lambda x: x.repeat_interleave(torch.zeros_like(x).long(), output_size=0),
     "mask to a number": lambda x: x.clone().index_put_((x > 2,), torch.tensor(0.0)),
+    "assign a number": lambda x: x.clone().__setitem__(slice(2), True),
     "masked_fill": lambda x: x.masked_fill(x > 2, 0),
     "one_hot of known classes": lambda x: F.one_hot(x.long(), 5),
     "factories": lambda x: [torch.zeros(3, device=x.device), x.new_ones(2), torch.full((), 3.0, device="cuda") + x],
@@ -158,6 +159,14 @@ def test_the_backward_pass_is_seen(gpu):
     assert next(iter(gpu.waits)).startswith("test_pretend.py:")
     assert "in backward" in next(iter(gpu.waits))
     assert x.grad.is_cuda
+
+
+def test_an_empty_mask_is_no_mix(gpu):
+    x = on_gpu(4, learns=True)
+    loss = torch.cat([x[:0], x[x > 9]]).sum() + x.sum()
+    gpu.clear()
+    loss.backward()
+    assert numbers(gpu) == (0, 1, 0, 0), str(gpu)
 
 
 class Counting(torch.autograd.Function):
