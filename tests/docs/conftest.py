@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,15 @@ def demo(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) 
     folder = tmp_path_factory.mktemp("made") / "demo"
     subprocess.run(["qaclims", "demo", "--quick", "--out", str(folder)], env=environment, check=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Variables under which `qaclims` and `python` are those of `warm.py`, whose imports are paid for once."""
+    folder = tmp_path_factory.mktemp("warm")
+    command = [sys.executable, str(Path(__file__).with_name("warm.py")), str(folder / "socket"), str(folder)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        yield {**environment, "PATH": f"{folder}{os.pathsep}{environment['PATH']}"}
+        server.kill()

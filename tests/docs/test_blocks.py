@@ -66,7 +66,7 @@ def test_fences_say_what_is_done_with_them(page: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", RUN)
-def test_blocks_run_in_order(page: str, demo: Path, environment: dict[str, str], tmp_path: Path) -> None:
+def test_blocks_run_in_order(page: str, demo: Path, warm: dict[str, str], tmp_path: Path) -> None:
     """In one folder, as a reader would type them after the demo."""
     (tmp_path / "demo").symlink_to(demo)
     Image.fromarray(paint_slide(0, (224, 224))[0]).save(tmp_path / "tile.png")
@@ -76,9 +76,9 @@ def test_blocks_run_in_order(page: str, demo: Path, environment: dict[str, str],
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.body, encoding="utf-8")
         elif block.run and block.language in ("sh", "python"):
-            shell = ["bash", "-euo", "pipefail", "-c"] if block.language == "sh" else [sys.executable, "-c"]
+            shell = ["bash", "-euo", "pipefail", "-c"] if block.language == "sh" else ["python", "-c"]
             done = subprocess.run(
-                [*shell, block.body], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+                [*shell, block.body], cwd=tmp_path, env=warm, capture_output=True, text=True, check=False
             )
             assert done.returncode == 0, f"{block.body}\n{done.stdout}\n{done.stderr}"
 
