@@ -16,7 +16,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -48,11 +48,12 @@ from reproduce.work import COUNTS, PROBE, do_job, do_judge
 
 SEEDS = 5
 MARK = "plan.json"
+IMPORTS = ["qaclims_path.pipeline.run.pipeline", "qaclims_path.pipeline.judge.train"]  # of every run; 10 s and more
 
 
-def main() -> int:
-    """Parse, plan, run, and write the tables."""
-    options = _parser().parse_args()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the arguments (those of the process if None), plan, run, and write the tables."""
+    options = _parser().parse_args(arguments)
     plan = Plan(
         data=options.data.resolve(),
         out=options.out.resolve(),
@@ -195,8 +196,12 @@ def _run(plan: Plan, jobs: list[Job], threads: int) -> dict[str, str]:
 
 
 def _in_process(work: Callable[[Job, int], None], job: Job, threads: int) -> str:
-    """Do work in a process of its own; returns the reason of a failure, else an empty text."""
-    context = multiprocessing.get_context("spawn")
+    """Do work in a process of its own; returns the reason of a failure, else an empty text.
+
+    It is forked from one that has imported what runs need, so the imports are paid for once.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTS)
     answers = context.SimpleQueue()
     process = context.Process(target=_answering, args=(work, job, threads, answers))
     process.start()

@@ -14,7 +14,9 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.pipeline.datasets.fake import make_fake
 from qaclims_path.pipeline.datasets.options import FakeOptions
+from qaclims_path.pipeline.run.stages import STAGES
 
+COMMON = "--sets", "wsss4luad", "--seeds", "1", "--threads", "1", "--quick"
 ROWS = "--rows", "cam+", "qa-clims-path", "supervised"
 
 
@@ -32,21 +34,26 @@ def made_up(checkout, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def reproduce(checkout, made_up):
-    """Run the script on the made-up data."""
+def reproduce(checkout, made_up, one_thread):
+    """Run the script on the made-up data in this process; what it trains has its own."""
 
     def run(*more, out="out", data="data"):
-        command = [sys.executable, checkout / "scripts" / "reproduce", "--data", data, "--out", out]
-        command += ["--sets", "wsss4luad", "--seeds", "1", "--threads", "1", "--quick", *more]
-        return subprocess.run(command, cwd=made_up, capture_output=True, text=True, check=False)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(checkout / "scripts")
+            patch.setenv("QACLIMS_DATA", "")  # set by the script
+            patch.chdir(made_up)
+            from reproduce.command import main
+
+            return main(["--data", data, "--out", out, *COMMON, *more])
 
     return run
 
 
 @pytest.fixture(scope="module")
-def done(reproduce, made_up):
-    """Results of the script for three rows."""
-    found = reproduce(*ROWS)
+def done(checkout, made_up):
+    """Results of the script for three rows, started as a reader does."""
+    command = [sys.executable, checkout / "scripts" / "reproduce", "--data", "data", "--out", "out", *COMMON, *ROWS]
+    found = subprocess.run(command, cwd=made_up, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
     return made_up / "out"
 
@@ -64,19 +71,16 @@ def test_rows_are_trained_scored_and_drawn(done, runs_in):
 
 @pytest.mark.slow
 def test_finished_runs_are_not_repeated(done, reproduce):
-    counts = done / "wsss4luad" / "supervised" / "seed0" / "counts.npz"
-    before = counts.stat().st_mtime_ns
-    again = reproduce("--rows", "supervised")
-    assert again.returncode == 0, again.stderr
-    assert "not done yet" not in again.stdout
-    assert counts.stat().st_mtime_ns == before
+    run = done / "wsss4luad" / "supervised" / "seed0"
+    before = [(run / name).stat().st_mtime_ns for name in ("counts.npz", STAGES)]
+    assert reproduce("--rows", "supervised") == 0
+    assert [(run / name).stat().st_mtime_ns for name in ("counts.npz", STAGES)] == before
 
 
 @pytest.mark.slow
 def test_maps_alone_keep_the_rest(done, reproduce, runs_in):
     before = runs_in(done)
-    again = reproduce("--rows", "cam+", "--set", "evaluate.what=[cams]")
-    assert again.returncode == 0, again.stderr
+    assert reproduce("--rows", "cam+", "--set", "evaluate.what=[cams]") == 0
     scores = [
         [{what: line[what] for what in ("cams", "masks", "seg")} for line in runs] for runs in (before, runs_in(done))
     ]
@@ -85,10 +89,10 @@ def test_maps_alone_keep_the_rest(done, reproduce, runs_in):
 
 
 @pytest.mark.slow
-def test_another_judge_needs_another_folder(done, reproduce):
-    other = reproduce("--rows", "cam+", "--judge", "hf-hub:wisdomik/QuiltNet-B-32")
-    assert other.returncode == 2
-    assert "was made with other options: judge was None, now hf-hub:wisdomik/QuiltNet-B-32" in other.stderr
+def test_another_judge_needs_another_folder(done, reproduce, capsys):
+    assert reproduce("--rows", "cam+", "--judge", "hf-hub:wisdomik/QuiltNet-B-32") == 2
+    said = capsys.readouterr().err
+    assert "was made with other options: judge was None, now hf-hub:wisdomik/QuiltNet-B-32" in said
 
 
 def test_a_folder_belongs_to_one_plan(scripts, tmp_path):
@@ -123,20 +127,17 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(scripts, tmp_path):
         _remember(Plan(tmp_path, tmp_path / "file"))
 
 
-def test_words_that_the_bridge_does_not_know_are_not_asked_for(reproduce):
-    found = reproduce("--sets", "voc", "--answerer", "blip", "--dry-run")
-    assert found.returncode == 2
-    assert "'blip' may answer other words. Name a judge with --judge" in found.stderr
+def test_words_that_the_bridge_does_not_know_are_not_asked_for(reproduce, capsys):
+    assert reproduce("--sets", "voc", "--answerer", "blip", "--dry-run") == 2
+    assert "'blip' may answer other words. Name a judge with --judge" in capsys.readouterr().err
 
 
-def test_a_dry_run_trains_and_paints_nothing(reproduce, made_up):
-    planned = reproduce("--sets", "phantom", "wsss4luad", *ROWS, "--dry-run", out="planned")
-    assert planned.returncode == 0, planned.stderr
-    assert planned.stdout.count("seed 0: about") == 2 * len(ROWS[1:])
+def test_a_dry_run_trains_and_paints_nothing(reproduce, made_up, capsys):
+    assert reproduce("--sets", "phantom", "wsss4luad", *ROWS, "--dry-run", out="planned") == 0
+    assert capsys.readouterr().out.count("seed 0: about") == 2 * len(ROWS[1:])
     assert not (made_up / "planned").exists()
 
 
-def test_missing_weights_are_named(reproduce):
-    found = reproduce(data="elsewhere")
-    assert found.returncode == 2
-    assert "mobilenetv2_100.imagenet.safetensors does not exist" in found.stderr
+def test_missing_weights_are_named(reproduce, capsys):
+    assert reproduce(data="elsewhere") == 2
+    assert "mobilenetv2_100.imagenet.safetensors does not exist" in capsys.readouterr().err
