@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from qaclims_path.engine.distributed import Processes
 from qaclims_path.engine.seeds import preserved_random_state, seed_all
+from qaclims_path.engine.workers import InSharedMemory, check_shared_memory, workers_watched
 from qaclims_path.errors import QaclimsError, UsageError
 
 Key = tuple[int, int]  # epoch, index
@@ -102,20 +103,35 @@ def load(
     """Make the loader of micro-batches in the order of a plan; its workers end with the context."""
     workers = processes.running.workers
     count = default_workers(processes.local) if workers == "auto" else workers
+    together = collate or default_collate
     loader = DataLoader(
         SeededDataset(source, plan.seed),
         batch_sampler=plan,
-        collate_fn=collate or default_collate,
+        collate_fn=InSharedMemory(together) if count else together,
         num_workers=count,
         persistent_workers=count > 0,
         prefetch_factor=PREFETCH if count else None,
         pin_memory=processes.device.type == "cuda",
         worker_init_fn=_ignore_signals,
     )
+    processes.on_all(lambda: _check_shared_memory(loader, plan, processes.local))
     try:
-        yield loader
+        with workers_watched(loader):
+            yield loader
     finally:
         _end_workers(loader)
+
+
+def _check_shared_memory(loader: DataLoader[Any], plan: BatchPlan, trainings: int) -> None:
+    first = next(iter(plan))[:1]
+    check_shared_memory(
+        lambda: cast("Collate", loader.collate_fn)([loader.dataset[key] for key in first]),
+        workers=loader.num_workers,
+        images=plan.micro_batch,
+        ahead=PREFETCH,
+        held=plan.accumulate,
+        trainings=trainings,
+    )
 
 
 def batches(loader: DataLoader[Any], accumulate: int) -> Iterator[list[Mapping[str, Any]]]:

@@ -64,4 +64,4 @@ def find_shortage(traffic: Traffic) -> tuple[str, str] | None:
 
 
 def _mib(count: int) -> str:
-    return f"{count / 2**20:.0f} MiB"
+    return f"{count / 2**20:.{0 if count >= 10 * 2**20 else 1}f} MiB"
