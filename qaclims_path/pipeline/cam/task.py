@@ -40,8 +40,10 @@ class CamTask:
         self.network: nn.Module = network  # the type that the engine expects
         self.maps, self.augment, self.glass = network, augment, glass
         self._method, self._teacher = method, teacher
-        less = f"Set judge.recompute=on, or lower judge.chunk (now {teacher.chunk})" if teacher else ""
-        self.memory_advice = f"{less} or cam.augment.size." if teacher else ""
+        self.memory_advice = ""
+        if teacher is not None:
+            less = f"lower judge.chunk (now {teacher.chunk}) or cam.augment.size"
+            self.memory_advice = f"Set judge.recompute=on, or {less}."
         self._head_factor, self._published_pixels = head_factor, published_pixels
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
