@@ -11,9 +11,9 @@ from torch.utils.data import Dataset
 
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
+from qaclims_path.data.decoded import Decoded
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import Record, load_record
-from qaclims_path.data.windows import Decoded
 from qaclims_path.errors import UsageError
 from qaclims_path.types import Sample
 

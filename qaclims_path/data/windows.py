@@ -2,43 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from qaclims_path.compute.augmentation import changes
 from qaclims_path.data.augmentation import BLURRED, NOISY, NUMBERS, Augmentation, cut, cut_planes, draw
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """One image as it is stored.
-
-    Attributes:
-        id: Name of the image.
-        pixels: H W 3.
-        present: C, classes present; None where the training does not use them.
-        planes: P H W, labels and whatever else moves with the image; None without masks.
-    """
-
-    id: str
-    pixels: NDArray[np.uint8]
-    present: Tensor | None = None
-    planes: NDArray[np.uint8] | None = None
-
-
-class Source(Protocol):
-    """Images by index, decoded."""
-
-    def __len__(self) -> int: ...
-
-    def decoded(self, index: int) -> Decoded:
-        """Read one image."""
-        ...
+from qaclims_path.data.decoded import Decoded, KeptSource, Source
+from qaclims_path.files.kept import Kept
 
 
 @dataclass(frozen=True)
@@ -55,10 +29,16 @@ class Window:
 
 
 class Windows(Dataset[Window]):
-    """Windows of images; random numbers come from torch's global state, which the engine sets per image."""
+    """Windows of images; random numbers come from torch's global state, which the engine sets per image.
 
-    def __init__(self, source: Source, options: Augmentation) -> None:
-        self.source, self.options = source, options
+    Args:
+        source: The images.
+        options: The augmentation.
+        kept: Where decoded images are kept for later epochs; None decodes them each time.
+    """
+
+    def __init__(self, source: Source, options: Augmentation, kept: Kept | None = None) -> None:
+        self.source, self.options = source if kept is None else KeptSource(source, kept), options
 
     def __len__(self) -> int:
         return len(self.source)

@@ -99,6 +99,8 @@ class RunSettings(Options):
         precision: Numeric precision; `auto` times fp32 and bf16 (fp16 on a GPU without bf16) and takes the latter if it
             is faster.
         workers: Processes that load data, per training process; `auto` leaves one core to the training.
+        cache: Memory in GB for decoded images, shared by the processes of a machine; `auto` takes up to half of the
+            available memory and free disk, `off` decodes every image in every epoch.
         compile: Use `torch.compile` for the network and the judge.
         loggers: Loggers of curves: `csv`, `tensorboard`, or one of the entry-point group `qaclims_path.loggers`.
         log_every: Steps between two rows of the logs.
@@ -112,6 +114,7 @@ class RunSettings(Options):
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     workers: int | Literal["auto"] = "auto"
+    cache: Annotated[float, Field(allow_inf_nan=False)] | Literal["auto", "off"] = "auto"
     compile: bool = False
     loggers: tuple[str, ...] = ("csv", "tensorboard")
     log_every: int = 10
@@ -125,8 +128,8 @@ class RunSettings(Options):
             value = getattr(self, name)
             if value != "auto" and value < 1:
                 raise UsageError(f"{name} is {value}, but must be at least 1.")
-        for name in ("workers", "save_every", "keep_every"):
+        for name in ("workers", "cache", "save_every", "keep_every"):
             value = getattr(self, name)
-            if value != "auto" and value < 0:
+            if value not in ("auto", "off") and value < 0:
                 raise UsageError(f"{name} is {value}, but must not be negative.")
         return self

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from qaclims_path.compute import augmentation as batched
 from qaclims_path.data.augmentation import BLUR, NOISE, Augment, Augmentation, Draw, cut, cut_planes, draw
 from qaclims_path.data.card import IGNORE
-from qaclims_path.data.windows import Decoded, Window, Windows, collate_windows
+from qaclims_path.data.decoded import Decoded
+from qaclims_path.data.windows import Window, Windows, collate_windows
 from qaclims_path.engine.seeds import seed_all
 
 FILL = (1.0, 0.45, 0.3)

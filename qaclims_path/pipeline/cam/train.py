@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from qaclims_path.data.augmentation import Augment, Augmentation, augmentation_f
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import SegmentationDataset, open_dataset
+from qaclims_path.data.decoded import first_size
 from qaclims_path.data.windows import Windows, collate_windows
 from qaclims_path.engine.distributed import Processes, launch
 from qaclims_path.engine.environment import environment
+from qaclims_path.engine.kept import open_kept
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.seeds import preserved_random_state, seed_all
 from qaclims_path.engine.settings import RunSettings
@@ -233,7 +236,8 @@ def _report(
 
 def _data(options: TrainCamOptions, context: _Context, network: CamNet) -> Windows:
     source = open_dataset(context.card, context.root, options.shared.split, masks=False)
-    return Windows(source, _augmentation(options.cam.augment, network))
+    kept = open_kept(context.out / CAM, len(source), partial(first_size, source), context.processes)
+    return Windows(source, _augmentation(options.cam.augment, network), kept)
 
 
 def _augmentation(options: AugmentOptions, network: CamNet) -> Augmentation:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,10 +15,12 @@ from qaclims_path.config import Options, override, parse
 from qaclims_path.data.augmentation import Augment, augmentation_for
 from qaclims_path.data.card import Card
 from qaclims_path.data.dataset import SegmentationDataset
+from qaclims_path.data.decoded import first_size
 from qaclims_path.data.pseudo import pseudo_card, pseudo_records
 from qaclims_path.data.split import SplitData
 from qaclims_path.data.windows import Windows, collate_windows
 from qaclims_path.engine.distributed import Processes, launch
+from qaclims_path.engine.kept import open_kept
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.settings import RunSettings, TrainOptions, check_watched
 from qaclims_path.engine.task import Batch, StepInfo
@@ -146,7 +149,9 @@ def train_boundary(
     ignored = _make_labels(run, split, labels, options, max(1, threads // processes.local), processes)
     records = pseudo_records(split.records, labels)
     augmentation = augmentation_for(options.size, tissue=card.domain == "pathology", zoom=options.zoom)
-    data = Windows(SegmentationDataset(pseudo_card(card), records), augmentation)
+    source = SegmentationDataset(pseudo_card(card), records)
+    kept = open_kept(folder / "training", len(source), partial(first_size, source), processes)
+    data = Windows(source, augmentation, kept)
     augment = Augment(augmentation)
     task = BoundaryTask(_network(run, options, card), card.background_index, options.radius, augment)
     result = fit(task, data, options.train, folder / "training", processes=processes, collate=collate_windows)

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from qaclims_path.data.augmentation import Augmentation, augmentation_for
 from qaclims_path.data.card import IGNORE, Card
+from qaclims_path.data.decoded import Decoded
 from qaclims_path.data.pseudo import CONFIDENCE, SETTINGS, pseudo_records
 from qaclims_path.data.record import MaskFile, Record, load_record
-from qaclims_path.data.windows import Decoded, Window, collate_windows
+from qaclims_path.data.windows import Window, collate_windows
 from qaclims_path.errors import BadFile, UsageError, first_of
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.cores import threads_beside

@@ -1,6 +1,7 @@
 """Train a segmenter on pseudo masks, or on true masks for supervised rows."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from qaclims_path.data.augmentation import Augment
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import open_dataset
+from qaclims_path.data.decoded import first_size
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import Protocol, load_protocol
 from qaclims_path.data.pseudo import pseudo_card
 from qaclims_path.data.windows import Windows
 from qaclims_path.engine.distributed import launch
+from qaclims_path.engine.kept import open_kept
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.seeds import preserved_random_state, seed_all
 from qaclims_path.engine.settings import RunSettings, TrainOptions
@@ -116,7 +119,8 @@ def train_seg(
     labelled = processes.on_leader(lambda: _labelled(options, card, rules, root, out, masks))
     channels = channels_of(card, rules)
     tiles = SegTiles(labelled, len(channels), least=options.loss.least)
-    data = Windows(tiles, strong_augmentation(options.augment, card.domain))
+    kept = open_kept(folder, len(tiles), partial(first_size, tiles), processes)
+    data = Windows(tiles, strong_augmentation(options.augment, card.domain), kept)
     weights = processes.on_leader(lambda: _class_weights(options, tiles, channels))
     segmenter = _segmenter(options, card, rules, channels, labelled)
     processes.on_leader(lambda: _note(options, labelled, folder))  # after the network is built, because that may fail
