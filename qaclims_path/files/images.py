@@ -17,6 +17,7 @@ from qaclims_path.files.atomic import atomic_path
 MAX_PIXELS = 400_000_000  # 20 000 squared; more is a slide and goes through the slide readers
 INDEX_MODES = ("P", "L", "1")
 STRETCHED = {"L;2": 85, "L;4": 17}  # Pillow spreads grey values of 2 and 4 bits over 0..255; codes must not be
+END_OF_JPEG = b"\xff\xd9"
 TIFF_SUFFIXES = (".tif", ".tiff")
 
 
@@ -30,7 +31,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """Read a picture as H W 3; transparency is laid on white."""
     with _opened(path) as image:
         check_depth(image, path)
-        return rgb_pixels(_decoded(path, image))
+        quick = _decoded_quickly(path, image)
+        return rgb_pixels(_decoded(path, image)) if quick is None else quick
 
 
 def rgb_pixels(picture: Image.Image) -> NDArray[np.uint8]:
@@ -108,6 +110,26 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with image:
             check_pixels(path, *image.size)
             yield image
+
+
+def _decoded_quickly(path: Path, image: Image.Image) -> NDArray[np.uint8] | None:
+    """Decode a plain PNG or JPEG with imagecodecs, which gives Pillow's pixels in half of its time.
+
+    Returns None for every other file: Pillow knows more kinds, and says what is wrong with damaged ones.
+    """
+    if image.mode != "RGB" or "transparency" in image.info or image.format not in ("PNG", "JPEG"):
+        return None
+    import imagecodecs
+
+    content = path.read_bytes()
+    if image.format == "JPEG" and not content.endswith(END_OF_JPEG):  # a cut one would be decoded without an error
+        return None
+    try:
+        decode = imagecodecs.png_decode if image.format == "PNG" else imagecodecs.jpeg8_decode
+        pixels: NDArray[np.uint8] = decode(content)
+    except Exception:  # its errors differ from codec to codec
+        return None
+    return pixels if pixels.dtype == np.uint8 and pixels.shape == (image.height, image.width, 3) else None
 
 
 def _decoded(path: Path, image: Image.Image) -> Image.Image:

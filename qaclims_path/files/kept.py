@@ -119,7 +119,7 @@ def _word(file: int, number: int) -> int:
 def _unpacked(content: U8) -> list[U8]:
     arrays = []
     while len(content):
-        axes, *shape = struct.unpack_from(f"<{AXES + 1}q", content)
+        axes, *shape = struct.unpack(f"<{AXES + 1}q", content[: WORD.size * (AXES + 1)].tobytes())
         content = content[WORD.size * (AXES + 1) :]
         length = math.prod(shape[:axes])
         arrays.append(content[:length].reshape(shape[:axes]))

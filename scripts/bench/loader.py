@@ -133,7 +133,7 @@ def decoders(paths: dict[str, list[Path]], rounds: int) -> None:
 
 def codecs(kind: str) -> list[Callable[[bytes], object]]:
     """The decoders of Pillow, imagecodecs and torchvision."""
-    from torchvision.io import decode_image
+    from torchvision.io import decode_image  # type: ignore[import-untyped]
 
     def torchvision(file: bytes) -> object:
         return decode_image(torch.frombuffer(bytearray(file), dtype=torch.uint8))

@@ -262,3 +262,25 @@ def test_reading_leaves_the_warnings_of_others_alone(tmp_path: Path) -> None:
     before = list(warnings.filters)
     read_mask(tmp_path / "m.png")
     assert list(warnings.filters) == before
+
+
+# Quick decoding
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize(
+    "options", [{}, {"quality": 40, "subsampling": 2}, {"progressive": True}, {"icc_profile": b"x"}]
+)
+def test_quick_decoding_gives_the_pixels_of_pillow(kind: str, options: dict[str, Any], tmp_path: Path) -> None:
+    smooth = np.add.outer(np.arange(37), np.arange(53))[..., None] * np.array([2, 1, 3]) % 256
+    content = encoded(Image.fromarray(smooth.astype(np.uint8)), kind, **options)
+    path = put(tmp_path, f"a.{kind.lower()}", content)
+    np.testing.assert_array_equal(read_image(path), np.asarray(Image.open(path).convert("RGB")))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.98])
+def test_a_cut_picture_is_refused_by_quick_decoding_too(kind: str, share: float, tmp_path: Path) -> None:
+    content = encoded(Image.fromarray(PICTURE.repeat(8, 0).repeat(8, 1)), kind)
+    with pytest.raises(BadFile, match="damaged"):
+        read_image(put(tmp_path, f"a.{kind.lower()}", content[: int(len(content) * share)]))
