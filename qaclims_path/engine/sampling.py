@@ -129,7 +129,7 @@ def _check_shared_memory(loader: DataLoader[Any], plan: BatchPlan, trainings: in
         workers=loader.num_workers,
         images=plan.micro_batch,
         ahead=PREFETCH,
-        held=plan.accumulate,
+        held=2 * plan.accumulate,
         trainings=trainings,
     )
 

@@ -48,7 +48,7 @@ def check_shared_memory(
         workers: Processes that load data for one training process.
         images: Images of a batch.
         ahead: Batches that each worker prepares in advance.
-        held: Batches that a training process holds.
+        held: Batches that a training process holds: of the step that it runs, and of the next one.
         trainings: Training processes of this machine.
     """
     if not workers or free_bytes() is None:

@@ -15,14 +15,14 @@ class Traffic:
         workers: Processes that load data for one training process.
         batch: Bytes of one batch.
         ahead: Batches that each worker prepares in advance.
-        held: Batches that a training process holds besides those prepared in advance.
+        held: Batches that a training process holds besides those: of the step that it runs, and of the next one.
         trainings: Training processes of this machine.
     """
 
     workers: int
     batch: int
     ahead: int = 2
-    held: int = 1
+    held: int = 2
     trainings: int = 1
 
     @property

@@ -17,8 +17,8 @@ def test_free_bytes_are_those_of_the_folder(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_every_worker_has_two_batches_in_shared_memory() -> None:
-    assert Traffic(workers=8, batch=10).bytes == 170
-    assert Traffic(workers=8, batch=10, held=2, trainings=2).bytes == 360
+    assert Traffic(workers=8, batch=10).bytes == 180
+    assert Traffic(workers=8, batch=10, held=4, trainings=2).bytes == 400
     assert Traffic(workers=0, batch=10).bytes == 0
 
 
@@ -33,7 +33,7 @@ def test_as_many_workers_are_proposed_as_fit(free: int, trainings: int) -> None:
 def test_a_shortage_names_the_sizes_and_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_memory, "free_bytes", lambda: DOCKER)
     assert find_shortage(Traffic(8, 5 * MIB)) == (
-        "8 worker(s) pass up to 85 MiB of batches through shared memory, and /dev/shm has 64 MiB free",
+        "8 worker(s) pass up to 90 MiB of batches through shared memory, and /dev/shm has 64 MiB free",
         "start a container with --shm-size=256m, or give --workers 5",
     )
     assert find_shortage(Traffic(5, 5 * MIB)) is None

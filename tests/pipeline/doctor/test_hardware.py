@@ -65,5 +65,5 @@ def test_small_shared_memory_is_a_note_with_the_way_out(monkeypatch: pytest.Monk
     monkeypatch.setattr("qaclims_path.engine.sampling.default_workers", lambda processes: 8)
     monkeypatch.setattr(shared_memory, "free_bytes", lambda: 64 * 2**20)
     finding = found()["shared memory"]
-    assert "8 worker(s) pass up to 78 MiB" in finding.detail
-    assert finding.remedy == "start a container with --shm-size=256m, or give --workers 6"
+    assert "8 worker(s) pass up to 83 MiB" in finding.detail
+    assert finding.remedy == "start a container with --shm-size=256m, or give --workers 5"
