@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -137,13 +137,13 @@ def write_dump(
 
 
 @contextmanager
-def memory_watched(advice: str, purpose: str = "a step") -> Iterator[None]:
+def memory_watched(advice: str | Callable[[str], str], purpose: str = "a step") -> Iterator[None]:
     """Turn a lack of memory into an `OutOfMemory` with advice.
 
     On the CPU and in CUDA's libraries, torch raises a plain `RuntimeError` for it.
 
     Args:
-        advice: Sentence that names the option to lower.
+        advice: Sentence that names the option to lower, or makes it of the message of torch.
         purpose: Work that needed the memory.
     """
     try:
@@ -152,4 +152,5 @@ def memory_watched(advice: str, purpose: str = "a step") -> Iterator[None]:
         of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if not of_memory and not any(words in str(error).lower() for words in NO_MEMORY):
             raise
-        raise OutOfMemory(f"There is not enough memory for {purpose}. {advice}") from error
+        way_out = advice if isinstance(advice, str) else advice(str(error))
+        raise OutOfMemory(f"There is not enough memory for {purpose}. {way_out}") from error

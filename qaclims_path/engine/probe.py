@@ -43,7 +43,7 @@ def choose_precision(stepper: Stepper, micro_batch: Batch) -> tuple[PrecisionNam
         seconds = time_precisions(attempt, ("fp32", half), device)
     stepper.precision = before
     means = stepper.processes.sum(torch.tensor([*seconds.values()])) / stepper.processes.size
-    return faster_precision(dict(zip(seconds, means.tolist(), strict=True)), half, stepper.advice)
+    return faster_precision(dict(zip(seconds, means.tolist(), strict=True)), half, stepper.advise())
 
 
 def half_precision(device: torch.device) -> PrecisionName:

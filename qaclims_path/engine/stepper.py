@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from qaclims_path.compute.devices import has_bf16
 from qaclims_path.engine.distributed import Processes
 from qaclims_path.engine.gradients import GradientAverage
 from qaclims_path.engine.guards import StopRequest
+from qaclims_path.engine.memory import fixed_bytes, memory_use, what_to_lower
 from qaclims_path.engine.network import to_device
 from qaclims_path.engine.optim import clip, parameters_of, rate_factor, set_rates, unscale
 from qaclims_path.engine.precision import Precision
@@ -73,17 +75,20 @@ class Stepper:
     def __post_init__(self) -> None:
         self._average = GradientAverage(parameters_of(self.optimizer), self.processes)
 
-    @property
-    def advice(self) -> str:
-        """Advice for a lack of memory, the task's own first."""
+    def advise(self, message: str = "") -> str:
+        """Advise what to lower for a lack of memory: on a GPU computed from its use, else by a half.
+
+        Args:
+            message: Message of torch, which says how much it asked for.
+        """
+        device, images = self.processes.device, self.options.batch // self.processes.size
+        use = memory_use(device, fixed_bytes(self.optimizer), message)
+        others = getattr(self.task, "memory_options", {})
+        lower = what_to_lower(use.fitting_share() if use else 0.5, images, images // self.micro_batch, others)
+        half = "fp16" if device.type == "cuda" and not has_bf16() else "bf16"
+        precision = f", or use --precision {half}." if self.precision.name == "fp32" else "."
         own = getattr(self.task, "memory_advice", "")
-        accumulate, batch = self.options.accumulate, self.options.batch
-        if self.micro_batch > 1:
-            general = f"Raise accumulate (now {accumulate}) or lower batch (now {batch})"
-        else:
-            general = "Train on smaller images: one is in memory at a time"
-        precision = ", or use --precision bf16." if self.precision.name == "fp32" else "."
-        return f"{own} {general}{precision}".strip()
+        return " ".join(part for part in (str(use) if use else "", lower + precision, own) if part)
 
     def backward(
         self,

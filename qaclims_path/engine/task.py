@@ -48,7 +48,8 @@ class Task(Protocol):
             with frozen parts overrides `train`. Models that are never trained (a judge) are not part of it.
 
     Optional members are `counts` (see `Counted`), `state_dict` and `load_state_dict` (see `Stateful`), `compile` (see
-    `Compiled`), and `memory_advice`, advice for a lack of memory, such as "Lower pairs_per_chunk (now 32).".
+    `Compiled`), and for a lack of memory `memory_options`, options to lower and their values, such as
+    {"pairs_per_chunk": 32}, and `memory_advice`, a sentence on others.
     """
 
     network: nn.Module

@@ -146,7 +146,7 @@ class Training:
         end = (epoch + 1) * self.plan.steps
         self.bar.start(state.step)
         for micro_batches in batches(self.loader, self.plan.accumulate):
-            with guards.memory_watched(self.stepper.advice):
+            with guards.memory_watched(self.stepper.advise):
                 stop = self._run_step(micro_batches, request)
             if state.step < end:  # the checkpoint after the last step of an epoch waits for the callbacks
                 if running.save_every and state.step % running.save_every == 0:

@@ -61,6 +61,10 @@ def test_the_mean_loss_starts_with_the_first_loss() -> None:
     assert update_mean_loss(1.0, 2.0, 9) == pytest.approx(1.02)
 
 
+EXPECTED = (
+    r"^There is not enough memory for a step\. Set accumulate to 2 \(now 1: 4 images at a time instead of 8\), "
+    r"pairs_per_chunk to 16 \(now 32\), or use --precision bf16\. Or lower size\.$"
+)
 MEMORY_ERRORS = (
     torch.OutOfMemoryError("CUDA out of memory"),
     MemoryError(),
@@ -72,13 +76,13 @@ MEMORY_ERRORS = (
 @pytest.mark.parametrize("error", MEMORY_ERRORS)
 def test_a_lack_of_memory_says_what_to_lower(error: Exception, toy, tmp_path: Path) -> None:
     task = toy.Sorting()
-    task.memory_advice = "Lower pairs_per_chunk (now 32)."
+    task.memory_options, task.memory_advice = {"pairs_per_chunk": 32}, "Or lower size."
 
     def step(batch, info) -> None:
         raise error
 
     task.step = step
-    with pytest.raises(OutOfMemory, match=r"Lower pairs_per_chunk \(now 32\)\. Raise accumulate \(now 1\) or"):
+    with pytest.raises(OutOfMemory, match=EXPECTED):
         fit(task, toy.Squares(), SIX, tmp_path, processes=launch(toy.running()))
 
 

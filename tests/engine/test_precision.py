@@ -111,7 +111,7 @@ def test_the_precision_that_fits_into_memory_is_chosen(toy) -> None:
 def test_a_step_that_fits_in_no_precision_says_what_to_lower(toy) -> None:
     task = toy.Sorting()
     fail_in(task, "fp32", "bf16")
-    with pytest.raises(OutOfMemory, match=r"neither in fp32 nor in bf16\. Raise accumulate \(now 1\)"):
+    with pytest.raises(OutOfMemory, match=r"neither in fp32 nor in bf16\. Set accumulate to \d \(now 1"):
         choose_precision(make_stepper(task, toy, "fp32"), batch_of(toy))
 
 

@@ -22,7 +22,8 @@ class CamTask:
         network: The network, under the name that the engine expects.
         maps: The same network.
         augment: Makes the images (B 3 H W in 0..1) of a batch.
-        memory_advice: Advice for a lack of memory.
+        memory_options: Options to lower for a lack of memory, and their values.
+        memory_advice: Advice besides.
         glass: Leave white glass out of pooling, areas and regions.
     """
 
@@ -40,10 +41,8 @@ class CamTask:
         self.network: nn.Module = network  # the type that the engine expects
         self.maps, self.augment, self.glass = network, augment, glass
         self._method, self._teacher = method, teacher
-        self.memory_advice = ""
-        if teacher is not None:
-            less = f"lower judge.chunk (now {teacher.chunk}) or cam.augment.size"
-            self.memory_advice = f"Set judge.recompute=on, or {less}."
+        self.memory_options = {"judge.chunk": teacher.chunk} if teacher else {}
+        self.memory_advice = "Or set judge.recompute=on, or lower cam.augment.size." if teacher else ""
         self._head_factor, self._published_pixels = head_factor, published_pixels
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:

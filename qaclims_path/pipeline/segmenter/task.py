@@ -48,7 +48,7 @@ class SegTask:
         self.segmenter, self.class_weights = segmenter, class_weights
         self.augment = augment
         self._terms, self._head_factor = options.terms, head_factor
-        self.memory_advice = "Lower seg.augment.size."
+        self.memory_advice = "Or lower seg.augment.size."
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
         """Return parameters of the encoder, and of the decoder with its higher learning rate."""
