@@ -2,11 +2,14 @@
 
 import os
 import random
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+from qaclims_path.errors import UsageError
 
 
 def seed_all(*keys: int) -> None:
@@ -39,7 +42,11 @@ def preserved_random_state() -> Iterator[None]:
 
 @contextmanager
 def determinism(*, strict: bool) -> Iterator[None]:
-    """Run a block with torch's deterministic algorithms if `strict`; some are slower."""
+    """Run a block with torch's deterministic algorithms if `strict`; some are slower.
+
+    Raises:
+        UsageError: An operation has none on this device; torch raises it the first time that it is called.
+    """
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     if strict:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS requires it
@@ -47,6 +54,14 @@ def determinism(*, strict: bool) -> Iterator[None]:
     torch.backends.cudnn.benchmark = not strict and torch.cuda.is_available()
     try:
         yield
+    except RuntimeError as error:
+        found = re.match(r"(\w+) does not have a deterministic implementation", str(error))
+        if not found:
+            raise
+        raise UsageError(
+            f"torch's {found[1]} is not deterministic on this device, but 'deterministic: true' is set. Set "
+            "deterministic to false."
+        ) from error
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]

@@ -166,3 +166,16 @@ def test_random_states_and_determinism_are_restored() -> None:
         assert torch.are_deterministic_algorithms_enabled()
     assert torch.equal(torch.get_rng_state(), before)
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_an_operation_that_is_not_deterministic_is_named() -> None:
+    torch_says = "nll_loss2d_forward_out_cuda_template does not have a deterministic implementation, but you set ..."
+    expected = r"^torch's nll_loss2d_forward_out_cuda_template is not deterministic .* Set deterministic to false\.$"
+    with pytest.raises(UsageError, match=expected), determinism(strict=True):
+        raise RuntimeError(torch_says)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_real_operation_that_is_not_deterministic_is_named() -> None:
+    with pytest.raises(UsageError, match=r"^torch's put_ is not deterministic"), determinism(strict=True):
+        torch.zeros(3).put_(torch.tensor([0, 0]), torch.ones(2))
