@@ -1,7 +1,7 @@
 """Work on a few items ahead in threads, with results in order, so that decoding and counting overlap."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def ahead(work: Callable[[T], R], items: Iterable[T], threads: int = FEW) -> Iterator[R]:
+def ahead(work: Callable[[T], R], items: Iterable[T], threads: int = FEW) -> Generator[R, None, None]:
     """Apply `work` in threads and yield the results in the order of the items; at most two items per thread wait.
 
     An error of `work` is raised where its result would have come.

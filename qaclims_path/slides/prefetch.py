@@ -20,10 +20,11 @@ class PrefetchBackend:
     Args:
         backend: The backend that reads; used by this object only.
         batch: Tiles per batch.
+        threads: Threads that decode, where the backend can use several.
     """
 
-    def __init__(self, backend: Backend, batch: int) -> None:
-        self.inner, self.batch = backend, batch
+    def __init__(self, backend: Backend, batch: int, threads: int = 1) -> None:
+        self.inner, self.batch, self.threads = backend, batch, threads
         self._reading, self._closed = threading.Lock(), False
 
     @property
@@ -31,9 +32,9 @@ class PrefetchBackend:
         """Metadata of the slide."""
         return self.inner.info
 
-    def stream(self, regions: Sequence[LevelRegion]) -> Iterator[Pixels]:
+    def stream(self, regions: Sequence[LevelRegion], threads: int | None = None) -> Iterator[Pixels]:
         """Yield the pixels of the regions in order."""
-        pixels = read_regions(self.inner, regions)
+        pixels = read_regions(self.inner, regions, threads or self.threads)
 
         def next_batch(_: int) -> list[Pixels]:
             with self._reading:
@@ -57,6 +58,6 @@ class PrefetchBackend:
             self.inner.close()
 
 
-def prefetched(slide: Slide, batch: int) -> Slide:
-    """Return the same slide, with its tiles read in a background thread."""
-    return Slide(PrefetchBackend(slide.backend, batch), slide.info.mpp)
+def prefetched(slide: Slide, batch: int, threads: int = 1) -> Slide:
+    """Return the same slide, with its tiles read in a background thread, and decoded in several if there are more."""
+    return Slide(PrefetchBackend(slide.backend, batch, threads), slide.info.mpp)

@@ -12,8 +12,8 @@ from qaclims_path.types import Backend, TileGrid
 class StreamingBackend(Protocol):
     """A backend that reads many regions faster together than one by one."""
 
-    def stream(self, regions: Sequence[LevelRegion]) -> Iterator[Pixels]:
-        """Yield the pixels of the regions in order."""
+    def stream(self, regions: Sequence[LevelRegion], threads: int = 1) -> Iterator[Pixels]:
+        """Yield the pixels of the regions in order; several threads decode ahead."""
         ...
 
 
@@ -39,10 +39,10 @@ def iter_tiles(slide: Slide, grid: TileGrid) -> Iterator[tuple[int, Pixels]]:
         yield index, pixels if region.box is None else resample(pixels, region.box, size)
 
 
-def read_regions(backend: Backend, regions: Sequence[LevelRegion]) -> Iterator[Pixels]:
-    """Yield the pixels of regions in order, without resampling."""
+def read_regions(backend: Backend, regions: Sequence[LevelRegion], threads: int = 1) -> Iterator[Pixels]:
+    """Yield the pixels of regions in order, without resampling; where the backend can, threads decode ahead."""
     if isinstance(backend, StreamingBackend):
-        yield from backend.stream(regions)
+        yield from backend.stream(regions, threads)
     else:  # OpenSlide is slower with bands, and has a cache of its own
         for region in regions:
             yield backend.read_level(region.level, region.x, region.y, region.width, region.height)

@@ -2,15 +2,18 @@
 
 import tracemalloc
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
+from threading import Lock
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qaclims_path.slides.geometry import LevelRegion
 from qaclims_path.slides.reader import open_slide
-from qaclims_path.slides.readers.tiff_store import TileStore
+from qaclims_path.slides.readers.tiff_store import DecodingAhead, TileStore
 from qaclims_path.slides.streaming import iter_tiles
 from qaclims_path.types import TileGrid
 
@@ -64,12 +67,13 @@ def test_tiles_of_a_real_slide_are_those_of_reading_one_by_one(real_data):
 
 def counted(slide):
     """Make the backend count which tiles it decodes."""
-    decoded = Counter()
+    decoded, lock = Counter(), Lock()
     backend = slide.backend
 
     def counting(number, level):
         def decode(data, out):
-            decoded[number] += 1
+            with lock:
+                decoded[number] += 1
             level.decode(data, out)
 
         return replace(level, decode=decode)
@@ -155,3 +159,23 @@ def test_a_store_with_room_for_all_tiles_decodes_each_once(decoder):
     store = TileStore(Counter({(0, 1): 3, (0, 2): 2}), limit=5000)
     assert [store.take((0, tile), decode)[1] for tile in ORDER] == [False, False, False, True, True]
     assert made == [(0, 1), (0, 2)]
+
+
+@pytest.mark.parametrize("limit", [50, 5000], ids=["dropped before its last use", "kept"])
+@pytest.mark.parametrize("asked", [(1, 2, 1, 3), (2, 1, 3, 1)], ids=["in the expected order", "in another order"])
+def test_tiles_that_threads_decode_ahead_are_the_tiles_asked_for(decoder, limit, asked):
+    decode, _ = decoder
+    store = TileStore(Counter((0, tile) for tile in asked), limit=limit)
+    with closing(DecodingAhead(decode, [(0, 1), (0, 2), (0, 3)], threads=2)) as decoded:
+        assert [int(store.take((0, tile), decoded)[0][0, 0, 0]) for tile in asked] == list(asked)
+
+
+@pytest.mark.parametrize("stride", [64, 56, 20])
+def test_several_threads_decode_every_compressed_tile_once_to_the_same_pixels(stride, write_tiff, tissue_like):
+    regions = [LevelRegion(0, x, y, 56, 56) for y in range(-10, 512, stride) for x in range(-10, 640, stride)]
+    with open_slide(write_tiff([tissue_like(512, 640)], **JPEG), backend="tiff") as slide:
+        wanted = list(slide.backend.stream(regions))
+        decoded = counted(slide)
+        found = list(slide.backend.stream(regions, threads=3))
+        assert decoded == {0: 8 * 10}
+        assert all(np.array_equal(one, other) for one, other in zip(wanted, found, strict=True))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from qaclims_path.engine.guards import memory_watched
+from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.images import write_image
 from qaclims_path.pipeline.inference.inputs import SegmentTask
 from qaclims_path.pipeline.inference.model import DOUBTFUL, LEAST_SIDE, OUTSIDE, SegmentModel
@@ -70,7 +71,7 @@ def segment_one(
     Returns:
         Facts for the table.
     """
-    opened, given = _opened(task, model.options.backend, batch)
+    opened, given = _opened(task, model, batch)
     with opened as slide:
         mask = tissue_mask(slide, task.tissue, tile_um=TISSUE_UM)
         grid, factor = _tiles(slide, mask, model)
@@ -89,13 +90,16 @@ def segment_one(
         }
 
 
-def _opened(task: SegmentTask, backend: str, batch: int) -> tuple[Slide, float | None]:
+def _opened(task: SegmentTask, model: SegmentModel, batch: int) -> tuple[Slide, float | None]:
     """Open a slide with prefetching; also returns the pixel size that the user gave, where nothing else states it."""
+    backend, device = model.options.backend, model.device.type
+    threads = 1 if device == "cpu" else threads_beside(device)  # one is faster than any network on a CPU
     slide = open_slide(task.entry.path, backend=backend, mpp=task.entry.mpp)
     if slide.info.mpp is not None or task.slide_mpp is None:
-        return prefetched(slide, batch), None
+        return prefetched(slide, batch, threads), None
     slide.close()
-    return prefetched(open_slide(task.entry.path, backend=backend, mpp=task.slide_mpp), batch), task.slide_mpp
+    slide = open_slide(task.entry.path, backend=backend, mpp=task.slide_mpp)
+    return prefetched(slide, batch, threads), task.slide_mpp
 
 
 def _tiles(slide: Slide, mask: TissueMask, model: SegmentModel) -> tuple[TileGrid, float]:

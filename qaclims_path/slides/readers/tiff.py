@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from qaclims_path.errors import BadFile
 from qaclims_path.slides.geometry import LevelRegion, Pixels, clip, read_padded
 from qaclims_path.slides.readers.registry import SLIDE_READERS
 from qaclims_path.slides.readers.tiff_pages import TiffContents, contents_of, picture_of
-from qaclims_path.slides.readers.tiff_store import RECENT_BYTES, Key, TileStore
+from qaclims_path.slides.readers.tiff_store import RECENT_BYTES, Decode, DecodingAhead, Key, TileStore
 
 
 class TiffBackend:
@@ -34,13 +35,20 @@ class TiffBackend:
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         """Read a region of a level (H W 3)."""
-        return self._read(LevelRegion(level, x, y, width, height), self._recent)
+        return self._read(LevelRegion(level, x, y, width, height), self._recent, self._decode)
 
-    def stream(self, regions: Sequence[LevelRegion]) -> Iterator[Pixels]:
-        """Yield regions in order and decode every compressed tile once; tiles outside all regions are not decoded."""
-        store = TileStore(Counter(key for region in regions for key in self._tiles_of(region)))
-        for region in regions:
-            yield self._read(region, store)
+    def stream(self, regions: Sequence[LevelRegion], threads: int = 1) -> Iterator[Pixels]:
+        """Yield regions in order and decode every compressed tile once; tiles outside all regions are not decoded.
+
+        Args:
+            regions: Parts of levels.
+            threads: Threads that decode tiles ahead; with one, the thread that asks decodes them.
+        """
+        uses = Counter(key for region in regions for key in self._tiles_of(region))
+        with closing(DecodingAhead(self._decode, uses, threads)) as decoded:
+            store, decode = TileStore(uses), self._decode if threads == 1 else decoded
+            for region in regions:
+                yield self._read(region, store, decode)
 
     def associated(self, name: str) -> Pixels:
         """Read the label, macro or thumbnail picture."""
@@ -56,19 +64,19 @@ class TiffBackend:
             return []
         return [(region.level, tile) for tile in self._levels[region.level].covering(*part)]
 
-    def _read(self, region: LevelRegion, store: TileStore) -> Pixels:
+    def _read(self, region: LevelRegion, store: TileStore, decode: Decode) -> Pixels:
         level = self.info.levels[region.level]
-        return read_padded(partial(self._cut, store, region.level), level, region, self.info.background)
+        return read_padded(partial(self._cut, store, decode, region.level), level, region, self.info.background)
 
-    def _cut(self, store: TileStore, level: int, x: int, y: int, width: int, height: int) -> Pixels:
+    def _cut(self, store: TileStore, decode: Decode, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         tiled = self._levels[level]
         pieces = list(tiled.pieces(x, y, width, height))
         if len(pieces) == 1 and (width, height) == tiled.tile:
-            pixels, last_use = store.take((level, pieces[0][0]), self._decode)
+            pixels, last_use = store.take((level, pieces[0][0]), decode)
             return pixels if last_use else pixels.copy()
         out = np.empty((height, width, 3), np.uint8)
         for tile, tile_window, region_window in pieces:
-            pixels, last_use = store.take((level, tile), self._decode)
+            pixels, last_use = store.take((level, tile), decode)
             out[region_window] = pixels[tile_window]
             if last_use:
                 store.recycle(pixels)

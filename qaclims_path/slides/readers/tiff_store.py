@@ -1,12 +1,14 @@
 """A cache of decoded tiles."""
 
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable
 
+from qaclims_path.files.ahead import ahead
 from qaclims_path.slides.geometry import Pixels
 
 Key = tuple[int, int]  # level and index of a tile
+Decode = Callable[[Key, Pixels | None], Pixels]
 STREAM_BYTES = 512 * 2**20  # two rows of 256 px tiles of a slide 300 000 px wide
 RECENT_BYTES = 32 * 2**20  # as in OpenSlide
 
@@ -27,7 +29,7 @@ class TileStore:
         self._spare: list[Pixels] = []
         self._lock = threading.Lock()
 
-    def take(self, key: Key, decode: Callable[[Key, Pixels | None], Pixels]) -> tuple[Pixels, bool]:
+    def take(self, key: Key, decode: Decode) -> tuple[Pixels, bool]:
         """Return the pixels of a tile and whether this was its last use; after the last use the caller owns them.
 
         Args:
@@ -59,3 +61,28 @@ class TileStore:
         if pixels is not None:
             self._bytes -= pixels.nbytes
         return pixels
+
+
+class DecodingAhead:
+    """Decodes tiles in threads before they are asked for; a tile that comes out of turn is decoded at once.
+
+    Args:
+        decode: Decodes a tile.
+        keys: The tiles in the order in which each is first asked for.
+        threads: Number of threads.
+    """
+
+    def __init__(self, decode: Decode, keys: Iterable[Key], threads: int) -> None:
+        self._decode, self._keys = decode, deque(keys)
+        self._decoded = ahead(lambda key: decode(key, None), tuple(self._keys), threads)
+
+    def __call__(self, key: Key, spare: Pixels | None) -> Pixels:
+        """Return the pixels of a tile."""
+        if not self._keys or self._keys[0] != key:
+            return self._decode(key, spare)
+        self._keys.popleft()
+        return next(self._decoded)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._decoded.close()

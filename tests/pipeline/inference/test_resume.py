@@ -132,8 +132,9 @@ def test_a_run_that_is_killed_after_a_band_is_resumed(model, slides, undisturbed
     assert contents(out) == undisturbed
 
 
-def test_tiles_read_ahead_are_the_same(slides):
-    with open_slide(slides / "s0.tiff") as plain, prefetched(open_slide(slides / "s0.tiff"), 3) as slide:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_tiles_read_ahead_are_the_same(slides, threads):
+    with open_slide(slides / "s0.tiff") as plain, prefetched(open_slide(slides / "s0.tiff"), 3, threads) as slide:
         grid = make_grid(plain.info, size=100, mpp=0.7, overlap=0.2, pad=True)
         pairs = list(zip(iter_tiles(plain, grid), iter_tiles(slide, grid), strict=True))
         assert len(pairs) == len(grid) > 20
@@ -141,8 +142,9 @@ def test_tiles_read_ahead_are_the_same(slides):
         assert slide.info == plain.info
 
 
-def test_a_slide_that_is_read_ahead_can_be_closed_at_any_time(slides):
-    slide = prefetched(open_slide(slides / "s0.tiff"), 2)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_slide_that_is_read_ahead_can_be_closed_at_any_time(slides, threads):
+    slide = prefetched(open_slide(slides / "s0.tiff"), 2, threads)
     assert isinstance(slide.backend, PrefetchBackend)
     tiles = iter_tiles(slide, make_grid(slide.info, size=64, mpp=0.5))
     next(tiles)
