@@ -10,6 +10,7 @@ pixel-adaptive refinement of each image, as `masks` does. Results with equal thr
 
 import argparse
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -17,7 +18,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from timing import conditions
 
 from qaclims_path.compute.refiners.par import pixel_adaptive
 from qaclims_path.files.digest import digest_of
@@ -81,7 +81,8 @@ def main() -> None:
     if options.work:
         work(options.work, options.images, options.passes)
         return
-    print(f"{conditions('torch')}; {os.cpu_count()} cores, {options.busy} busy programs beside\n")
+    load = f"load {os.getloadavg()[0]:.1f} and {options.busy} busy programs beside"
+    print(f"Python {platform.python_version()}, torch {torch.__version__}; {os.cpu_count()} cores, {load}\n")
     print("| work | threads | waiting | wall seconds | processor seconds |\n|---|---|---|---|---|")
     missed = []
     with busy(options.busy):
