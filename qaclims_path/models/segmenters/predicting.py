@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qaclims_path.compute.devices import Precision, dtype_of
+from qaclims_path.compute.transfer import sent
 from qaclims_path.errors import UsageError
 from qaclims_path.models.fusing import TOLERANCE, can_fuse_pointwise, fuse
 from qaclims_path.models.segmenters.segmenter import Segmenter
@@ -80,7 +81,7 @@ class Predictor:
     @torch.inference_mode()
     def __call__(self, pictures: NDArray[np.uint8]) -> Tensor:
         """Predict probabilities B K H W, on the segmenter's device, of B H W 3 bytes."""
-        images = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float() / 255
+        images = sent(pictures, self.device).permute(0, 3, 1, 2).float() / 255
         images = images.contiguous(memory_format=torch.channels_last)
         size = (images.shape[-2], images.shape[-1])
         total = images.new_zeros(())

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qaclims_path.compute.cams import image_probabilities, merged
+from qaclims_path.compute.transfer import sent
 from qaclims_path.data.loading import Failed, ImageLoader, Loaded, batches
 from qaclims_path.data.record import Record
 from qaclims_path.files.ahead import ahead
@@ -52,7 +53,7 @@ class MapMaker:
 
     def _views(self, pictures: NDArray[np.uint8]) -> Tensor:
         """Turn B H W 3 bytes into 2B 3 H W in 0..1, channels last: the images, then their mirror images."""
-        images = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float() / 255
+        images = sent(pictures, self.device).permute(0, 3, 1, 2).float() / 255
         return torch.cat([images, images.flip(-1)]).contiguous(memory_format=torch.channels_last)
 
 

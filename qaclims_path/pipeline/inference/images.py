@@ -8,18 +8,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
+from qaclims_path.compute.transfer import fetched
 from qaclims_path.data.loading import TILE_PIXELS, Failed, Loaded, batches
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.ahead import ahead
+from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.images import read_image, write_mask
 from qaclims_path.files.progress import track
 from qaclims_path.pipeline.inference.inputs import CONFIDENCE, LABELS, SegmentTask
-from qaclims_path.pipeline.inference.model import OUTSIDE, SegmentModel
+from qaclims_path.pipeline.inference.model import OUTSIDE, SegmentModel, labels_and_confidence
 from qaclims_path.pipeline.inference.slides import LESS
 from qaclims_path.slides.cohort.state import SlideState, record
+
+Pixels = NDArray[np.uint8]
 
 
 def process_images(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int) -> Iterator[SlideState]:
@@ -36,12 +39,17 @@ def process_images(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int
         by_name = {task.name: task for task in group}
         predict = model.of_images(factor)
         failed: list[Failed] = []
-        shown = track(ahead(partial(_open, model), list(by_name.values())), "labelling images", len(by_name))
+        opened = ahead(partial(_open, model), list(by_name.values()), threads_beside(model.device.type))
+        shown = track(opened, "labelling images", len(by_name))
         with memory_watched(LESS, "these images"):
-            for items in batches(_good(shown, failed), limit):
-                found = predict(np.stack([item.scales[0] for item in items]))
-                for item, scores in zip(items, found, strict=True):
-                    yield _done(by_name[item.image], labelled(by_name[item.image], item.scales[0], scores))
+            predicted = (
+                (items, labels_and_confidence(predict(np.stack([item.scales[0] for item in items]))))
+                for items in batches(_good(shown, failed), limit)
+            )
+            for items, found in fetched(predicted):
+                for item, (labels, confidence) in zip(items, found.numpy(), strict=True):
+                    task = by_name[item.image]
+                    yield _done(task, labelled(task, item.scales[0], labels, confidence))
         for each in failed:
             state = SlideState(each.image, "failed", by_name[each.image].fingerprint, 1, each.why)
             record(by_name[each.image].out, state)
@@ -65,14 +73,13 @@ class _ImageLabels:
             colors[channel.code] = channel.color
         self.palette: list[int] = colors.reshape(-1).tolist()
 
-    def __call__(self, task: SegmentTask, pixels: NDArray[np.uint8], scores: Tensor) -> dict[str, Any]:
-        """Write the labels of scores K H W; returns the facts for the table."""
-        labels, confidence = self.model.labels_of(pixels, scores)
+    def __call__(self, task: SegmentTask, pixels: Pixels, labels: Pixels, confidence: Pixels) -> dict[str, Any]:
+        """Write the labels and confidence (H W) of an image; returns the facts for the table."""
+        labels = self.model.without_glass(labels, pixels)
         known = labels[labels != OUTSIDE] if self.model.hides_glass else labels
         counts = np.bincount(known.ravel(), minlength=len(self.model.channels))
         if self.model.options.confidence:
-            sure = (confidence * 255).round().astype(np.uint8)
-            write_mask(task.out / CONFIDENCE / f"{task.name}.png", sure)
+            write_mask(task.out / CONFIDENCE / f"{task.name}.png", confidence)
         write_mask(task.out / LABELS / f"{task.name}.png", self.codes[labels], self.palette)
         mpp = task.entry.mpp or task.slide_mpp
         given = task.slide_mpp if task.entry.mpp is None else None

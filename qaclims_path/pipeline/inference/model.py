@@ -10,6 +10,7 @@ from torch import Tensor
 
 from qaclims_path.compute.devices import Precision, device_of, precision_of
 from qaclims_path.compute.tissue import glass_of
+from qaclims_path.compute.transfer import sent
 from qaclims_path.errors import UsageError
 from qaclims_path.files.digest import digest_of_file
 from qaclims_path.models.segmenters.predicting import Predictor, for_inference
@@ -135,15 +136,22 @@ class SegmentModel:
             scores: Class probabilities of the image, K H W.
         """
         best, channels = scores.max(0)
-        labels: NDArray[np.uint8] = channels.cpu().numpy().astype(np.uint8)
-        if self.hides_glass:
-            labels[glass_of(pixels)] = OUTSIDE
-        return labels, best.cpu().numpy()
+        return self.without_glass(channels.cpu().numpy().astype(np.uint8), pixels), best.cpu().numpy()
+
+    def without_glass(self, labels: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return labels H W of an image H W 3, `OUTSIDE` on hidden glass."""
+        return np.where(glass_of(pixels), np.uint8(OUTSIDE), labels) if self.hides_glass else labels
 
     def _loaded(self) -> Segmenter:
         if self._network is None:
             self._network = for_inference(Segmenter.from_pretrained(self.folder), self.device, self.precision)
         return self._network
+
+
+def labels_and_confidence(scores: Tensor) -> Tensor:
+    """Return the most probable channel and 255 times its probability, as bytes B 2 H W, of scores B K H W."""
+    best, channels = scores.max(1)
+    return torch.stack([channels.byte(), best.mul(255).round().byte()], 1)
 
 
 class TileScores:
@@ -157,5 +165,6 @@ class TileScores:
         probabilities = self.predict(tiles)
         if not self.glass:
             return probabilities
-        glass = torch.from_numpy(np.stack([glass_of(tile) for tile in tiles]))[:, None].to(probabilities)
+        hidden = np.stack([glass_of(tile) for tile in tiles])  # while a GPU computes
+        glass = sent(hidden, probabilities.device)[:, None].to(probabilities.dtype)
         return torch.cat([probabilities * (1 - glass), glass], 1)

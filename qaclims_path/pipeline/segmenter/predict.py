@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from qaclims_path.compute.devices import Precision, device_of, precision_of
+from qaclims_path.compute.transfer import fetched
 from qaclims_path.data.card import BACKGROUND_NAME, Card
 from qaclims_path.data.cards import card_of
 from qaclims_path.data.loading import Failed, ImageLoader, Loaded, batches
@@ -155,16 +156,19 @@ class _Writer:
         """Return whether an image is done."""
         return self._path(image).is_file()
 
-    def write(self, image: str, probabilities: Tensor) -> None:
-        """Write K H W probabilities, or the labels that they mean."""
+    def wanted(self, probabilities: Tensor) -> Tensor:
+        """Return what is written of probabilities B K H W: labels B H W, or small probabilities B K h w in fp16."""
         if self.options.write == "labels":
-            labels = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
-            write_mask(self._path(image), self.card.encode(labels), self.card.code_palette)
-            return
-        height, width = (int(side) for side in probabilities.shape[-2:])
-        cells = [-(-side // self.options.stride) for side in (height, width)]
-        small = F.interpolate(probabilities[None], cells, mode="area")[0].half().cpu().numpy()
-        write_scores(self._path(image), small, self.names, size=(height, width))
+            return probabilities.argmax(1).byte()
+        cells = [-(-side // self.options.stride) for side in probabilities.shape[-2:]]
+        return F.interpolate(probabilities, cells, mode="area").half()
+
+    def write(self, image: str, size: tuple[int, int], found: NDArray[Any]) -> None:
+        """Write what `wanted` returned for an image of a size (height, width)."""
+        if self.options.write == "labels":
+            write_mask(self._path(image), self.card.encode(found), self.card.code_palette)
+        else:
+            write_scores(self._path(image), found, self.names, size=size)
 
     def _path(self, image: str) -> Path:
         return self.folder / f"{image}{self.suffix}"
@@ -184,9 +188,13 @@ def _write(writer: _Writer, records: Sequence[Record], predictor: Predictor, til
                 yield item
 
     with memory_watched(LESS, "these images"):
-        for batch in batches(opened(), tiles):
-            for item, found in zip(batch, predictor(np.stack([each.scales[0] for each in batch])), strict=True):
-                writer.write(item.image, found)
+        predicted = (
+            (batch, writer.wanted(predictor(np.stack([each.scales[0] for each in batch]))))
+            for batch in batches(opened(), tiles)
+        )
+        for batch, results in fetched(predicted):
+            for item, found in zip(batch, results.numpy(), strict=True):
+                writer.write(item.image, item.size, found)
     return failed
 
 

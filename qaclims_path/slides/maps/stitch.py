@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from qaclims_path.compute.blending import TileBand, Window, window_weights
 from qaclims_path.errors import PredictionProblem, UsageError
 from qaclims_path.types import TileGrid
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BAND = 512  # rows per band; also the side of a tile of the written maps
 MAX_SUMS = 16 * 2**30  # bytes
@@ -109,32 +113,40 @@ def predict_tiles(
 ) -> Probabilities:
     """Predict tiles in batches, and yield index and probabilities (C size size) of each tile.
 
-    Batches end at multiples of the batch size, so that a resumed run forms the same batches.
+    Probabilities of a GPU travel in half precision, while it predicts the next batch; use each before the next.
     """
-    indices: list[int] = []
-    pixels: list[NDArray[np.uint8]] = []
-    for index, tile in tiles:
-        indices.append(index)
-        pixels.append(tile)
-        if (index + 1) % blend.batch == 0:
-            yield from zip(indices, _checked(predict(np.stack(pixels)), len(pixels), canvas, blend), strict=True)
-            indices, pixels = [], []
-    if pixels:
-        yield from zip(indices, _checked(predict(np.stack(pixels)), len(pixels), canvas, blend), strict=True)
+    from qaclims_path.compute.transfer import fetched
+
+    predicted = (
+        (indices, _checked(predict(pixels), len(pixels), canvas, blend))
+        for indices, pixels in _in_batches(tiles, blend.batch)
+    )
+    for indices, probabilities in fetched(predicted):
+        yield from zip(indices, (each.float().numpy() for each in probabilities), strict=True)
 
 
-def _checked(scores: Any, count: int, canvas: Canvas, blend: Blend) -> NDArray[np.float32]:  # noqa: ANN401
-    """Convert a prediction to float32, and refuse a wrong shape."""
-    if hasattr(scores, "detach"):  # a tensor; avoids importing torch
-        scores = scores.detach().float().cpu().numpy()
-    array = np.ascontiguousarray(scores, dtype=np.float32)
+def _in_batches(
+    tiles: Iterable[tuple[int, NDArray[np.uint8]]], size: int
+) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
+    """Stack tiles; batches end at multiples of their size, so that a resumed run forms the same batches."""
+    for _, batch in groupby(tiles, lambda tile: tile[0] // size):
+        indices, pixels = zip(*batch, strict=True)
+        yield list(indices), np.stack(pixels)
+
+
+def _checked(scores: Any, count: int, canvas: Canvas, blend: Blend) -> "Tensor":  # noqa: ANN401 - see `Predict`
+    """Convert a prediction to a tensor: float32, but half precision on a GPU; refuse a wrong shape."""
+    import torch
+
+    tensor = torch.as_tensor(scores).detach()
     expected = (count, blend.classes, canvas.size, canvas.size)
-    if array.shape != expected:
+    if tensor.shape != expected:
         raise PredictionProblem(
-            f"The predictor returned an array of shape {array.shape} for {count} tiles of {canvas.size} pixels and "
-            f"{blend.classes} classes; it has to be {expected} (tiles, classes, height, width)."
+            f"The predictor returned an array of shape {tuple(tensor.shape)} for {count} tiles of {canvas.size} pixels "
+            f"and {blend.classes} classes; it has to be {expected} (tiles, classes, height, width)."
         )
-    return array
+    dtype = torch.float16 if tensor.device.type == "cuda" else torch.float32
+    return tensor.to(dtype, memory_format=torch.contiguous_format)
 
 
 def stitch(tiles: Probabilities, canvas: Canvas, blend: Blend, first_row: int = 0) -> Iterator[Band]:
