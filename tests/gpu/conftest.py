@@ -85,10 +85,11 @@ def steps(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen: list[Any] = []
     run_step = Training._run_step
 
-    def noted(training: Training, micro_batches: Any) -> None:
+    def noted(*arguments: Any) -> bool:
         before = deepcopy(gpu)
-        run_step(training, micro_batches)
+        stop = run_step(*arguments)
         seen.append(gpu - before)
+        return stop
 
     def fabric(**_: Any) -> Any:
         return SimpleNamespace(global_rank=0, world_size=1, device=torch.device("cuda", 0), launch=lambda: None)

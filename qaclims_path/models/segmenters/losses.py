@@ -61,25 +61,24 @@ def cross_entropy(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) 
 
 def focal(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:
     """MONAI's focal loss: cross entropy with a lower weight of pixels that are already right."""
-    loss = FocalLoss(use_softmax=True, weight=classes, reduction="none")
-    each = loss(logits, _one_hot(logits, pixels)).sum(1)
+    each = FocalLoss(use_softmax=True, reduction="none")(logits, _one_hot(logits, pixels))
+    each = (each if classes is None else each * classes[:, None, None]).sum(1)  # MONAI would wait for the GPU
     return cast("Tensor", (each * pixels.weight).sum() / max(pixels.total, 1.0))
 
 
 def dice(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:
     """MONAI's Dice loss over the whole batch, averaged over classes."""
     share = pixels.weight[:, None].sqrt()  # the loss squares both arguments, which makes it the weight
-    loss = DiceLoss(squared_pred=True, batch=True, weight=classes)
-    return cast("Tensor", loss(logits.softmax(1) * share, _one_hot(logits, pixels) * share))
+    loss = DiceLoss(squared_pred=True, batch=True, reduction="none")
+    each = loss(logits.softmax(1) * share, _one_hot(logits, pixels) * share).flatten()
+    return cast("Tensor", (each if classes is None else each * classes).mean())
 
 
 def tversky(logits: Tensor, pixels: PixelTargets, _: Tensor | None) -> Tensor:
     """MONAI's Tversky loss: false negatives cost more than false positives; all labelled pixels have weight 1."""
-    known = pixels.weight > 0
-    if not known.any():
-        return logits.sum() * 0
-    of_known = (values.movedim(1, -1)[known].T[None] for values in (logits.softmax(1), _one_hot(logits, pixels)))
-    return cast("Tensor", TverskyLoss(alpha=0.3, beta=0.7, batch=True)(*of_known))
+    known = (pixels.weight > 0)[:, None]
+    loss = TverskyLoss(alpha=0.3, beta=0.7, batch=True)
+    return cast("Tensor", loss(logits.softmax(1) * known, _one_hot(logits, pixels) * known))
 
 
 def _one_hot(logits: Tensor, pixels: PixelTargets) -> Tensor:

@@ -46,6 +46,7 @@ class SegTask:
     ) -> None:
         self.network: nn.Module = segmenter  # the type that the engine expects
         self.segmenter, self.class_weights = segmenter, class_weights
+        self._moved = class_weights  # on the device, from the first step on
         self.augment = augment
         self._terms, self._head_factor = options.terms, head_factor
         self.memory_advice = "Or lower seg.augment.size."
@@ -64,7 +65,8 @@ class SegTask:
         images = self.augment(batch)
         labels, confidence = batch["planes"].unbind(1)
         pixels = pixel_targets(labels, confidence / CERTAIN, info.counts["weight"])
-        weights = None if self.class_weights is None else self.class_weights.to(images.device)
+        if self._moved is not None:
+            self._moved = self._moved.to(images.device)
         try:
             outputs = self.segmenter.training_logits(images)
         except ValueError as error:
@@ -74,7 +76,7 @@ class SegTask:
                 "This architecture normalises over the images of a micro-batch and needs at least two of them. Raise "
                 "seg.train.batch, lower seg.train.accumulate, or set seg.train.batchnorm=frozen."
             ) from error
-        each = [losses(logits, pixels, self._terms, weights) for logits in outputs]
+        each = [losses(logits, pixels, self._terms, self._moved) for logits in outputs]
         named = {name: torch.stack([terms[name] for terms in each]).sum() for name in self._terms}
         loss = torch.stack([weight * named[name] for name, weight in self._terms.items()]).sum()
         right = (outputs[-1].detach().argmax(1) == pixels.labels) & (pixels.weight > 0)

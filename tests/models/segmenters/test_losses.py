@@ -6,7 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from monai.losses.dice import DiceLoss
+from monai.losses.focal_loss import FocalLoss
+from monai.losses.tversky import TverskyLoss
 from torch import Tensor
+from torch.nn import functional as F
 
 from qaclims_path.models.segmenters.losses import IGNORE, LOSSES, balanced_weights, losses, pixel_targets
 
@@ -24,6 +28,10 @@ def scene(seed=0, classes=3):
     labels = torch.randint(0, classes + 1, (2, 6, 5), generator=chance)
     labels = torch.where(labels == classes, IGNORE, labels).to(torch.uint8)
     return logits, labels, torch.rand(2, 6, 5, generator=chance)
+
+
+def one_hot(labels, classes=3):
+    return F.one_hot(torch.where(labels == IGNORE, 0, labels).long(), classes).movedim(-1, 1).float()
 
 
 def pixels_of(labels, weight, classes=None):
@@ -101,3 +109,27 @@ def test_balanced_weights_have_mean_one_over_all_pixels():
     assert float((weights * counts).sum() / counts.sum()) == pytest.approx(1)
     assert float(weights[1] / weights[0]) == pytest.approx(math.sqrt(9))
     assert float(weights[2]) == 0
+
+
+def test_class_weights_of_the_focal_loss_act_as_those_of_monai():
+    logits, labels, _ = scene()
+    labels, classes = torch.where(labels == IGNORE, 0, labels), torch.tensor([0.5, 1.0, 2.0])
+    pixels = pixels_of(labels, torch.ones(labels.shape), classes)
+    wanted = FocalLoss(use_softmax=True, weight=classes, reduction="none")(logits, one_hot(labels)).sum() / pixels.total
+    torch.testing.assert_close(losses(logits, pixels, {"focal": 1.0}, classes)["focal"], wanted)
+
+
+def test_class_weights_of_the_dice_loss_act_as_those_of_monai():
+    logits, labels, _ = scene()
+    labels, classes = torch.where(labels == IGNORE, 0, labels), torch.tensor([0.5, 1.0, 2.0])
+    pixels = pixels_of(labels, torch.ones(labels.shape), classes)
+    wanted = DiceLoss(softmax=True, squared_pred=True, batch=True, weight=classes)(logits, one_hot(labels))
+    torch.testing.assert_close(losses(logits, pixels, {"dice": 1.0}, classes)["dice"], wanted)
+
+
+def test_tversky_equals_that_of_the_known_pixels_alone():
+    logits, labels, weight = scene(seed=3)
+    known = (labels != IGNORE) & (weight > 0)
+    shown = [values.movedim(1, -1)[known].T[None] for values in (logits.softmax(1), one_hot(labels))]
+    wanted = TverskyLoss(alpha=0.3, beta=0.7, batch=True)(*shown)
+    torch.testing.assert_close(losses(logits, pixels_of(labels, weight), {"tversky": 1.0})["tversky"], wanted)
