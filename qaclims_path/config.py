@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +42,44 @@ class Options(BaseModel):
 
 
 O = TypeVar("O", bound=BaseModel)  # noqa: E741
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Origin of the values of a tree: a file, and settings of the command line that lie above it.
+
+    Attributes:
+        file: The file.
+        settings: Settings such as `cam.train.lr=0.1`.
+        section: Dotted key of the part of the tree that is checked; empty for the whole tree.
+    """
+
+    file: Path
+    settings: tuple[str, ...] = ()
+    section: str = ""
+
+    def __str__(self) -> str:
+        """Name the file and the section."""
+        return ", ".join(filter(None, (str(self.file), self.section)))
+
+    def part(self, section: str) -> "Origin":
+        """Return the origin of a section."""
+        return replace(self, section=section)
+
+    def of(self, key: str) -> str:
+        """Name the origin of a key within the section: the setting that gave it, else the file.
+
+        Examples:
+            >>> where = Origin(Path("cam.yaml"), ("cam.train.epoch=3",), "cam")
+            >>> where.of("train.epoch"), where.of("train.lr"), where.of("train")
+            ('--set cam.train.epoch=3', 'cam.yaml, cam', 'cam.yaml, cam, with --set cam.train.epoch=3')
+        """
+        whole = ".".join(filter(None, (self.section, key)))
+        given = [(setting.partition("=")[0], f"--set {setting}") for setting in self.settings]
+        if exact := [text for name, text in given if f"{whole}.".startswith(f"{name}.")]:
+            return exact[-1]
+        below = [text for name, text in given if not whole or name.startswith(f"{whole}.")]
+        return ", with ".join([str(self), *([" ".join(below)] if below else [])])
 
 
 class _Loader(yaml.SafeLoader):
@@ -200,7 +239,13 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], most: int = 3
 
 
 def parse(model: type[O], tree: Tree, where: object) -> O:
-    """Check a tree against its model; all mistakes are reported together, unknown keys with a suggestion."""
+    """Check a tree against its model; all mistakes are reported together, unknown keys with a suggestion.
+
+    Args:
+        model: The model.
+        tree: The tree.
+        where: The file or the `Origin` of the tree, for messages.
+    """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
@@ -208,12 +253,20 @@ def parse(model: type[O], tree: Tree, where: object) -> O:
 
 
 def _bad_config(model: type[BaseModel], found: ValidationError, where: object) -> BadConfig:
-    problems = list(dict.fromkeys(_sentence(model, dict(item)).removesuffix(".") for item in found.errors()))
-    return BadConfig(f"{where}: {'; '.join(problems)}.")
+    problems: dict[str, list[str]] = {}
+    for item in found.errors():
+        location = _location(dict(item))
+        key = ".".join(str(part) for part in location)
+        origin = where.of(key) if isinstance(where, Origin) else str(where)
+        problems.setdefault(origin, []).append(_sentence(model, dict(item), location).removesuffix("."))
+    return BadConfig(" ".join(f"{origin}: {'; '.join(dict.fromkeys(said))}." for origin, said in problems.items()))
 
 
-def _sentence(model: type[BaseModel], item: Tree) -> str:
-    location = [part for part in item["loc"] if not (isinstance(part, str) and ALTERNATIVE.match(part))]
+def _location(item: Tree) -> list[Any]:
+    return [part for part in item["loc"] if not (isinstance(part, str) and ALTERNATIVE.match(part))]
+
+
+def _sentence(model: type[BaseModel], item: Tree, location: list[Any]) -> str:
     where = ".".join(str(part) for part in location)
     if item["type"] == "extra_forbidden":
         known = _fields_at(model, location[:-1])

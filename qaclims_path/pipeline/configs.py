@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from qaclims_path.assets import asset_dir
-from qaclims_path.config import Options, Tree, load_tree, merge, override, parse, read_yaml
+from qaclims_path.config import Options, Origin, Tree, load_tree, merge, override, parse, read_yaml
 from qaclims_path.errors import BadConfig, NotRegistered, UsageError
 from qaclims_path.registry import suggest
 
@@ -159,8 +159,8 @@ def recipe_names() -> list[str]:
     return sorted(f"{path.parent.name}/{path.stem}" for path in folder.glob("*/*.yaml") if path.stem != "base")
 
 
-def read_recipe(recipe: str | Path, settings: Sequence[str] = ()) -> tuple[Path, Recipe]:
-    """Read a recipe and its file: the method's file lies below it, overrides lie above it.
+def read_recipe(recipe: str | Path, settings: Sequence[str] = ()) -> tuple[Origin, Recipe]:
+    """Read a recipe and its origin: the method's file lies below it, overrides lie above it.
 
     `published: true` overrides both with the published settings: those of `configs/published/<method>.yaml`, and those
     of the recipe under `as_published`.
@@ -178,7 +178,8 @@ def read_recipe(recipe: str | Path, settings: Sequence[str] = ()) -> tuple[Path,
         raise BadConfig(f"{path}: 'as_published' should hold `key: value` lines, not {own!r}.")
     if tree.get("published"):
         tree = override(merge(merge(tree, _published(tree, name)), own), settings)
-    return path, parse(Recipe, tree, path)
+    origin = Origin(path, tuple(settings))
+    return origin, parse(Recipe, tree, origin)
 
 
 def with_seed(section: Tree, seed: int) -> Tree:

@@ -1,5 +1,6 @@
 """The layout of recipes: shared keys on top, a section per stage, and one sentence for the keys of earlier versions."""
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import yaml
 from qaclims_path.assets import asset_dir
 from qaclims_path.config import read_yaml
 from qaclims_path.errors import BadConfig, UsageError
+from qaclims_path.pipeline.cam.options import load_options
 from qaclims_path.pipeline.configs import (
     MOVED,
     Recipe,
@@ -18,6 +20,8 @@ from qaclims_path.pipeline.configs import (
     with_seed,
     without_seed,
 )
+from qaclims_path.pipeline.run.options import load_run
+from qaclims_path.pipeline.segmenter.options import load_seg_options
 
 ROOT = Path(__file__).parents[2]
 FILES = [
@@ -118,3 +122,48 @@ def test_a_run_of_an_earlier_version_is_read_but_not_continued(tmp_path: Path) -
 def test_the_former_package_names_the_new_one(name: str) -> None:
     with pytest.raises(ImportError, match=r"^qaclims_path\.recipes is now qaclims_path\.pipeline, with a folder"):
         import_module(name)
+
+
+def refusal(load: Callable[[str, list[str]], object], settings: list[str], name: str = "phantom/cam") -> str:
+    with pytest.raises(UsageError) as refused:
+        load(name, settings)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("load", "setting", "said"),
+    [
+        (load_options, "cam.train.epoch=3", "unknown key 'train.epoch'. Did you mean 'epochs'?"),
+        (load_options, "cam={train: {epoch: 3}}", "unknown key 'train.epoch'. Did you mean 'epochs'?"),
+        (load_options, "cam.losses.area=x", "'area': "),
+        (load_options, "cam.losses.method=clms", "there is no method 'clms'. Did you mean 'clims'?"),
+        (load_options, "seeds=3", "unknown key 'seeds'. Did you mean 'seed'?"),
+        (load_seg_options, "seg.train.epoch=3", "unknown key 'train.epoch'. Did you mean 'epochs'?"),
+        (load_run, "evaluate.split=[test]", "unknown key 'split'. Did you mean 'splits'?"),
+        (load_run, "masks.boundary.radiu=3", "unknown key 'radiu'. Did you mean 'radius'?"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_not_blamed_on_the_file(
+    load: Callable[[str, list[str]], object], setting: str, said: str
+) -> None:
+    told = refusal(load, ["method=clims", setting])
+    assert told.startswith(f"--set {setting}: {said}")
+    assert "cam.yaml" not in told
+
+
+def test_a_mistake_in_the_section_of_the_corpus_names_its_setting() -> None:
+    told = refusal(load_run, ["judge.id=owner/name", "corpus.limt=3"], "phantom/qa-clims-path")
+    assert told.startswith("--set corpus.limt=3: unknown key 'limt'. Did you mean 'limit'?")
+
+
+def test_mistakes_of_a_file_and_of_the_command_line_are_told_apart(tmp_path: Path) -> None:
+    path = recipe(tmp_path, "dataset: phantom\ncam: {train: {epoch: 3}}\n")
+    told = refusal(load_options, ["cam.network.strid=8"], str(path))
+    assert told.count("unknown key") == 2
+    assert f"{path}, cam: unknown key 'train.epoch'" in told
+    assert "--set cam.network.strid=8: unknown key 'network.strid'" in told
+
+
+def test_settings_that_do_not_fit_the_file_are_named_with_it() -> None:
+    told = refusal(load_seg_options, ["seg.train.watch=miou"])
+    assert "cam.yaml, seg, with --set seg.train.watch=miou: 'train.watch' needs 'validate_on'" in told

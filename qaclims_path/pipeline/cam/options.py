@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from qaclims_path.assets import asset_dir
-from qaclims_path.config import Options, Tree, merge, parse
+from qaclims_path.config import Options, Origin, Tree, merge, parse
 from qaclims_path.engine.settings import TrainOptions, check_watched
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.models.methods import build_method, known_methods
@@ -126,24 +126,25 @@ def load_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainCamOp
         >>> load_options("voc2012/cam", ["cam.train.epochs=3"]).cam.train.epochs
         3
     """
-    path, found = read_recipe(recipe, settings)
-    return TrainCamOptions(found.shared, cam_options(found, path))
+    where, found = read_recipe(recipe, settings)
+    return TrainCamOptions(found.shared, cam_options(found, where))
 
 
-def cam_options(recipe: Recipe, where: object) -> CamOptions:
+def cam_options(recipe: Recipe, where: Origin) -> CamOptions:
     """Parse the section `cam` of a recipe, and check the settings of its method."""
     section = with_seed(recipe.cam, recipe.seed)
     losses = _losses(section.get("losses", {}), recipe.method, where)
-    return parse(CamOptions, {**section, "losses": losses}, f"{where}, cam")
+    return parse(CamOptions, {**section, "losses": losses}, where.part("cam"))
 
 
-def _losses(losses: object, name: str, where: object) -> Tree:
+def _losses(losses: object, name: str, where: Origin) -> Tree:
     if not isinstance(losses, dict):
-        raise BadConfig(f"{where}: 'cam.losses' should hold settings of the method, not {losses!r}.")
+        raise BadConfig(f"{where.of('cam.losses')}: 'cam.losses' should hold settings of the method, not {losses!r}.")
     settings = {key: value for key, value in losses.items() if key != "method"}
     method = str(losses.get("method", name))
     files = [found.stem for found in (asset_dir("configs") / "methods").glob("*.yaml")]
     if method not in known_methods():
-        raise NotRegistered(f"{where}: there is no method '{method}'. {suggest(method, [*files, *known_methods()])}")
-    build_method(method, settings, f"{where}, cam.losses")
+        origin = where.of("cam.losses.method" if "method" in losses else "method")
+        raise NotRegistered(f"{origin}: there is no method '{method}'. {suggest(method, [*files, *known_methods()])}")
+    build_method(method, settings, where.part("cam.losses"))
     return {"method": method, **settings}

@@ -1,12 +1,12 @@
 """Options of a corpus: its configuration, the file beside the corpus that it is compared with, and what is shown."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from qaclims_path.config import Options, load_tree, override, parse, read_yaml
+from qaclims_path.config import Options, Origin, load_tree, override, parse, read_yaml
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_text
 from qaclims_path.files.made_with import check_same
@@ -124,8 +124,13 @@ class ShowOptions(Options):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-def load_corpus_options(name: str, settings: Iterable[str] = ()) -> CorpusOptions:
-    """Read a configuration by the name it has in `configs/corpus`, or by path; `settings` are `a.b=value`.
+def load_corpus_options(name: str, settings: Sequence[str] = (), recipe: Origin | None = None) -> CorpusOptions:
+    """Read a configuration by the name it has in `configs/corpus`, or by path.
+
+    Args:
+        name: The name or the path.
+        settings: Overrides such as `limit=8`.
+        recipe: Origin of the recipe whose section `corpus` gives the overrides, for messages.
 
     Examples:
         >>> load_corpus_options("phantom", ["limit=8"]).limit
@@ -133,7 +138,8 @@ def load_corpus_options(name: str, settings: Iterable[str] = ()) -> CorpusOption
     """
     path = _find(name, Path.cwd())
     tree = override(load_tree(path, lambda reference, file: _find(reference, file.parent)), settings)
-    return parse(CorpusOptions, tree, path)
+    where = Origin(path, tuple(settings)) if recipe is None else Origin(path, recipe.settings, "corpus")
+    return parse(CorpusOptions, tree, where)
 
 
 def config_path(corpus: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from qaclims_path.config import Options, Tree, flat, parse, settings_of
+from qaclims_path.config import Options, Origin, Tree, flat, parse, settings_of
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.models.refiners import REFINERS
 from qaclims_path.models.segmenters import known_segmenters
@@ -112,21 +112,21 @@ def load_run(recipe: str | Path, settings: Sequence[str] = ()) -> RunOptions:
         >>> load_run("phantom/cam", ["evaluate.what=[cams]"]).evaluate.what
         ('cams',)
     """
-    path, found = read_recipe(recipe, settings)
-    cam = cam_options(found, path)
-    evaluate = parse(EvaluateSection, found.evaluate, f"{path}, evaluate")  # before `seg`, which takes its protocol
-    masks = parse(MaskOptions, {key: found.masks[key] for key in found.masks if key != BOUNDARY}, f"{path}, masks")
-    boundary = _boundary(found, path)
-    seg = seg_options(found, cam.network, path)
+    where, found = read_recipe(recipe, settings)
+    cam = cam_options(found, where)
+    evaluate = parse(EvaluateSection, found.evaluate, where.part("evaluate"))  # before `seg`, which takes its protocol
+    masks = parse(MaskOptions, {key: found.masks[key] for key in found.masks if key != BOUNDARY}, where.part("masks"))
+    boundary = _boundary(found, where)
+    seg = seg_options(found, cam.network, where)
     _check_names(masks, seg)
     return RunOptions(
         recipe=str(recipe),
         settings=tuple(settings),
         shared=found.shared,
         corpus_config=str(found.corpus.get("config", "")),
-        corpus=_corpus(found, path) if found.words.need_corpus and found.judge.id is not None else None,
+        corpus=_corpus(found, where) if found.words.need_corpus and found.judge.id is not None else None,
         cam=cam,
-        cams=parse(CamsSection, found.cams, f"{path}, cams"),
+        cams=parse(CamsSection, found.cams, where.part("cams")),
         masks=masks,
         boundary=boundary if masks.refiner == "irn" else None,
         seg=seg,
@@ -134,12 +134,14 @@ def load_run(recipe: str | Path, settings: Sequence[str] = ()) -> RunOptions:
     )
 
 
-def _boundary(recipe: Recipe, path: Path) -> BoundaryOptions:
+def _boundary(recipe: Recipe, where: Origin) -> BoundaryOptions:
     own = recipe.masks.get(BOUNDARY) or {}
     if not isinstance(own, dict):
-        raise BadConfig(f"{path}: 'masks.{BOUNDARY}' should hold `key: value` lines, not {own!r}.")
+        raise BadConfig(
+            f"{where.of(f'masks.{BOUNDARY}')}: 'masks.{BOUNDARY}' should hold `key: value` lines, not {own!r}."
+        )
     section = with_seed({"split": recipe.split, **own}, recipe.seed)
-    return parse(BoundaryOptions, section, f"{path}, masks.{BOUNDARY}")
+    return parse(BoundaryOptions, section, where.part(f"masks.{BOUNDARY}"))
 
 
 def _check_names(masks: MaskOptions, seg: TrainSegOptions) -> None:
@@ -149,16 +151,16 @@ def _check_names(masks: MaskOptions, seg: TrainSegOptions) -> None:
             raise NotRegistered(f"There is no {registry.kind} '{name}'. {suggest(name, list(registry))}")
 
 
-def _corpus(recipe: Recipe, path: Path) -> CorpusOptions:
+def _corpus(recipe: Recipe, where: Origin) -> CorpusOptions:
     """Read the corpus configuration, changed by the section; the recipe's judge replaces that of the configuration."""
     own = {key: value for key, value in recipe.corpus.items() if key != "config"}
     if "config" not in recipe.corpus:
         raise BadConfig(
-            f"{path}: the words of '{recipe.method}' are answers, so 'corpus.config' has to name a configuration."
+            f"{where}: the words of '{recipe.method}' are answers, so 'corpus.config' has to name a configuration."
         )
     settings = {"dataset": recipe.dataset, "split": recipe.split, **flat(own)}
-    found = load_corpus_options(str(recipe.corpus["config"]), settings_of(settings))
+    found = load_corpus_options(str(recipe.corpus["config"]), settings_of(settings), where)
     if (found.judge is not None or found.answerer.kind == "retrieval") and "judge" not in own:
         judge = {"id": recipe.judge.id, "revision": recipe.judge.revision}
-        found = parse(CorpusOptions, {**found.model_dump(mode="json"), "judge": judge}, f"{path}, corpus")
+        found = parse(CorpusOptions, {**found.model_dump(mode="json"), "judge": judge}, where.part("corpus"))
     return found

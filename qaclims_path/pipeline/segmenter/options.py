@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from qaclims_path.config import Options, Tree, merge, parse
+from qaclims_path.config import Options, Origin, Tree, merge, parse
 from qaclims_path.engine.settings import LOSS, TrainOptions, check_watched
 from qaclims_path.models.segmenters.losses import Term
 from qaclims_path.pipeline.cam.options import NetworkOptions, cam_options
@@ -130,17 +130,17 @@ def load_seg_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainS
         >>> load_seg_options("bcss-wsss/cam", ["seg.network.architecture=unet"]).network.encoder
         'resnet50'
     """
-    path, found = read_recipe(recipe, settings)
-    return seg_options(found, cam_options(found, path).network, path)
+    where, found = read_recipe(recipe, settings)
+    return seg_options(found, cam_options(found, where).network, where)
 
 
-def seg_options(recipe: Recipe, maps: NetworkOptions, where: object) -> TrainSegOptions:
+def seg_options(recipe: Recipe, maps: NetworkOptions, where: Origin) -> TrainSegOptions:
     """Parse the section `seg` of a recipe.
 
     Args:
         recipe: The recipe; its shared keys, seed and protocol stand in for those that the section leaves out.
         maps: The network of the maps, whose backbone and weights stand in for encoder and weights.
-        where: The file, for messages.
+        where: Origin of the recipe, for messages.
     """
     network = recipe.seg.get("network") or {}
     if isinstance(network, dict) and "encoder" not in network:
@@ -153,4 +153,4 @@ def seg_options(recipe: Recipe, maps: NetworkOptions, where: object) -> TrainSeg
     }
     protocol = recipe.seg.get("protocol") or recipe.evaluate.get("protocol")
     section = merge(with_seed(usual, recipe.seed), {**recipe.seg, "network": network, "protocol": protocol})
-    return parse(TrainSegOptions, section, f"{where}, seg")
+    return parse(TrainSegOptions, section, where.part("seg"))
