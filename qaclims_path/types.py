@@ -175,6 +175,7 @@ class JudgeCard:
         mpp: Pixel size in micrometres that it was trained at, if known.
         trained_on: Description of the training data, if known.
         warning: Warning for users, such as that it is for demonstration only.
+        demonstration: Made-up material that it learnt from, such as `painted tissue`; empty for real images.
     """
 
     id: str
@@ -189,6 +190,7 @@ class JudgeCard:
     mpp: float | None = None
     trained_on: str = ""
     warning: str = ""
+    demonstration: str = ""
 
 
 class Judge(Protocol):

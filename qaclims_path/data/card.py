@@ -32,6 +32,7 @@ class Card(Options):
     domain: Literal["pathology", "natural", "any"]
     organ: str = ""
     stain: str = ""
+    demonstration: str = ""
     format: str
     mpp: Annotated[float, Field(gt=0, le=100)] | None = None
     magnification: Annotated[float, Field(gt=0, le=100)] | None = None

@@ -1,7 +1,7 @@
 """CamNet, the network of class activation maps: a backbone and a linear classifier per cell."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 
@@ -42,6 +42,7 @@ class CamNet(nn.Module):
         classes: Class names in label order.
         stride: Pixels per cell of the maps.
         notes: Sentences about initial weights that were not used.
+        demonstration: Made-up material that it learnt from, such as `painted tissue`; empty for real images.
 
     Examples:
         >>> net = CamNet("resnet18", ["tumor", "stroma"])
@@ -83,6 +84,7 @@ class CamNet(nn.Module):
         self.stride = self.backbone.stride
         self.head = nn.Conv2d(self.backbone.width, len(self.classes), 1, bias=False)
         self._settings = {"stride": stride, "dilated": dilated}
+        self.demonstration = ""
         self.notes = self._load_initial(weights, backbone if isinstance(backbone, str) else backbone.source)
         if freeze_stem:
             for parameter in self.backbone.stem_parameters():
@@ -124,6 +126,7 @@ class CamNet(nn.Module):
                 "classes": list(self.classes),
                 "backbone": backbone_settings(self.backbone),
                 **self._settings,
+                **({"demonstration": self.demonstration} if self.demonstration else {}),
             },
         )
 
@@ -148,6 +151,7 @@ class CamNet(nn.Module):
             raise BadFile(f"{folder / SETTINGS} cannot be read: {error!r}. Copy it again from its run.") from error
         net = cls(spec, settings["classes"], stride=settings["stride"], dilated=settings["dilated"])
         load_network(net, folder / WEIGHTS, folder / SETTINGS)
+        net.demonstration = demonstration_of(settings)
         return net.eval()
 
     def _load_initial(self, weights: str | Path | None, name: str) -> list[str]:
@@ -165,6 +169,7 @@ class CamNet(nn.Module):
     def _load_run(self, folder: Path) -> list[str]:
         """Load the backbone of an earlier run, and its head if the classes are the same."""
         settings = read_settings(folder)
+        self.demonstration = demonstration_of(settings)
         state = read_weights(folder / WEIGHTS)
         head = state.pop(HEAD, None)
         prefix = "backbone.model."
@@ -194,6 +199,11 @@ def read_settings(folder: Path) -> dict[str, Any]:
     if settings["schema"] != SCHEMA:
         raise BadFile(f"{path} has schema {settings['schema']}, but this version reads {SCHEMA}. Update qaclims_path.")
     return cast("dict[str, Any]", settings)
+
+
+def demonstration_of(settings: Mapping[str, Any]) -> str:
+    """Return the made-up material that a CamNet learnt from, by its settings; empty for real images."""
+    return str(settings.get("demonstration", ""))
 
 
 def network_folder(folder: Path) -> Path:

@@ -66,6 +66,7 @@ def make_judge(work: Path, out: Path, amount: Amount) -> dict[str, Any]:
             f"image-level labels and captions from card and lexicon, no mask; {report.epochs} epochs."
         ),
         "warning": EMBEDDED,
+        "demonstration": card.demonstration,
     }
     write_json(out / NOTES, notes)
     scores = examine(card, root, out)

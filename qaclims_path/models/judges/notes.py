@@ -18,11 +18,13 @@ class Notes:
         mpp: Pixel size of its training images in micrometres; None if unknown.
         trained_on: Description of its training data; may be empty.
         warning: Warning for its users; may be empty.
+        demonstration: Made-up material that it learnt from, such as `painted tissue`; empty for real images.
     """
 
     mpp: float | None = None
     trained_on: str = ""
     warning: str = ""
+    demonstration: str = ""
 
 
 def read_notes(folder: Path) -> Notes:
@@ -35,8 +37,7 @@ def read_notes(folder: Path) -> Notes:
         mpp = values.get("mpp")
         return Notes(
             None if mpp is None else float(mpp),
-            str(values.get("trained_on", ""))[:MAX_LETTERS],
-            str(values.get("warning", ""))[:MAX_LETTERS],
+            *(str(values.get(key, ""))[:MAX_LETTERS] for key in ("trained_on", "warning", "demonstration")),
         )
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise BadFile(f"{path} is not the card of a judge: {error}. Correct or remove it.") from error

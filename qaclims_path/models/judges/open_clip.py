@@ -100,6 +100,7 @@ def make_towers(name: str, revision: str, model: nn.Module, tokenizer: Any, note
         mpp=notes.mpp,
         trained_on=notes.trained_on,
         warning=notes.warning,
+        demonstration=notes.demonstration,
     )
     encode = getattr(model, "encode_image")  # noqa: B009 - nn.Module types every attribute as a module
     return Towers(

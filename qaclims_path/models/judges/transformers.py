@@ -94,6 +94,7 @@ def _card(source: "Source", config: Any, folder: Path, temperature: float) -> Ju
         mpp=notes.mpp,
         trained_on=notes.trained_on,
         warning=notes.warning,
+        demonstration=notes.demonstration,
     )
 
 

@@ -22,6 +22,7 @@ def model_card(spec: SegmenterSpec) -> str:
     domain = "histopathology" if about.get("domain") == "pathology" else "computer-vision"
     parts = [
         HEAD.format(library="qaclims_path", domain=domain) + f"# {spec.architecture} on {_line(title)}",
+        f"**{_line(spec.warning)}**" if spec.warning else "",
         f"Labels every pixel as one of {len(spec.channels)} classes. Encoder: {spec.encoder.source}.",
         _table(
             ("class", "name", "code", "colour"),
@@ -32,6 +33,8 @@ def model_card(spec: SegmenterSpec) -> str:
             {
                 "Data set": about.get("dataset"),
                 "Trained on": about.get("trained_on"),
+                "Organ": about.get("organ"),
+                "Stain": about.get("stain"),
                 "Licence of the data": about.get("licence"),
                 "Citation": about.get("citation"),
                 "Pixel size": f"{spec.mpp:g} um per pixel" if spec.mpp else None,

@@ -13,6 +13,7 @@ SCHEMA = 1
 LIBRARY = "qaclims_path"
 SETTINGS, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 BACKGROUND = "background"
+DEMONSTRATION = "Demonstration model"
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,9 @@ class SegmenterSpec:
         settings: Settings of the architecture.
         mpp: Pixel size of the training images in micrometres, if known.
         about: Facts for people: `dataset`, `title`, `domain`, `licence`, `citation`, `protocol`, `method`,
-            `trained_on`, `size` (side of a training crop in pixels), `notes`, and `scores`, a list with `split`,
-            `protocol`, `gate`, `images`, `miou`, `miou_interval`, `mean_dice` and `per_class` (IoU by name).
+            `trained_on`, `organ`, `stain`, `size` (side of a training crop in pixels), `demonstration` (made-up
+            material that it learnt from), `notes`, and `scores`, a list with `split`, `protocol`, `gate`, `images`,
+            `miou`, `miou_interval`, `mean_dice` and `per_class` (IoU by name).
     """
 
     architecture: str
@@ -63,6 +65,12 @@ class SegmenterSpec:
     def has_background(self) -> bool:
         """Whether background is a class."""
         return any(channel.name == BACKGROUND for channel in self.channels)
+
+    @property
+    def warning(self) -> str:
+        """Sentences that say that it is for demonstration only; empty for a segmenter that learnt from real images."""
+        learnt_from = self.about.get("demonstration")
+        return f"{DEMONSTRATION}: it learnt from {learnt_from}. Do not rely on what it says." if learnt_from else ""
 
     def as_json(self) -> dict[str, Any]:
         """Convert to values that JSON can hold."""

@@ -95,6 +95,7 @@ def make_cams(
     settings = _settings(options, split, precision) | {
         "model": digest_of_file(network_folder(run) / WEIGHTS),
         "images": digest_of("\n".join(record.id for record in split.records)),
+        **({"demonstration": net.demonstration} if net.demonstration else {}),
     }
     with locked(folder / ".lock"):
         load = ImageLoader(split.card, options.scales, labels=options.classes == "present")

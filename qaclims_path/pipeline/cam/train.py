@@ -161,6 +161,7 @@ def _start(options: TrainCamOptions, context: _Context) -> Path | None:
 
 def _train(options: TrainCamOptions, context: _Context, start: Path | None, teacher: Teacher | None) -> TrainCamReport:
     network = _network(options, context, start)
+    network.demonstration = _demonstration(context.card, teacher) or network.demonstration
     data = _data(options, context, network)
     task = CamTask(
         network,
@@ -178,6 +179,12 @@ def _train(options: TrainCamOptions, context: _Context, start: Path | None, teac
     context.processes.on_leader(lambda: _save(network, _weights(options, context, start, result), out))
     judge = teacher.judge.card.id if teacher else None
     return _report(options, context, result, judge=judge, images=len(data), notes=network.notes)
+
+
+def _demonstration(card: Card, teacher: Teacher | None) -> str:
+    """Return the made-up material that a training learns from, directly or from its judge; empty for real images."""
+    known = teacher.judge.card.demonstration if teacher else ""
+    return card.demonstration or (f"a judge that knows only {known}" if known else "")
 
 
 def _network(options: TrainCamOptions, context: _Context, start: Path | None) -> CamNet:

@@ -128,9 +128,10 @@ class Demo:
         report = tile(TileInputs((str(self.slides / f"{folder.name}.csv"),), labels=self.slides), folder, options)
         self._check_slides(report.slides)
         tree = read_yaml(folder / "card.yaml")
-        known = {each.name: each for each in load_card("phantom").classes}
+        painted = load_card("phantom")
+        known = {each.name: each for each in painted.classes}
         words = {"display", "synonyms", "prompts", "definition"}
-        tree |= {"name": "demo", "title": "Painted slides of the demo"}
+        tree |= {"name": "demo", "title": "Painted slides of the demo", "demonstration": painted.demonstration}
         tree["classes"] = [
             {**each, **known[each["name"]].model_dump(mode="json", include=words)} for each in tree["classes"]
         ]

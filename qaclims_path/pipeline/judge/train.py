@@ -169,6 +169,7 @@ def _notes(card: Card, split: str, records: Sequence[Record], options: JudgeTrai
             f"A small judge for trying things out, trained from scratch on {card.name} alone. What it says of other "
             "images, or of anything but these classes, means nothing."
         ),
+        **({"demonstration": card.demonstration} if card.demonstration else {}),
     }
 
 

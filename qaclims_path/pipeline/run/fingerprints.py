@@ -18,7 +18,8 @@ from qaclims_path.pipeline.configs import load_prompts
 from qaclims_path.pipeline.corpus.options import CorpusOptions
 from qaclims_path.pipeline.corpus.plan import describe, plan_corpus
 
-UNUSED = {"published", "licence", "citation", "get", "notes", "unknown", "title", "public"}  # facts for readers only
+# facts for readers only
+UNUSED = {"published", "licence", "citation", "get", "notes", "unknown", "title", "public", "demonstration"}
 MODELS = ("id", "model", "start", "weights")  # options that may name a file or folder
 NETWORKS = ("backbone", "encoder")  # options that do so only after `local-dir:`
 WORDS = ("cam", "none", "pretrained", "embedded")  # values of these that are never a file or folder

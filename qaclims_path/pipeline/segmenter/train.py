@@ -30,7 +30,7 @@ from qaclims_path.files.atomic import write_text
 from qaclims_path.files.digest import digest_of_file
 from qaclims_path.files.made_with import check_same
 from qaclims_path.models.backbones import find_backbone
-from qaclims_path.models.camnet import WEIGHTS
+from qaclims_path.models.camnet import WEIGHTS, demonstration_of, network_folder, read_settings
 from qaclims_path.models.segmenters.losses import balanced_weights
 from qaclims_path.models.segmenters.segmenter import SUBFOLDER, Segmenter
 from qaclims_path.models.segmenters.spec import BACKGROUND, Channel, SegmenterSpec
@@ -205,6 +205,8 @@ def _segmenter(
         "dataset": card.name,
         "title": card.title,
         "domain": card.domain,
+        "organ": card.organ,
+        "stain": card.stain,
         "licence": card.licence,
         "citation": card.citation,
         "protocol": rules.name,
@@ -214,11 +216,21 @@ def _segmenter(
         "notes": [f"The epoch was chosen by its mIoU on '{options.validate_on}'."] if options.validate_on else [],
     }
     network = options.network
+    if made_up := _demonstration(card, labelled, network.weights):
+        about["demonstration"] = made_up
     encoder = find_backbone(network.encoder)
     with preserved_random_state():
         seed_all(options.train.seed, NETWORK)
         spec = SegmenterSpec(network.architecture, encoder, channels, network.settings, mpp, about)
         return Segmenter(spec, weights=network.weights)
+
+
+def _demonstration(card: Card, labelled: Labelled, weights: str) -> str:
+    """Return the made-up material in the images, the maps of their masks, or initial weights; empty for real images."""
+    known = card.demonstration or str(labelled.source.get("maps", {}).get("demonstration", ""))
+    if known or not Path(weights).is_dir():
+        return known
+    return demonstration_of(read_settings(network_folder(Path(weights))))
 
 
 def _describe(options: TrainSegOptions, labelled: Labelled) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,17 @@ def test_a_training_writes_its_files(train, tmp_path) -> None:
     network = CamNet.load(run, classes=("tumor", "stroma", "lymphocyte", "necrosis"))
     saved = load_file(run / "cam" / "weights.safetensors")
     assert all(torch.equal(value, saved[key]) for key, value in network.state_dict().items())
+
+
+def test_maps_that_learnt_from_made_up_material_say_so(train, judge, tmp_path) -> None:
+    toy = tmp_path / "toy"
+    shutil.copytree(judge, toy)
+    (toy / "judge_card.json").write_text('{"demonstration": "painted tissue"}')
+    train("bcss-wsss/names", f"judge.id={toy}", "cam.init.start=none", out="toy-judge")
+    train("bcss-wsss/cam", f"cam.network.weights={tmp_path / 'toy-judge'}", out="started")
+    train("bcss-wsss/cam", out="real")
+    found = [CamNet.load(tmp_path / name).demonstration for name in ("toy-judge", "started", "real")]
+    assert found == ["a judge that knows only painted tissue", "a judge that knows only painted tissue", ""]
 
 
 def test_a_finished_run_is_not_trained_again_and_other_options_are_refused(train) -> None:

@@ -22,6 +22,7 @@ from qaclims_path.files.images import read_mask, write_mask
 from qaclims_path.files.tables import read_csv
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.segmenters.segmenter import Segmenter
+from qaclims_path.models.segmenters.spec import read_spec
 from qaclims_path.pipeline.cam.options import NetworkOptions
 from qaclims_path.pipeline.configs import Recipe
 from qaclims_path.pipeline.segmenter.data import SegTiles, collate, pseudo_masks, strong_augmentation, true_masks
@@ -81,6 +82,35 @@ def test_losses_and_networks_can_be_chosen(settings, train):
     report = train("bcss-wsss/cam", *settings)
     assert report.steps == 2
     assert math.isfinite(report.losses["loss"])
+
+
+def test_a_segmenter_of_made_up_images_says_so(train, fake, tmp_path):
+    train("phantom/cam", root=fake("phantom"))
+    spec = read_spec(tmp_path / "run" / "seg")
+    assert spec.about["demonstration"] == "painted tissue"
+    assert spec.warning == "Demonstration model: it learnt from painted tissue. Do not rely on what it says."
+    assert f"**{spec.warning}**" in (tmp_path / "run" / "seg" / "README.md").read_text()
+
+
+def test_a_segmenter_of_real_images_has_no_warning_but_states_organ_and_stain(train, tmp_path):
+    train("bcss-wsss/cam")
+    spec = read_spec(tmp_path / "run" / "seg")
+    assert spec.warning == ""
+    assert (spec.about["organ"], spec.about["stain"]) == (BCSS.organ, BCSS.stain)
+
+
+def test_a_segmenter_inherits_the_mark_of_its_maps_and_of_its_first_weights(train, copied, tmp_path):
+    settings = copied / "masks" / "train" / "masks.json"
+    tree = json.loads(settings.read_text())
+    tree["maps"]["demonstration"] = "a judge that knows only painted tissue"
+    settings.write_text(json.dumps(tree))
+    train("bcss-wsss/cam", masks=settings.parent, out=tmp_path / "maps")
+    network = CamNet("test_resnet", BCSS.names)
+    network.demonstration = "painted tissue"
+    network.save(tmp_path / "start" / "cam")
+    train("bcss-wsss/cam", f"seg.network.weights={tmp_path / 'start'}", out=tmp_path / "weights")
+    found = [read_spec(tmp_path / name / "seg").about["demonstration"] for name in ("maps", "weights")]
+    assert found == ["a judge that knows only painted tissue", "painted tissue"]
 
 
 def test_labels_can_be_learnt(train, tmp_path):
