@@ -1,6 +1,5 @@
 """Order of the images: one permutation per (seed, epoch), split over processes, and one random seed per image."""
 
-import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from qaclims_path.engine.distributed import Processes
 from qaclims_path.engine.seeds import preserved_random_state, seed_all
 from qaclims_path.engine.workers import InSharedMemory, check_shared_memory, workers_watched
 from qaclims_path.errors import QaclimsError, UsageError
+from qaclims_path.files.cores import usable_cores
 
 Key = tuple[int, int]  # epoch, index
 Collate = Callable[[list[Any]], Mapping[str, Any]]
@@ -166,8 +166,7 @@ def micro_batches(share: int, most: int) -> int:
 
 def default_workers(processes: int) -> int:
     """Workers per training process: an equal share of the cores, less one core for the training itself, at most 16."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MAX_WORKERS, max(0, cores // max(processes, 1) - 1))
+    return min(MAX_WORKERS, max(0, usable_cores() // max(processes, 1) - 1))
 
 
 def without_traceback(error: QaclimsError) -> QaclimsError:

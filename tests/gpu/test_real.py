@@ -131,9 +131,10 @@ def test_a_slide(device, tmp_path, model, slide):
     assert (codes[0] == codes[1]).mean() >= PIXELS
 
 
-@pytest.mark.slow
-def test_two_processes_on_one_card(device, tmp_path):
-    script = Path(__file__).with_name("two_processes.py")
+@pytest.mark.gpu
+@pytest.mark.usefixtures("card_of_gpu")
+def test_two_processes_on_one_card(tmp_path):
+    device, script = "cuda", Path(__file__).with_name("two_processes.py")
     subprocess.run([sys.executable, script, device, tmp_path / "two"], check=True, timeout=300)
     code = f"import sys; sys.path.insert(0, {str(script.parent)!r}); from pathlib import Path; import two_processes"
     alone = f"{code}; two_processes.train(0, {device!r}, Path({str(tmp_path / 'one')!r}), 1)"

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from qaclims_path.assets import EMBEDDED_WEIGHTS, asset_dir, embedded_dir
+from qaclims_path.files.cores import usable_cores
 from qaclims_path.pipeline.doctor.finding import Finding, State, tried
 from qaclims_path.pipeline.doctor.hardware import hardware
 from qaclims_path.version import __version__
@@ -55,8 +56,7 @@ def diagnose() -> Diagnosis:
 
 
 def _system() -> list[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {cores} cores"
+    detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {usable_cores()} cores"
     return [Finding("system", "python", "ok", detail), Finding("system", "qaclims_path", "ok", __version__)]
 
 
