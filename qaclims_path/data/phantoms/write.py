@@ -23,6 +23,7 @@ from qaclims_path.files.progress import track
 TILE = 256
 LEVELS = (1, 4, 16)
 QUALITY = 88
+SOFTWARE = "qaclims_path phantom"  # tag of painted slides
 MAX_CLASSIC_PIXELS = 3_000_000_000  # more may exceed the 4 GB of a classic TIFF
 
 
@@ -52,6 +53,17 @@ def write_slide(folder: Path, name: str, spec: PhantomSpec) -> PhantomFiles:
         regions = annotations(codes, step, (spec.width, spec.height))
         write_text(files.regions, json.dumps(regions, separators=(",", ":")) + "\n")
     return files
+
+
+def is_painted(path: str | Path) -> bool:
+    """Return whether a file is a slide that `write_slide` painted, by its Software tag."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return tiff.pages.first.software == SOFTWARE
+    except Exception:  # tifffile raises anything on files that are no TIFF, are damaged or gone
+        return False
 
 
 @dataclass
@@ -120,7 +132,7 @@ def _write_tiff(
                 resolution=(per_cm, per_cm),
                 resolutionunit="CENTIMETER",
                 metadata=None,
-                software="qaclims_path phantom",
+                software=SOFTWARE,
                 **tags,
             )
 

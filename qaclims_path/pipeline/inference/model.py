@@ -70,6 +70,11 @@ class SegmentModel:
         glass = [Label(len(self.channels), "glass", WHITE)] if self.hides_glass else []
         return [*self.labels(), *glass]
 
+    @property
+    def warning(self) -> str:
+        """Sentences that say that it is for demonstration only; empty for other models."""
+        return self.spec.warning
+
     def identity(self) -> dict[str, Any]:
         """Return everything that distinguishes it from other models, as JSON values, without its path."""
         return {

@@ -12,7 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from qaclims_path.compute.devices import device_of
-from qaclims_path.errors import QaclimsError
+from qaclims_path.data.phantoms.write import is_painted
+from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.processes import end_with_parent
 from qaclims_path.files.shards import RUN_LOCK
 from qaclims_path.pipeline.inference.cohort import CohortRow, SegmentReport, notes_on, row_of, write_cohort
@@ -54,6 +55,8 @@ def segment(
     tasks, skipped = collect(inputs, out, options)
     if segmenter.mpp is None and any(task.kind == "slide" for task in tasks):
         segmenter.working_size((1.0, 1.0))  # raises the error for slides
+    if segmenter.warning and not work.yes_demo:
+        _check_painted(tasks, segmenter)
     made_with = {
         "model": segmenter.identity(),
         "options": options.model_copy(
@@ -80,6 +83,17 @@ def segment(
         skipped=skipped,
         notes=notes_on(tasks, segmenter),
     )
+
+
+def _check_painted(tasks: Sequence[SegmentTask], model: SegmentModel) -> None:
+    """Refuse slides and images that are not painted, for a demonstration model."""
+    real = [task.entry.path for task in tasks if not is_painted(task.entry.path)]
+    if real:
+        raise UsageError(
+            f"{model.name} is a demonstration model, which learnt from {model.spec.about['demonstration']}, and "
+            f"{len(real)} of {len(tasks)} inputs are not painted, first {real[0]}: give a model that learnt from such "
+            "tissue, or add --yes-demo to see what this one makes of it."
+        )
 
 
 def _tissue(inputs: SegmentInputs) -> str:

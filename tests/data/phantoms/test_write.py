@@ -13,7 +13,7 @@ from shapely.geometry import shape
 
 from qaclims_path.data.phantoms.regions import CLASS_COLORS, CLASS_NAMES, annotations
 from qaclims_path.data.phantoms.slide import PhantomSlide, PhantomSpec
-from qaclims_path.data.phantoms.write import levels, write_slide
+from qaclims_path.data.phantoms.write import is_painted, levels, write_slide
 from qaclims_path.files.images import read_mask
 
 SPEC = PhantomSpec(seed=4, width=1900, height=1500, mpp=0.5, patient="FK-0009")
@@ -34,6 +34,14 @@ def test_equal_seeds_give_equal_bytes_and_leave_no_other_file(files, tmp_path):
     for one, other in ((files.slide, again.slide), (files.truth, again.truth), (files.regions, again.regions)):
         assert one.read_bytes() == other.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.geojson", "one.tiff", "one_truth.tiff"]
+
+
+def test_painted_slides_are_known_by_their_tag(files, tmp_path):
+    other = tmp_path / "other.tiff"
+    tifffile.imwrite(other, np.zeros((32, 32, 3), np.uint8), software="another program")
+    (tmp_path / "damaged.tiff").write_bytes(files.slide.read_bytes()[:50])
+    assert is_painted(files.slide)
+    assert not any(map(is_painted, (other, files.regions, tmp_path / "damaged.tiff", tmp_path / "none.tiff")))
 
 
 @pytest.mark.parametrize("open_slide", [openslide.OpenSlide, tiffslide.TiffSlide])

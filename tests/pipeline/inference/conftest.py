@@ -21,11 +21,14 @@ BACKGROUND = Channel("background", "Glass", (255, 255, 255), 4)
 ABOUT = {"dataset": "made-up", "domain": "pathology", "protocol": "tissue", "licence": "CC0 1.0"}
 
 
-def save_model(folder: Path, *, mpp: float | None = 0.5, background: bool = False, seed: int = 0) -> Path:
+def save_model(
+    folder: Path, *, mpp: float | None = 0.5, background: bool = False, seed: int = 0, learnt_from: str = ""
+) -> Path:
     torch.manual_seed(seed)
     channels = (*TISSUES, BACKGROUND) if background else TISSUES
+    about = {**ABOUT, **({"demonstration": learnt_from} if learnt_from else {})}
     settings = {"decoder_channels": [16, 8, 8, 8, 8]}
-    segmenter = Segmenter(SegmenterSpec("unet", find_backbone("test_resnet"), channels, settings, mpp, ABOUT))
+    segmenter = Segmenter(SegmenterSpec("unet", find_backbone("test_resnet"), channels, settings, mpp, about))
     pixels = torch.from_numpy(paint_slide(5, (256, 256))[0]).permute(2, 0, 1)[None].float() / 255
     head = segmenter.eval().network.segmentation_head[0]
     with torch.inference_mode():
@@ -37,7 +40,7 @@ def save_model(folder: Path, *, mpp: float | None = 0.5, background: bool = Fals
 
 @pytest.fixture(scope="session")
 def make_model(tmp_path_factory) -> Callable[..., Path]:
-    """Make the folder of a segmenter, given mpp, background and seed."""
+    """Make the folder of a segmenter, given mpp, background, seed and learnt_from."""
     return lambda **given: save_model(tmp_path_factory.mktemp("models") / "tiny", **given)
 
 
