@@ -11,10 +11,11 @@ from pathlib import Path
 from qaclims_path.assets import asset_dir
 from qaclims_path.config import load_tree, parse, read_yaml
 from qaclims_path.data.card import Card
-from qaclims_path.errors import NotRegistered, UsageError
+from qaclims_path.errors import NotRegistered, QaclimsError, UsageError
 from qaclims_path.registry import suggest
 
 GROUP = "qaclims_path.datasets"
+CARD = "card.yaml"
 
 
 def card_paths() -> dict[str, Path]:
@@ -22,7 +23,7 @@ def card_paths() -> dict[str, Path]:
     paths = {point.name: _entry_path(point.load()) for point in entry_points(group=GROUP)}
     user_folders = os.environ.get("QACLIMS_DATASETS", "")
     for folder in [asset_dir("datasets"), *(Path(part) for part in user_folders.split(os.pathsep) if part)]:
-        paths.update({path.parent.name: path for path in sorted(folder.glob("*/card.yaml"))})
+        paths.update({path.parent.name: path for path in sorted(folder.glob(f"*/{CARD}"))})
     return paths
 
 
@@ -54,11 +55,23 @@ def card_of(folder: Path, requested: str | Path | Card | None = None, default: o
     return load_card(name)
 
 
+def suggest_own(card: Card, root: Path, otherwise: str) -> str:
+    """Suggest the card that lies in the folder of a data set; another sentence where there is none, or it is in use."""
+    path = root / CARD
+    try:
+        name = read_yaml(path).get("name") if path.is_file() else card.name
+    except QaclimsError:  # a damaged card is no way out
+        return otherwise
+    if name == card.name:
+        return otherwise
+    return f"The folder has its own card: use it with --set dataset={path} for a recipe, with --card {path} otherwise."
+
+
 def _find(name: str, base: Path) -> Path:
     is_path = name.endswith((".yaml", ".yml")) or "/" in name or os.sep in name
     if is_path:
         path = base / name
-        return path / "card.yaml" if path.is_dir() else path
+        return path / CARD if path.is_dir() else path
     known = card_paths()
     if name not in known:
         raise NotRegistered(

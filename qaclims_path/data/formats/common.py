@@ -12,6 +12,7 @@ from PIL import Image
 
 from qaclims_path.data.card import Card
 from qaclims_path.data.card_parts import Split
+from qaclims_path.data.cards import suggest_own
 from qaclims_path.data.formats import FakeItem
 from qaclims_path.data.record import ImageFile, MaskFile, MaskSource, Record
 from qaclims_path.errors import BadFile, DatasetProblem, SplitAbsent, first_of
@@ -40,9 +41,10 @@ class SplitFiles:
         path = first_existing(self.root, spellings)
         if path is None:
             expected = " or ".join(f"'{spelling}'" for spelling in spellings) or "any spelling of it on the card"
+            way_out = "Check the folder given as root, or the spellings on the card."
             raise SplitAbsent(
                 f"{self.root} has no {expected} ({what} of the split '{self.name}' of '{self.card.name}'). "
-                f"There is: {_contents(self.root)}. Check the folder given as root, or the spellings on the card."
+                f"There is: {_contents(self.root)}. {suggest_own(self.card, self.root, way_out)}"
             )
         return path
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qaclims_path.data.card import Card
+from qaclims_path.data.cards import suggest_own
 from qaclims_path.data.formats.folder import read_table
 from qaclims_path.data.record import ImageSource, MaskFile, Record
 from qaclims_path.errors import DatasetProblem, QaclimsError, first_of
@@ -144,7 +145,8 @@ def _of_listings(card: Card, root: Path, listings: dict[str, Listing], *, comple
         yield from listing.problems
     if all(listing.absent for listing in listings.values()):
         looked = "; ".join(f"{name}: {listing.absent}" for name, listing in listings.items())
-        yield "missing", f"{root} holds no split of '{card.name}' ({looked}). Check the folder given as root."
+        way_out = suggest_own(card, root, "Check the folder given as root.")
+        yield "missing", f"{root} holds no split of '{card.name}' ({looked}). {way_out}"
     for name, listing in listings.items():
         found = _against_card(card, name, listing)
         if found.state == "too many":

@@ -10,6 +10,7 @@ import pytest
 
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
+from qaclims_path.data.listing import list_records
 from qaclims_path.errors import DatasetProblem
 from qaclims_path.files.images import write_mask
 from qaclims_path.pipeline.datasets.check import check
@@ -189,3 +190,19 @@ def test_real_data_pass(real_data, card, folder, summaries, checked):
     found = checked(load_card(card), real_data / folder)
     assert found.report.passed, found.sentences
     assert summaries <= {split.summary for split in found.report.splits}
+
+
+def test_the_card_that_lies_in_the_folder_is_suggested(tmp_path, card, checked):
+    mine = tmp_path / "card.yaml"
+    mine.write_text("name: mine\n")
+    suggestion = f"use it with --set dataset={mine} for a recipe, with --card {mine} otherwise."
+    assert checked(card, tmp_path).sentences[0].endswith(suggestion)
+    with pytest.raises(DatasetProblem) as refused:
+        list_records(card, tmp_path, "train")
+    assert str(refused.value).endswith(suggestion)
+
+
+@pytest.mark.parametrize("text", ["name: bcss-wsss\n", "name: [\n"], ids=["in use", "damaged"])
+def test_no_card_is_suggested_that_would_not_help(text, tmp_path, card, checked):
+    (tmp_path / "card.yaml").write_text(text)
+    assert checked(card, tmp_path).sentences[0].endswith("Check the folder given as root.")
