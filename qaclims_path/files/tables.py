@@ -24,6 +24,7 @@ def read_csv(path: Path, needed: Sequence[str] = ()) -> Iterator[dict[str, str]]
             file.seek(0)
             reader = csv.DictReader(file, delimiter=separator)
             columns = [(name or "").strip() for name in reader.fieldnames or []]
+            _refuse_mixed(path, columns, called)
             missing = [name for name in needed if name not in columns]
             if missing:
                 found = ", ".join(columns) or "none"
@@ -40,6 +41,16 @@ def read_csv(path: Path, needed: Sequence[str] = ()) -> Iterator[dict[str, str]]
                 yield {name: value.strip() for name, value in row.items()}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadFile(f"{path} cannot be read as CSV: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def _refuse_mixed(path: Path, columns: Sequence[str], called: str) -> None:
+    """Refuse a header with another separator inside a name."""
+    for name in columns:
+        if marks := [title for mark, title in (("\t", "tabs"), (";", "semicolons")) if mark in name]:
+            raise BadFile(
+                f"{path} seems to be separated by {marks[0]}, at least at {name!r} in its first line, where {called} "
+                "are expected. Save it as CSV, with the same separator in every line."
+            )
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> None:

@@ -51,6 +51,9 @@ def test_cells_may_hold_other_scripts_commas_and_line_breaks(tmp_path: Path) -> 
         (b"file,tumor\n" + b"x" * 200_000 + b",1\n", r"cannot be read as CSV: field larger than field limit"),
         (b"file;tumor\na,1\n", r"line 2: expected 2 values separated by semicolons"),
         (b"name;tumor\na;1\n", r"has no column file\. Columns found: name, tumor\."),
+        (b"file\ttumor\na\t1\n", r"seems to be separated by tabs, .*where commas are expected"),
+        (b"file,tumor;stroma\na,1;0\n", r"separated by semicolons, at least at 'tumor;stroma' in its first line"),
+        (b"file;tumor\tstroma\na;1\t0\n", r"separated by tabs, .*where semicolons are expected"),
     ],
     ids=[
         "other column",
@@ -63,6 +66,9 @@ def test_cells_may_hold_other_scripts_commas_and_line_breaks(tmp_path: Path) -> 
         "huge cell",
         "commas under semicolons",
         "semicolons",
+        "tabs",
+        "semicolons under commas",
+        "tabs under semicolons",
     ],
 )
 def test_an_unusable_table_says_why(tmp_path: Path, content: bytes, sentence: str) -> None:

@@ -97,6 +97,7 @@ def init_card(name: str, out: Path, *, classes: Sequence[str] = (), from_qupath:
         raise UsageError(f"{out} should end in .yaml, the format that is written.")
     if out.exists():
         raise UsageError(f"{out} exists. Choose another --out, or remove the file.")
+    _refuse_joined(classes)
     known = {} if from_qupath is None else classifications(read_geojson(from_qupath))
     usable = {called: color for called, color in known.items() if not _left_out(called)}
     names = [called.strip() for called in classes if called.strip()] or list(usable)
@@ -122,6 +123,17 @@ def card_text(name: str, classes: Sequence[str], colors: Mapping[str, Color | No
         ),
         codes="\n".join(f"  {code}: {_quoted(called)}" for code, called in enumerate(classes, start=1)),
     )
+
+
+def _refuse_joined(classes: Sequence[str]) -> None:
+    """Refuse names that are several, with another separator between them than commas."""
+    for called in classes:
+        mark = "';'" if ";" in called else "tabs" if "\t" in called.strip() else ""
+        if mark:
+            raise UsageError(
+                f"The classes {called!r} seem to be separated by {mark}. Separate them by commas, as in --classes "
+                "tumor,stroma."
+            )
 
 
 def _left_out(called: str) -> bool:

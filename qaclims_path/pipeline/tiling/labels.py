@@ -118,7 +118,8 @@ def _from_regions(files: dict[str, str], missing: dict[str, str]) -> LabelPlan:
 def _from_table(slides: Sequence[SlideEntry], path: Path) -> LabelPlan:
     classes: set[str] = set()
     for row in read_csv(path, ["slide"]):
-        classes |= set(_split(row["labels"])) if "labels" in row else set(row) - set(COLUMNS)
+        where = f"{path}, slide '{row['slide']}'"
+        classes |= set(_classes_in(row["labels"], where)) if "labels" in row else set(row) - set(COLUMNS)
     names = {_file_name(slide): slide.name for slide in slides}
     if len(names) < len(slides):
         raise UsageError(f"{path} names slides by file, but two slides have the same file name. Use a slide list.")
@@ -133,7 +134,11 @@ def _from_column(slides: Sequence[SlideEntry]) -> LabelPlan:
     drawn = {slide.name: slide.labels for slide in slides if slide.labels.lower().endswith(REGIONS)}
     missing = {slide.name: "The slide list gives it no labels." for slide in slides if not slide.labels}
     plan = _from_regions(drawn, missing) if drawn else LabelPlan(missing=missing)
-    named = {s.name: _split(s.labels) for s in slides if s.labels and s.name not in drawn}
+    named = {
+        s.name: _classes_in(s.labels, f"The slide list, slide '{s.name}'")
+        for s in slides
+        if s.labels and s.name not in drawn
+    }
     classes = tuple(sorted({*plan.classes, *(label for labels in named.values() for label in labels)}))
     colors = dict(zip(plan.classes, plan.colors, strict=True))
     present = {name: tuple(sorted({classes.index(label) for label in labels})) for name, labels in named.items()}
@@ -141,8 +146,16 @@ def _from_column(slides: Sequence[SlideEntry]) -> LabelPlan:
     return LabelPlan(classes, chosen, drawn, present, missing)
 
 
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.replace("|", ";").split(";") if part.strip()]
+def _classes_in(text: str, where: str) -> list[str]:
+    """Return the classes that a cell names, separated by `;` or `|`."""
+    names = [part.strip() for part in text.replace("|", ";").split(";") if part.strip()]
+    for mark, title in ((",", "','"), ("\t", "tabs"), ("/", "'/'")):
+        if any(mark in name for name in names):
+            raise BadFile(
+                f"{where}: the classes '{text}' seem to be separated by {title}. Write ';' between them, as in "
+                "tumor;stroma."
+            )
+    return names
 
 
 def _file_name(slide: SlideEntry) -> str:

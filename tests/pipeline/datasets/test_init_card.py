@@ -65,7 +65,7 @@ def test_two_hundred_classes_have_two_hundred_colours(tmp_path):
     [
         ("mine", ["a", "a"], "listed twice"),
         ("mine", ["background"], "may not be called"),
-        ("mine", ["a;b"], "classes"),
+        ("mine", ["a/b"], "classes"),
         ("a/b", ["a"], "name"),
         ("mine", [f"c{i}" for i in range(255)], "255"),
     ],
@@ -86,3 +86,10 @@ def test_wrong_use_is_refused(tmp_path):
     init_card("mine", tmp_path / "a.yaml", classes=["a"])
     with pytest.raises(UsageError, match="Choose another --out"):
         init_card("mine", tmp_path / "a.yaml", classes=["a"])
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_class_names_joined_by_another_separator_are_refused(mark, tmp_path):
+    with pytest.raises(UsageError, match=r"seem to be separated by .*Separate them by commas, as in --classes tumor,s"):
+        init_card("mine", tmp_path / "mine.yaml", classes=[f"tumor{mark}stroma"])
+    assert not (tmp_path / "mine.yaml").exists()

@@ -209,6 +209,28 @@ def test_labels_from_a_table_of_slides(slides, tmp_path):
         tile(inputs(slides, labels=table), tmp_path / "other", OPTIONS)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("slide\tlabels\ns0\ttumor\n", r"separated by tabs, .*where commas are expected"),
+        ("slide,tumor;stroma\ns0,1;0\n", r"separated by semicolons, at least at 'tumor;stroma'"),
+        ("slide;labels\ns0;tumor,stroma\n", r"slide 's0': the classes 'tumor,stroma' seem to be separated by ','"),
+        ("slide,labels\ns0,tumor/stroma\n", r"seem to be separated by '/'\. Write ';' between them, as in tumor;str"),
+    ],
+)
+def test_a_wrong_separator_in_a_table_of_labels_is_named(slides, tmp_path, text, said):
+    table = tmp_path / "labels.csv"
+    table.write_text(text)
+    with pytest.raises(BadFile, match=said):
+        tile(inputs(slides, labels=table), tmp_path / "out", OPTIONS)
+
+
+def test_a_wrong_separator_in_a_slide_list_is_named(slides, tmp_path):
+    table = put_list(tmp_path, f'slide,labels\n{slides}/s0.tiff,"tumor,stroma"\n')
+    with pytest.raises(BadFile, match=r"^The slide list, slide 's0': the classes 'tumor,stroma' seem to be separated"):
+        tile(TileInputs((str(table),)), tmp_path / "out", OPTIONS)
+
+
 def test_without_labels_there_is_no_card(slides, tmp_path):
     report = tile(inputs(slides, labels=None), tmp_path / "out", OPTIONS)
     assert report.card is None
