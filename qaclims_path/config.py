@@ -6,7 +6,7 @@ Imports: errors, registry (for suggestions).
 import json
 import os
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -214,15 +214,20 @@ def flat(tree: Mapping[str, Any], above: str = "") -> Tree:
     return out
 
 
-def settings_of(values: Mapping[str, Any]) -> list[str]:
-    """Write values by dotted key as settings for `override`.
+Settings = Sequence[str] | Mapping[str, Any]  # as `a.b=value`, or values by dotted key
+
+
+def settings_of(values: Settings) -> list[str]:
+    """Write values by key as settings for `override`; written ones are returned as they are.
 
     Examples:
         >>> settings_of({"judge.id": "/models/ä", "cam.train.epochs": 2})
         ['judge.id="/models/ä"', 'cam.train.epochs=2']
     """
+    if not isinstance(values, Mapping):
+        return list(values)
     # in ASCII, JSON writes an emoji as two surrogates, which YAML does not join
-    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+    return [f"{key}={json.dumps(value, ensure_ascii=False, default=str)}" for key, value in flat(values).items()]
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], most: int = 3) -> str:

@@ -3,14 +3,25 @@
 A stage reads its own section of a recipe, see `Recipe`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from qaclims_path.assets import asset_dir
-from qaclims_path.config import Options, Origin, Tree, load_tree, merge, override, parse, read_yaml
+from qaclims_path.config import (
+    Options,
+    Origin,
+    Settings,
+    Tree,
+    load_tree,
+    merge,
+    override,
+    parse,
+    read_yaml,
+    settings_of,
+)
 from qaclims_path.errors import BadConfig, NotRegistered, UsageError
 from qaclims_path.registry import suggest
 
@@ -159,13 +170,13 @@ def recipe_names() -> list[str]:
     return sorted(f"{path.parent.name}/{path.stem}" for path in folder.glob("*/*.yaml") if path.stem != "base")
 
 
-def read_recipe(recipe: str | Path, settings: Sequence[str] = ()) -> tuple[Origin, Recipe]:
+def read_recipe(recipe: str | Path, settings: Settings = ()) -> tuple[Origin, Recipe]:
     """Read a recipe and its origin: the method's file lies below it, overrides lie above it.
 
     `published: true` overrides both with the published settings: those of `configs/published/<method>.yaml`, and those
     of the recipe under `as_published`.
     """
-    path = find_recipe(str(recipe))
+    path, settings = find_recipe(str(recipe)), settings_of(settings)
     for setting in settings:
         refuse_old_keys(override({}, [setting]), f"--set {setting}")
     tree = override(_load(path), settings)
@@ -241,7 +252,7 @@ def find_recipe(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    shipped = asset_dir("configs") / "recipes" / f"{name}.yaml"
+    shipped = _shipped(name)
     if shipped.is_file():
         return shipped
     if path.suffix in (".yaml", ".yml"):
@@ -249,6 +260,10 @@ def find_recipe(name: str) -> Path:
     raise NotRegistered(
         f"There is no recipe '{name}'. {suggest(name, recipe_names())} Or give the path of a YAML file."
     )
+
+
+def _shipped(name: str) -> Path:
+    return asset_dir("configs") / "recipes" / f"{name}.yaml"
 
 
 def _load(path: Path) -> Tree:
@@ -261,7 +276,21 @@ def _load(path: Path) -> Tree:
             refuse_old_keys(tree["as_published"], f"{file}, as_published")
         return tree
 
-    return load_tree(path, _beside, read)
+    return load_tree(path, _extended, read)
+
+
+def _extended(reference: str, path: Path) -> Path:
+    """Return the path of the file that a recipe extends: in its folder, or by the name of a shipped recipe."""
+    beside = _beside(reference, path)
+    if beside.is_file() or reference.endswith((".yaml", ".yml")):
+        return beside
+    shipped = _shipped(reference)
+    if not shipped.is_file():
+        raise NotRegistered(
+            f"{path} extends '{reference}', which is neither a file beside it nor a recipe. "
+            f"{suggest(reference, recipe_names())}"
+        )
+    return shipped
 
 
 def _beside(reference: str, path: Path) -> Path:

@@ -167,3 +167,36 @@ def test_mistakes_of_a_file_and_of_the_command_line_are_told_apart(tmp_path: Pat
 def test_settings_that_do_not_fit_the_file_are_named_with_it() -> None:
     told = refusal(load_seg_options, ["seg.train.watch=miou"])
     assert "cam.yaml, seg, with --set seg.train.watch=miou: 'train.watch' needs 'validate_on'" in told
+
+
+@pytest.mark.parametrize("load", [load_options, load_seg_options, load_run])
+def test_settings_may_be_a_dictionary(load: Callable[..., object]) -> None:
+    written = ["cam.train.epochs=3", "seg.train.epochs=4", 'evaluate.splits=["test"]']
+    by_key = {"cam.train.epochs": 3, "seg": {"train": {"epochs": 4}}, "evaluate.splits": ["test"]}
+    assert load("phantom/cam", by_key) == load("phantom/cam", written)
+    with pytest.raises(BadConfig, match=r"--set cam\.train\.epoch=3: unknown key 'train\.epoch'"):
+        load("phantom/cam", {"cam.train.epoch": 3})
+
+
+def test_a_recipe_extends_a_shipped_one_by_name(tmp_path: Path) -> None:
+    path = recipe(tmp_path, "extends: phantom/cam\ncam: {train: {epochs: 3}}\n")
+    assert load_options(path) == load_options("phantom/cam", ["cam.train.epochs=3"])
+
+
+def test_a_file_beside_a_recipe_comes_before_a_shipped_one(tmp_path: Path) -> None:
+    (tmp_path / "phantom").mkdir()
+    recipe(tmp_path / "phantom", "dataset: mine\n", "cam")
+    assert read_recipe(recipe(tmp_path, "extends: phantom/cam\n"))[1].dataset == "mine"
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("phantom/cams", r"own\.yaml extends 'phantom/cams', which is neither .* Did you mean 'phantom/cam'\?"),
+        ("bse.yaml", r"bse\.yaml cannot be read: No such file"),
+        ("5", r"own\.yaml extends '5', which is neither a file beside it nor a recipe\. Known: "),
+    ],
+)
+def test_a_recipe_that_extends_nothing_is_refused(reference: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        read_recipe(recipe(tmp_path, f"extends: {reference}\n"))

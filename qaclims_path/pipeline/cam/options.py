@@ -1,6 +1,5 @@
 """Options of the training of activation maps: the section `cam` of a recipe, and the keys that stages share."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from qaclims_path.assets import asset_dir
-from qaclims_path.config import Options, Origin, Tree, merge, parse
+from qaclims_path.config import Options, Origin, Settings, Tree, merge, parse
 from qaclims_path.engine.settings import TrainOptions, check_watched
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.models.methods import build_method, known_methods
@@ -115,15 +114,15 @@ class TrainCamOptions:
         return {**self.shared.model_dump(mode="json"), "cam": cam}
 
 
-def load_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainCamOptions:
+def load_options(recipe: str | Path, settings: Settings = ()) -> TrainCamOptions:
     """Read the options of the training of maps.
 
     Args:
         recipe: A name such as `voc2012/qa-clims`, or the path of a YAML file.
-        settings: Overrides such as `cam.train.epochs=3`.
+        settings: Overrides such as `cam.train.epochs=3`, or a dictionary of them.
 
     Examples:
-        >>> load_options("voc2012/cam", ["cam.train.epochs=3"]).cam.train.epochs
+        >>> load_options("voc2012/cam", {"cam.train.epochs": 3}).cam.train.epochs
         3
     """
     where, found = read_recipe(recipe, settings)

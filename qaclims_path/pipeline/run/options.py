@@ -1,13 +1,12 @@
 """Options of a whole run: the sections of a recipe, parsed by the models of their stages."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from qaclims_path.config import Options, Origin, Tree, flat, parse, settings_of
+from qaclims_path.config import Options, Origin, Settings, Tree, flat, parse, settings_of
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.models.refiners import REFINERS
 from qaclims_path.models.segmenters import known_segmenters
@@ -105,7 +104,7 @@ class RunOptions:
         return tree
 
 
-def load_run(recipe: str | Path, settings: Sequence[str] = ()) -> RunOptions:
+def load_run(recipe: str | Path, settings: Settings = ()) -> RunOptions:
     """Read all sections of a recipe.
 
     Examples:
@@ -121,7 +120,7 @@ def load_run(recipe: str | Path, settings: Sequence[str] = ()) -> RunOptions:
     _check_names(masks, seg)
     return RunOptions(
         recipe=str(recipe),
-        settings=tuple(settings),
+        settings=where.settings,
         shared=found.shared,
         corpus_config=str(found.corpus.get("config", "")),
         corpus=_corpus(found, where) if found.words.need_corpus and found.judge.id is not None else None,

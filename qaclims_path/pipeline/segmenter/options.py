@@ -1,12 +1,11 @@
 """Options of the training of segmenters: the section `seg` of a recipe."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from qaclims_path.config import Options, Origin, Tree, merge, parse
+from qaclims_path.config import Options, Origin, Settings, Tree, merge, parse
 from qaclims_path.engine.settings import LOSS, TrainOptions, check_watched
 from qaclims_path.models.segmenters.losses import Term
 from qaclims_path.pipeline.cam.options import NetworkOptions, cam_options
@@ -119,12 +118,12 @@ class TrainSegOptions(Options):
         return self
 
 
-def load_seg_options(recipe: str | Path, settings: Sequence[str] = ()) -> TrainSegOptions:
+def load_seg_options(recipe: str | Path, settings: Settings = ()) -> TrainSegOptions:
     """Read the options of the training of a segmenter.
 
     Args:
         recipe: A name such as `bcss-wsss/cam`, or the path of a YAML file.
-        settings: Overrides such as `seg.train.epochs=3`.
+        settings: Overrides such as `seg.train.epochs=3`, or a dictionary of them.
 
     Examples:
         >>> load_seg_options("bcss-wsss/cam", ["seg.network.architecture=unet"]).network.encoder
