@@ -104,7 +104,7 @@ def _table(out: Path, tasks: Sequence[SegmentTask], model: SegmentModel) -> tupl
     """Write the table; write it again where another shard ended meanwhile, because that may have a newer one."""
     while True:
         rows = tuple(row_of(task, model) for task in tasks)
-        table = write_cohort(out, rows, [channel.name for channel in model.channels])
+        table = write_cohort(out, rows, [channel.name for channel in model.channels], model.warning)
         if rows == tuple(row_of(task, model) for task in tasks):
             return rows, table
 

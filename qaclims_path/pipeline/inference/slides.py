@@ -132,6 +132,7 @@ def _map_of(
         labels=palette,
         confidence=model.options.confidence,
         identity=f"{model.identity()} {model.options.flip} {model.hides_glass} {factor:.6g} {task.content()}",
+        notice=model.warning,
     )
 
 
@@ -162,9 +163,10 @@ def _draw(task: SegmentTask, slide: Slide, made: SlideMap, model: SegmentModel) 
     """Write outlines for QuPath, with the class names of tables, and the overlay, with display names."""
     labels, options = model.labels(background=False), model.options
     outlines = task.stem.with_name(f"{task.name}.geojson")
-    write_regions(outlines, made, labels, tolerance_um=options.outline_um, min_area_um2=options.least_um2)
+    least, notice = options.least_um2, model.warning
+    write_regions(outlines, made, labels, tolerance_um=options.outline_um, min_area_um2=least, notice=notice)
     shown = [replace(label, name=model.channels[label.code].display) for label in labels]
-    picture = draw_overlay(slide.thumbnail(OVERVIEW), made, shown)
+    picture = draw_overlay(slide.thumbnail(OVERVIEW), made, shown, notice=notice.partition(".")[0])
     write_image(task.stem.with_name(f"{task.name}_overlay.jpg"), picture, quality=QUALITY)
 
 

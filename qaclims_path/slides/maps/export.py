@@ -25,12 +25,14 @@ class Shape:
         name: Class name, or None.
         color: Colour of the class: red, green, blue.
         measurements: Values by name with unit.
+        metadata: Texts by name.
     """
 
     geometry: Any
     name: str | None = None
     color: tuple[int, int, int] | None = None
     measurements: Mapping[str, float] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_geojson(
@@ -77,6 +79,7 @@ def write_regions(
     tolerance_um: float = 1.0,
     min_area_um2: float = 100.0,
     max_pixels: int = MAX_OUTLINED_PIXELS,
+    notice: str = "",
 ) -> int:
     """Outline the connected areas of every class of a written map, and return the number of areas.
 
@@ -90,18 +93,20 @@ def write_regions(
         tolerance_um: Largest distance that simplification may move an outline.
         min_area_um2: Smaller areas are left out, and smaller holes filled.
         max_pixels: Largest number of pixels to outline.
+        notice: Text for the readers of every area; may be empty.
     """
     codes, step = read_map(slide_map.classes, max_pixels)
     mpp, scale = slide_map.mpp * step, (slide_map.scale[0] * step, slide_map.scale[1] * step)
     by_code = {label.code: label for label in labels}
     areas = outlines(codes, list(by_code), mpp=mpp, scale=scale, tolerance_um=tolerance_um, min_area_um2=min_area_um2)
+    told = {"notice": notice} if notice else {}
     position = {code: i for i, code in enumerate(by_code)}
     areas.sort(key=lambda area: position[area.code])
 
     def shapes() -> Iterator[Shape]:
         for area in areas:
             label = by_code[area.code]
-            yield Shape(area.polygon, label.name, label.color, {"Area um^2": round(area.area_um2, 3)})
+            yield Shape(area.polygon, label.name, label.color, {"Area um^2": round(area.area_um2, 3)}, told)
 
     return write_geojson(path, shapes(), seed=slide_map.classes.name)
 
@@ -116,6 +121,8 @@ def _feature(shape: Shape, kind: str, locked: bool) -> dict[str, Any]:  # noqa: 
             properties["classification"]["color"] = list(shape.color)
     if shape.measurements:
         properties["measurements"] = dict(shape.measurements)
+    if shape.metadata:
+        properties["metadata"] = dict(shape.metadata)
     oriented = shapely.orient_polygons(shape.geometry)
     geometry = shapely.geometry.mapping(oriented)
     return {

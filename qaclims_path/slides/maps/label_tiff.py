@@ -43,7 +43,14 @@ def level_sizes(width: int, height: int) -> list[tuple[int, int]]:
 
 
 def write_map(
-    path: Path, size: tuple[int, int], mpp: float, rows: Rows, *, labels: Sequence[Label] = (), title: str = ""
+    path: Path,
+    size: tuple[int, int],
+    mpp: float,
+    rows: Rows,
+    *,
+    labels: Sequence[Label] = (),
+    title: str = "",
+    notice: str = "",
 ) -> None:
     """Write a map without holding it in memory.
 
@@ -54,15 +61,16 @@ def write_map(
         rows: Returns the rows of a level (`level_sizes`), `TILE` at a time.
         labels: Names and colours of the codes; without labels the map is grey.
         title: Name of the image inside the file.
+        notice: Description of the image inside the file, for its readers; may be empty.
     """
     import tifffile
 
     options = _palette(labels) if labels else {"photometric": "minisblack"}
     options |= {"tile": (TILE, TILE), "compression": "deflate", "dtype": np.uint8, "software": SOFTWARE}
-    sizes = level_sizes(*size)
+    sizes, told = level_sizes(*size), {"Description": notice} if notice else {}
     with tifffile.TiffWriter(path, bigtiff=size[0] * size[1] > MAX_CLASSIC_PIXELS, ome=True) as tiff:
         for level, (width, height) in enumerate(sizes):
-            full_size = {"metadata": _ome(title, size, mpp, labels), "subifds": len(sizes) - 1}
+            full_size = {"metadata": _ome(title, size, mpp, labels) | told, "subifds": len(sizes) - 1}
             per_cm = 10_000 / (mpp * 2**level)
             tiff.write(
                 _tiles(rows(level)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,7 @@ def segment_slide(
     labels: Sequence[Label] = (),
     confidence: bool = False,
     identity: str = "",
+    notice: str = "",
 ) -> SlideMap:
     """Write `<stem>_classes.ome.tiff` and, on request, `<stem>_confidence.ome.tiff`.
 
@@ -66,6 +68,7 @@ def segment_slide(
         labels: Names and colours of the codes.
         confidence: Whether to write the confidence too.
         identity: Identifies the predictor, such as a hash of its weights; bands of another predictor are deleted.
+        notice: Description inside the files, for their readers; may be empty.
 
     Examples:
         >>> with open_slide(path) as slide:  # doctest: +SKIP
@@ -79,7 +82,7 @@ def segment_slide(
     tiles = _tiles_from(first_tile_below(canvas, row, blend.batch), slide, grid, f"segmenting {stem.name}")
     for band in stitch(predict_tiles(tiles, predict, canvas, blend), canvas, blend, row):
         parts.add(band)
-    return _assemble(parts, layers, stem, canvas, labels)
+    return _assemble(parts, layers, stem, canvas, labels, notice)
 
 
 def first_tile_below(canvas: Canvas, row: int, batch: int) -> int:
@@ -102,24 +105,27 @@ def _tiles_from(start: int, slide: Slide, grid: TileGrid, message: str) -> Itera
 
 
 def _assemble(
-    parts: BandParts, layers: Sequence[Layer], stem: Path, canvas: Canvas, labels: Sequence[Label]
+    parts: BandParts, layers: Sequence[Layer], stem: Path, canvas: Canvas, labels: Sequence[Label], notice: str
 ) -> SlideMap:
     """Write the layers from their finished bands, then delete the bands."""
-    paths = {layer: _write_layer(parts, layer, stem, canvas, labels) for layer in layers}
+    paths = {layer: _write_layer(parts, layer, stem, canvas, labels, notice) for layer in layers}
     counts = parts.counts()
     parts.remove()
     size = canvas.width, canvas.height
     return SlideMap(paths["codes"], paths.get("confidence"), *size, canvas.mpp, canvas.scale, counts)
 
 
-def _write_layer(parts: BandParts, layer: Layer, stem: Path, canvas: Canvas, labels: Sequence[Label]) -> Path:
+def _write_layer(
+    parts: BandParts, layer: Layer, stem: Path, canvas: Canvas, labels: Sequence[Label], notice: str
+) -> Path:
     """Write a layer as TIFF among the parts, then move it to its folder, so that a kill leaves no unfinished file."""
     path = stem.with_name(f"{stem.name}_{'classes' if layer == 'codes' else layer}.ome.tiff")
     unfinished = parts.folder / path.name
     size = canvas.width, canvas.height
     palette = labels if layer == "codes" else ()
     try:
-        write_map(unfinished, size, canvas.mpp, lambda k: parts.rows(layer, k), labels=palette, title=stem.name)
+        rows = partial(parts.rows, layer)
+        write_map(unfinished, size, canvas.mpp, rows, labels=palette, title=stem.name, notice=notice)
         unfinished.replace(path)
     except OSError as error:
         raise QaclimsError(

@@ -1,14 +1,20 @@
 """Models that learnt from painted tissue: refused on other slides and images, unless the user agrees."""
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
 from qaclims_path.errors import UsageError
+from qaclims_path.files.tables import read_csv
 from qaclims_path.pipeline.inference.inputs import SegmentInputs
 from qaclims_path.pipeline.inference.options import ComputeOptions, SegmentOptions
 from qaclims_path.pipeline.inference.segment import segment
+from qaclims_path.slides.maps.label_tiff import Label
+from qaclims_path.slides.maps.overlay import NOTICE_COLOR, draw_overlay
+from qaclims_path.slides.maps.write import SlideMap
 
 OPTIONS = SegmentOptions(size=128, precision="fp32")
 AGREED = ComputeOptions(yes_demo=True)
@@ -39,6 +45,33 @@ def test_it_labels_painted_slides_and_with_consent_all_others(toy, real, slides,
     painted = segment(toy, SegmentInputs((str(slides / "s0.tiff"),)), tmp_path / "painted", OPTIONS)
     agreed = segment(toy, SegmentInputs(real), tmp_path / "real", OPTIONS, AGREED)
     assert [row.status for row in (*painted.rows, *agreed.rows)] == ["done"] * 3
+
+
+def test_everything_that_it_writes_says_so(toy, slides, tmp_path):
+    report = segment(toy, SegmentInputs((str(slides / "s0.tiff"),)), tmp_path / "maps", OPTIONS)
+    maps = tmp_path / "maps" / "slides"
+    said = "Demonstration model: it learnt from painted tissue. Do not rely on what it says."
+    assert report.notes == (said,)
+    assert [row["notes"] for row in read_csv(tmp_path / "maps" / "cohort.csv")] == [said]
+    features = json.loads((maps / "s0.geojson").read_text())["features"]
+    assert features
+    assert {feature["properties"]["metadata"]["notice"] for feature in features} == {said}
+    for name in ("classes", "confidence"):
+        with tifffile.TiffFile(maps / f"s0_{name}.ome.tiff") as tiff:
+            assert f"<Description>{said}</Description>" in tiff.ome_metadata
+
+
+def test_the_overlay_shows_a_notice_above_the_legend(slides, model, tmp_path):
+    segment(model, SegmentInputs((str(slides / "s0.tiff"),)), tmp_path / "maps", OPTIONS)
+    made = tmp_path / "maps" / "slides" / "s0_classes.ome.tiff"
+    slide_map = SlideMap(made, None, 640, 704, 0.5, (1.0, 1.0), np.ones(256, np.int64))
+    thumbnail, labels = np.full((704, 640, 3), 240, np.uint8), [Label(0, "tumor", (255, 0, 0))]
+    plain = draw_overlay(thumbnail, slide_map, labels)
+    told = draw_overlay(thumbnail, slide_map, labels, notice="Demonstration model")
+    added = len(told) - len(plain)
+    assert added > 0
+    assert (told[704 + added :] == plain[704:]).mean() > 0.99  # the legend is the same, below
+    assert (told[704 : 704 + added] == NOTICE_COLOR).all(2).any()
 
 
 def test_other_models_need_no_consent(model, real, tmp_path):
