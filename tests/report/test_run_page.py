@@ -304,3 +304,13 @@ def test_the_command_names_the_page(made_run, tmp_path):
     found = CliRunner().invoke(app, ["report", str(run)])
     assert "was written" in found.stdout
     assert "without slides" in found.stdout
+
+
+def test_slides_segmented_elsewhere_are_shown_when_their_folder_is_moved_into_the_run(made_run, tmp_path):
+    run, root = copied(made_run, tmp_path / "moved")
+    (run / "slides").rename(tmp_path / "segmented")
+    said = write_run_report(run, root).missing["slides"]
+    assert "`qaclims segment RUN SLIDES --out RUN/slides` writes them there" in said
+    assert "when that folder is moved to RUN/slides" in said
+    (tmp_path / "segmented").rename(run / "slides")
+    assert "slides" not in write_run_report(run, root).missing

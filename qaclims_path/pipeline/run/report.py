@@ -53,7 +53,11 @@ EMPTY = {
     "examples": "No image has a map or a mask yet.",
     "training": "No training has logged anything yet; `qaclims train cam` starts one.",
     "corpus": "This run has no corpus; `qaclims corpus build` makes one.",
-    "slides": f"No slide was segmented into this run: `qaclims segment` writes them to its folder `{SLIDES}`.",
+    "slides": (
+        f"The folder `{SLIDES}` of this run holds no segmented slide, and slides are looked for nowhere else. "
+        f"`qaclims segment RUN SLIDES --out RUN/{SLIDES}` writes them there; those of another --out appear here when "
+        f"that folder is moved to RUN/{SLIDES}."
+    ),
     "figures": "There are no scores, trainings or masks to draw yet.",
     "stages": f"{STAGES} is missing; `qaclims run` writes it, single commands do not.",
     "environment": f"{ENVIRONMENT} is missing.",
@@ -95,7 +99,7 @@ def write_run_report(
 
     Examples:
         >>> write_run_report(Path("runs/bcss"), Path("BCSS-WSSS")).missing  # doctest: +SKIP
-        {'slides': 'No slide was segmented into this run: ...'}
+        {'slides': 'The folder `slides` of this run holds no segmented slide, ...'}
     """
     _check(run)
     if corpus is not None:
