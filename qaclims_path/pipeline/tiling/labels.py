@@ -125,8 +125,12 @@ def _from_table(slides: Sequence[SlideEntry], path: Path) -> LabelPlan:
         raise UsageError(f"{path} names slides by file, but two slides have the same file name. Use a slide list.")
     ordered = tuple(sorted(classes))
     rows = read_slide_labels(path, ordered, list(names))
+    if not rows:
+        raise BadFile(f"{path} has no row for any slide. Add one per slide, such as {next(iter(names))}.")
     present = {names[file]: tuple(int(k) for k in marks.nonzero()[0]) for file, marks in rows.items()}
-    return LabelPlan(ordered, tuple(color_of(i) for i in range(len(ordered))), present=present)
+    missing = {name: f"{path} has no row for {file}. Add it, or leave the slide out." for file, name in names.items()}
+    missing = {name: reason for name, reason in missing.items() if name not in present}
+    return LabelPlan(ordered, tuple(color_of(i) for i in range(len(ordered))), present=present, missing=missing)
 
 
 def _from_column(slides: Sequence[SlideEntry]) -> LabelPlan:

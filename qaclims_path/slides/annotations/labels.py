@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.errors import BadFile, first_of
+from qaclims_path.errors import BadFile
 from qaclims_path.files.tables import read_csv
 from qaclims_path.registry import suggest
 
@@ -36,7 +36,7 @@ def read_slide_labels(path: Path, classes: Sequence[str], slides: Sequence[str])
         slides: File names of all slides that need labels.
 
     Returns:
-        The labels (C, bool) of every name in `slides`.
+        The labels (C, bool) by name; names in `slides` without a row are left out.
     """
     names = {Path(name).name: name for name in slides} | {Path(name).stem: name for name in slides}
     labels: dict[str, NDArray[np.bool_]] = {}
@@ -49,9 +49,6 @@ def read_slide_labels(path: Path, classes: Sequence[str], slides: Sequence[str])
         if name in labels:
             raise BadFile(f"{path} names the slide '{row['slide']}' twice. Keep one row per slide.")
         labels[name] = _present(path, row, classes)
-    missing = [name for name in slides if name not in labels]
-    if missing:
-        raise BadFile(f"{path} has no row for {first_of(missing, 3)}. Add them, or leave out the slides.")
     return labels
 
 

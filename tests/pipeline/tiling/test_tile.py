@@ -231,6 +231,25 @@ def test_a_wrong_separator_in_a_slide_list_is_named(slides, tmp_path):
         tile(TileInputs((str(table),)), tmp_path / "out", OPTIONS)
 
 
+def test_a_slide_without_a_row_in_the_table_of_labels_fails_alone(slides, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("slide,labels\ns0.tiff,tumor\ns2.tiff,stroma\n")
+    report = tile(inputs(slides, labels=table), tmp_path / "out", OPTIONS)
+    assert [line.status for line in report.slides] == ["done", "failed", "done"]
+    assert report.slides[1].error == f"{table} has no row for s1.tiff. Add it, or leave the slide out."
+    assert load_card(report.card).names == ("stroma", "tumor")
+    table.write_text("slide,labels\ns0.tiff,tumor\ns1.tiff,tumor\ns2.tiff,stroma\n")
+    again = tile(inputs(slides, labels=table), tmp_path / "out", OPTIONS)
+    assert [line.status for line in again.slides] == ["done", "done", "done"]
+
+
+def test_a_table_of_labels_without_rows_is_refused(slides, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("slide,tumor\n")
+    with pytest.raises(BadFile, match=r"labels\.csv has no row for any slide\. Add one per slide, such as s0\.tiff\."):
+        tile(inputs(slides, labels=table), tmp_path / "out", OPTIONS)
+
+
 def test_without_labels_there_is_no_card(slides, tmp_path):
     report = tile(inputs(slides, labels=None), tmp_path / "out", OPTIONS)
     assert report.card is None

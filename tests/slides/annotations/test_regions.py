@@ -140,7 +140,6 @@ def test_slide_labels_are_read_from_names_and_from_columns(tmp_path, text):
     ("text", "sentence"),
     [
         ("slide,labels\na.svs,Tumor\nc.svs,Tumor\n", "'c.svs', which does not exist. Did you mean"),
-        ("slide,labels\na.svs,Tumor\n", "no row for b.svs"),
         ("slide,labels\na.svs,Tumor\na,Tumor\n", "twice"),
         ("slide,labels\na.svs,tumor\n", "no class 'tumor'. Did you mean 'Tumor'"),
         ("slide,Tumor\na.svs,1\n", "neither a column 'labels' nor one for Stroma"),
