@@ -219,6 +219,12 @@ def test_numbers_of_the_page_are_those_of_the_run(made_run, page):
         assert name in html
 
 
+def test_a_demonstration_says_so_in_the_header(browser, page):
+    browser.open(page)
+    said = browser.run("document.querySelector('header .warning').textContent")
+    assert said == "Demonstration model: it learnt from painted tissue. Do not rely on what it says."
+
+
 @pytest.mark.parametrize(
     ("left_out", "missing"),
     [

@@ -69,13 +69,17 @@ class SegmenterSpec:
     @property
     def warning(self) -> str:
         """Sentences that say that it is for demonstration only; empty for a segmenter that learnt from real images."""
-        learnt_from = self.about.get("demonstration")
-        return f"{DEMONSTRATION}: it learnt from {learnt_from}. Do not rely on what it says." if learnt_from else ""
+        return warning_of(str(self.about.get("demonstration", "")))
 
     def as_json(self) -> dict[str, Any]:
         """Convert to values that JSON can hold."""
         tree = asdict(self)
         return {"schema": SCHEMA, "library": LIBRARY, **tree}
+
+
+def warning_of(made_up: str) -> str:
+    """Warn of a model that learnt from made-up material, such as `painted tissue`; empty for real images."""
+    return f"{DEMONSTRATION}: it learnt from {made_up}. Do not rely on what it says." if made_up else ""
 
 
 def read_spec(folder: Path) -> SegmenterSpec:

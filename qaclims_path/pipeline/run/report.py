@@ -21,6 +21,7 @@ from qaclims_path.language.corpus import printable
 from qaclims_path.pipeline.configs import CONFIG, read_run_config
 from qaclims_path.pipeline.corpus.options import ShowOptions, config_path
 from qaclims_path.pipeline.corpus.show import part_of, pictures_of, provenance_of, show_corpus
+from qaclims_path.pipeline.run.demonstration import warning_about
 from qaclims_path.pipeline.run.examples import Chosen, examples_of
 from qaclims_path.pipeline.run.figures import draw_figures
 from qaclims_path.pipeline.run.stages import STAGES, read_records
@@ -170,6 +171,7 @@ def _gathered(run: Path, root: Path | None) -> RunPage:
     return RunPage(
         title=card.title if card else str(config.get("dataset", "Run")),
         name=run.resolve().name,
+        warning=gather("models", lambda: warning_about(run, card), "") or "",
         facts=_header(config, card),
         scored=tuple(scored(each.report, card) for each in found),
         examples=chosen.groups if chosen else (),

@@ -92,6 +92,7 @@ class RunPage:
 
     Attributes:
         title: Title of the data set.
+        warning: Warning about the models of the run, such as that they are for demonstration only.
         facts: The main settings of the run.
         examples_note: Sentence that says how the examples were chosen.
         corpus_made: Answerer and questions of the corpus.
@@ -101,6 +102,7 @@ class RunPage:
 
     title: str
     name: str
+    warning: str = ""
     facts: Facts = ()
     scored: tuple[Scored, ...] = ()
     examples: tuple[ExampleGroup, ...] = ()
