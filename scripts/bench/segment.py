@@ -63,7 +63,7 @@ class Recording(SegmentModel):
         return Kept(plain.predict, glass=plain.glass)
 
 
-def taught(encoder: str, folder: Path) -> Path:
+def taught(encoder: str, folder: Path, steps: int = STEPS) -> Path:
     """Train a segmenter for a few steps on painted tissue."""
     torch.manual_seed(0)
     channels = tuple(Channel(name, name, color, code) for code, (name, color) in enumerate(CLASSES))
@@ -73,7 +73,7 @@ def taught(encoder: str, folder: Path) -> Path:
     painted = [paint_slide(seed, (128, 128), patient=f"FK-{seed % 4:04d}") for seed in range(48)]
     images = torch.stack([torch.from_numpy(pixels) for pixels, _ in painted]).permute(0, 3, 1, 2).float() / 255
     codes = torch.stack([torch.from_numpy(codes) for _, codes in painted]).long()
-    for step in range(STEPS):
+    for step in range(steps):
         some = torch.arange(step * 8, step * 8 + 8) % len(painted)
         loss = F.cross_entropy(segmenter(images[some]), codes[some], ignore_index=len(CLASSES))
         optimiser.zero_grad()
