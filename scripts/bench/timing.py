@@ -20,11 +20,11 @@ def median_ms(work: Callable[[], object], runs: int) -> tuple[float, float]:
     return statistics.median(times), max(times) - min(times)
 
 
-def conditions(*packages: str) -> str:
-    """Return the versions of Python and of the packages, and the load of the machine."""
+def conditions(*packages: str, threads: str = "one thread each") -> str:
+    """Return the versions of Python and of the packages, how many threads there are, and the load of the machine."""
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
-    return f"Python {platform.python_version()}, {versions}; one thread each; load {load}"
+    return f"Python {platform.python_version()}, {versions}; {threads}; load {load}"
 
 
 def exit_with(missed: Sequence[str]) -> None:
