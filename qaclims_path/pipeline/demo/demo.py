@@ -48,7 +48,7 @@ from qaclims_path.report.comparison import CompareReport
 START, BASE, BEST = "cam", "cam+", "qa-clims-path"
 TRUTH = ("split=test", "seg.split=test", "seg.truth=true", f"seg.method={SUPERVISED}", "evaluate.what=[seg]")
 MPP = 0.5
-EARLY = 0.1  # share of the work before which its speed is not used to predict the rest
+PRIOR = 0.005  # share of the work that is added to the finished parts, as done at the estimated speed
 SKIPPED = 0.1  # share of the estimated time of a part, below which it was finished before
 Say = Callable[[str], None]
 Part = tuple[str, float, Callable[[], object]]  # description, estimated seconds on one core, work
@@ -264,14 +264,24 @@ def _do(parts: Sequence[Part], say: Say) -> None:
     left = whole = sum(seconds for _, seconds, _ in parts)
     spent = done = 0.0
     for number, (title, seconds, work) in enumerate(parts, 1):
-        pace = spent / done if done > EARLY * whole else 1.0
-        say(f"[{number}/{len(parts)}] {title} (about {max(1, round(pace * left / 60))} min left)")
+        minutes = _pace(spent, done, PRIOR * whole) * left / 60
+        say(f"[{number}/{len(parts)}] {title} (about {max(1, round(minutes))} min left)")
         start = time.monotonic()
         work()
         took = time.monotonic() - start
         left -= seconds
         if took > SKIPPED * seconds:
             spent, done = spent + took, done + seconds
+
+
+def _pace(spent: float, done: float, prior: float) -> float:
+    """Estimate the seconds that a second of the estimate takes; `prior` seconds temper the first, short parts.
+
+    Examples:
+        >>> _pace(0, 0, prior=3), round(_pace(18, 6, prior=3), 2), round(_pace(1800, 600, prior=3), 2)
+        (1.0, 2.33, 2.99)
+    """
+    return (spent + prior) / (done + prior)
 
 
 def _check_scored(report: RunReport, data: Path) -> None:

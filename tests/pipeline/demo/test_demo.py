@@ -4,6 +4,7 @@ import csv
 import json
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,38 @@ def test_finished_parts_do_not_change_the_predicted_time() -> None:
     steps = [("one", 0.3, lambda: time.sleep(0.3)), ("two", 600, lambda: None), ("three", 600, lambda: None)]
     _do(steps, said.append)
     assert [line.partition("about ")[2] for line in said] == ["20 min left)", "20 min left)", "10 min left)"]
+
+
+class Clock:
+    """A clock of a machine that takes `pace` seconds for a second of the estimate."""
+
+    def __init__(self, pace: float) -> None:
+        self.pace = pace
+        self.now = 0.0
+
+    def work(self, seconds: float) -> None:
+        self.now += self.pace * seconds
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("size", [FULL, QUICK], ids=["full", "quick"])
+@pytest.mark.parametrize("pace", [0.5, 1, 4])
+def test_the_predicted_time_follows_the_machine_from_the_first_part_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: Size, pace: float
+) -> None:
+    clock, said = Clock(pace), list[tuple[float, int]]()
+    monkeypatch.setattr("qaclims_path.pipeline.demo.demo.time", clock)
+    parts = [
+        (title, seconds, partial(clock.work, seconds))
+        for title, seconds, _ in Demo(tmp_path, size, 0, lambda _: None).parts()
+    ]
+    _do(parts, lambda line: said.append((clock.now, int(line.partition("(about ")[2].split()[0]))))
+    whole = pace * sum(seconds for _, seconds, _ in parts) / 60
+    for at, (now, minutes) in enumerate(said[1:], 1):
+        left = whole - now / 60
+        assert minutes == pytest.approx(left, rel=0.5 if at == 1 else 0.3, abs=1)
 
 
 def test_the_predicted_time_is_that_of_one_core(tmp_path: Path) -> None:
