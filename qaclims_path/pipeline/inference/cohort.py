@@ -100,14 +100,14 @@ def row_of(task: SegmentTask, model: SegmentModel) -> CohortRow:
     return CohortRow(*about, "done", *sizes, facts["tiles"], pixels, notes=tuple(facts["notes"]))
 
 
-def write_cohort(out: Path, rows: Sequence[CohortRow], classes: Sequence[str], warning: str = "") -> Path:
+def write_cohort(out: Path, rows: Sequence[CohortRow], classes: Sequence[str], warnings: Sequence[str] = ()) -> Path:
     """Write the table: mm2 and percent of every class for each slide and image; without times, to be reproducible.
 
     Args:
         out: Folder of the table.
         rows: The slides and images.
         classes: Names of the classes.
-        warning: Warning about the model, for the notes of every row; may be empty.
+        warnings: Warnings about the model, for the notes of every row.
     """
     columns = [*FIRST, *(f"{name}_{unit}" for name in classes for unit in ("mm2", "percent")), *LAST]
     lines = []
@@ -121,7 +121,7 @@ def write_cohort(out: Path, rows: Sequence[CohortRow], classes: Sequence[str], w
             "mpp_um": row.mpp,
             "map_mpp_um": row.map_mpp,
             "failure": row.error,
-            "notes": " ".join([warning, *row.notes] if warning else row.notes),
+            "notes": " ".join([*warnings, *row.notes]),
         }
         if row.status == "done":
             line |= {"tiles": row.tiles, "labelled_mm2": row.mm2(*classes)}
@@ -134,15 +134,14 @@ def write_cohort(out: Path, rows: Sequence[CohortRow], classes: Sequence[str], w
 
 
 def notes_on(tasks: Sequence[SegmentTask], model: SegmentModel) -> tuple[str, ...]:
-    """Warn about a demonstration model, and about images that do not state their pixel size."""
-    warnings = (model.warning,) if model.warning else ()
+    """Warn about images that do not state their pixel size."""
     images = [task for task in tasks if task.kind == "image"]
     silent = [task for task in images if (task.entry.mpp or task.slide_mpp) is None]
     if not silent:
-        return warnings
+        return ()
     at = f" ({model.mpp:g} um)" if model.mpp else ""
     said = (
         f"{len(silent)} of {len(images)} images do not state their pixel size: that of the model{at} is assumed, and "
         "they have no areas in mm2. Give it with --slide-mpp."
     )
-    return (*warnings, said)
+    return (said,)

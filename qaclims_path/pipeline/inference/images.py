@@ -83,7 +83,8 @@ class _ImageLabels:
         write_mask(task.out / LABELS / f"{task.name}.png", self.codes[labels], self.palette)
         mpp = task.entry.mpp or task.slide_mpp
         given = task.slide_mpp if task.entry.mpp is None else None
-        return {"mpp": mpp, "given_mpp": given, "map_mpp": mpp, "tiles": 1, "counts": counts.tolist(), "notes": []}
+        notes = [note] if (note := self.model.about_enlarged(mpp)) else []
+        return {"mpp": mpp, "given_mpp": given, "map_mpp": mpp, "tiles": 1, "counts": counts.tolist(), "notes": notes}
 
 
 def _done(task: SegmentTask, result: Mapping[str, Any]) -> SlideState:

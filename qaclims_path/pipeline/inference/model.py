@@ -112,6 +112,17 @@ class SegmentModel:
                 f"{mpp / self.mpp:.3g} times, the image lacks the detail. Give a finer scan, or leave it out."
             )
 
+    def about_enlarged(self, mpp: float | None) -> str:
+        """Say that a slide or image is enlarged, because its pixel size (micrometres) is coarser than the model's."""
+        factor = self.scale_of(mpp)
+        if mpp is None or factor <= 1 + SAME_SCALE:
+            return ""
+        doubt = " Do not rely on the result." if factor > DOUBTFUL else ""
+        return (
+            f"It has {mpp:g} um per pixel, coarser than the {self.mpp:g} of the model: it was enlarged "
+            f"{factor:.3g} times.{doubt}"
+        )
+
     def scale_of(self, mpp: float | None) -> float:
         """Factor by which an image of a pixel size in micrometres is scaled; 1 where either size is unknown."""
         return 1.0 if mpp is None or self.mpp is None else mpp / self.mpp

@@ -54,12 +54,16 @@ class ComputeOptions(Options):
         device: Device of the model: `auto`, `cpu`, `cuda`, `cuda:1`; several with commas between them share the slides.
         batch: Tiles in a batch; what suits the device if not given.
         shard: Part of the slides and images that this run does.
+        organ: Organ of the slides and images; a warning says where the model learnt from another.
+        stain: Stain of the slides and images; a warning says where the model learnt from another.
         yes_demo: Let a demonstration model label what is not painted, too.
     """
 
     device: str = "auto"
     batch: Annotated[int, Field(ge=1)] | None = None
     shard: Shard = ALL
+    organ: str = ""
+    stain: str = ""
     yes_demo: bool = False
 
 

@@ -22,6 +22,7 @@ from qaclims_path.pipeline.inference.inputs import SegmentInputs, SegmentTask, c
 from qaclims_path.pipeline.inference.model import SegmentModel
 from qaclims_path.pipeline.inference.options import ComputeOptions, SegmentOptions, check_folder
 from qaclims_path.pipeline.inference.slides import process
+from qaclims_path.pipeline.inference.warnings import warnings_about
 from qaclims_path.slides.cohort.state import SlideState
 from qaclims_path.slides.tissue import check_tissue
 
@@ -68,7 +69,8 @@ def segment(
         worked, failed = _on_devices(devices, (str(model), inputs, out, options), work)
     else:
         worked, failed = _here(segmenter, tasks, made_with, work)
-    rows, table = _table(out, tasks, segmenter)
+    warnings = warnings_about(segmenter, work)
+    rows, table = _table(out, tasks, segmenter, warnings)
     return SegmentReport(
         out=str(out),
         table=str(table),
@@ -81,7 +83,7 @@ def segment(
         complete=all(row.status != "waiting" for row in rows),
         rows=rows,
         skipped=skipped,
-        notes=notes_on(tasks, segmenter),
+        notes=(*warnings, *notes_on(tasks, segmenter)),
     )
 
 
@@ -100,11 +102,13 @@ def _tissue(inputs: SegmentInputs) -> str:
     return inputs.tissue if inputs.tissue in ("otsu", "none") else "file"
 
 
-def _table(out: Path, tasks: Sequence[SegmentTask], model: SegmentModel) -> tuple[tuple[CohortRow, ...], Path]:
+def _table(
+    out: Path, tasks: Sequence[SegmentTask], model: SegmentModel, warnings: Sequence[str]
+) -> tuple[tuple[CohortRow, ...], Path]:
     """Write the table; write it again where another shard ended meanwhile, because that may have a newer one."""
     while True:
         rows = tuple(row_of(task, model) for task in tasks)
-        table = write_cohort(out, rows, [channel.name for channel in model.channels], model.warning)
+        table = write_cohort(out, rows, [channel.name for channel in model.channels], warnings)
         if rows == tuple(row_of(task, model) for task in tasks):
             return rows, table
 

@@ -10,7 +10,7 @@ from qaclims_path.engine.guards import memory_watched
 from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.images import write_image
 from qaclims_path.pipeline.inference.inputs import SegmentTask
-from qaclims_path.pipeline.inference.model import DOUBTFUL, LEAST_SIDE, OUTSIDE, SegmentModel
+from qaclims_path.pipeline.inference.model import LEAST_SIDE, OUTSIDE, SegmentModel
 from qaclims_path.slides.cohort.state import Keep, SlideState, attempt, read_state
 from qaclims_path.slides.grid import make_grid
 from qaclims_path.slides.maps.export import write_regions
@@ -79,7 +79,11 @@ def segment_one(
         made = _map_from(same, task) or _map_of(task, slide, grid, model, factor, batch)
         keep({**_kept(made), "given_mpp": given})
         _draw(task, slide, made, model)
-        notes = mask.note, _enlarged(slide.mpp, model, factor), "" if len(grid) or mask.note else NO_TILES
+        notes = (
+            mask.note,
+            model.about_enlarged(max(slide.mpp)) if factor != 1 else "",
+            "" if len(grid) or mask.note else NO_TILES,
+        )
         return {
             "mpp": math.sqrt(slide.mpp[0] * slide.mpp[1]),
             "given_mpp": given,
@@ -168,13 +172,3 @@ def _draw(task: SegmentTask, slide: Slide, made: SlideMap, model: SegmentModel) 
     shown = [replace(label, name=model.channels[label.code].display) for label in labels]
     picture = draw_overlay(slide.thumbnail(OVERVIEW), made, shown, notice=notice.partition(".")[0])
     write_image(task.stem.with_name(f"{task.name}_overlay.jpg"), picture, quality=QUALITY)
-
-
-def _enlarged(mpp: tuple[float, float], model: SegmentModel, factor: float) -> str:
-    if factor == 1:
-        return ""
-    doubt = " Do not rely on the result." if factor > DOUBTFUL else ""
-    return (
-        f"The slide has {max(mpp):g} um per pixel, coarser than the {model.mpp:g} of the model: "
-        f"its tiles were enlarged {factor:.3g} times.{doubt}"
-    )

@@ -22,11 +22,18 @@ ABOUT = {"dataset": "made-up", "domain": "pathology", "protocol": "tissue", "lic
 
 
 def save_model(
-    folder: Path, *, mpp: float | None = 0.5, background: bool = False, seed: int = 0, learnt_from: str = ""
+    folder: Path,
+    *,
+    mpp: float | None = 0.5,
+    background: bool = False,
+    seed: int = 0,
+    learnt_from: str = "",
+    organ: str = "",
 ) -> Path:
     torch.manual_seed(seed)
     channels = (*TISSUES, BACKGROUND) if background else TISSUES
-    about = {**ABOUT, **({"demonstration": learnt_from} if learnt_from else {})}
+    facts = {"demonstration": learnt_from, "organ": organ}
+    about = {**ABOUT, **{name: fact for name, fact in facts.items() if fact}}
     settings = {"decoder_channels": [16, 8, 8, 8, 8]}
     segmenter = Segmenter(SegmenterSpec("unet", find_backbone("test_resnet"), channels, settings, mpp, about))
     pixels = torch.from_numpy(paint_slide(5, (256, 256))[0]).permute(2, 0, 1)[None].float() / 255
@@ -40,7 +47,7 @@ def save_model(
 
 @pytest.fixture(scope="session")
 def make_model(tmp_path_factory) -> Callable[..., Path]:
-    """Make the folder of a segmenter, given mpp, background, seed and learnt_from."""
+    """Make the folder of a segmenter, given mpp, background, seed, learnt_from and organ."""
     return lambda **given: save_model(tmp_path_factory.mktemp("models") / "tiny", **given)
 
 

@@ -10,8 +10,10 @@ from PIL import Image
 from qaclims_path.errors import UsageError
 from qaclims_path.files.tables import read_csv
 from qaclims_path.pipeline.inference.inputs import SegmentInputs
+from qaclims_path.pipeline.inference.model import SegmentModel
 from qaclims_path.pipeline.inference.options import ComputeOptions, SegmentOptions
 from qaclims_path.pipeline.inference.segment import segment
+from qaclims_path.pipeline.inference.warnings import warnings_about
 from qaclims_path.slides.maps.label_tiff import Label
 from qaclims_path.slides.maps.overlay import NOTICE_COLOR, draw_overlay
 from qaclims_path.slides.maps.write import SlideMap
@@ -72,6 +74,26 @@ def test_the_overlay_shows_a_notice_above_the_legend(slides, model, tmp_path):
     assert added > 0
     assert (told[704 + added :] == plain[704:]).mean() > 0.99  # the legend is the same, below
     assert (told[704 : 704 + added] == NOTICE_COLOR).all(2).any()
+
+
+def test_other_pixel_sizes_organs_and_stains_are_said(make_model):
+    model = make_model(organ="breast")
+
+    def said(mpp=None, **work):
+        known = SegmentModel(model, SegmentOptions(mpp=mpp, precision="fp32"), "cpu")
+        return warnings_about(known, ComputeOptions(**work))
+
+    assert said() == said(mpp=0.51, organ="Breast") == ()
+    assert said(mpp=1.0) == ("The model predicts at 1 um per pixel, but it learnt at 0.5.",)
+    assert said(organ="colon") == ("The organ is colon, but the model learnt from breast.",)
+    assert said(stain="PAS") == ("The stain is PAS, but the model does not state its stain.",)
+
+
+def test_an_enlarged_image_says_so_in_its_row(model, real, tmp_path):
+    report = segment(model, SegmentInputs(real[1:], slide_mpp=1.5), tmp_path / "maps", OPTIONS)
+    (note,) = report.rows[0].notes
+    assert note.startswith("It has 1.5 um per pixel, coarser than the 0.5 of the model: it was enlarged 3 times.")
+    assert note.endswith("Do not rely on the result.")
 
 
 def test_other_models_need_no_consent(model, real, tmp_path):
