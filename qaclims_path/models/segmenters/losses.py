@@ -55,8 +55,11 @@ def losses(
 
 def cross_entropy(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:
     """Return the mean cross entropy, weighted by pixel and class."""
-    each = F.cross_entropy(logits, pixels.labels, weight=classes, reduction="none")
-    return (each * pixels.weight).sum() / max(pixels.total, 1.0)
+    labels, weight = pixels.labels, pixels.weight
+    if torch.are_deterministic_algorithms_enabled():  # of images there is no deterministic version on GPUs, of rows is
+        logits, labels, weight = logits.movedim(1, -1).flatten(0, -2), labels.flatten(), weight.flatten()
+    each = F.cross_entropy(logits, labels, weight=classes, reduction="none")
+    return (each * weight).sum() / max(pixels.total, 1.0)
 
 
 def focal(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:

@@ -12,6 +12,7 @@ from monai.losses.tversky import TverskyLoss
 from torch import Tensor
 from torch.nn import functional as F
 
+from qaclims_path.engine.seeds import determinism
 from qaclims_path.models.segmenters.losses import IGNORE, LOSSES, balanced_weights, losses, pixel_targets
 
 
@@ -55,6 +56,14 @@ def test_cross_entropy_equals_a_loop_over_pixels(seed, by_class):
                 bottom += share
     found = losses(logits, pixels_of(labels, weight, classes), {"ce": 1.0}, classes)["ce"]
     assert float(found) == pytest.approx(top / max(bottom, 1), abs=1e-4)
+
+
+def test_deterministic_cross_entropy_is_the_same():
+    logits, labels, weight = scene()
+    classes, pixels = torch.tensor([0.5, 1.0, 2.0]), pixels_of(labels, weight)
+    usual = losses(logits, pixels, {"ce": 1.0}, classes)["ce"]
+    with determinism(strict=True):
+        torch.testing.assert_close(losses(logits, pixels, {"ce": 1.0}, classes)["ce"], usual)
 
 
 @pytest.mark.parametrize("name", LOSSES)
