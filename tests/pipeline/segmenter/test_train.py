@@ -3,13 +3,14 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from qaclims_path.config import read_yaml
+from qaclims_path.config import Origin, read_yaml
 from qaclims_path.data.augmentation import Augment
 from qaclims_path.data.card import IGNORE
 from qaclims_path.data.cards import load_card
@@ -324,11 +325,11 @@ def test_unknown_names_are_refused(train):
 
 def test_missing_keys_are_taken_from_the_maps():
     maps = NetworkOptions(backbone="resnet18", weights="none")
-    options = seg_options(Recipe(dataset="a", seed=3, evaluate={"protocol": "voc"}), maps, "here")
+    options = seg_options(Recipe(dataset="a", seed=3, evaluate={"protocol": "voc"}), maps, Origin(Path("here")))
     assert (options.dataset, options.train.seed, options.protocol) == ("a", 3, "voc")
     assert (options.network.encoder, options.network.weights) == ("resnet18", "none")
     own = {"network": {"encoder": "resnet101"}, "train": {"epochs": 2}}
-    options = seg_options(Recipe(dataset="a", seg=own), maps, "here")
+    options = seg_options(Recipe(dataset="a", seg=own), maps, Origin(Path("here")))
     assert (options.network.encoder, options.network.weights) == ("resnet101", "pretrained")
     assert (options.train.epochs, options.train.optimizer) == (2, "adamw")
 
@@ -338,7 +339,7 @@ def test_the_written_options_can_be_given_again(train, tmp_path):
     tree = read_yaml(tmp_path / "run" / "seg" / "config.yaml")
     labels = tree.pop("labels")
     assert labels["refiner"] == "none"
-    assert seg_options(Recipe(dataset="", seg=tree), NetworkOptions(), "again") == load_seg_options(
+    assert seg_options(Recipe(dataset="", seg=tree), NetworkOptions(), Origin(Path("again"))) == load_seg_options(
         "bcss-wsss/cam",
         [f"seg.{key}={json.dumps(value)}" for key, value in tree.items() if isinstance(value, dict)],
     )
