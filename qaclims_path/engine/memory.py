@@ -1,4 +1,4 @@
-"""What to lower for a lack of memory, computed from the size of the device, what is in use, and the batch."""
+"""Compute what to lower where memory ran out, from the size of the device, its use, and the batch."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class MemoryUse:
         others: Held by other programs.
         fixed: Weights, gradients and optimiser, whatever the batch.
         peak: Most that this process used.
-        asked: What it asked for in vain.
+        asked: Memory that it asked for and did not get.
     """
 
     name: str
