@@ -17,7 +17,7 @@ from qaclims_path.files.kept import Kept
 
 @dataclass(frozen=True)
 class Window:
-    """What the device needs of one image.
+    """Window of one image, with the numbers that change it on the device.
 
     Attributes:
         source: The image; its pixels are cut to the window.

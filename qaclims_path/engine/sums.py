@@ -1,7 +1,7 @@
 """Sums of logged numbers over an epoch, kept on the device so that adding to them never waits."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -56,7 +56,17 @@ def mean_numbers(numbers: Numbers, values: Sequence[float]) -> dict[str, float]:
         numbers: The numbers on the device.
         values: The same on the CPU, one micro-batch after the other.
     """
-    named: dict[str, list[float]] = {}
-    for name, value in zip((name for each in numbers for name in each), values, strict=True):
-        named.setdefault(name, []).append(value)
-    return {name: sum(each) / len(each) for name, each in named.items()}
+    return mean_of_each(zip((name for each in numbers for name in each), values, strict=True))
+
+
+def mean_of_each(named: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Return the mean of all numbers of one name.
+
+    Examples:
+        >>> mean_of_each([("loss", 1.0), ("area", 0.5), ("loss", 3.0)])
+        {'loss': 2.0, 'area': 0.5}
+    """
+    values: dict[str, list[float]] = {}
+    for name, value in named:
+        values.setdefault(name, []).append(value)
+    return {name: sum(each) / len(each) for name, each in values.items()}

@@ -26,7 +26,7 @@ from qaclims_path.engine.sampling import BatchPlan, batches, first_micro_batch, 
 from qaclims_path.engine.settings import LOSS, TrainOptions
 from qaclims_path.engine.state import TrainingState, restore, snapshot
 from qaclims_path.engine.stepper import Stepper, StepResult
-from qaclims_path.engine.sums import Sums
+from qaclims_path.engine.sums import Sums, mean_of_each
 from qaclims_path.engine.task import Batch, Callback, EpochEnd, Task
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json
@@ -179,7 +179,8 @@ class Training:
         self.sums.add(result.numbers)
         self.bar.advance(state.epochs + 1, self.options.epochs, result.loss)
         if logged:
-            values = _mean_over_processes(self.processes.gather(result.values))
+            gathered = self.processes.gather(result.values)  # a process may lack a number
+            values = mean_of_each(pair for each in gathered for pair in each.items())
             self._log({**values, "lr": rate, "grad_norm": result.norm, "images_per_s": self.bar.speed})
         return result.stop
 
@@ -274,12 +275,3 @@ class Training:
         }
         guards.write_dump(dump, self.task.network, micro_batches, facts)
         raise guards.Exploded(guards.explain(problem, step, names, dump.parent))
-
-
-def _mean_over_processes(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the mean of every number over the processes that have it."""
-    named: dict[str, list[float]] = {}
-    for each in values:
-        for name, value in each.items():
-            named.setdefault(name, []).append(value)
-    return {name: sum(each) / len(each) for name, each in named.items()}

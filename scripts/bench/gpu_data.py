@@ -1,4 +1,4 @@
-"""What the GPU is measured on: painted images, made-up answers about them, and models with random weights."""
+"""Make the objects that the GPU benchmark trains on: painted images, answers about them, models with random weights."""
 
 import random
 from collections.abc import Iterator

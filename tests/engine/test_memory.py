@@ -1,4 +1,4 @@
-"""What to lower for a lack of memory."""
+"""Advice for a lack of memory names options and fitting values."""
 
 import pytest
 import torch

@@ -64,7 +64,7 @@ NO_KERNEL = {
 
 @dataclass
 class Notes:
-    """What happened since the last `clear`, by file and line; `notes.waits.total()` is the number."""
+    """Count events since the last `clear`, by file and line; `notes.waits.total()` is their number."""
 
     mixes: Counter[str] = field(default_factory=Counter)
     waits: Counter[str] = field(default_factory=Counter)
