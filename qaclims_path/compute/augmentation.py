@@ -103,12 +103,12 @@ def noise_field(size: int) -> Tensor:
     return torch.randn(max(FIELD, 12 * size**2), generator=torch.Generator().manual_seed(0))
 
 
-def noise_places(size: int) -> int:
-    """Return the number of places in a noise field where the noise of an image may start."""
+def noise_starts(size: int) -> int:
+    """Return the number of pixels in a noise field where the noise of an image may start."""
     return min(EXACT, max(FIELD, 12 * size**2) - 3 * size**2 + 1)
 
 
 def noise_at(field: Tensor, noise: Tensor, size: int) -> Tensor:
-    """Read the noise of B images (B 3 S S) from a field, given strength and place (B 2)."""
+    """Read the noise of B images (B 3 S S) from a field, given strength and first pixel (B 2)."""
     found = field.unfold(0, 3 * size**2, 1)[noise[:, 1].long()]
     return found.view(-1, 3, size, size) * noise[:, :1, None, None]

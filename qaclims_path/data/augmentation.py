@@ -68,11 +68,11 @@ class Draw:
         turns: Right angles that it is turned by, after the flips.
         factor: Zoom.
         long: Length of its longer side for the published augmentation.
-        corner: Where it is cropped, along rows and columns, in 0..1 of the possible places.
+        corner: Where it is cropped, along rows and columns, in 0..1 of the possible positions.
         powers: Power of each colour channel.
         sigmas: Standard deviations of blur along rows and columns in pixels; 0 without blur.
         noise: Standard deviation of noise; 0 without noise.
-        place: Where the noise starts in the field.
+        noise_start: First pixel of the noise field that is read.
     """
 
     flips: tuple[bool, bool] = (False, False)
@@ -83,7 +83,7 @@ class Draw:
     powers: tuple[float, ...] = (1.0, 1.0, 1.0)
     sigmas: tuple[float, ...] = (0.0, 0.0)
     noise: float = 0.0
-    place: int = 0
+    noise_start: int = 0
 
 
 def draw(options: Augmentation, random: np.random.Generator) -> Draw:
@@ -99,7 +99,7 @@ def draw(options: Augmentation, random: np.random.Generator) -> Draw:
         powers=tuple(random.uniform(low, high, 3).tolist()),
         sigmas=tuple(random.uniform(*BLUR, 2).tolist()) if random.random() < options.blur else (0.0, 0.0),
         noise=float(random.uniform(0, NOISE)) if random.random() < options.noise else 0.0,
-        place=int(random.integers(batched.noise_places(options.size))),
+        noise_start=int(random.integers(batched.noise_starts(options.size))),
     )
 
 
@@ -220,7 +220,7 @@ def _numbers(
     options: Augmentation, drawn: Draw, axes: tuple[float, ...], inside: tuple[float, ...]
 ) -> NDArray[np.float32]:
     return np.array(
-        [*axes, *inside, *options.fill, *drawn.powers, *drawn.sigmas, drawn.noise, drawn.place], dtype=np.float32
+        [*axes, *inside, *options.fill, *drawn.powers, *drawn.sigmas, drawn.noise, drawn.noise_start], dtype=np.float32
     )
 
 

@@ -46,7 +46,7 @@ class Kept:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         weakref.finalize(self, os.close, self._file)
-        self._start = WORD.size * (count + 1)  # the end of the file, then the place of every list
+        self._start = WORD.size * (count + 1)  # the end of the file, then the offset of every list
 
     def hide(self) -> None:
         """Remove the file's name; the file lives until no process has it open."""
@@ -58,10 +58,10 @@ class Kept:
 
     def get(self, number: int) -> list[U8] | None:
         """Return a list, or None if it is not kept."""
-        if self._file is None or not (place := _word(self._file, number + 1)):
+        if self._file is None or not (offset := _word(self._file, number + 1)):
             return None
-        size = int(WORD.unpack(os.pread(self._file, WORD.size, place))[0])
-        return _unpacked(np.frombuffer(os.pread(self._file, size, place + WORD.size), np.uint8))
+        size = int(WORD.unpack(os.pread(self._file, WORD.size, offset))[0])
+        return _unpacked(np.frombuffer(os.pread(self._file, size, offset + WORD.size), np.uint8))
 
     def put(self, number: int, arrays: Sequence[U8]) -> None:
         """Keep a list, unless it does not fit, or the disk is full."""
@@ -70,9 +70,9 @@ class Kept:
         packed = b"".join(_packed(array) for array in arrays)
         content = WORD.pack(len(packed)) + packed
         try:
-            place = self._reserve(self._file, len(content))
-            if place and os.pwrite(self._file, content, place) == len(content):
-                os.pwrite(self._file, WORD.pack(place), WORD.size * (number + 1))
+            offset = self._reserve(self._file, len(content))
+            if offset and os.pwrite(self._file, content, offset) == len(content):
+                os.pwrite(self._file, WORD.pack(offset), WORD.size * (number + 1))
         except OSError:  # a full disk
             self.limit = 0
 
@@ -80,11 +80,11 @@ class Kept:
         """Move the end of the file, and return where it was; 0 if there is no room."""
         fcntl.lockf(file, fcntl.LOCK_EX)
         try:
-            place = _word(file, 0) or self._start
-            if place + size > self.limit:
+            offset = _word(file, 0) or self._start
+            if offset + size > self.limit:
                 return 0
-            os.pwrite(file, WORD.pack(place + size), 0)
-            return place
+            os.pwrite(file, WORD.pack(offset + size), 0)
+            return offset
         finally:
             fcntl.lockf(file, fcntl.LOCK_UN)
 

@@ -50,7 +50,7 @@ def slow(options: Augmentation, drawn: Draw, picture: np.ndarray) -> torch.Tenso
     if drawn.sigmas[0]:
         image = GaussianSmooth(drawn.sigmas)(image)
     if drawn.noise:
-        field = batched.noise_field(options.size)[drawn.place :][: 3 * options.size**2]
+        field = batched.noise_field(options.size)[drawn.noise_start :][: 3 * options.size**2]
         image = (image + drawn.noise * field.view_as(image)).clamp(0, 1)
     return torch.as_tensor(image)
 
@@ -157,7 +157,7 @@ def test_numbers_are_distributed_as_stated() -> None:
 
 def test_noise_is_normal_and_its_own_for_every_place() -> None:
     field = batched.noise_field(32)
-    strength = torch.tensor([[0.5, 10], [0.5, 11], [0.0, 10], [0.5, batched.noise_places(32) - 1]])
+    strength = torch.tensor([[0.5, 10], [0.5, 11], [0.0, 10], [0.5, batched.noise_starts(32) - 1]])
     noise = batched.noise_at(field, strength, 32)
     assert noise[0].std() == pytest.approx(0.5, abs=0.02)
     assert noise[0].mean() == pytest.approx(0, abs=0.03)

@@ -55,7 +55,7 @@ def test_many_shards_do_not_stay_open(tmp_path):
         writer.write(shard, [maps_of(f"image {shard}", seed=shard)])
     writer.finish(20)
     reader = MapReader(tmp_path)
-    assert all(np.array_equal(each.maps, maps_of("", seed=place).maps) for place, each in enumerate(reader))
+    assert all(np.array_equal(each.maps, maps_of("", seed=number).maps) for number, each in enumerate(reader))
     assert len(reader._open) <= 8
 
 
@@ -146,7 +146,7 @@ def test_a_set_is_much_smaller_than_the_published_pickles(tmp_path):
     maps = np.random.default_rng(0).random((2, 94, 125), np.float32)
     published = maps.nbytes + 2 * 375 * 500 * 4
     writer = MapWriter(tmp_path, CLASSES, {})
-    images = [ImageMaps(f"{place}", (0, 1), (375, 500), maps.astype(np.float16), (0.1, 0.2, 0.3)) for place in range(8)]
+    images = [ImageMaps(f"{number}", (0, 1), (375, 500), maps.astype(np.float16), (0.1, 0.2, 0.3)) for number in range(8)]
     writer.write(0, images)
     writer.finish(1)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) * 20 < 8 * published

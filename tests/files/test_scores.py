@@ -139,8 +139,8 @@ def test_damage_anywhere_is_one_sentence(tmp_path):
     good = (tmp_path / "good.npz").read_bytes()
     rng = np.random.default_rng(0)
     damaged = [good[:end] for end in range(0, len(good), 13)]
-    for place in rng.integers(0, len(good), 300):
-        damaged.append(good[:place] + bytes([good[place] ^ int(rng.integers(1, 256))]) + good[place + 1 :])
+    for offset in rng.integers(0, len(good), 300):
+        damaged.append(good[:offset] + bytes([good[offset] ^ int(rng.integers(1, 256))]) + good[offset + 1 :])
     refused = 0
     for content in damaged:
         (tmp_path / "bad.npz").write_bytes(content)

@@ -82,20 +82,20 @@ class Notes:
         return Notes(*(getattr(self, each.name) - getattr(before, each.name) for each in fields(self)))
 
     def __str__(self) -> str:
-        """Report all but kernels, one place a line."""
+        """Report all but kernels, one line each."""
         shown = {each.name: getattr(self, each.name) for each in fields(self)}
         rows = [f"  {number} x {what}" for name in ("mixes", "waits", "copies") for what, number in shown[name].items()]
         return "\n".join([", ".join(f"{counts.total()} {name}" for name, counts in shown.items()), *rows])
 
 
-def place(tensor: Tensor) -> Any:
+def device_of(tensor: Tensor) -> Any:
     """Return where a tensor would be: `CPU`, `GPU`, or `EITHER`."""
-    return getattr(tensor.untyped_storage(), "place", CPU)
+    return getattr(tensor.untyped_storage(), "pretended", CPU)
 
 
 def put(tensor: Tensor, where: Any) -> Tensor:
     """Tag the storage of a tensor, which its views share."""
-    tensor.untyped_storage().place = where
+    tensor.untyped_storage().pretended = where
     return tensor
 
 
@@ -190,15 +190,15 @@ class Operations(TorchDispatchMode):
             return operation(*args, **kwargs)
         if operation.overloadpacket is aten.set_:  # shares a storage, which stays where it is
             return operation(*args, **kwargs)
-        places = {place(tensor) for tensor in tensors}
-        if GPU in places:
+        devices = {device_of(tensor) for tensor in tensors}
+        if GPU in devices:
             self.note(operation, tensors, args, kwargs)
         if self.made_on is not None and (not tensors or operation in (aten._to_copy.default, aten.clone.default)):
             where = self.made_on
-        elif GPU not in places and EITHER in places and not any(t.dim() for t in tensors if place(t) == CPU):
+        elif GPU not in devices and EITHER in devices and not any(t.dim() for t in tensors if device_of(t) == CPU):
             where = EITHER  # the others are mere numbers
         else:
-            where = GPU if GPU in places else CPU if CPU in places else EITHER
+            where = GPU if GPU in devices else CPU if CPU in devices else EITHER
         if where == GPU and starts_kernel(operation):
             self.notes.kernels[line()] += 1
         result = operation(*args, **kwargs)
@@ -208,7 +208,7 @@ class Operations(TorchDispatchMode):
 
     def note(self, operation: Any, tensors: list[Tensor], args: Any, kwargs: Any) -> None:
         """Note mixes and waits of an operation with a tensor on the GPU."""
-        strangers = [tensor for tensor in tensors if place(tensor) == CPU]
+        strangers = [tensor for tensor in tensors if device_of(tensor) == CPU]
         if operation in INDEXED:
             strangers = self.indexed(operation, *args, **kwargs)
         mixing = any(tensor.dim() or not one_number_is_fine(operation) for tensor in strangers)
@@ -224,28 +224,28 @@ class Operations(TorchDispatchMode):
         """Note what indices cost; returns values that are on the CPU although others are on the GPU."""
         given = [index for index in indices if index is not None]
         masks = any(index.dtype in (torch.bool, torch.uint8) for index in given)
-        fills = new is not None and not accumulate and new.numel() == 1 and place(new) == CPU  # torch fills instead
+        fills = new is not None and not accumulate and new.numel() == 1 and device_of(new) == CPU  # torch fills instead
         if masks and not fills:
             self.notes.waits[f"{line()} {operation} with a mask"] += 1
-        if place(values) == GPU:  # torch brings indices from the CPU
-            self.notes.copies.update(f"{line()} index" for index in given if place(index) == CPU)
-        elif place(values) == CPU and any(place(index) == GPU for index in given):
+        if device_of(values) == GPU:  # torch brings indices from the CPU
+            self.notes.copies.update(f"{line()} index" for index in given if device_of(index) == CPU)
+        elif device_of(values) == CPU and any(device_of(index) == GPU for index in given):
             return [values]
         of_values = [values] if new is None or fills else [values, new]
-        return [tensor for tensor in of_values if place(tensor) == CPU]
+        return [tensor for tensor in of_values if device_of(tensor) == CPU]
 
     def copied(self, to: Tensor, source: Tensor, non_blocking: bool = False) -> None:
         """Note a copy into an existing tensor."""
-        if place(to) == EITHER:
-            put(to, place(source))
-        elif EITHER not in (place(source), place(to)):
-            self.moved(source, place(to), without_waiting=non_blocking and (pinned(source) or pinned(to)))
-        if place(to) == GPU:
+        if device_of(to) == EITHER:
+            put(to, device_of(source))
+        elif EITHER not in (device_of(source), device_of(to)):
+            self.moved(source, device_of(to), without_waiting=non_blocking and (pinned(source) or pinned(to)))
+        if device_of(to) == GPU:
             self.notes.kernels[line()] += 1
 
     def moved(self, source: Tensor, to: Any, *, without_waiting: bool) -> None:
         """Note a copy between devices."""
-        if place(source) in (to, EITHER):
+        if device_of(source) in (to, EITHER):
             return
         kind = self.notes.sent if without_waiting else self.notes.copies if to == GPU else self.notes.waits
         kind[f"{line()} copy to the {'GPU' if to == GPU else 'CPU'} of {tuple(source.shape)}"] += 1
@@ -258,9 +258,9 @@ class Calls(TorchFunctionMode):
         super().__init__()
         self.operations = operations
         self.own: dict[Any, Callable[..., Any]] = {
-            Tensor.device.__get__: lambda tensor: GPU if place(tensor) == GPU else Tensor.device.__get__(tensor),
-            Tensor.is_cuda.__get__: lambda tensor: place(tensor) == GPU,
-            Tensor.is_cpu.__get__: lambda tensor: place(tensor) != GPU,
+            Tensor.device.__get__: lambda tensor: GPU if device_of(tensor) == GPU else Tensor.device.__get__(tensor),
+            Tensor.is_cuda.__get__: lambda tensor: device_of(tensor) == GPU,
+            Tensor.is_cpu.__get__: lambda tensor: device_of(tensor) != GPU,
             Tensor.pin_memory: lambda tensor, *_: pin(tensor),
             Tensor.is_pinned: lambda tensor, *_: pinned(tensor),
             Tensor.record_stream: lambda *_: None,
@@ -271,7 +271,7 @@ class Calls(TorchFunctionMode):
             Tensor.tolist: partial(self.read, Tensor.tolist),
             Tensor.numpy: partial(self.read, Tensor.numpy),
             Tensor.__array__: partial(self.read, Tensor.__array__),
-            Tensor.__deepcopy__: lambda tensor, memo: put(Tensor.__deepcopy__(tensor, memo), place(tensor)),
+            Tensor.__deepcopy__: lambda tensor, memo: put(Tensor.__deepcopy__(tensor, memo), device_of(tensor)),
             F.one_hot: self.one_hot,
             torch._C._nn._parse_to: torch._C._nn._parse_to,  # reads the arguments of `Module.to`
         }
@@ -293,7 +293,7 @@ class Calls(TorchFunctionMode):
         from_values = function in (torch.tensor, torch.as_tensor, Tensor.new_tensor)
         with self.operations.making(CPU if from_values else where):
             made = function(*args, **kwargs)
-        if from_values and place(made) != where:
+        if from_values and device_of(made) != where:
             self.operations.moved(made, where, without_waiting=False)
             made = made.clone()  # because `as_tensor` may share memory
         return pin(made) if pinning else put(made, where)
@@ -307,11 +307,11 @@ class Calls(TorchFunctionMode):
         """Move to another device, type or layout; the arguments are those of `Tensor.to`."""
         copy = kwargs.pop("copy", False)
         if args and isinstance(args[0], Tensor):
-            args = (GPU if place(args[0]) == GPU else CPU, args[0].dtype, *args[1:])
+            args = (GPU if device_of(args[0]) == GPU else CPU, args[0].dtype, *args[1:])
         device, dtype, non_blocking, layout = torch._C._nn._parse_to(*args, **kwargs)
-        where = place(tensor) if device is None else GPU if device.type == "cuda" else CPU
+        where = device_of(tensor) if device is None else GPU if device.type == "cuda" else CPU
         dtype, layout = dtype or tensor.dtype, layout or torch.preserve_format
-        if where == place(tensor):
+        if where == device_of(tensor):
             return Tensor.to(tensor, dtype, copy=copy, memory_format=layout)
         without_waiting = non_blocking and (where == CPU or pinned(tensor))
         self.operations.moved(tensor, where, without_waiting=without_waiting)
@@ -322,15 +322,15 @@ class Calls(TorchFunctionMode):
 
     def read(self, function: Any, tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Read the values on the host: lists are copied from the GPU, arrays are refused by torch."""
-        if place(tensor) == GPU and function is Tensor.tolist:
+        if device_of(tensor) == GPU and function is Tensor.tolist:
             self.operations.notes.waits[f"{line()} tolist"] += 1
-        elif place(tensor) == GPU:
+        elif device_of(tensor) == GPU:
             self.operations.notes.mixes[f"{line()} array of a tensor on the GPU"] += 1
         return function(tensor, *args, **kwargs)
 
     def one_hot(self, tensor: Tensor, num_classes: int = -1) -> Tensor:
         """Wait only for an unknown number of classes; on the CPU, torch also checks the labels."""
-        if num_classes < 0 and place(tensor) == GPU:
+        if num_classes < 0 and device_of(tensor) == GPU:
             self.operations.notes.waits[f"{line()} one_hot"] += 1
         self.operations.quiet = True
         try:
@@ -389,7 +389,7 @@ def pretended_gpu() -> Iterator[Notes]:
             return engine(*args, **kwargs)
 
     def grouped(lists: list[list[Tensor]], *given: Any) -> Any:  # gradients and weights, for clipping and optimisers
-        of_gpu = {id(tensor) for tensor in tensors_in(lists) if place(tensor) == GPU}
+        of_gpu = {id(tensor) for tensor in tensors_in(lists) if device_of(tensor) == GPU}
         groups = group(lists, *given).items()
         return {
             (GPU if id(found[0][0]) in of_gpu else key[0], key[1]): (found, indices) for key, (found, indices) in groups

@@ -277,11 +277,11 @@ def test_damaged_files_empty_a_section_and_not_the_page(made_run, tmp_path):
 
 def test_the_page_of_an_unknown_data_set(made_run, tmp_path):
     run, root = copied(made_run, tmp_path / "far")
-    config = yaml.safe_load((run / "config.yaml").read_text()) | {"dataset": "from-another-place"}
+    config = yaml.safe_load((run / "config.yaml").read_text()) | {"dataset": "from-another-copy"}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     made = write_run_report(run, root)
     assert len(made.evaluations) == 3
-    assert "no data set 'from-another-place'" in made.missing["card"]
+    assert "no data set 'from-another-copy'" in made.missing["card"]
 
 
 def test_a_failed_stage_shows_its_error(made_run, tmp_path):

@@ -72,7 +72,7 @@ def compare_view(report: "CompareReport") -> Iterator[RenderableType]:
 def demo_view(report: "DemoReport") -> Iterator[RenderableType]:
     """The comparison of methods, then every folder, its cost, and the next commands."""
     yield from compare_view(report.comparison)
-    yield from results_part(report.places, EMBEDDED, report.cpu_seconds, report.peak_mib)
+    yield from results_part(report.paths, EMBEDDED, report.cpu_seconds, report.peak_mib)
 
 
 def _compared(compared: "Compared") -> Table:

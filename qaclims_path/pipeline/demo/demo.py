@@ -59,14 +59,14 @@ class DemoReport:
     """Results of the demo, with time and memory.
 
     Attributes:
-        places: Files and folders by name.
+        paths: Files and folders by name.
         slide: Name of the slide that was segmented.
         comparison: Every method, scored on the slides of the held-out patients.
         cpu_seconds: User and system time of this call and its workers, without earlier, interrupted ones.
         peak_mib: Peak memory.
     """
 
-    places: dict[str, Path]
+    paths: dict[str, Path]
     slide: str
     comparison: CompareReport
     cpu_seconds: float
@@ -74,8 +74,8 @@ class DemoReport:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
-        places = {name: str(path) for name, path in self.places.items()}
-        return {**asdict(self), "places": places, "comparison": self.comparison.as_json()}
+        paths = {name: str(path) for name, path in self.paths.items()}
+        return {**asdict(self), "paths": paths, "comparison": self.comparison.as_json()}
 
 
 @dataclass
@@ -245,7 +245,7 @@ def demo(out: Path, *, size: Size, seed: int = 0, say: Say = lambda _: None) -> 
     work, before = Demo(out, size, seed, say), _cpu_seconds()
     _do(list(work.parts()), say)
     rows = [row for row in (*ROWS, *CONTROLS) if _is_done(work.runs / row, "evaluate")]  # also those of earlier demos
-    places = {
+    paths = {
         "slides": work.slides,
         "tiles": work.tiles,
         "answers": work.corpus,
@@ -255,8 +255,8 @@ def demo(out: Path, *, size: Size, seed: int = 0, say: Say = lambda _: None) -> 
         "scores": out / "scores.csv",
     }
     against = BASE if BASE in rows else START
-    table = compare([work.runs / row for row in rows], against=against, out=places["scores"])
-    return DemoReport(places, work.slide, table, _cpu_seconds() - before, peak_mib())
+    table = compare([work.runs / row for row in rows], against=against, out=paths["scores"])
+    return DemoReport(paths, work.slide, table, _cpu_seconds() - before, peak_mib())
 
 
 def _do(parts: Sequence[Part], say: Say) -> None:

@@ -47,11 +47,11 @@ for (const viewer of document.querySelectorAll(".viewer")) {
   controls.className = "layers";
   Object.assign(range, { type: "range", min: 0, max: last, step: 0.01, value: 0 });
   range.setAttribute("aria-label", `Layer of ${viewer.getAttribute("aria-label")}`);
-  const buttons = names.map((name, place) => {
+  const buttons = names.map((name, position) => {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = name;
-    button.addEventListener("click", () => go(place));
+    button.addEventListener("click", () => go(position));
     return button;
   });
   row.append(...buttons);
@@ -61,19 +61,19 @@ for (const viewer of document.querySelectorAll(".viewer")) {
 
   const show = (wanted) => {
     const near = Math.round(wanted);
-    const place = Math.min(last, Math.abs(wanted - near) < 0.08 ? near : wanted);
-    const below = Math.floor(place);
-    range.value = place;
+    const position = Math.min(last, Math.abs(wanted - near) < 0.08 ? near : wanted);
+    const below = Math.floor(position);
+    range.value = position;
     panels.forEach((panel, index) => {
-      const strength = index === below ? 1 : index === below + 1 ? place - below : 0;
+      const strength = index === below ? 1 : index === below + 1 ? position - below : 0;
       panel.style.opacity = strength;
       panel.style.visibility = strength ? "visible" : "hidden";
     });
-    const whole = place === near;
+    const whole = position === near;
     range.setAttribute("aria-valuetext", whole ? names[near] : `between ${names[below]} and ${names[below + 1]}`);
     buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(whole && index === near)));
   };
-  const go = (place) => (together ? movers.forEach((move) => move(place)) : show(place));
+  const go = (position) => (together ? movers.forEach((move) => move(position)) : show(position));
   range.addEventListener("input", () => go(Number(range.value)));
   range.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];

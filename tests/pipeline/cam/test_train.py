@@ -271,9 +271,9 @@ def test_the_command_trains(fake, tmp_path) -> None:
         "cam.train.batch=2",
     ]
     given = [f"--set={setting}" for setting in [*settings, "cam.train.epochs=1"]]
-    place = ["--root", str(fake("bcss-wsss")), "--out", str(tmp_path / "run"), "--precision", "fp32", "--workers", "0"]
-    result = CliRunner().invoke(app, ["cam", "bcss-wsss/cam", *place, *given, "--json"])
+    common = ["--root", str(fake("bcss-wsss")), "--out", str(tmp_path / "run"), "--precision", "fp32", "--workers", "0"]
+    result = CliRunner().invoke(app, ["cam", "bcss-wsss/cam", *common, *given, "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["steps"] == 2
-    result = CliRunner().invoke(app, ["cam", "bcss-wsss/cam", *place, *given])
+    result = CliRunner().invoke(app, ["cam", "bcss-wsss/cam", *common, *given])
     assert "classification" in result.stdout

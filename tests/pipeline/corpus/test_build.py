@@ -232,7 +232,7 @@ def test_unreadable_images_are_recorded(root, undisturbed, tmp_path):
 def test_repaired_images_are_asked_about(root, undisturbed, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(root, data)
-    first, last = (plan_corpus(OPTIONS, data).groups[place][0] for place in (0, -1))
+    first, last = (plan_corpus(OPTIONS, data).groups[index][0] for index in (0, -1))
     whole = {record.id: record.image.path.read_bytes() for record in (first, last)}
     for record in (first, last):
         record.image.path.write_bytes(whole[record.id][:100])

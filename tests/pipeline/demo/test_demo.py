@@ -40,16 +40,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoReport, list[str
 @pytest.mark.slow
 def test_everything_is_made_and_scored(made: tuple[DemoReport, list[str]]) -> None:
     report, said = made
-    assert all(place.exists() for place in report.places.values())
+    assert all(path.exists() for path in report.paths.values())
     assert [table.key.what for table in report.comparison.tables] == ["cams", "masks", "seg"]
     for table in report.comparison.tables:
         assert [row.label for row in table.rows][:2] == ["cam", "qa-clims-path"]
         assert all(row.miou.mean is not None and 0 < row.miou.mean < 1 for row in table.rows)
     assert report.comparison.tables[-1].rows[-1].label == "supervised"  # it has only a segmenter
-    assert (report.places["segmented"] / "slides" / f"{report.slide}_overlay.jpg").exists()
-    assert report.slide in report.places["page"].read_text(encoding="utf-8")  # the slide is in the report
+    assert (report.paths["segmented"] / "slides" / f"{report.slide}_overlay.jpg").exists()
+    assert report.slide in report.paths["page"].read_text(encoding="utf-8")  # the slide is in the report
     assert report.cpu_seconds > 1
-    assert "This run has no corpus" not in report.places["page"].read_text(encoding="utf-8")
+    assert "This run has no corpus" not in report.paths["page"].read_text(encoding="utf-8")
     assert json.loads(json.dumps(report.as_json()))["slide"] == report.slide
     assert [line for line in said if line.startswith("[")][-1].startswith("[7/7] segment a whole slide")
     assert all("min left" in line for line in said if line.startswith("["))
@@ -58,7 +58,7 @@ def test_everything_is_made_and_scored(made: tuple[DemoReport, list[str]]) -> No
 @pytest.mark.slow
 def test_held_out_patients_are_not_trained_on(made: tuple[DemoReport, list[str]]) -> None:
     report, _ = made
-    asked = report.places["answers"].read_text(encoding="utf-8")
+    asked = report.paths["answers"].read_text(encoding="utf-8")
     assert "DM0001" in asked
     assert report.slide not in asked
 
@@ -66,27 +66,27 @@ def test_held_out_patients_are_not_trained_on(made: tuple[DemoReport, list[str]]
 @pytest.mark.slow
 def test_answers_stay_on_a_page_that_is_written_again(made: tuple[DemoReport, list[str]]) -> None:
     report, _ = made
-    lines = report.places["answers"].read_text(encoding="utf-8").splitlines()
+    lines = report.paths["answers"].read_text(encoding="utf-8").splitlines()
     said = {one["text"] for line in lines for one in json.loads(line)["foreground"] if one["text"]}
-    assert any(text in report.places["page"].read_text(encoding="utf-8") for text in said)
-    again = write_run_report(report.places["page"].parent, report.places["tiles"])
+    assert any(text in report.paths["page"].read_text(encoding="utf-8") for text in said)
+    again = write_run_report(report.paths["page"].parent, report.paths["tiles"])
     assert "corpus" not in again.missing
-    assert any(text in report.places["page"].read_text(encoding="utf-8") for text in said)
+    assert any(text in report.paths["page"].read_text(encoding="utf-8") for text in said)
 
 
 @pytest.mark.slow
 def test_a_second_demo_repeats_nothing_and_gives_the_same_scores(made: tuple[DemoReport, list[str]]) -> None:
     report, _ = made
-    out = report.places["slides"].parent
+    out = report.paths["slides"].parent
     weights = out / "runs" / "qa-clims-path" / "cam" / "weights.safetensors"
-    before = (report.places["scores"].read_bytes(), weights.stat().st_mtime_ns)
+    before = (report.paths["scores"].read_bytes(), weights.stat().st_mtime_ns)
     said: list[str] = []
     again = demo(out, size=TINY, say=said.append)
-    assert (again.places["scores"].read_bytes(), weights.stat().st_mtime_ns) == before
+    assert (again.paths["scores"].read_bytes(), weights.stat().st_mtime_ns) == before
     assert not [line for line in said if line.startswith("  ")]  # no stage began
     fewer = demo(out, size=replace(TINY, rows=TINY.rows[:2]))  # earlier rows are kept
-    assert fewer.places["scores"].read_bytes() == before[0]
-    with fewer.places["scores"].open(encoding="utf-8") as file:
+    assert fewer.paths["scores"].read_bytes() == before[0]
+    with fewer.paths["scores"].open(encoding="utf-8") as file:
         assert "supervised" in {row["method"] for row in csv.DictReader(file)}
 
 
@@ -204,10 +204,10 @@ def test_paths_and_commands_stay_on_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    places = {name: Path("/", "a long name [b] " * 9, name) for name in RESULTS}
-    print_parts(results_part(places, "phantoms", 60, 100))
+    paths = {name: Path("/", "a long name [b] " * 9, name) for name in RESULTS}
+    print_parts(results_part(paths, "phantoms", 60, 100))
     lines = capsys.readouterr().out.splitlines()
-    assert all(any(line.endswith(str(place)) for line in lines) for place in places.values())
+    assert all(any(line.endswith(str(path)) for line in lines) for path in paths.values())
     commands = [line.split() for line in lines if line.startswith("  qaclims ")]
     assert [words[-1] for words in commands] == [
         "answers.html",

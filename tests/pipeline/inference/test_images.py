@@ -36,11 +36,11 @@ def painted():
 
 @pytest.fixture(scope="module")
 def folder(painted, tmp_path_factory):
-    place = tmp_path_factory.mktemp("images") / "tiles"
-    place.mkdir()
+    folder = tmp_path_factory.mktemp("images") / "tiles"
+    folder.mkdir()
     for number, pixels in enumerate(painted):
-        Image.fromarray(pixels).save(place / f"t{number}.{'tif' if number == 3 else 'png'}")
-    return place
+        Image.fromarray(pixels).save(folder / f"t{number}.{'tif' if number == 3 else 'png'}")
+    return folder
 
 
 @pytest.fixture(scope="module")

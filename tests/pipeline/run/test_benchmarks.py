@@ -32,9 +32,9 @@ def test_the_commands_work(block: str, judge: Path, blip_folder: Path, fake, tmp
     monkeypatch.chdir(tmp_path)
     for line in block.splitlines():
         _, *words = [str(judge) if word.startswith("hf-hub:") else word for word in shlex.split(line)]
-        for place, word in enumerate(words):
+        for index, word in enumerate(words):
             if word.startswith("/data/"):
-                words[place] = str(fake(FOLDERS[word.removeprefix("/data/")]))
+                words[index] = str(fake(FOLDERS[word.removeprefix("/data/")]))
         if words[0] == "run":
             blip = words[1].startswith(("voc", "coco")) or "kind: blip" in line
             small_blip = f"corpus.answerer={{kind: blip, model: {blip_folder}, size: 32}}"

@@ -159,8 +159,8 @@ def test_damaged_records_are_refused(tmp_path):
 
 def test_nothing_outside_the_run_is_removed(tmp_path):
     (tmp_path / "precious").write_text("keep")
-    for number, place in enumerate(("../precious", ".")):
-        stage = Stage("a", "", 1, {}, (), (place,), lambda: None)
+    for number, path in enumerate(("../precious", ".")):
+        stage = Stage("a", "", 1, {}, (), (path,), lambda: None)
         out = tmp_path / f"run {number}"
         execute(plan([stage], out), out, print)
         with pytest.raises(QaclimsError, match="outside"):

@@ -173,9 +173,9 @@ def test_a_changed_annotation_redoes_its_slide_only(slides, tmp_path):
 
 
 def test_slides_of_one_name_and_a_moved_folder(slides, tmp_path):
-    for place in ("one", "two"):
-        (tmp_path / "in" / place).mkdir(parents=True)
-        shutil.copy(slides / "s0.tiff", tmp_path / "in" / place / "a.tiff")
+    for folder in ("one", "two"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        shutil.copy(slides / "s0.tiff", tmp_path / "in" / folder / "a.tiff")
     table = tmp_path / "slides.csv"
     table.write_text("slide,patient,labels\nin/one/a.tiff,P1,tumor;stroma\nin/two/a.tiff,P1,stroma\n")
     out = tmp_path / "out"

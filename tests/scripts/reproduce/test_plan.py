@@ -89,7 +89,7 @@ def test_folders_may_have_any_name(scripts, tmp_path, monkeypatch):
     from reproduce.plan import SETS, Job, Plan
 
     monkeypatch.chdir(scripts.parent)
-    place = tmp_path / 'x "🔬" ä'
-    found = Job(Plan(place, place), SETS["wsss4luad"], "qa-clims", 0).options()
-    assert found.cam.network.weights.startswith(f"{place}/")
-    assert found.shared.judge.id == found.corpus.judge.id == str(place / "wsss4luad" / "judge")
+    folder = tmp_path / 'x "🔬" ä'
+    found = Job(Plan(folder, folder), SETS["wsss4luad"], "qa-clims", 0).options()
+    assert found.cam.network.weights.startswith(f"{folder}/")
+    assert found.shared.judge.id == found.corpus.judge.id == str(folder / "wsss4luad" / "judge")

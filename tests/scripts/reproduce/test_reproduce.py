@@ -23,14 +23,14 @@ ROWS = "--rows", "cam+", "qa-clims-path", "supervised"
 @pytest.fixture(scope="module")
 def made_up(checkout, tmp_path_factory):
     """A made-up data set beside random weights."""
-    place = tmp_path_factory.mktemp("made-up")
+    folder = tmp_path_factory.mktemp("made-up")
     card = load_card(checkout / "scripts" / "reproduce" / "cards" / "wsss4luad-ceiling.yaml")
-    make_fake(card, place / "data" / "wsss4luad", FakeOptions(images=8))
-    (place / "data" / "weights").mkdir()
+    make_fake(card, folder / "data" / "wsss4luad", FakeOptions(images=8))
+    (folder / "data" / "weights").mkdir()
     network = timm.create_model("mobilenetv2_100", pretrained=False, num_classes=0)
     weights = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
-    save_file(weights, place / "data" / "weights" / "mobilenetv2_100.imagenet.safetensors")
-    return place
+    save_file(weights, folder / "data" / "weights" / "mobilenetv2_100.imagenet.safetensors")
+    return folder
 
 
 @pytest.fixture(scope="module")
