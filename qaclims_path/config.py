@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -39,6 +39,12 @@ class Options(BaseModel):
 
     # pydantic's mark of an `__init__` that groups within a group do not need: mistakes there keep their whole path
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy the options with other values, which are checked; pydantic's own copy checks nothing."""
+        if update is None:
+            return super().model_copy(deep=deep)
+        return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **update})
 
 
 O = TypeVar("O", bound=BaseModel)  # noqa: E741

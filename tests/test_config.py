@@ -62,6 +62,17 @@ def test_options_are_frozen_and_refuse_unknown_keys() -> None:
     assert options.train.lr == 0.1
 
 
+def test_a_copy_with_other_values_is_checked() -> None:
+    options = Outer(backbone="resnet50", seed=7)
+    changed = options.model_copy(update={"train": options.train.model_copy(update={"lr": 0.2})})
+    assert (changed.train.lr, changed.seed, options.train.lr) == (0.2, 7, 0.1)
+    assert options.model_copy() == options
+    with pytest.raises(BadConfig, match="seeds.*did you mean 'seed'"):
+        options.model_copy(update={"seeds": 1})
+    with pytest.raises(BadConfig, match="lr"):
+        options.train.model_copy(update={"lr": -1})
+
+
 # Building one tree out of several
 
 

@@ -1,4 +1,6 @@
-"""Add overlapping tiles of class probabilities in a band as high as one tile, whatever the height of the image.
+"""Join tiles in a band as high as one tile, whatever the height of the image.
+
+`TileBand` adds overlapping tiles of class probabilities; `LabelBand` joins tiles of labels side by side.
 
 The weights of a tile are the product of one row and one column of numbers. No map of their sums is stored: the
 probabilities of a pixel add up to one, so the sum over its classes is the sum of its weights.
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 Window = Literal["gaussian", "linear", "flat"]
 SUM_MARGIN = 0.02  # half precision adds up to one within this
+NO_LABEL = 255  # the label where the numbers are no probabilities
 SIGMA = 0.125  # share of a tile's side
 
 
@@ -79,6 +82,46 @@ class TileBand:
         _take(self._sums, self.top % len(self._sums), outside, codes, confidence)
         self.top += rows
         return codes, confidence
+
+
+class LabelBand:
+    """The rows of an image that still receive tiles of labels and confidence, which do not overlap.
+
+    Attributes:
+        top: The first row that has not been taken.
+
+    Examples:
+        >>> band = LabelBand(width=3, size=2)
+        >>> band.add(np.array([[[1, 0], [1, 1]], [[200, 150], [255, 180]]], np.uint8), left=1, top=0)
+        True
+        >>> labels, confidence = band.take(1, outside=255)
+        >>> labels.tolist(), confidence.tolist()
+        ([[255, 1, 0]], [[0, 200, 150]])
+    """
+
+    def __init__(self, width: int, size: int, top: int = 0) -> None:
+        self.top = top
+        self._layers = np.zeros((2, size, width), np.uint8)
+        self._covered = np.zeros((size, width), bool)
+
+    def add(self, tile: NDArray[np.uint8], left: int, top: int) -> bool:
+        """Put in one tile (labels and confidence, 2 h w), cut to the image; return whether all pixels have a label."""
+        size, width = self._covered.shape
+        rows = np.arange(max(top, self.top), top + tile.shape[1])
+        first, last = max(0, -left), max(0, min(tile.shape[2], width - left))
+        area = np.s_[rows % size, left + first : left + last]
+        self._layers[(slice(None), *area)] = tile[:, rows - top, first:last]
+        self._covered[area] = True
+        return not (tile[0] == NO_LABEL).any()
+
+    def take(self, rows: int, outside: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Take the top rows, at most the height of a tile; where no tile is, the label is `outside`, confidence 0."""
+        taken = np.arange(self.top, self.top + rows) % len(self._covered)
+        labels, confidence = np.where(self._covered[taken], self._layers[:, taken], 0)
+        labels[~self._covered[taken]] = outside
+        self._covered[taken] = False
+        self.top += rows
+        return labels, confidence
 
 
 @njit(cache=True, nogil=True)

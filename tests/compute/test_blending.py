@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qaclims_path.compute.blending import TileBand, window_weights
+from qaclims_path.compute.blending import NO_LABEL, LabelBand, TileBand, window_weights
 
 
 def probabilities(rng, *shape):
@@ -97,3 +97,31 @@ def test_rows_have_to_be_taken_before_they_are_needed_again():
     band = TileBand(4, 1, window_weights("flat", 4))
     with pytest.raises(ValueError, match="row 1 is added before"):
         band.add(np.ones((1, 4, 4), np.float32), 0, 1)
+
+
+def test_tiles_of_labels_are_joined_and_cut_like_tiles_of_probabilities():
+    tile = np.random.default_rng(2).integers(0, 200, (2, 6, 6), np.uint8)
+    band = LabelBand(4, 6)
+    assert band.add(tile, left=-1, top=-2)
+    labels, confidence = band.take(5, outside=9)
+    assert np.array_equal(labels[:4], tile[0, 2:, 1:5])
+    assert np.array_equal(confidence[:4], tile[1, 2:, 1:5])
+    assert (labels[4] == 9).all()
+    assert (confidence[4] == 0).all()
+    assert band.add(tile, left=3, top=5)
+    labels, _ = band.take(6, outside=9)
+    assert np.array_equal(labels[:, 3], tile[0, :, 0])
+    assert (labels[:, :3] == 9).all()
+    assert (band.take(6, outside=9)[0] == 9).all()  # rows are used again
+
+
+def test_a_tile_of_labels_that_lies_beside_the_image_changes_nothing():
+    band = LabelBand(4, 6)
+    assert band.add(np.ones((2, 6, 6), np.uint8), left=7, top=0)
+    assert (band.take(6, outside=9)[0] == 9).all()
+
+
+def test_a_pixel_without_label_is_reported():
+    tile = np.zeros((2, 4, 4), np.uint8)
+    tile[0, 1, 2] = NO_LABEL
+    assert not LabelBand(4, 4).add(tile, 0, 0)

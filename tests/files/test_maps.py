@@ -146,7 +146,7 @@ def test_a_set_is_much_smaller_than_the_published_pickles(tmp_path):
     maps = np.random.default_rng(0).random((2, 94, 125), np.float32)
     published = maps.nbytes + 2 * 375 * 500 * 4
     writer = MapWriter(tmp_path, CLASSES, {})
-    images = [ImageMaps(f"{number}", (0, 1), (375, 500), maps.astype(np.float16), (0.1, 0.2, 0.3)) for number in range(8)]
+    images = [ImageMaps(f"{n}", (0, 1), (375, 500), maps.astype(np.float16), (0.1, 0.2, 0.3)) for n in range(8)]
     writer.write(0, images)
     writer.finish(1)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) * 20 < 8 * published

@@ -42,9 +42,9 @@ def picture():
     return paint_slide(3, (SIDE, SIDE))[0]
 
 
-def class_map(picture, looks):
-    """Codes and confidence of a picture that is cut into overlapping tiles and stitched again."""
-    starts = np.arange(0, SIDE - TILE + 1, STRIDE)
+def class_map(picture, looks, stride=STRIDE):
+    """Codes and confidence of a picture that is cut into tiles and stitched again."""
+    starts = np.arange(0, SIDE - TILE + 1, stride)
     y, x = (each.ravel() for each in np.meshgrid(starts, starts, indexing="ij"))
     grid = TileGrid(x, y, TILE, TILE, TILE, 0.5, np.ones(len(x), np.float32))
     canvas = canvas_of(SIDE, SIDE, (0.5, 0.5), grid)
@@ -54,14 +54,15 @@ def class_map(picture, looks):
     return tuple(np.concatenate([getattr(band, layer) for band in bands]) for layer in ("codes", "confidence"))
 
 
-def test_a_stitched_map_waits_once_per_batch_and_equals_that_of_the_cpu(gpu, model, picture):
-    codes, confidence = class_map(picture, SegmentModel(model, OPTIONS, "cpu"))
+@pytest.mark.parametrize(("stride", "batches"), [(STRIDE, BATCHES), (TILE, 1)], ids=["overlapping", "side by side"])
+def test_a_stitched_map_waits_once_per_batch_and_equals_that_of_the_cpu(stride, batches, gpu, model, picture):
+    codes, confidence = class_map(picture, SegmentModel(model, OPTIONS, "cpu"), stride)
     looks = SegmentModel(model, OPTIONS, "cuda")
     looks.of_tiles()  # loads the network
     gpu.clear()
-    found, sure = class_map(picture, looks)
+    found, sure = class_map(picture, looks, stride)
     assert (gpu.mixes.total(), gpu.copies.total()) == (0, 0), str(gpu)
-    assert gpu.waits.total() == BATCHES, str(gpu)
+    assert gpu.waits.total() == batches, str(gpu)
     assert len(np.unique(codes)) > 2
     assert (codes == found).mean() > 0.999
     assert np.abs(confidence.astype(int) - sure).max() <= 1

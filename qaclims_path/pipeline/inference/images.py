@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qaclims_path.compute.labels import labels_and_confidence
 from qaclims_path.compute.transfer import fetched
 from qaclims_path.data.loading import TILE_PIXELS, Failed, Loaded, batches
 from qaclims_path.engine.guards import memory_watched
@@ -18,7 +19,7 @@ from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.images import read_image, write_mask
 from qaclims_path.files.progress import track
 from qaclims_path.pipeline.inference.inputs import CONFIDENCE, LABELS, SegmentTask
-from qaclims_path.pipeline.inference.model import OUTSIDE, SegmentModel, labels_and_confidence
+from qaclims_path.pipeline.inference.model import OUTSIDE, SegmentModel
 from qaclims_path.pipeline.inference.slides import LESS
 from qaclims_path.slides.cohort.state import SlideState, record
 

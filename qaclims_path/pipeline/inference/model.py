@@ -164,12 +164,6 @@ class SegmentModel:
         return self._network
 
 
-def labels_and_confidence(scores: Tensor) -> Tensor:
-    """Return the most probable channel and 255 times its probability, as bytes B 2 H W, of scores B K H W."""
-    best, channels = scores.max(1)
-    return torch.stack([channels.byte(), best.mul(255).round().byte()], 1)
-
-
 class TileScores:
     """Class probabilities of tiles: N H W 3 bytes to N C H W."""
 

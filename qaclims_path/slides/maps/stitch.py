@@ -1,14 +1,19 @@
-"""Predict tiles and blend them into bands of a class map, with the memory of one row of tiles."""
+"""Predict tiles and join them into bands of a class map, with the memory of one row of tiles.
+
+Probabilities of overlapping tiles are blended. Without overlap the labels are decided where the tiles are predicted, so
+that two bytes per pixel leave a GPU instead of probabilities of all classes.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.compute.blending import TileBand, Window, window_weights
+from qaclims_path.compute.blending import LabelBand, TileBand, Window, window_weights
 from qaclims_path.errors import PredictionProblem, UsageError
 from qaclims_path.types import TileGrid
 
@@ -18,7 +23,8 @@ if TYPE_CHECKING:
 BAND = 512  # rows per band; also the side of a tile of the written maps
 MAX_SUMS = 16 * 2**30  # bytes
 Predict = Callable[[NDArray[np.uint8]], Any]  # N H W 3 -> N C H W: an array, or a tensor on any device
-Probabilities = Iterator[tuple[int, NDArray[np.float32]]]  # index of a tile, C size size
+# index of a tile, and its probabilities (C size size, float32) or, without overlap, labels and confidence (2 size size)
+Predicted = Iterator[tuple[int, NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,13 @@ class Canvas:
     size: int
     mpp: float
     scale: tuple[float, float]
+
+    @cached_property
+    def overlaps(self) -> bool:
+        """Whether a pixel lies in more than one tile."""
+        order = np.lexsort((self.left, self.top))
+        across, down = np.diff(self.left[order]), np.diff(self.top[order])
+        return bool((np.where(down == 0, across, down) < self.size).any())
 
 
 @dataclass(frozen=True)
@@ -110,19 +123,22 @@ def _axis(
 
 def predict_tiles(
     tiles: Iterable[tuple[int, NDArray[np.uint8]]], predict: Predict, canvas: Canvas, blend: Blend
-) -> Probabilities:
-    """Predict tiles in batches, and yield index and probabilities (C size size) of each tile.
+) -> Predicted:
+    """Predict tiles in batches, and yield index and result of each tile, of which use each before the next.
 
-    Probabilities of a GPU travel in half precision, while it predicts the next batch; use each before the next.
+    Probabilities of a GPU travel in half precision. All travel while it predicts the next batch.
     """
+    from qaclims_path.compute.labels import labels_and_confidence
     from qaclims_path.compute.transfer import fetched
 
     predicted = (
         (indices, _checked(predict(pixels), len(pixels), canvas, blend))
         for indices, pixels in _in_batches(tiles, blend.batch)
     )
-    for indices, probabilities in fetched(predicted):
-        yield from zip(indices, (each.float().numpy() for each in probabilities), strict=True)
+    sent = _for_blending if canvas.overlaps else labels_and_confidence
+    for indices, found in fetched((indices, sent(probabilities)) for indices, probabilities in predicted):
+        values = found.float() if canvas.overlaps else found
+        yield from zip(indices, values.numpy(), strict=True)
 
 
 def _in_batches(
@@ -135,7 +151,7 @@ def _in_batches(
 
 
 def _checked(scores: Any, count: int, canvas: Canvas, blend: Blend) -> "Tensor":  # noqa: ANN401 - see `Predict`
-    """Convert a prediction to a tensor: float32, but half precision on a GPU; refuse a wrong shape."""
+    """Convert a prediction to a tensor; refuse a wrong shape."""
     import torch
 
     tensor = torch.as_tensor(scores).detach()
@@ -145,51 +161,60 @@ def _checked(scores: Any, count: int, canvas: Canvas, blend: Blend) -> "Tensor":
             f"The predictor returned an array of shape {tuple(tensor.shape)} for {count} tiles of {canvas.size} pixels "
             f"and {blend.classes} classes; it has to be {expected} (tiles, classes, height, width)."
         )
-    dtype = torch.float16 if tensor.device.type == "cuda" else torch.float32
-    return tensor.to(dtype, memory_format=torch.contiguous_format)
+    return tensor
 
 
-def stitch(tiles: Probabilities, canvas: Canvas, blend: Blend, first_row: int = 0) -> Iterator[Band]:
-    """Blend predicted tiles into bands of `BAND` rows, from `first_row` to the end of the map.
+def _for_blending(probabilities: "Tensor") -> "Tensor":
+    """Convert probabilities to float32, but half precision on a GPU."""
+    import torch
+
+    dtype = torch.float16 if probabilities.device.type == "cuda" else torch.float32
+    return probabilities.to(dtype, memory_format=torch.contiguous_format)
+
+
+def stitch(tiles: Predicted, canvas: Canvas, blend: Blend, first_row: int = 0) -> Iterator[Band]:
+    """Join predicted tiles to bands of `BAND` rows, from `first_row` to the end of the map.
 
     Args:
-        tiles: Index and probabilities (C size size) of tiles, rows of tiles from top to bottom.
+        tiles: Tiles from `predict_tiles`, rows of tiles from top to bottom.
         canvas: Positions of the tiles.
         blend: Weights of the tiles.
         first_row: First row of the result, a multiple of `BAND`; `tiles` must include all that reach below it.
     """
-    needed = canvas.size * blend.classes * canvas.width * 4
+    needed = canvas.size * canvas.width * (blend.classes * 4 if canvas.overlaps else 3)
     if needed > MAX_SUMS:
         raise UsageError(
             f"A row of {canvas.size} pixel tiles with {blend.classes} classes over a slide {canvas.width} pixels wide "
             f"needs {needed / 2**30:.0f} GiB of memory. Choose smaller tiles or a larger pixel size."
         )
-    sums = TileBand(canvas.width, blend.classes, window_weights(blend.window, canvas.size), first_row)
+    weights = window_weights(blend.window, canvas.size)
+    blended = TileBand(canvas.width, blend.classes, weights, first_row) if canvas.overlaps else None
+    band = blended or LabelBand(canvas.width, canvas.size, first_row)
     parts: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
-    for rows in _finished_rows(tiles, sums, canvas, blend):
+    for rows in _finished_rows(tiles, band, canvas, blend):
         parts.append(rows)
-        if sums.top % BAND == 0 or sums.top == canvas.height:
+        if band.top % BAND == 0 or band.top == canvas.height:
             codes, confidence = (np.concatenate(layer) for layer in zip(*parts, strict=True))
             parts = []
-            yield Band(sums.top - len(codes), codes, confidence)
+            yield Band(band.top - len(codes), codes, confidence)
 
 
 def _finished_rows(
-    tiles: Probabilities, sums: TileBand, canvas: Canvas, blend: Blend
+    tiles: Predicted, band: TileBand | LabelBand, canvas: Canvas, blend: Blend
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """Yield codes and confidence of rows that no later tile reaches, a few rows at a time, never across two bands."""
 
     def take_until(row: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
         row = min(row, canvas.height)
-        while sums.top < row:
-            yield sums.take(min(row - sums.top, canvas.size, BAND - sums.top % BAND), blend.outside)
+        while band.top < row:
+            yield band.take(min(row - band.top, canvas.size, BAND - band.top % BAND), blend.outside)
 
-    for index, probabilities in tiles:
+    for index, predicted in tiles:
         left, top = int(canvas.left[index]), int(canvas.top[index])
         yield from take_until(top)
         if top >= canvas.height:  # rounding left no row of the map under this tile
             continue
-        if not sums.add(probabilities, left, top):
+        if not band.add(predicted, left, top):
             raise PredictionProblem(
                 f"The prediction of tile {index} holds NaN or numbers that do not add up to one over the classes. "
                 "Give probabilities: apply softmax to the scores first."

@@ -1,10 +1,14 @@
 """Tiles blended into the bands of a map."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qaclims_path.compute.labels import labels_and_confidence
 from qaclims_path.errors import PredictionProblem, UsageError
 from qaclims_path.slides.maps.stitch import BAND, Blend, canvas_of, predict_tiles, stitch
 from qaclims_path.types import TileGrid
@@ -23,10 +27,19 @@ def canvas_for(width0, height0, size, stride, scale=1.0, start=(0, 0)):
     return canvas_of(width0, height0, (0.5, 0.5), lattice(width0, height0, size, stride, scale, start))
 
 
+OVERLAPPING = canvas_for(12, 8, 8, 4)
+
+
 def whole(bands):
     bands = list(bands)
     assert [band.top for band in bands] == list(range(0, BAND * len(bands), BAND))
     return tuple(np.concatenate([getattr(band, kind) for band in bands]) for kind in ("codes", "confidence"))
+
+
+def whole_map(tiles, canvas, blend):
+    """Join tiles of probabilities, decided before where they do not overlap."""
+    decided = ((i, labels_and_confidence(torch.from_numpy(tile)[None])[0].numpy()) for i, tile in tiles)
+    return whole(stitch(tiles if canvas.overlaps else decided, canvas, blend))
 
 
 def constant(canvas, values):
@@ -49,7 +62,7 @@ def test_a_constant_prediction_gives_a_constant_map_without_holes(width0, height
     assert abs(canvas.width - width0 / scale) <= 1
     assert abs(canvas.height - height0 / scale) <= 1
     blend = Blend(3, window=window)
-    codes, confidence = whole(stitch(constant(canvas, [0.25, 0.6, 0.15]), canvas, blend))
+    codes, confidence = whole_map(constant(canvas, [0.25, 0.6, 0.15]), canvas, blend)
     assert codes.shape == confidence.shape == (canvas.height, canvas.width)
     x, y = (int(np.ceil(v / scale)) for v in start)  # nothing was asked about what lies before the first tile
     assert (codes[y:, x:] == 1).all()
@@ -68,7 +81,7 @@ def test_a_gradient_has_no_seams(window, size, stride):
             row = share[left : left + size]
             yield number, np.broadcast_to(np.stack([row, 1 - row])[:, None], (2, size, size)).copy()
 
-    codes, confidence = whole(stitch(tiles(), canvas, Blend(2, window=window)))
+    codes, confidence = whole_map(tiles(), canvas, Blend(2, window=window))
     wanted = np.round(255 * np.maximum(share, 1 - share)[:700])
     assert np.abs(confidence - wanted).max() <= 1
     assert np.array_equal(codes, np.broadcast_to(share[:700] < 0.5, codes.shape))
@@ -79,7 +92,7 @@ def test_without_overlap_the_map_is_the_tiles_side_by_side():
     canvas = canvas_for(300, 200, 50, 50)
     scores = rng.random((24, 4, 50, 50), dtype=np.float32)
     scores /= scores.sum(1, keepdims=True)
-    codes, _ = whole(stitch(iter(enumerate(scores)), canvas, Blend(4)))
+    codes, _ = whole_map(iter(enumerate(scores)), canvas, Blend(4))
     side_by_side = scores.argmax(1).reshape(4, 6, 50, 50).transpose(0, 2, 1, 3).reshape(200, 300)
     assert np.array_equal(codes, side_by_side)
 
@@ -87,12 +100,34 @@ def test_without_overlap_the_map_is_the_tiles_side_by_side():
 def test_what_no_tile_covers_has_the_code_of_outside():
     canvas = canvas_for(300, 200, 50, 50)
     tiles = [pair for pair in constant(canvas, [1.0]) if pair[0] in (0, 23)]
-    codes, confidence = whole(stitch(iter(tiles), canvas, Blend(1, outside=7)))
+    codes, confidence = whole_map(iter(tiles), canvas, Blend(1, outside=7))
     assert (codes[:50, :50] == 0).all()
     assert (codes[150:, 250:] == 0).all()
     assert (codes == 7).sum() == 300 * 200 - 2 * 2500
     assert np.array_equal(confidence, np.where(codes == 7, 0, 255))
-    assert (whole(stitch(iter(()), canvas, Blend(1, outside=7)))[0] == 7).all()
+    assert (whole_map(iter(()), canvas, Blend(1, outside=7))[0] == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "scale", "overlaps"), [(64, 64, 1.2, False), (64, 63, 1, True), (9, 12, 1, False)]
+)
+def test_overlap_is_seen(size, stride, scale, overlaps):
+    assert canvas_for(500, 400, size, stride, scale).overlaps == overlaps
+
+
+def test_labels_that_travel_from_the_predictor_equal_blended_probabilities():
+    """The same map as by sums of weighted probabilities, which the slow twin with one more, ignored tile forces."""
+    rng = np.random.default_rng(0)
+    canvas = canvas_for(300, 700, 64, 64, start=(3, 5))
+    scores = rng.dirichlet((1, 1, 1), (len(canvas.left), 64, 64)).transpose(0, 3, 1, 2).astype(np.float32)
+    pixels = ((i, np.full((64, 64, 3), i, np.uint8)) for i in range(len(scores)))
+    predicted = predict_tiles(pixels, lambda tiles: scores[tiles[:, 0, 0, 0]], canvas, Blend(3, batch=5))
+    found = whole(stitch(predicted, canvas, Blend(3)))
+    twin = replace(canvas, left=np.append(canvas.left, canvas.left[-1]), top=np.append(canvas.top, canvas.top[-1]))
+    assert twin.overlaps
+    wanted = whole_map(iter(enumerate(scores)), twin, Blend(3))
+    assert np.array_equal(found[0], wanted[0])
+    assert np.abs(found[1].astype(int) - wanted[1]).max() <= 1
 
 
 @pytest.mark.parametrize("first", [BAND, 2 * BAND])
@@ -124,13 +159,14 @@ def test_batches_end_at_the_same_tiles_wherever_the_work_begins():
 
 
 def test_predictions_may_be_tensors():
-    import torch
-
     canvas = canvas_for(8, 8, 8, 8)
     tiles = iter([(0, np.zeros((8, 8, 3), np.uint8))])
     scores = torch.full((1, 2, 8, 8), 0.5, dtype=torch.bfloat16, requires_grad=True)
     [(number, array)] = predict_tiles(tiles, lambda _: scores, canvas, Blend(2))
     assert number == 0
+    assert array.dtype == np.uint8
+    assert (array == np.array([0, 128], np.uint8)[:, None, None]).all()
+    [(_, array)] = predict_tiles(iter([(0, np.zeros((8, 8, 3), np.uint8))]), lambda _: scores, OVERLAPPING, Blend(2))
     assert array.dtype == np.float32
     assert (array == 0.5).all()
 
@@ -147,7 +183,9 @@ def test_a_predictor_with_the_wrong_shape_is_told_the_right_one(shape):
 def test_a_predictor_without_probabilities_is_told_so(values):
     canvas = canvas_for(8, 8, 8, 8)
     with pytest.raises(PredictionProblem, match="tile 0 holds NaN or numbers that do not add up to one"):
-        list(stitch(constant(canvas, values), canvas, Blend(2)))
+        whole_map(constant(canvas, values), canvas, Blend(2))
+    with pytest.raises(PredictionProblem, match="tile 0 holds NaN or numbers that do not add up to one"):
+        whole_map(constant(OVERLAPPING, values), OVERLAPPING, Blend(2))
 
 
 def test_a_map_without_classes_is_refused():
@@ -163,6 +201,6 @@ def test_tiles_that_are_not_sorted_are_refused():
 
 
 def test_bands_that_are_too_large_for_memory_are_refused():
-    wide = canvas_of(10_000_000, 600, (0.5, 0.5), lattice(1000, 600, 512, 512))
+    wide = canvas_of(10_000_000, 600, (0.5, 0.5), lattice(1000, 600, 512, 256))
     with pytest.raises(UsageError, match="Choose smaller tiles"):
         next(stitch(constant(wide, [1.0]), wide, Blend(200)))
