@@ -13,8 +13,10 @@ from typing import Any, cast
 
 import torch
 
+from qaclims_path.compute.devices import device_of
 from qaclims_path.errors import UsageError
 from qaclims_path.files.ahead import ahead
+from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.lock import Locked, locked
 from qaclims_path.files.progress import track
 from qaclims_path.files.shards import Shard
@@ -129,7 +131,7 @@ def _ask(options: CorpusOptions, plan: CorpusPlan, out: Path, work: BuildOptions
             asker = _asker(options, plan, work, answerer)
             _same_answerer(writer.part, asker.provenance)
             mark_built_with(out, describe(options, plan))  # everything that can fail early has been loaded
-            for number, group in enumerate(_opened(waiting), start=done):
+            for number, group in enumerate(_opened(waiting, work.device), start=done):
                 with _drawing(options.seed, work.shard.number - 1 + number * work.shard.of):
                     writer.write(asker.entries(group))
         if work.shard.of > 1:
@@ -160,7 +162,7 @@ def _ask_again(
     _same_answerer(out, asker.provenance)
     groups = [plan.groups[number] for number in numbers]
     new: dict[Key, Entry] = {}
-    for number, group in zip(numbers, _opened(groups), strict=True):
+    for number, group in zip(numbers, _opened(groups, work.device), strict=True):
         with _drawing(options.seed, number):
             new |= {entry.key: entry for entry in asker.entries(group)}
     part = CorpusWriter(out).part
@@ -215,9 +217,10 @@ def _same_answerer(part: Path, provenance: Mapping[str, str]) -> None:
         raise UsageError(f"{part} was answered by {before}; now it would be {now}. {WAYS_OUT}")
 
 
-def _opened(groups: Sequence[Group]) -> Iterator[list[Opened]]:
+def _opened(groups: Sequence[Group], device: str) -> Iterator[list[Opened]]:
     """Yield groups with their images, which are read a few ahead; a bar shows how many are done."""
-    images = ahead(opened, (record for group in groups for record in group))
+    threads = threads_beside(device_of(device).type)
+    images = ahead(opened, (record for group in groups for record in group), threads)
     shown = track(images, "asking", total=sum(map(len, groups)))
     for group in groups:
         yield list(islice(shown, len(group)))
