@@ -67,7 +67,7 @@ def test_a_copy_with_other_values_is_checked() -> None:
     changed = options.model_copy(update={"train": options.train.model_copy(update={"lr": 0.2})})
     assert (changed.train.lr, changed.seed, options.train.lr) == (0.2, 7, 0.1)
     assert options.model_copy() == options
-    with pytest.raises(BadConfig, match=r"seeds.*did you mean 'seed'"):
+    with pytest.raises(BadConfig, match=r"seeds.*Did you mean 'seed'"):
         options.model_copy(update={"seeds": 1})
     with pytest.raises(BadConfig, match="lr"):
         options.train.model_copy(update={"lr": -1})

@@ -51,10 +51,10 @@ class Canvas:
 
     @cached_property
     def overlaps(self) -> bool:
-        """Whether a pixel lies in more than one tile."""
+        """Whether tiles share more than one line of pixels, which rounding alone can cause."""
         order = np.lexsort((self.left, self.top))
         across, down = np.diff(self.left[order]), np.diff(self.top[order])
-        return bool((np.where(down == 0, across, down) < self.size).any())
+        return bool((np.where(down == 0, across, down) < self.size - 1).any())
 
 
 @dataclass(frozen=True)
