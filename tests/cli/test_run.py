@@ -47,34 +47,62 @@ def started(root, out, *more):
     return qaclims("run", "phantom/cam", "--root", root, "--out", out, *hardware, *SETTINGS, *more)
 
 
-def test_plan_run_and_compare(root, tmp_path):
+@pytest.fixture(scope="module")
+def finished(root, tmp_path_factory):
+    """A finished run, and what it told."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    code, said, told = started(root, out)
+    assert code == 0
+    return out, said, told
+
+
+@pytest.fixture(scope="module")
+def both(root, finished):
+    """Folders of two runs that differ in one option."""
+    started(root, finished[0].with_name("other"), "--set", "cam.augment.stain=0.1")
+    return finished[0], finished[0].with_name("other")
+
+
+def test_a_plan_lists_the_stages_and_writes_nothing(root, tmp_path):
     code, said, _ = started(root, tmp_path / "run", "--dry-run", "--json")
     assert code == 0
     assert [step["stage"] for step in json.loads(said)] == ["cam", "cams-val", "evaluate", "report"]
     assert not (tmp_path / "run").exists()
-    code, said, told = started(root, tmp_path / "run")
-    assert code == 0
+
+
+def test_a_run_tells_its_stages_and_where_the_report_is(finished):
+    _, said, told = finished
     assert "[1/4] cam: train the maps (not done yet)" in told
     assert "report.html" in said
-    assert (tmp_path / "run/cam/log.csv").is_file()
-    assert not (tmp_path / "run/cam/tensorboard").exists()
-    assert len(list((tmp_path / "run/cam/checkpoints").iterdir())) == 2  # one epoch of two steps
-    code, said, _ = started(root, tmp_path / "run", "--dry-run", "--from", "cams-val")
-    assert "asked for" in said
-    code, said, told = started(root, tmp_path / "run", "--json")
-    report = json.loads(said)
-    assert (code, report["done"], told) == (0, [], "")
-    started(root, tmp_path / "other", "--set", "cam.augment.stain=0.1")
 
-    both = (tmp_path / "run", tmp_path / "other")
+
+def test_the_settings_of_the_command_line_reach_the_training(finished):
+    folder = finished[0] / "cam"
+    assert (folder / "log.csv").is_file()
+    assert not (folder / "tensorboard").exists()
+    assert len(list((folder / "checkpoints").iterdir())) == 2  # one epoch of two steps
+
+
+def test_a_finished_run_does_nothing_unless_asked_for(root, finished):
+    _, said, _ = started(root, finished[0], "--dry-run", "--from", "cams-val")
+    assert "asked for" in said
+    code, said, told = started(root, finished[0], "--json")
+    assert (code, json.loads(said)["done"], told) == (0, [], "")
+
+
+def test_runs_are_compared_in_a_table(both, tmp_path):
     code, said, _ = qaclims("compare", *both, "--out", tmp_path / "table.csv", "--bootstrap", "50")
     assert code == 0
     assert "Activation maps of phantom, split val, protocol tissue, gate none" in said
     assert "cam (cam.augment.stain=0.0)" in " ".join(said.split())
     assert (tmp_path / "table.csv").is_file()
+
+
+def test_differences_are_to_a_chosen_row(both):
     _, said, _ = qaclims("compare", *both, "--json", "--against", "cam (cam.augment.stain=0.1)")
     (table,) = json.loads(said)
-    assert table["rows"][0]["miou"]["mean"] == report["metrics"][0]["scores"]["miou"]
+    scores = json.loads((both[0] / "metrics.json").read_text())[0]["scores"]
+    assert table["rows"][0]["miou"]["mean"] == scores["miou"]
     assert table["rows"][1]["difference"] is None
     with pytest.raises(UsageError, match="There is no row 'cam'"):
         qaclims("compare", *both, "--against", "cam")

@@ -169,37 +169,36 @@ def test_other_options_or_masks_are_refused(train, copied, tmp_path):
         train("bcss-wsss/cam", masks=copied / "masks" / "train")
 
 
-@pytest.mark.parametrize("broken", ["absent", "unfinished", "text", "empty", "card", "classes", "protocol"])
-def test_masks_of_other_data_are_refused(broken, train, copied):
-    folder = copied / "masks" / "train"
-    settings = json.loads((folder / "masks.json").read_text())
-    if broken == "absent":
-        shutil.rmtree(folder)
-    elif broken == "unfinished":
-        (folder / "index.json").unlink()
-    elif broken == "text":
-        (folder / "masks.json").write_text("{")
-    elif broken == "empty":
-        for path in (folder / "training").iterdir():
-            path.unlink()
-    else:
-        if broken == "card":
-            settings["maps"]["dataset"] = "luad-histoseg"
-        elif broken == "classes":
-            settings["maps"]["classes"] = ["tumor"]
-        else:
-            settings["protocol"] = "tpro"
+def changed(**values):
+    """Give `masks.json` other values."""
+
+    def write(folder: Path) -> None:
+        settings = json.loads((folder / "masks.json").read_text())
+        for key, value in values.items():
+            part = settings if key == "protocol" else settings["maps"]
+            part[key] = value
         (folder / "masks.json").write_text(json.dumps(settings))
-    said = {
-        "absent": "There are no masks.*seg.truth=true",
-        "unfinished": "not finished",
-        "text": "cannot be read",
-        "empty": "no mask of an image",
-        "card": "data set 'luad-histoseg'.*own masks",
-        "classes": "but 'bcss-wsss' has tumor, stroma",
-        "protocol": "for the protocol 'tpro'.*trained for 'mlps'",
-    }
-    with pytest.raises((UsageError, BadFile), match=said[broken]):
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (shutil.rmtree, "There are no masks.*seg.truth=true"),
+        (lambda folder: (folder / "index.json").unlink(), "not finished"),
+        (lambda folder: (folder / "masks.json").write_text("{"), "cannot be read"),
+        (lambda folder: [path.unlink() for path in (folder / "training").iterdir()], "no mask of an image"),
+        (changed(dataset="luad-histoseg"), "data set 'luad-histoseg'.*own masks"),
+        (changed(classes=["tumor"]), "but 'bcss-wsss' has tumor, stroma"),
+        (changed(protocol="tpro"), "for the protocol 'tpro'.*trained for 'mlps'"),
+    ],
+    ids=["absent", "unfinished", "damaged", "empty", "other data set", "other classes", "other protocol"],
+)
+def test_masks_of_other_data_are_refused(damage, sentence, train, copied):
+    folder = copied / "masks" / "train"
+    damage(folder)
+    with pytest.raises((UsageError, BadFile), match=sentence):
         train("bcss-wsss/cam", masks=folder)
 
 
