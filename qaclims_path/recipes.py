@@ -2,5 +2,5 @@
 
 raise ImportError(
     "qaclims_path.recipes is now qaclims_path.pipeline, with a folder per stage: `train_cam`, for example, is in "
-    "qaclims_path.pipeline.cam.train. The names that `import qaclims_path` offers did not change."
+    "qaclims_path.pipeline.cam.train. What `import qaclims_path` offers is in docs/python-api.md."
 )

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "qaclims_path"
 ROOT = PACKAGE.parent
 LAYERS = [
     {"__main__"},
-    {"cli"},
+    {"cli", "api"},
     {"pipeline"},
     {"report", "engine"},
     {"language", "models", "data"},

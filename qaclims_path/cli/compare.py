@@ -18,7 +18,12 @@ def compare(
     ] = None,
     bootstrap: Annotated[int, typer.Option(min=1, help="Replicates of the 95 % intervals.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the intervals.")] = 0,
-    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write all rows as a table, too.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write a table, too: .csv with all numbers, .tex (LaTeX) or .md (Markdown) as shown."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare methods: means over seeds, and differences from a baseline.
@@ -27,7 +32,7 @@ def compare(
     patients (images, where patients are not known) and seeds, the same for both methods. A table holds scores of one
     protocol, gate and split, with published results under the same rules beside.
 
-    Example: `qaclims compare runs/cam+-* runs/path-* --against cam+ --out table.csv`
+    Example: `qaclims compare runs/cam+-* runs/path-* --against cam+ --out table.tex`
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.run import compare_view

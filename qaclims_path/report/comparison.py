@@ -100,7 +100,7 @@ class CompareReport:
         ]
 
 
-def write_comparison(report: CompareReport, out: Path) -> None:
+def write_rows(report: CompareReport, out: Path) -> None:
     """Write all rows of all tables, ours and published ones, as CSV; scores are shares of 1."""
     write_csv(out, _rows(report), COLUMNS)
 

@@ -10,18 +10,16 @@ from rich.text import Text
 
 from qaclims_path.cli.views.tables import FAINT
 from qaclims_path.data.phantoms.splits import EMBEDDED
+from qaclims_path.report.comparison_text import Shown, shown
 from qaclims_path.report.demo import results_part
-from qaclims_path.report.numbers import number, percent
+from qaclims_path.report.numbers import percent
 
 if TYPE_CHECKING:
     from qaclims_path.pipeline.demo.demo import DemoReport
     from qaclims_path.pipeline.run.pipeline import RunReport
     from qaclims_path.pipeline.run.report import ReportMade
     from qaclims_path.pipeline.run.stages import PlannedStage
-    from qaclims_path.report.comparison import CompareReport, Difference
-    from qaclims_path.report.comparison import Table as Compared
-
-STAGES = {"cams": "Activation maps", "masks": "Pseudo masks", "seg": "Segmenter"}
+    from qaclims_path.report.comparison import CompareReport
 
 
 def plan_view(steps: "Sequence[PlannedStage]") -> Iterator[RenderableType]:
@@ -57,14 +55,9 @@ def page_view(report: "ReportMade") -> Iterator[RenderableType]:
 
 def compare_view(report: "CompareReport") -> Iterator[RenderableType]:
     """A table for each data set, kind of prediction, split, protocol and gate, with its notes below."""
-    for compared in report.tables:
-        key = compared.key
-        what = f"{STAGES[key.what]} of {key.dataset}, split {key.split}"
-        yield Text(f"{what}, protocol {key.protocol}, gate {key.gate}", style="bold")
+    for compared in map(shown, report.tables):
+        yield Text(compared.title, style="bold")
         yield _compared(compared)
-        for row in compared.rows:
-            if row.difference and row.difference.why_not:
-                yield Text(f"{row.label}: not compared with {row.difference.against}, {row.difference.why_not}")
         yield from (Text(note) for note in compared.notes)
         yield Text()
 
@@ -75,33 +68,12 @@ def demo_view(report: "DemoReport") -> Iterator[RenderableType]:
     yield from results_part(report.paths, EMBEDDED, report.cpu_seconds, report.peak_mib)
 
 
-def _compared(compared: "Compared") -> Table:
-    table = Table("method", box=None, header_style="bold")
-    table.add_column("seeds", justify="right")
-    table.add_column("mIoU %", justify="right", no_wrap=True)
-    table.add_column("Dice %", justify="right", no_wrap=True)
-    against = next((row.difference.against for row in compared.rows if row.difference), "")
-    if against:
-        level = ", 95 %" if any(row.difference and row.difference.low is not None for row in compared.rows) else ""
-        table.add_column(Text(f"mIoU against {against}{level}"), justify="right")
+def _compared(compared: Shown) -> Table:
+    table = Table(compared.columns[0], box=None, header_style="bold")
+    for name in compared.columns[1:]:
+        table.add_column(Text(name), justify="right")
     for row in compared.rows:
-        scores = (_spread(percent(each.mean), percent(each.std)) for each in (row.miou, row.dice))
-        last = [_difference(row.difference)] if against else []
-        table.add_row(Text(row.label), str(len(row.seeds)), *scores, *last)
-    for each in compared.published:  # in percent already
-        miou = _spread(number(each.miou, ".2f"), number(each.miou_std, ".2f"))
-        table.add_row(Text(f"{each.method} ({each.source})"), "", miou, number(each.dice, ".2f"), style=FAINT)
+        table.add_row(Text(row[0]), *(Text(cell, no_wrap=True) for cell in row[1:]))
+    for row in compared.published:
+        table.add_row(*map(Text, row), style=FAINT)
     return table
-
-
-def _spread(mean: str, std: str) -> str:
-    return mean if "-" in (mean, std) else f"{mean} ± {std}"
-
-
-def _difference(apart: "Difference | None") -> Text:
-    if apart is None or apart.mean is None:
-        return Text("-")
-    ends = ""
-    if apart.low is not None and apart.high is not None:
-        ends = f" [{100 * apart.low:+.2f}, {100 * apart.high:+.2f}]"
-    return Text(f"{100 * apart.mean:+.2f}{ends}", no_wrap=True)

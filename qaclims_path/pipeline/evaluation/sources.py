@@ -1,8 +1,11 @@
-"""Sources of predictions: a folder of label maps or class scores, and a folder of stored maps."""
+"""Sources of predictions: a folder of label maps or class scores, a folder of stored maps, and arrays."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from qaclims_path.data.split import SplitData
 from qaclims_path.errors import PredictionProblem
@@ -10,7 +13,7 @@ from qaclims_path.files.folders import list_files
 from qaclims_path.files.images import image_size, read_mask
 from qaclims_path.files.maps import SETTINGS, MapReader
 from qaclims_path.files.scores import ClassScores, check_scores, read_scores
-from qaclims_path.pipeline.evaluation.predictions import SHOWN, Codes, Kind, Predictions, check_size
+from qaclims_path.pipeline.evaluation.predictions import SHOWN, Codes, Kind, Predictions, Unfit, check_size
 
 MAP_SUFFIXES = (".png", ".ome.tif", ".ome.tiff", ".tif", ".tiff")
 SCORE_SUFFIX = ".npz"
@@ -89,6 +92,46 @@ class StoredMaps:
         stored = self._reader[image]
         classes = [self._reader.classes[label] for label in stored.classes]
         return check_scores(self.folder / image, stored.maps, classes, stored.size)
+
+
+class LabelArrays:
+    """Labels in memory, H W class indices by image name; background is one after the last class, 255 is ignored."""
+
+    are_scores = False
+    folder = Path("memory")
+
+    def __init__(self, labels: Mapping[str, ArrayLike], split: SplitData) -> None:
+        known = {record.id for record in split.records}
+        self._labels, self._card = {name: _labels_of(name, each) for name, each in labels.items()}, split.card
+        self.strays: list[tuple[Kind, str]] = [("extra", name) for name in labels if name not in known]
+        _check_any(self, [record.id for record in split.scored_records()], labels, "")
+
+    def __contains__(self, image: object) -> bool:
+        return image in self._labels
+
+    def title(self, image: str) -> str:
+        """Name of the image."""
+        return image
+
+    def read(self, image: str, truth_shape: tuple[int, ...]) -> Codes:  # noqa: ARG002 - as files are read
+        """Return the labels of one image as codes of the card."""
+        labels, card = self._labels[image], self._card
+        codes = card.encode(labels.clip(0, 255).astype(np.uint8))
+        wrong = labels[card.decoder[codes] != labels]
+        if wrong.size:
+            known = ", ".join(f"{index} {name}" for index, name in enumerate(card.names))
+            raise Unfit("wrong codes", f"{image} holds the label {wrong[0]}, but the classes are {known}")
+        return codes
+
+
+def _labels_of(image: str, labels: ArrayLike) -> NDArray[np.integer]:
+    found = np.asarray(labels)
+    if found.ndim != 2 or found.dtype.kind not in "ui":
+        raise PredictionProblem(
+            f"The prediction of '{image}' is an array of {found.dtype} of shape {found.shape}; it should hold class "
+            "indices (integers) of shape (height, width)."
+        )
+    return found
 
 
 def _list_predictions(folder: Path) -> list[str]:

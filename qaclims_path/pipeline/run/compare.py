@@ -17,7 +17,8 @@ from qaclims_path.files.numbers import finite
 from qaclims_path.files.progress import track
 from qaclims_path.pipeline.run.finished import Scored, read_run
 from qaclims_path.registry import suggest
-from qaclims_path.report.comparison import CompareReport, Difference, Key, Mean, Row, Table, write_comparison
+from qaclims_path.report.comparison import CompareReport, Difference, Key, Mean, Row, Table
+from qaclims_path.report.comparison_text import check_table, write_table
 
 ORDER = ("cams", "masks", "seg")
 
@@ -35,7 +36,7 @@ def compare(
     Args:
         runs: Folders of runs; runs that differ only in their seeds make one row.
         against: Row that the others are compared with; the first of each table when None.
-        out: CSV file for all rows of all tables.
+        out: Table to write: `.csv` with all numbers, `.tex` (LaTeX) or `.md` (Markdown) as they are shown.
         replicates: Number of bootstrap draws of sources of images and seeds.
         seed: Seed of the bootstrap.
 
@@ -44,6 +45,8 @@ def compare(
         >>> report.tables[0].rows[1].difference.mean  # doctest: +SKIP
         0.031
     """
+    if out is not None:
+        check_table(out)
     alike: dict[Key, list[Scored]] = {}
     for run in {path.resolve(): path for path in runs}.values():
         for scored in read_run(run):
@@ -61,7 +64,7 @@ def compare(
         tables.append(_Comparison(key, rows, replicates, seed).table(against, notes))
     report = CompareReport(tuple(tables))
     if out is not None:
-        write_comparison(report, out)
+        write_table(report, out)
     return report
 
 
