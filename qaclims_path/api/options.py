@@ -12,7 +12,8 @@ from qaclims_path.errors import UsageError
 from qaclims_path.files.shards import Shard
 from qaclims_path.registry import suggest
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 O = TypeVar("O", bound=Options)  # noqa: E741
 Where = str | Path
 PATHS = (Where, Where | None)  # annotations of parameters that are paths

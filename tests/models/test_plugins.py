@@ -94,4 +94,3 @@ def test_wrong_names_and_settings_are_one_sentence() -> None:
         build_network("flatt", find_backbone("test_resnet"), 2, {})
     with pytest.raises(UsageError, match=r"'flat' cannot be built .*unexpected keyword argument 'strid'"):
         build_network("flat", find_backbone("test_resnet"), 2, {"strid": 8})
-
