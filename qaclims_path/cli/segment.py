@@ -41,8 +41,9 @@ def segment(
 ) -> None:
     """Segment whole slides or images with a trained segmenter.
 
-    Slides get a class map and its confidence (OME-TIFF), outlines for QuPath (GeoJSON) and an overlay; images a label
-    PNG. cohort.csv has the area of every class, a row per slide. Exit code 3 when some inputs failed, 1 when all.
+    Slides get a class map and its confidence (OME-TIFF), outlines for QuPath (GeoJSON) and pictures; images a label
+    PNG. cohort.html shows them all, and cohort.csv has the area of every class, a row per slide. Exit code 3 when some
+    inputs failed, 1 when all.
 
     Example: `qaclims segment runs/qa-clims-path slides --out maps`
     """

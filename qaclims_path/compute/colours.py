@@ -5,15 +5,16 @@ import colorsys
 Color = tuple[int, int, int]
 
 
-# Okabe and Ito's colours; black and white are kept for background and ignored pixels.
+# Okabe and Ito's colours; black and white are kept for background and ignored pixels. Reddish purple, the colour of
+# the stain itself, comes last.
 SAFE: tuple[Color, ...] = (
     (213, 94, 0),
     (0, 114, 178),
     (0, 158, 115),
     (230, 159, 0),
-    (204, 121, 167),
     (86, 180, 233),
     (240, 228, 66),
+    (204, 121, 167),
 )
 
 

@@ -1,7 +1,11 @@
-"""Bilinear resizing of class scores, as `interpolate(..., align_corners=False)` does it, without loading torch."""
+"""Resizing of scores, as `interpolate(..., align_corners=False)` does it, and of labels, without loading torch."""
+
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+U = TypeVar("U", np.uint8, np.bool_)
 
 
 def resize_bilinear(scores: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
@@ -18,6 +22,22 @@ def resize_bilinear(scores: NDArray[np.float32], height: int, width: int) -> NDA
     left, right, across = _neighbours(scores.shape[2], width)
     wide = rows[:, :, left] * (1 - across) + rows[:, :, right] * across
     return wide.astype(np.float32, copy=False)
+
+
+def resize_nearest(labels: NDArray[U], height: int, width: int) -> NDArray[U]:
+    """Resize labels h w to height width; a pixel gets the label at its centre.
+
+    Examples:
+        >>> resize_nearest(np.array([[3, 7]], np.uint8), 1, 4).tolist()
+        [[3, 3, 7, 7]]
+    """
+    if labels.shape == (height, width):
+        return labels
+    rows, columns = (
+        ((np.arange(new) + 0.5) * (old / new)).astype(np.intp)
+        for old, new in zip(labels.shape, (height, width), strict=True)
+    )
+    return labels[np.ix_(rows, columns)]
 
 
 def _neighbours(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:

@@ -5,6 +5,7 @@ import re
 from functools import lru_cache
 
 ARTICLES = {"a", "an", "the", "some"}
+LEADING = {"and", "or", "of", "with", "without", "in", "between", "around", "by", "to", "from", "for", "at", *ARTICLES}
 OUTER = " .,;:!?\"'`*_-()[]{}<>/\\|"
 TAG = re.compile(r"</?[a-zA-Z!][^<>]*>")
 IRREGULAR = {
@@ -25,6 +26,19 @@ def plain(text: str) -> str:
     words = text.strip(OUTER).split()
     while len(words) > 1 and words[0] in ARTICLES:
         words = words[1:]
+    return " ".join(words)
+
+
+def whole(text: str) -> str:
+    """Drop words at the end of a phrase that lead nowhere, for people to read.
+
+    Examples:
+        >>> whole("nuclei with scant cytoplasm between"), whole("between")
+        ('nuclei with scant cytoplasm', 'between')
+    """
+    words = text.split()
+    while len(words) > 1 and words[-1].lower() in LEADING:
+        words = words[:-1]
     return " ".join(words)
 
 

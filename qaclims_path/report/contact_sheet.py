@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from qaclims_path.compute.border import border
+from qaclims_path.compute.painting import painted
 
 TILE = 200
 MARGIN = 28
@@ -24,8 +24,6 @@ INK = (32, 33, 36)
 FAINT = (110, 113, 118)
 PAPER = (255, 255, 255)
 FRAME = (215, 217, 220)
-COVER = 0.4
-DARK, PALE = 150, 600  # sums of red, green and blue; outside them an outline cannot be seen in shadow or on glass
 Color = tuple[int, int, int]
 P = TypeVar("P", np.uint8, np.bool_)
 
@@ -71,13 +69,10 @@ def example(caption: str, image: NDArray[np.uint8], inside: NDArray[np.bool_] | 
 
 
 def overlay(image: NDArray[np.uint8], inside: NDArray[np.bool_], color: Color) -> NDArray[np.uint8]:
-    """Draw a half-transparent colour with an outline over the pixels of an image (H W 3) inside a mask (H W)."""
-    paint = np.array(color, np.float32)
-    drawn = np.where(inside[..., None], image + COVER * (paint - image), image)
-    edge = 0.5 * paint if paint.sum() > PALE else 0.5 * (paint + 255) if paint.sum() < DARK else paint
-    drawn[border(inside, OUTLINE)] = edge
-    tinted: NDArray[np.uint8] = drawn.round().astype(np.uint8)
-    return tinted
+    """Tint and outline the pixels of an image (H W 3) inside a mask (H W)."""
+    palette = np.zeros((256, 3), np.uint8)
+    palette[1] = color
+    return painted(image, inside.view(np.uint8), palette, [0], width=OUTLINE)
 
 
 def contact_sheet(title: str, remark: str, rows: Sequence[Row], *, columns: int = 6) -> Image.Image:
@@ -118,11 +113,14 @@ def _draw_heading(draw: ImageDraw.ImageDraw, row: Row, top: int, width: int) -> 
 
 def _draw_example(sheet: Image.Image, shown: Example, left: int, top: int) -> None:
     height, width = shown.image.shape[:2]
-    sheet.paste(Image.fromarray(shown.image), (left, top))
-    if shown.drawn is not None:
-        sheet.paste(Image.fromarray(shown.drawn), (left + width + HAIR, top))
-        width += HAIR + width
-    _write(ImageDraw.Draw(sheet), (left, top + height + 4), shown.caption, 12, width, FAINT)
+    draw = ImageDraw.Draw(sheet)
+    for column, picture in enumerate((shown.image, shown.drawn)):
+        if picture is not None:
+            x = left + column * (width + HAIR)
+            sheet.paste(Image.fromarray(picture), (x, top))
+            draw.rectangle((x - 1, top - 1, x + width, top + height), outline=FRAME)  # around it, for tiles of glass
+    caption = width if shown.drawn is None else 2 * width + HAIR
+    _write(draw, (left, top + height + 4), shown.caption, 12, caption, FAINT)
 
 
 def _resized(picture: NDArray[P], method: Image.Resampling) -> NDArray[P]:

@@ -52,6 +52,7 @@ class Page:
     Attributes:
         file: Name of the corpus file.
         made: Answerer and questions.
+        warnings: Warnings of the answerer, as sentences.
         pictured: Whether the page shows images.
     """
 
@@ -60,6 +61,7 @@ class Page:
     made: Mapping[str, str]
     parts: tuple[Part, ...]
     pictured: bool
+    warnings: tuple[str, ...] = ()
 
 
 def corpus_page(page: Page) -> str:

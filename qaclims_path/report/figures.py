@@ -49,7 +49,7 @@ STYLE: Mapping[str, Any] = {
     "text.parse_math": False,  # a class name may hold a dollar sign
 }
 MARKERS = "osD^"
-COLOURS = [tuple(part / 255 for part in colour) for colour in (SAFE[1], SAFE[0], SAFE[2], SAFE[4])]
+COLOURS = [tuple(part / 255 for part in colour) for colour in (SAFE[1], SAFE[0], SAFE[2], SAFE[6])]
 FAINT, RULE = "0.7", "0.85"
 NAME_WIDTH, TITLE_WIDTH, NOTE_WIDTH = 20, 32, 66  # letters on a line
 LINE = 0.36  # cm between lines of a table

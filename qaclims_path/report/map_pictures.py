@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from qaclims_path.compute.painting import painted, painted_maps
+
 PANEL = 240  # pixels of the longer side
 NARROW = 96  # smallest width, so that titles do not overlap
 GAP = 8
 TITLE = 26
 SWATCH = 14
 PAPER, INK, FRAME = (255, 255, 255), (32, 33, 36), (150, 153, 158)
-COVER = 0.7
-FADED = 0.35  # share of the image's colour below a map, so that pink tissue does not look like a map
 
 
 @dataclass(frozen=True)
@@ -42,26 +42,14 @@ def map_picture(content: MapPicture, names: Sequence[str], palette: NDArray[np.u
         names: Class names in label order.
         palette: 256 x 3 colours by label index.
     """
-    grey = _faded(content.image)
     panels = [("image", content.image, None)]
     for values, label in zip(content.maps, content.labels, strict=True):
-        strength = COVER * np.clip(values, 0, 1)[..., None]
-        panels.append((names[label], _mixed(grey, palette[label], strength), palette[label]))
+        drawn = painted_maps(content.image, values[None], [label], palette)
+        panels.append((names[label], drawn, palette[label]))
     if content.truth is not None:
-        known = (content.truth < len(names))[..., None]
-        panels.append(("truth", _mixed(grey, palette[content.truth], COVER * known), None))
+        hidden = range(len(names), 256)
+        panels.append(("truth", painted(content.image, content.truth, palette, hidden), None))
     return _side_by_side([(title, _small(panel), color) for title, panel, color in panels])
-
-
-def _faded(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    light = image.astype(np.float32).mean(axis=-1, keepdims=True)
-    faded: NDArray[np.float32] = light + FADED * (image - light)
-    return faded
-
-
-def _mixed(picture: NDArray[np.float32], color: NDArray[np.uint8], strength: NDArray[np.floating]) -> NDArray[np.uint8]:
-    mixed: NDArray[np.uint8] = (picture + strength * (color - picture)).round().clip(0, 255).astype(np.uint8)
-    return mixed
 
 
 def _small(picture: NDArray[np.uint8]) -> Image.Image:

@@ -7,6 +7,7 @@ Styles are therefore in sheets, never in attributes.
 import base64
 import hashlib
 import io
+import re
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -17,12 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qaclims_path.language.corpus import printable
+from qaclims_path.language.words import whole
 from qaclims_path.report.numbers import spaced
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
+CODE = re.compile(r"`([^`]+)`")
 NARROW = "\u202f"  # the space that does not break a number
 
 
@@ -66,7 +70,7 @@ def jpeg_address(pixels: NDArray[np.uint8], side: int, quality: int = 82) -> str
     image = Image.fromarray(pixels)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+    image.save(buffer, "JPEG", quality=quality, subsampling=0)  # optimizing fails on noise, which is large
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
@@ -95,6 +99,18 @@ def hexadecimal(color: Sequence[int]) -> str:
     return "#" + "".join(f"{int(channel):02x}" for channel in color)
 
 
+def prose(text: str) -> "Markup":
+    """Escape a sentence, and set what stands between backticks, such as a command, as code.
+
+    Examples:
+        >>> prose("Run `a < b`.")
+        Markup('Run <code>a &lt; b</code>.')
+    """
+    from markupsafe import Markup, escape
+
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(printable(text)))))  # noqa: S704 - escaped
+
+
 @cache
 def _environment() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -108,6 +124,8 @@ def _environment() -> "Environment":
     )
     environment.filters |= {
         "plain": printable,
+        "prose": prose,
+        "whole": whole,
         "spaced": partial(spaced, gap=NARROW),
         "spent": spent,
         "hex": hexadecimal,

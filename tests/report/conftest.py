@@ -98,6 +98,11 @@ def write_run(folder: Path, images: int = 9) -> tuple[Path, Path]:
         write_log(run / "seg", ["loss", "dice"], [], rng)
         folder = run / "seg" / "predictions" / SPLIT
         write_labels(folder, card, records, rng, blur=6, noise=1.1)
+        for record in records:
+            write_mask(
+                folder / "confidence" / f"{record.id}.png",
+                np.linspace(60, 255, 56 * 56).reshape(56, 56).astype(np.uint8),
+            )
         evaluate(folder, card, root, SPLIT, made_with_gate="none", out=folder / "scores", what="seg")
 
     def evaluated() -> None:
@@ -173,8 +178,9 @@ def write_slides(folder: Path, records) -> None:
     tiles = [read_image(Path(str(record.image))) for record in records[:6]]
     sheet = np.concatenate([np.concatenate(tiles[:3], 1), np.concatenate(tiles[3:6], 1)])
     write_image(folder / "PH9001-overlay.png", sheet)
-    rows = "slide,patient,tumor_mm2,tumor_percent,mpp,failed\nPH9001,PH9,2.5,41.0,0.5,\nPH9002,PH9,11.25,8.0,0.5,\n"
-    (folder / "cohort.csv").write_text(rows + "PH9010,PH9,0.75,12.0,0.5,<b>no tissue</b>\n")
+    rows = "slide,patient,tumor_mm2,tumor_percent,mpp,unused,failed\nPH9001,PH9,2.5,41.0,0.5,,\n"
+    rows += "PH9002,PH9,11.2536,8.04,0.5,,\nPH9010,PH9,0.75,12.0,0.5,,<b>no tissue</b>\n"
+    (folder / "cohort.csv").write_text(rows)
 
 
 @pytest.fixture(scope="session")

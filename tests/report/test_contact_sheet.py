@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from qaclims_path.report.contact_sheet import TILE, Row, contact_sheet, example, overlay
+from qaclims_path.report.contact_sheet import FRAME, HAIR, TILE, Row, contact_sheet, example, overlay
 
 RED = (200, 0, 0)
 
@@ -60,3 +60,12 @@ def test_long_and_foreign_names_and_many_pictures_are_drawn():
 
 def test_an_empty_sheet_has_a_heading():
     assert contact_sheet("T", "r", []).height < TILE
+
+
+def test_white_tiles_have_a_frame():
+    white = example("a", picture(50, 50, 255), np.zeros((50, 50), bool), RED)
+    sheet = np.asarray(contact_sheet("T", "", [Row("x", RED, "", [white])], columns=1))
+    rows, columns = np.nonzero((sheet == FRAME).all(axis=-1))
+    below = rows > rows.min() + 40  # the line above the heading
+    assert rows[below].max() - rows[below].min() == TILE + 1
+    assert columns[below].max() - columns[below].min() == 2 * TILE + HAIR + 1

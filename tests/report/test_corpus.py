@@ -104,3 +104,19 @@ def test_a_browser_draws_it_in_light_and_dark(tmp_path):
         with Image.open(png) as image:
             means[name] = np.asarray(image.convert("L")).mean()
     assert means["dark"] < 80 < 200 < means["light"]
+
+
+def test_terms_have_no_loose_ends():
+    html = page_of("nuclei with scant cytoplasm between")
+    said = parsed(html).text
+    assert "nuclei with scant cytoplasm" in said
+    chips = re.findall(r'<span class="chip [^"]*">([^<]*)</span>', html)
+    assert "nuclei with scant cytoplasm" in chips
+    assert not any(chip.endswith("between") for chip in chips)
+
+
+def test_warnings_stand_apart_from_provenance():
+    made = {"answerer": "blip"}
+    html = corpus_page(Page("t", "f", made, (), pictured=False, warnings=("Painted `tissue` only.",)))
+    assert '<p class="warning">Painted <code>tissue</code> only.</p>' in html
+    assert "blip" in html

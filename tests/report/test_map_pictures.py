@@ -24,7 +24,7 @@ def test_truth_is_drawn_beside_and_background_is_not_painted():
     drawn = map_picture(MapPicture(image, np.zeros((0, 40, 40), np.float32), [], truth), ["a", "b"], PALETTE)
     assert drawn.shape[1] == 2 * without.shape[1] - 8
     last = drawn[34:, 240 + 16 + 10 :].astype(int)
-    assert last[30, 100, 0] - last[30, 100, 1] > 100
+    assert last[30, 100, 0] - last[30, 100, 1] > 40
     assert np.ptp(last[200, 100]) < 5
 
 

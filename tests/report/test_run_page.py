@@ -126,38 +126,98 @@ def test_tables_sort_by_mouse_and_key(browser, page):
     assert quiet(browser)
 
 
+def test_examples_open_on_the_prediction_beside_the_image(browser, page):
+    browser.open(page)
+    shown = f"[...{VIEWER}.querySelectorAll('.panel')].filter({SEEN})"
+    assert browser.run(f"{shown}.map((one) => one.dataset.name)") == ["Image", "Prediction"]
+    [left, right] = browser.run(f"{shown}.map((one) => ({BOX})(one.querySelector('img')))")
+    assert left[1:] == pytest.approx(right[1:], abs=0.1), "on one line, and of one size"
+    assert left[0] + left[2] <= right[0]
+    remark = browser.run(f"{VIEWER}.querySelector('.named').textContent")
+    assert "mIoU" in remark
+    assert "mean confidence" in remark
+
+
 def test_the_slider_moves_by_key_mouse_and_name(browser, page):
     browser.open(page)
-    shown = f"[...{VIEWER}.querySelectorAll('.panel')].filter({SEEN}).map((one) => one.dataset.name)"
+    shown = f"[...{VIEWER}.querySelectorAll('.panel')].slice(1).filter({SEEN}).map((one) => one.dataset.name)"
     said = f"{VIEWER}.querySelector('input').getAttribute('aria-valuetext')"
-    assert browser.run(shown) == ["Image"]
     browser.run(f"{VIEWER}.querySelector('input').focus()")
     browser.key("ArrowRight")
-    assert (browser.run(shown), browser.run(said)) == (["Map"], "Map")
+    assert (browser.run(shown), browser.run(said)) == (["Confidence"], "Confidence")
     browser.key("End")
     assert browser.run(said) == "Truth"
-    browser.key("ArrowLeft")
-    assert browser.run(said) == "Prediction"
+    browser.key("Home")
+    assert browser.run(said) == "Map"
+    browser.run(f"{VIEWER}.scrollIntoView({{block: 'center'}})")
     left, top, width, height = browser.run(f"({BOX})({VIEWER}.querySelector('input'))")
     browser.click(left + 0.375 * width, top + height / 2)
-    assert browser.run(said) == "between Map and Pseudo mask"
-    assert browser.run(shown) == ["Map", "Pseudo mask"]
+    assert browser.run(said) == "between Pseudo mask and Prediction"
+    assert browser.run(shown) == ["Pseudo mask", "Prediction"]
     browser.run(f"{VIEWER}.querySelectorAll('.layers button')[4].click()")
     assert browser.run(shown) == ["Truth"]
     assert browser.run(f"{VIEWER}.querySelectorAll('.layers [aria-pressed=true]').length") == 1
     assert quiet(browser)
 
 
-def test_sliders_move_together_and_are_side_by_side(browser, page):
+def test_sliders_move_together_and_all_layers_are_shown(browser, page):
     browser.open(page)
     said = "[...document.querySelectorAll('.viewer input')].map((one) => one.getAttribute('aria-valuetext'))"
-    browser.run("document.querySelector('.layers button:nth-child(2)').click()")
-    assert set(browser.run(said)) == {"Map", "Image"}
+    browser.run("document.querySelector('.layers button:nth-child(1)').click()")
+    assert set(browser.run(said)) == {"Map", "Prediction"}
     browser.run("document.querySelectorAll('.switches button')[0].click()")
-    browser.run("document.querySelector('.layers button:nth-child(3)').click()")
+    browser.run("document.querySelector('.layers button:nth-child(2)').click()")
     assert set(browser.run(said)) == {"Pseudo mask"}
     browser.run("document.querySelectorAll('.switches button')[1].click()")
     assert browser.run(f"[...document.querySelectorAll('.panel')].every({SEEN})")
+
+
+def test_pictures_enlarge_by_mouse_and_key(browser, page):
+    browser.open(page)
+    large = "document.querySelector('dialog.enlarged')"
+    small = browser.run(f"{VIEWER}.querySelector('.panel img').getBoundingClientRect().width")
+    browser.run(f"{VIEWER}.querySelector('.opens').focus()")
+    browser.key("Enter")
+    assert browser.run(f"{large}.open")
+    assert browser.run(f"{large}.querySelector('img').getBoundingClientRect().width") > 2 * small
+    assert browser.run(f"{large}.querySelector('p').textContent").startswith("The image")
+    browser.key("ArrowRight")
+    assert "activation maps" in browser.run(f"{large}.querySelector('p').textContent")
+    browser.click(600, 400)
+    assert not browser.run(f"{large}.open")
+    assert quiet(browser)
+
+
+def test_what_is_wider_than_a_phone_says_so(browser, page):
+    browser.open(page, *WIDTHS["phone"])
+    marked = "document.querySelector('#evaluation-1 .scroll').classList.contains('sideways')"
+    browser.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert browser.run(marked)
+    browser.open(page, 1800, 900)
+    browser.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert not browser.run(marked)
+
+
+def test_the_table_of_slides_begins_with_percentages(browser, page):
+    browser.open(page)
+    heads = browser.run("[...document.querySelectorAll('.cohort thead th')].map((one) => one.textContent.trim())")
+    assert heads == ["slide", "Tumor %", "Tumor mm²", "patient", "mpp", "failed"]
+    row = browser.run(
+        "[...document.querySelectorAll('.cohort tbody tr')[1].cells].map((one) => one.textContent.trim())"
+    )
+    assert row == ["PH9002", "8.0", "11.3", "PH9", "0.5", ""]
+
+
+def test_classes_have_one_name_and_sentences_no_backticks(made_run, browser, page):
+    browser.open(page)
+    charts = browser.run("[...document.querySelectorAll('#training figcaption')].map((one) => one.textContent.trim())")
+    assert "Tumor" in charts
+    assert "tumor" not in charts
+    write_run_report(made_run[0])  # without pictures, which a sentence explains
+    browser.open(page)
+    assert "`" not in browser.run("document.querySelector('main').innerText")
+    assert browser.run("document.querySelector('#examples code').textContent") == "qaclims report RUN --root DIR"
+    write_run_report(*made_run)
 
 
 def test_a_screen_reader_finds_titles_and_tables(browser, page):
@@ -241,7 +301,8 @@ def test_missing_parts_are_explained(made_run, tmp_path, browser, left_out, miss
     assert set(made.missing) == missing
     browser.open(run / "report.html")
     assert quiet(browser)
-    assert all(made.missing[section] in browser.run("document.body.textContent") for section in missing)
+    told = browser.run("document.body.textContent")
+    assert all(made.missing[section].replace("`", "") in told for section in missing)
 
 
 def test_a_run_that_has_just_started_has_a_page(made_run, tmp_path, browser):

@@ -15,10 +15,10 @@ from qaclims_path.pipeline.evaluation.evaluate import evaluate
 from qaclims_path.pipeline.run.examples import best_median_worst
 from qaclims_path.report.evaluation import write_report
 from qaclims_path.report.pages import policy, spent
-from qaclims_path.report.run.charts import MOST_POINTS, Mark, Series, line_chart, ticks
+from qaclims_path.report.run.charts import MOST_POINTS, Mark, Series, distinct, line_chart, ticks
 from qaclims_path.report.run.curves import read_logs, training_of
 from qaclims_path.report.run.evaluations import read_evaluations
-from qaclims_path.report.run.pictures import SIDE, painted_labels, painted_maps, small
+from qaclims_path.report.run.pictures import SIDE, fitted, painted_doubt, painted_labels, painted_maps
 from qaclims_path.report.run.scored import scored
 
 
@@ -43,8 +43,25 @@ def test_ticks_are_few_round_numbers_inside_the_ends(low, high):
 def test_values_that_are_no_numbers_are_not_drawn():
     assert line_chart("loss", [Series([(1, math.nan)]), Series([])]) is None
     chart = line_chart("loss", [Series([(1, 2.0), (2, math.nan), (3, math.inf)])], marks=[Mark(9, "outside")])
-    assert len(points(chart.lines[0].path)) == 2  # one point twice: round ends make it a dot
+    assert chart.lines[0].dot == points(chart.lines[0].path)[0]
     assert chart.marks == ()
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.99981, 0.99984), (12_500, 12_503), (-0.37, 0.02), (3e-5, 3.1e-5), (100_000, 100_004)]
+)
+def test_texts_of_ticks_do_not_repeat(low, high):
+    chart = line_chart("loss", [Series([(1, low), (2, high)])])
+    texts = [tick.text for tick in chart.y_ticks]
+    assert len(texts) >= 2
+    assert len({*texts}) == len(texts)
+    assert distinct([]) == []
+
+
+def test_a_curve_of_one_point_is_a_dot():
+    chart = line_chart("loss", [Series([(1, 2.0)])])
+    assert chart.lines[0].dot is not None
+    assert line_chart("loss", [Series([(1, 2.0), (2, 3.0)])]).lines[0].dot is None
 
 
 def test_long_lines_are_thinned_without_moving():
@@ -59,15 +76,15 @@ def test_curves_are_grouped_and_classes_have_colours(tmp_path):
     rows += [["2", "1", "1.0", "", "nan", "5e-4", "40", "", ""], ["2", "2", "", "", "", "", "", "1.0", "0.4"]]
     (tmp_path / "log.csv").write_text("\n".join(",".join(row) for row in [["step", "epoch", *names], *rows]))
     [log] = read_logs(tmp_path)
-    found = training_of(log, {"tumor": (255, 0, 0)})
+    found = training_of(log, load_card("bcss-wsss"))
     assert (found.epochs, found.steps, found.speed) == (2, 2, 30.0)
     assert [(group.title, [chart.title for chart in group.charts]) for group in found.groups] == [
         ("losses", ["loss", "floor"]),
-        ("area", ["tumor"]),
+        ("area", ["Tumor"]),
         ("val", ["miou"]),
         ("optimiser", ["lr"]),
     ]
-    assert found.groups[1].charts[0].color == (255, 0, 0)
+    assert found.groups[1].charts[0].color == load_card("bcss-wsss").classes[0].color
     assert [line.weight for line in found.groups[0].charts[0].lines] == ["faint", "main"]
 
 
@@ -164,31 +181,30 @@ def test_without_a_card_there_are_names_and_no_colours(report):
     assert all(one.color is None for one in shown.classes)
 
 
-def test_pictures_are_small_and_masks_cover_them():
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 255, (900, 600, 3)).astype(np.uint8)
-    picture = small(pixels)
-    assert picture.shape == (SIDE, 256, 3)
-    assert small(picture) is picture
+@pytest.mark.parametrize(("height", "width"), [(900, 600), (224, 224), (20, 10), (3, 2000)])
+def test_pictures_have_one_size_unless_they_are_tiny(height, width):
+    picture = fitted(np.zeros((height, width, 3), np.uint8))
+    assert max(picture.shape[:2]) == min(SIDE, 2 * max(height, width))
+
+
+def test_layers_of_other_sizes_fit_their_picture():
+    picture = fitted(np.full((90, 60, 3), 128, np.uint8))
     palette = np.zeros((256, 3), np.uint8)
-    palette[1] = (255, 0, 0)
+    palette[1], palette[2] = (255, 0, 0), (0, 0, 255)
     labels = np.zeros((900, 600), np.uint8)
     labels[:, 300:] = 1
-    drawn = painted_labels(picture, labels, palette, unpainted=[0]).astype(int)
-    red = drawn[..., 0] - drawn[..., 1:].mean(-1)
-    assert red[:, 140:].mean() > 100 > 20 > abs(red[:, :120].mean())
-
-
-def test_high_maps_are_drawn_more_opaque():
-    picture = np.full((40, 60, 3), 128, np.uint8)
-    palette = np.zeros((256, 3), np.uint8)
-    palette[2] = (0, 0, 255)
+    drawn = painted_labels(picture, labels, palette, hidden=[0]).astype(int)
+    assert (drawn[:, :60] == 128).all()
+    assert (drawn[:, 60] == palette[1]).all()
+    assert drawn[40, 100, 0] > 128 > drawn[40, 100, 1] > 60
     maps = np.zeros((1, 10, 15), np.float16)
     maps[0, :, 8:] = 1
-    drawn = painted_maps(picture, maps, [2], palette)
-    assert drawn[20, 5].tolist() == [128, 128, 128]
-    assert drawn[20, 55, 2] > 220 > 40 > drawn[20, 55, 0]
+    hot = painted_maps(picture, maps, [2], palette)
+    assert hot[20, 5].tolist() == [128, 128, 128]
+    assert hot[20, 115, 2] > 200 > 60 > hot[20, 115, 0]
     assert (painted_maps(picture, maps[:0], [], palette) == 128).all()
+    doubt = painted_doubt(picture, np.ones((5, 5), np.float32), 4)
+    assert (doubt == 128).all()
 
 
 def test_no_image_is_shown_twice():

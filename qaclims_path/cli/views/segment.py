@@ -37,6 +37,7 @@ def segment_view(report: SegmentReport) -> Iterator[RenderableType]:
     if not report.complete:
         waiting = sum(row.status == "waiting" for row in report.rows)
         yield Text(f"{waiting} wait for other parts of the work; each part brings {report.table} up to date.")
+    yield Text(f"Open {report.page} to look at them.")
 
 
 def _totals(done: Counter[str], report: SegmentReport) -> str:

@@ -23,6 +23,7 @@ def draw_overlays(folder: Path, split: SplitData, count: int) -> None:
     """
     with MapReader(folder) as reader:
         ready = [record for record in split.records if record.id in reader]
+        titles = [info.title for info in split.card.classes]
         rows = np.unique(np.linspace(0, len(ready) - 1, min(count, len(ready))).round().astype(int))
         for row in track(rows.tolist(), "overlays"):
             record, stored = ready[row], reader[ready[row].id]
@@ -32,6 +33,4 @@ def draw_overlays(folder: Path, split: SplitData, count: int) -> None:
                 labels=stored.classes,
                 truth=truth_of(split.card, record) if record.mask is not None else None,
             )
-            write_image(
-                folder / "overlays" / f"{record.id}.png", map_picture(picture, split.card.names, split.card.palette)
-            )
+            write_image(folder / "overlays" / f"{record.id}.png", map_picture(picture, titles, split.card.palette))

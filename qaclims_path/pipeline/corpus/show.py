@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from qaclims_path.language.questions import KINDS, Kind
 from qaclims_path.pipeline.corpus.options import ShowOptions, config_path
 from qaclims_path.report.corpus import Page, Part, Shown, corpus_page, thumbnail
 
+WARNING = "warning"  # key of the provenance
 Terms = tuple[tuple[str, int], ...]
 
 
@@ -93,10 +94,11 @@ def write_page(
     card = card or _card_of(corpus, made.get("dataset"), needed=root is not None)
     drawn = pictures_of(report, card, root, split or str(made.get("split", "train")))
     shown = {entry.image for one in report.classes for entry in one.examples}
-    provenance = provenance_of(report)
     title = f"Corpus of {card.title}" if card is not None else "Corpus"
     parts = tuple(part_of(one, card, drawn) for one in report.classes)
-    write_text(page, corpus_page(Page(title, corpus.name, provenance, parts, root is not None)))
+    write_text(
+        page, corpus_page(Page(title, corpus.name, provenance_of(report), parts, root is not None, warnings_of(report)))
+    )
     return replace(report, page=str(page), without_picture=sum(not drawn.get(name) for name in shown) if root else 0)
 
 
@@ -109,8 +111,19 @@ def pictures_of(report: ShowReport, card: Card | None, root: Path | None, split:
 
 
 def provenance_of(report: ShowReport) -> dict[str, str]:
-    """Answerer and question bank, as the examples state them."""
-    return {key: value for one in report.classes for entry in one.examples for key, value in entry.provenance.items()}
+    """Answerer and question bank, as the examples state them, without warnings."""
+    return {key: value for key, value in _stated(report) if key != WARNING}
+
+
+def warnings_of(report: ShowReport) -> tuple[str, ...]:
+    """Warnings of the answerer, as the examples state them, each once and as a sentence."""
+    return tuple(dict.fromkeys(f"{value[:1].upper()}{value[1:]}." for key, value in _stated(report) if key == WARNING))
+
+
+def _stated(report: ShowReport) -> Iterator[tuple[str, str]]:
+    for one in report.classes:
+        for entry in one.examples:
+            yield from entry.provenance.items()
 
 
 def part_of(one: ClassShown, card: Card | None, drawn: Mapping[str, str]) -> Part:

@@ -10,7 +10,7 @@ from qaclims_path.pipeline.inference.model import SegmentModel
 from qaclims_path.slides.cohort.state import ended_state
 
 COHORT = "cohort.csv"
-FIRST = ("name", "patient", "kind", "path", "status", "mpp_um", "map_mpp_um", "tiles", "labelled_mm2")
+FIRST = ("name", "patient", "kind", "path", "status", "mpp_um", "map_mpp_um", "tiles", "confidence", "labelled_mm2")
 LAST = ("failure", "notes")
 
 
@@ -24,6 +24,7 @@ class CohortRow:
         mpp: Pixel size of the file in micrometres, where it is known.
         map_mpp: Pixel size of its class map in micrometres.
         tiles: Number of tiles that were predicted.
+        confidence: Mean probability of the labels, where it was written.
         pixels: Number of pixels of the class map, by class.
         error: Reason of a failure.
         notes: Warnings, as sentences.
@@ -37,6 +38,7 @@ class CohortRow:
     mpp: float | None = None
     map_mpp: float | None = None
     tiles: int = 0
+    confidence: float | None = None
     pixels: dict[str, int] = field(default_factory=dict)
     error: str = ""
     notes: tuple[str, ...] = ()
@@ -60,6 +62,7 @@ class SegmentReport:
     Attributes:
         out: Folder of the results.
         table: Path of the table.
+        page: Path of the page about all of them.
         classes: Class names, with background where the model has it.
         mpp: Pixel size at which the model predicts slides, in micrometres, where it is known.
         precision: Numeric precision of the network.
@@ -74,6 +77,7 @@ class SegmentReport:
 
     out: str
     table: str
+    page: str
     classes: tuple[str, ...]
     mpp: float | None
     precision: str
@@ -97,7 +101,8 @@ def row_of(task: SegmentTask, model: SegmentModel) -> CohortRow:
     facts = state.result
     pixels = {channel.name: count for channel, count in zip(model.channels, facts["counts"], strict=True)}
     sizes = facts["mpp"], facts["map_mpp"]
-    return CohortRow(*about, "done", *sizes, facts["tiles"], pixels, notes=tuple(facts["notes"]))
+    sure = facts.get("confidence")
+    return CohortRow(*about, "done", *sizes, facts["tiles"], sure, pixels, notes=tuple(facts["notes"]))
 
 
 def write_cohort(out: Path, rows: Sequence[CohortRow], classes: Sequence[str], warnings: Sequence[str] = ()) -> Path:
@@ -109,28 +114,34 @@ def write_cohort(out: Path, rows: Sequence[CohortRow], classes: Sequence[str], w
         classes: Names of the classes.
         warnings: Warnings about the model, for the notes of every row.
     """
-    columns = [*FIRST, *(f"{name}_{unit}" for name in classes for unit in ("mm2", "percent")), *LAST]
-    lines = []
-    for row in rows:
-        line: dict[str, object] = {
-            "name": row.name,
-            "patient": row.patient,
-            "kind": row.kind,
-            "path": row.path,
-            "status": row.status,
-            "mpp_um": row.mpp,
-            "map_mpp_um": row.map_mpp,
-            "failure": row.error,
-            "notes": " ".join([*warnings, *row.notes]),
-        }
-        if row.status == "done":
-            line |= {"tiles": row.tiles, "labelled_mm2": row.mm2(*classes)}
-            line |= {f"{name}_mm2": row.mm2(name) for name in classes}
-            line |= {f"{name}_percent": row.percent(name) for name in classes}
-        lines.append(line)
     path = out / COHORT
-    write_csv(path, lines, columns)
+    write_csv(path, [line_of(row, classes, warnings) for row in rows], columns_of(classes))
     return path
+
+
+def columns_of(classes: Sequence[str]) -> list[str]:
+    """Return the columns of the table."""
+    return [*FIRST, *(f"{name}_{unit}" for name in classes for unit in ("mm2", "percent")), *LAST]
+
+
+def line_of(row: CohortRow, classes: Sequence[str], warnings: Sequence[str] = ()) -> dict[str, object]:
+    """Return the line of a slide or image, by column; without areas where it is not done."""
+    line: dict[str, object] = {
+        "name": row.name,
+        "patient": row.patient,
+        "kind": row.kind,
+        "path": row.path,
+        "status": row.status,
+        "mpp_um": row.mpp,
+        "map_mpp_um": row.map_mpp,
+        "failure": row.error,
+        "notes": " ".join([*warnings, *row.notes]),
+    }
+    if row.status == "done":
+        line |= {"tiles": row.tiles, "confidence": row.confidence, "labelled_mm2": row.mm2(*classes)}
+        line |= {f"{name}_mm2": row.mm2(name) for name in classes}
+        line |= {f"{name}_percent": row.percent(name) for name in classes}
+    return line
 
 
 def notes_on(tasks: Sequence[SegmentTask], model: SegmentModel) -> tuple[str, ...]:

@@ -85,7 +85,16 @@ class _ImageLabels:
         mpp = task.entry.mpp or task.slide_mpp
         given = task.slide_mpp if task.entry.mpp is None else None
         notes = [note] if (note := self.model.about_enlarged(mpp)) else []
-        return {"mpp": mpp, "given_mpp": given, "map_mpp": mpp, "tiles": 1, "counts": counts.tolist(), "notes": notes}
+        sure = confidence[labels != OUTSIDE] if self.model.hides_glass else confidence
+        return {
+            "mpp": mpp,
+            "given_mpp": given,
+            "map_mpp": mpp,
+            "tiles": 1,
+            "counts": counts.tolist(),
+            "notes": notes,
+            "confidence": round(float(sure.mean()) / 255, 4) if sure.size else None,
+        }
 
 
 def _done(task: SegmentTask, result: Mapping[str, Any]) -> SlideState:

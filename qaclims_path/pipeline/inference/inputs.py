@@ -15,7 +15,8 @@ from qaclims_path.slides.cohort.state import ended_state, slide_bytes
 
 Kind = Literal["slide", "image"]
 LARGEST = 32_000_000  # pixels of an image that is predicted in one piece; larger pictures are read as slides
-SLIDES, LABELS, CONFIDENCE = "slides", "labels", "confidence"
+SLIDES, LABELS, CONFIDENCE = "slides", "labels", "confidence"  # folders of results
+OVERLAY, DOUBT = "_overlay.jpg", "_confidence.jpg"  # pictures of a slide, behind its name
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A segmenter for slides and images: its pixel size, glass, names and codes of classes."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from qaclims_path.slides.maps.label_tiff import Label
 SAME_SCALE = 0.05  # pixel sizes of images that differ by less are taken as equal
 DOUBTFUL, MOST_ENLARGED = 2.0, 4.0  # more enlarged tiles lack the detail that the model was trained on
 LEAST_SIDE = 32  # pixels of a tile
+LETTERS = 8  # of a hash that people read
 OUTSIDE = 255  # code of pixels that are not predicted
 WHITE = (255, 255, 255)
 
@@ -69,6 +71,13 @@ class SegmentModel:
         """Return all codes of maps of slides, except `OUTSIDE`."""
         glass = [Label(len(self.channels), "glass", WHITE)] if self.hides_glass else []
         return [*self.labels(), *glass]
+
+    @cached_property
+    def title(self) -> str:
+        """Method, data set and hash of the weights, for captions."""
+        about = self.spec.about
+        made = f"{about.get('method', 'segmenter')}, trained on {about.get('dataset', 'an unknown data set')}"
+        return f"{made}, {self.spec.architecture}, weights {digest_of_file(self.folder / WEIGHTS, LETTERS)}"
 
     @property
     def warning(self) -> str:

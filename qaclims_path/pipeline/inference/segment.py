@@ -1,12 +1,14 @@
-"""Segment slides and images: class maps, outlines, overlays, and one table of the cohort.
+"""Segment slides and images: class maps, outlines, pictures, and one table and one page of the cohort.
 
-The folder holds `cohort.csv` (a row per slide and image) and `segmentation.json` (model and options); per slide
-`slides/<slide>_classes.ome.tiff`, `slides/<slide>_confidence.ome.tiff`, `slides/<slide>.geojson` and
-`slides/<slide>_overlay.jpg`; per image `labels/<image>.png` and `confidence/<image>.png`; and `state/`.
+The folder holds `cohort.html` (a page to look at), `cohort.csv` (a row per slide and image) and `segmentation.json`
+(model and options); per slide `slides/<slide>_classes.ome.tiff`, `slides/<slide>_confidence.ome.tiff`,
+`slides/<slide>.geojson`, `slides/<slide>_overlay.jpg` and `slides/<slide>_confidence.jpg`; per image
+`labels/<image>.png` and `confidence/<image>.png`; and `state/`.
 """
 
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -16,17 +18,19 @@ from qaclims_path.data.phantoms.write import is_painted
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.processes import end_with_parent
 from qaclims_path.files.shards import RUN_LOCK
-from qaclims_path.pipeline.inference.cohort import CohortRow, SegmentReport, notes_on, row_of, write_cohort
+from qaclims_path.pipeline.inference.cohort import COHORT, CohortRow, SegmentReport, notes_on, row_of, write_cohort
 from qaclims_path.pipeline.inference.images import process_images
 from qaclims_path.pipeline.inference.inputs import SegmentInputs, SegmentTask, collect
 from qaclims_path.pipeline.inference.model import SegmentModel
 from qaclims_path.pipeline.inference.options import ComputeOptions, SegmentOptions, check_folder
+from qaclims_path.pipeline.inference.page import PAGE, write_page
 from qaclims_path.pipeline.inference.slides import process
 from qaclims_path.pipeline.inference.warnings import warnings_about
 from qaclims_path.slides.cohort.state import SlideState
 from qaclims_path.slides.tissue import check_tissue
 
 BATCH = {"cpu": 4, "cuda": 16}  # tiles of 512 pixels; a CPU is not faster with more
+REFRESH = 120  # seconds between two pages of a run that is not done
 
 
 def segment(
@@ -65,15 +69,21 @@ def segment(
         ).model_dump(),
     }
     check_folder(out, made_with)
+    warnings = warnings_about(segmenter, work)
+    told = (*warnings, *notes_on(tasks, segmenter))
+
+    def show() -> tuple[CohortRow, ...]:
+        return _shown(out, tasks, segmenter, warnings, told)
+
     if len(devices) > 1:
         worked, failed = _on_devices(devices, (str(model), inputs, out, options), work)
     else:
-        worked, failed = _here(segmenter, tasks, made_with, work)
-    warnings = warnings_about(segmenter, work)
-    rows, table = _table(out, tasks, segmenter, warnings)
+        worked, failed = _here(segmenter, tasks, made_with, work, show)
+    rows = show()
     return SegmentReport(
         out=str(out),
-        table=str(table),
+        table=str(out / COHORT),
+        page=str(out / PAGE),
         classes=tuple(channel.name for channel in segmenter.channels),
         mpp=segmenter.mpp,
         precision=segmenter.precision,
@@ -83,7 +93,7 @@ def segment(
         complete=all(row.status != "waiting" for row in rows),
         rows=rows,
         skipped=skipped,
-        notes=(*warnings, *notes_on(tasks, segmenter)),
+        notes=told,
     )
 
 
@@ -102,28 +112,38 @@ def _tissue(inputs: SegmentInputs) -> str:
     return inputs.tissue if inputs.tissue in ("otsu", "none") else "file"
 
 
-def _table(
-    out: Path, tasks: Sequence[SegmentTask], model: SegmentModel, warnings: Sequence[str]
-) -> tuple[tuple[CohortRow, ...], Path]:
-    """Write the table; write it again where another shard ended meanwhile, because that may have a newer one."""
+def _shown(
+    out: Path, tasks: Sequence[SegmentTask], model: SegmentModel, warnings: Sequence[str], told: Sequence[str]
+) -> tuple[CohortRow, ...]:
+    """Write table and page; write them again where another shard ended meanwhile, because that may have newer ones."""
     while True:
         rows = tuple(row_of(task, model) for task in tasks)
-        table = write_cohort(out, rows, [channel.name for channel in model.channels], warnings)
+        write_cohort(out, rows, [channel.name for channel in model.channels], warnings)
+        write_page(out, tasks, rows, model, told)
         if rows == tuple(row_of(task, model) for task in tasks):
-            return rows, table
+            return rows
 
 
 def _here(
-    model: SegmentModel, tasks: Sequence[SegmentTask], made_with: Mapping[str, object], work: ComputeOptions
+    model: SegmentModel,
+    tasks: Sequence[SegmentTask],
+    made_with: Mapping[str, object],
+    work: ComputeOptions,
+    show: Callable[[], object],
 ) -> tuple[int, int]:
-    """Process this shard here; return the number of its tasks and of the failed ones."""
+    """Process this shard here, and show now and then what is done; return the number of its tasks and of failures."""
     out = tasks[0].out
     with work.shard.hold(out / RUN_LOCK):
         check_folder(out, made_with, write=True)  # again under the lock
         mine = work.shard.take(tasks)
         to_do = [task for task in mine if not task.is_done()]
         batch = work.batch or BATCH.get(model.device.type, BATCH["cpu"])
-        failed = sum(state.status == "failed" for state in _states(to_do, model, batch))
+        failed, shown = 0, time.monotonic()
+        for state in _states(to_do, model, batch):
+            failed += state.status == "failed"
+            if time.monotonic() - shown > REFRESH:
+                show()
+                shown = time.monotonic()
     return len(mine), failed
 
 

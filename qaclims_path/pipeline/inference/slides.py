@@ -9,12 +9,12 @@ import numpy as np
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.images import write_image
-from qaclims_path.pipeline.inference.inputs import SegmentTask
+from qaclims_path.pipeline.inference.inputs import DOUBT, OVERLAY, SegmentTask
 from qaclims_path.pipeline.inference.model import LEAST_SIDE, OUTSIDE, SegmentModel
 from qaclims_path.slides.cohort.state import Keep, SlideState, attempt, read_state
 from qaclims_path.slides.grid import make_grid
 from qaclims_path.slides.maps.export import write_regions
-from qaclims_path.slides.maps.overlay import draw_overlay
+from qaclims_path.slides.maps.overlay import Captions, draw_confidence, draw_overlay
 from qaclims_path.slides.maps.stitch import Blend
 from qaclims_path.slides.maps.write import SlideMap, segment_slide
 from qaclims_path.slides.prefetch import prefetched
@@ -25,7 +25,7 @@ from qaclims_path.types import TileGrid
 TISSUE_UM = 48.0  # the tissue mask has pixels of at most a third of this
 OVERVIEW, QUALITY = 1600, 90  # pixels of the overlay's longer side, and of its JPEG
 LESS = "Lower --batch or --size; finished results are kept."
-WRITTEN = "_classes.ome.tiff", "_confidence.ome.tiff", ".geojson", "_overlay.jpg"  # behind the slide's name
+WRITTEN = "_classes.ome.tiff", "_confidence.ome.tiff", ".geojson", OVERLAY, DOUBT  # behind the slide's name
 NO_TILES = "No tile holds enough tissue."
 
 
@@ -78,7 +78,7 @@ def segment_one(
         same = finished if finished and finished.get("given_mpp") == given else None  # its tiles had the same size
         made = _map_from(same, task) or _map_of(task, slide, grid, model, factor, batch)
         keep({**_kept(made), "given_mpp": given})
-        _draw(task, slide, made, model)
+        pictured = _draw(task, slide, made, model)
         notes = (
             mask.note,
             model.about_enlarged(max(slide.mpp)) if factor != 1 else "",
@@ -91,6 +91,7 @@ def segment_one(
             "tiles": len(grid),
             "counts": [int(made.counts[code]) for code in range(len(model.channels))],
             "notes": [note for note in notes if note],
+            **pictured,
         }
 
 
@@ -163,12 +164,22 @@ def _map_from(kept: dict[str, Any] | None, task: SegmentTask) -> SlideMap | None
     return SlideMap(task.result, sure, width, height, kept["mpp"], (across, down), counts)
 
 
-def _draw(task: SegmentTask, slide: Slide, made: SlideMap, model: SegmentModel) -> None:
-    """Write outlines for QuPath, with the class names of tables, and the overlay, with display names."""
+def _draw(task: SegmentTask, slide: Slide, made: SlideMap, model: SegmentModel) -> dict[str, Any]:
+    """Write outlines for QuPath, with the class names of tables, and pictures, with display names.
+
+    Returns:
+        The rows of the pictures that are the slide, and the mean confidence of its labels.
+    """
     labels, options = model.labels(background=False), model.options
     outlines = task.stem.with_name(f"{task.name}.geojson")
     least, notice = options.least_um2, model.warning
     write_regions(outlines, made, labels, tolerance_um=options.outline_um, min_area_um2=least, notice=notice)
     shown = [replace(label, name=model.channels[label.code].display) for label in labels]
-    picture = draw_overlay(slide.thumbnail(OVERVIEW), made, shown, notice=notice.partition(".")[0])
-    write_image(task.stem.with_name(f"{task.name}_overlay.jpg"), picture, quality=QUALITY)
+    captions = Captions(task.name, model.title, notice.partition(".")[0])
+    thumbnail, mean = slide.thumbnail(OVERVIEW), None
+    drawn = draw_overlay(thumbnail, made, shown, captions)
+    write_image(task.stem.with_name(f"{task.name}{OVERLAY}"), drawn.pixels, quality=QUALITY)
+    if made.confidence is not None:
+        doubt, mean = draw_confidence(thumbnail, made, shown, captions)
+        write_image(task.stem.with_name(f"{task.name}{DOUBT}"), doubt.pixels, quality=QUALITY)
+    return {"rows": list(drawn.rows), "confidence": None if mean is None else round(mean, 4)}

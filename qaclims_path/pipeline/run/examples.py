@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qaclims_path.data.card import Card
 from qaclims_path.data.listing import list_records
-from qaclims_path.data.pseudo import LABELS
+from qaclims_path.data.pseudo import CONFIDENCE, LABELS
 from qaclims_path.data.record import Record, classes_in, truth_of
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.images import read_mask
@@ -22,12 +22,13 @@ from qaclims_path.report.numbers import percent
 from qaclims_path.report.pages import jpeg_address
 from qaclims_path.report.run.evaluations import Evaluated
 from qaclims_path.report.run.page import Example, ExampleGroup, Layer
-from qaclims_path.report.run.pictures import SIDE, painted_labels, painted_maps, small
+from qaclims_path.report.run.pictures import SIDE, fitted, painted_doubt, painted_labels, painted_maps
 from qaclims_path.report.run.scored import WHAT
 
 EACH = 2  # images of a group
 KINDS = (".png", ".npz")
-IMAGE, MAP, PSEUDO, PREDICTION, TRUTH = "Image", "Map", "Pseudo mask", "Prediction", "Truth"
+IMAGE, MAP, PSEUDO, PREDICTION, SURE, TRUTH = "Image", "Map", "Pseudo mask", "Prediction", "Confidence", "Truth"
+OPENS = (PREDICTION, PSEUDO, MAP)  # the first that there is, beside the image
 U8 = NDArray[np.uint8]
 Ranked = Sequence[tuple[str, float]]
 T = TypeVar("T")
@@ -172,6 +173,13 @@ class Layers:
         """Label indices (H W) that the segmenter predicted."""
         return self._labels(self._predictions, record.id)
 
+    def confidence(self, record: Record) -> NDArray[np.float32] | None:
+        """Probability of the labels that the segmenter predicted, h w in 0..1; smaller than the image."""
+        png = self._predictions / CONFIDENCE / f"{record.id}.png" if self._predictions else None
+        if png is None or not png.is_file():
+            return None
+        return self._try(lambda: read_mask(png).astype(np.float32) / np.float32(255))
+
     def _labels(self, folder: Path | None, image: str) -> U8 | None:
         """Read a label map, or the highest of stored class scores."""
         if folder is None:
@@ -209,12 +217,13 @@ class _Painter:
         pixels = self.layers.image(record)
         if pixels is None:
             return None
-        picture, truth = small(pixels), self.layers.truth(record)
+        picture, truth, sure = fitted(pixels), self.layers.truth(record), self.layers.confidence(record)
         drawn = {
             IMAGE: picture,
             MAP: self._map(self.layers.maps(record), picture),
             PSEUDO: self._painted(self.layers.pseudo_mask(record), picture),
             PREDICTION: self._painted(self.layers.prediction(record), picture),
+            SURE: None if sure is None else painted_doubt(picture, sure, len(self.layers.card.classes)),
             TRUTH: self._painted(truth, picture),
         }
         layers = tuple(
@@ -225,16 +234,18 @@ class _Painter:
         card = self.layers.card
         present = record.present if record.present is not None or truth is None else classes_in(card, truth)
         caption = [] if math.isnan(score) else [f"mIoU {percent(score)} %"]
+        caption += [] if sure is None else [f"mean confidence {100 * sure.mean():.0f} %"]
         caption += [", ".join(card.classes[index].title for index in present)] if present else []
-        return Example(record.id, " · ".join(caption), (picture.shape[1], picture.shape[0]), layers)
+        opens = next((name for name in OPENS if drawn[name] is not None), "")
+        return Example(record.id, " · ".join(caption), (picture.shape[1], picture.shape[0]), layers, opens)
 
     def _map(self, stored: ImageMaps | None, picture: U8) -> U8 | None:
         return None if stored is None else painted_maps(picture, stored.maps, stored.classes, self.layers.card.palette)
 
     def _painted(self, labels: U8 | None, picture: U8) -> U8 | None:
         card = self.layers.card
-        unpainted = range(len(card.classes), 256) if card.domain == "natural" else (255,)
-        return None if labels is None else painted_labels(picture, labels, card.palette, unpainted)
+        hidden = range(len(card.classes), 256) if card.domain == "natural" else (255,)
+        return None if labels is None else painted_labels(picture, labels, card.palette, hidden)
 
 
 def _alt(layer: str, image: str) -> str:
@@ -243,6 +254,7 @@ def _alt(layer: str, image: str) -> str:
         MAP: f"{image} under its activation maps: the strongest class in its colour",
         PSEUDO: f"{image} under its pseudo mask",
         PREDICTION: f"{image} under the segmenter's prediction",
+        SURE: f"{image}, coloured where the segmenter is unsure",
         TRUTH: f"{image} under its true classes",
     }[layer]
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
 
 from qaclims_path.config import Tree, flat, read_yaml
-from qaclims_path.data.card import Card
+from qaclims_path.data.card import BACKGROUND_NAME, Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.files.atomic import write_bytes, write_text
@@ -20,23 +19,24 @@ from qaclims_path.files.tables import read_csv
 from qaclims_path.language.corpus import printable
 from qaclims_path.pipeline.configs import CONFIG, read_run_config
 from qaclims_path.pipeline.corpus.options import ShowOptions, config_path
-from qaclims_path.pipeline.corpus.show import part_of, pictures_of, provenance_of, show_corpus
+from qaclims_path.pipeline.corpus.show import part_of, pictures_of, provenance_of, show_corpus, warnings_of
+from qaclims_path.pipeline.inference.pictures import slide_pictures
 from qaclims_path.pipeline.run.demonstration import warning_about
 from qaclims_path.pipeline.run.examples import Chosen, examples_of
 from qaclims_path.pipeline.run.figures import draw_figures
 from qaclims_path.pipeline.run.stages import STAGES, read_records
 from qaclims_path.report.corpus import Part
-from qaclims_path.report.pages import jpeg_address
 from qaclims_path.report.run.curves import read_logs, training_of
 from qaclims_path.report.run.evaluations import Evaluated, read_evaluations
-from qaclims_path.report.run.page import Facts, Legend, PlainTable, RunPage, Slide, StageShown, run_page
-from qaclims_path.report.run.scored import scored
+from qaclims_path.report.run.page import Facts, RunPage, StageShown, run_page
+from qaclims_path.report.run.scored import Color, scored, title_of
+from qaclims_path.report.slides import SlideShown, SlideTable, picture_of, slide_table
 
 PAGE, ENVIRONMENT, CORPUS, SLIDES = "report.html", "environment.json", "corpus.jsonl", "slides"
 ELSEWHERE = "corpus.path"  # path of answers outside the run
 OWN_STAGE = "report"
 MOST_SLIDES, SLIDE_SIDE = 6, 1000
-MOST_ROWS, MOST_COLUMNS = 60, 14
+MOST_ROWS = 60
 TERMS, MANY_CLASSES = 8, 8
 HEADER = {
     "dataset": "data set",
@@ -166,7 +166,6 @@ def _gathered(run: Path, root: Path | None) -> RunPage:
     if chosen and chosen.problems:
         gather.missing["examples"] = " ".join(chosen.problems)
     logs = gather("training", lambda: read_logs(run), EMPTY["training"]) or ()
-    colors = {info.name: info.color for info in card.classes} if card else {}
     language = gather("corpus", lambda: _corpus(run, root, card), EMPTY["corpus"])
     return RunPage(
         title=card.title if card else str(config.get("dataset", "Run")),
@@ -177,11 +176,12 @@ def _gathered(run: Path, root: Path | None) -> RunPage:
         examples=chosen.groups if chosen else (),
         examples_note=chosen.note if chosen else "",
         legend=_legend(card),
-        trainings=tuple(training_of(log, colors) for log in logs),
+        trainings=tuple(training_of(log, card) for log in logs),
         corpus=language.parts if language else (),
         corpus_made=language.made if language else (),
+        corpus_warnings=language.warnings if language else (),
         slides=gather("slides", lambda: _slides(run / SLIDES), EMPTY["slides"]) or (),
-        cohort=gather("cohort", lambda: _cohort(run / SLIDES), ""),
+        cohort=gather("cohort", lambda: _cohort(run / SLIDES, card), ""),
         stages=gather("stages", lambda: _stages(run), EMPTY["stages"]) or (),
         config=_texts(config),
         environment=gather("environment", lambda: _environment(run), EMPTY["environment"]) or (),
@@ -213,10 +213,11 @@ def _examples(run: Path, root: Path | None, card: Card | None, found: tuple[Eval
 
 @dataclass(frozen=True)
 class _Language:
-    """Answers by class, and where they come from."""
+    """Answers by class, where they come from, and warnings about them."""
 
     parts: tuple[Part, ...]
     made: Facts
+    warnings: tuple[str, ...]
 
 
 def _corpus(run: Path, root: Path | None, card: Card | None) -> _Language | None:
@@ -229,32 +230,30 @@ def _corpus(run: Path, root: Path | None, card: Card | None) -> _Language | None
     report = show_corpus(path, ShowOptions(terms=TERMS, examples=2 if few else 1))
     made = read_yaml(config_path(path)) if config_path(path).exists() else {}
     drawn = pictures_of(report, card, root, str(made.get("split", "train")))
-    return _Language(tuple(part_of(one, card, drawn) for one in report.classes), tuple(provenance_of(report).items()))
+    parts = tuple(part_of(one, card, drawn) for one in report.classes)
+    return _Language(parts, tuple(provenance_of(report).items()), warnings_of(report))
 
 
-def _slides(folder: Path) -> tuple[Slide, ...]:
-    """Read overlays below a folder; if there are many, an even selection."""
+def _slides(folder: Path) -> tuple[SlideShown, ...]:
+    """Read pictures of slides below a folder; if there are many, of an even selection."""
     paths = sorted(path for path in folder.rglob("*") if "overlay" in path.stem and path.suffix in (".png", ".jpg"))
     indices = np.unique(np.linspace(0, len(paths) - 1, min(MOST_SLIDES, len(paths))).round().astype(int))
     return tuple(_slide(paths[index], folder) for index in indices)
 
 
-def _slide(path: Path, folder: Path) -> Slide:
-    picture = Image.fromarray(read_image(path))
-    picture.thumbnail((SLIDE_SIDE, SLIDE_SIDE), Image.Resampling.LANCZOS)
+def _slide(path: Path, folder: Path) -> SlideShown:
     name = path.stem.replace("overlay", "").strip("-_. ") or str(path.parent.relative_to(folder))
-    return Slide(name, jpeg_address(np.asarray(picture), SLIDE_SIDE), picture.size)
+    pictures = slide_pictures(path.parent.parent, name, f"The slide {name}", SLIDE_SIDE)
+    return SlideShown(
+        name, pictures or (picture_of(read_image(path), f"The slide {name} under its classes", SLIDE_SIDE),)
+    )
 
 
-def _cohort(folder: Path) -> PlainTable | None:
+def _cohort(folder: Path, card: Card | None) -> SlideTable | None:
     """Read the table of all slides."""
     paths = sorted(folder.glob("*.csv"))
-    if not paths:
-        return None
-    rows = list(read_csv(paths[0]))
-    columns = tuple(rows[0])[:MOST_COLUMNS] if rows else ()
-    shown = tuple(tuple(row[name] for name in columns) for row in rows[:MOST_ROWS])
-    return PlainTable(paths[0].name, columns, shown, len(rows) - len(shown))
+    titles = {name: title_of(name, card)[0] for name in (*card.names, BACKGROUND_NAME)} if card else {}
+    return slide_table(paths[0].name, list(read_csv(paths[0])), titles, MOST_ROWS) if paths else None
 
 
 def _stages(run: Path) -> tuple[StageShown, ...]:
@@ -276,12 +275,11 @@ def _environment(run: Path) -> Facts:
     return _texts(tree) if isinstance(tree, dict) else ()
 
 
-def _legend(card: Card | None) -> tuple[Legend, ...]:
+def _legend(card: Card | None) -> tuple[tuple[str, Color], ...]:
     if card is None:
         return ()
-    classes = [Legend(info.title, info.color) for info in card.classes]
-    background = [Legend(card.background.display, card.background.color)] if card.background else []
-    return (*classes, *background)
+    classes = [(info.title, info.color) for info in card.classes]
+    return (*classes, *([(card.background.display, card.background.color)] if card.background else []))
 
 
 def _texts(tree: Tree) -> Facts:

@@ -12,11 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from qaclims_path.compute.devices import Precision, device_of, precision_of
+from qaclims_path.compute.labels import labels_and_confidence
 from qaclims_path.compute.transfer import fetched
 from qaclims_path.data.card import BACKGROUND_NAME, Card
 from qaclims_path.data.cards import card_of
 from qaclims_path.data.loading import Failed, ImageLoader, Loaded, batches
 from qaclims_path.data.protocol import Protocol
+from qaclims_path.data.pseudo import CONFIDENCE
 from qaclims_path.data.record import Record
 from qaclims_path.data.split import SplitData, open_split
 from qaclims_path.engine.guards import memory_watched
@@ -145,7 +147,7 @@ def predict(
 
 
 class _Writer:
-    """Writes the prediction of one image in one step."""
+    """Writes the prediction of one image; of labels also a small picture of their probability, for people."""
 
     def __init__(self, folder: Path, card: Card, spec: SegmenterSpec, options: PredictOptions) -> None:
         self.folder, self.card, self.options = folder, card, options
@@ -157,16 +159,23 @@ class _Writer:
         return self._path(image).is_file()
 
     def wanted(self, probabilities: Tensor) -> Tensor:
-        """Return what is written of probabilities B K H W: labels B H W, or small probabilities B K h w in fp16."""
+        """Return what is written of probabilities B K H W.
+
+        Returns:
+            Labels and 255 times their probability, B 2 H W bytes; or small probabilities, B K h w in fp16.
+        """
         if self.options.write == "labels":
-            return probabilities.argmax(1).byte()
+            return labels_and_confidence(probabilities)
         cells = [-(-side // self.options.stride) for side in probabilities.shape[-2:]]
         return F.interpolate(probabilities, cells, mode="area").half()
 
     def write(self, image: str, size: tuple[int, int], found: NDArray[Any]) -> None:
-        """Write what `wanted` returned for an image of a size (height, width)."""
+        """Write what `wanted` returned for an image of a size (height, width); labels come last."""
         if self.options.write == "labels":
-            write_mask(self._path(image), self.card.encode(found), self.card.code_palette)
+            labels, confidence = found
+            small = np.ascontiguousarray(confidence[:: self.options.stride, :: self.options.stride])
+            write_mask(self.folder / CONFIDENCE / f"{image}.png", small)
+            write_mask(self._path(image), self.card.encode(labels), self.card.code_palette)
         else:
             write_scores(self._path(image), found, self.names, size=size)
 

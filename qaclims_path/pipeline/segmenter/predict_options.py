@@ -15,7 +15,7 @@ class PredictOptions(Options):
         scales: Factors by which an image is scaled; probabilities are averaged over them.
         flip: Also average over the mirror image.
         window: Side in pixels of half overlapping squares that larger images are cut into; not cut if not given.
-        stride: Pixels per cell of stored scores.
+        stride: Pixels per cell of stored scores, and of the confidence beside labels.
         precision: Numeric precision; `auto` takes the fastest of the device.
         batch: Images of 224 px at a time; of larger ones fewer.
         device: Device of the network: `auto`, `cpu`, `cuda`, `cuda:1`, ...

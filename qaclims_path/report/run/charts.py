@@ -1,7 +1,7 @@
 """Line charts: numbers in, SVG paths and ticks out. The template draws them as inline SVG."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,12 +28,13 @@ class Series:
 
 @dataclass(frozen=True)
 class Line:
-    """A drawn series: an SVG path, and the position of its name."""
+    """A drawn series: an SVG path, the position of its name, and that of a single point, which has no line."""
 
     path: str
     weight: Weight
     name: str
     label: Point
+    dot: Point | None = None
 
 
 @dataclass(frozen=True)
@@ -117,19 +118,18 @@ def line_chart(
     x_at = _scale(x_ends, LEFT, size[0] - RIGHT)
     y_at = _scale(y_ends, size[1] - BOTTOM, TOP)
     lines = [
-        Line(_path(points, x_at, y_at), one.weight, one.name, _label(points, x_at, y_at))
+        _line(one, points, x_at, y_at)
         for one in series
         if (points := [point for point in _thinned(one.points) if math.isfinite(point[1])])
     ]
+    x_values = [value for value in ticks(*x_ends, 4) if not whole or value % 1 == 0]
     return Chart(
         title=title,
         summary=_summary(title, series),
         size=size,
         lines=tuple(lines),
-        x_ticks=tuple(
-            Tick(round(x_at(value), 1), short(value)) for value in ticks(*x_ends, 4) if not whole or value % 1 == 0
-        ),
-        y_ticks=tuple(Tick(round(y_at(value), 1), short(value)) for value in ticks(*y_ends, 4)),
+        x_ticks=_written(x_values, x_at),
+        y_ticks=_written(ticks(*y_ends, 4), y_at),
         marks=tuple(Tick(round(x_at(mark.x), 1), mark.text) for mark in marks if x_ends[0] <= mark.x <= x_ends[1]),
         color=color,
     )
@@ -150,7 +150,7 @@ def ticks(low: float, high: float, most: int) -> list[float]:
     return []
 
 
-def short(value: float) -> str:
+def short(value: float, digits: int = 3) -> str:
     """Format a number in few characters, for an axis or a caption.
 
     Examples:
@@ -158,10 +158,26 @@ def short(value: float) -> str:
         ('0.3', '12.5k', '1e-5')
     """
     if 10_000 <= abs(value) < 1e7:
-        return f"{value / 1000:.4g}k"
+        return f"{value / 1000:.{digits + 1}g}k"
     if value != 0 and abs(value) < 0.001:
-        return f"{value:.2g}".replace("e-0", "e-") if abs(value) < 1e-4 else f"{value * 1e4:.2g}e-4"
-    return f"{value:.4g}" if abs(value) >= 100 else f"{value:.3g}"
+        small = digits - 1
+        return f"{value:.{small}g}".replace("e-0", "e-") if abs(value) < 1e-4 else f"{value * 1e4:.{small}g}e-4"
+    return f"{value:.{digits + (abs(value) >= 100)}g}"
+
+
+def distinct(values: Sequence[float]) -> list[str]:
+    """Format different numbers in as few characters as tell them apart.
+
+    Examples:
+        >>> distinct([0.9981, 0.9982]), distinct([1.0, 2.0])
+        (['0.9981', '0.9982'], ['1', '2'])
+    """
+    texts: list[str] = []
+    for digits in range(3, 16):
+        texts = [short(value, digits) for value in values]
+        if len({*texts}) == len(texts):
+            break
+    return texts
 
 
 def _ends(values: Sequence[float], *, whole: bool = False) -> Point:
@@ -186,10 +202,14 @@ class _Scale:
         return self.start + (value - self.low) * self.step
 
 
-def _path(points: Iterable[Point], x_at: _Scale, y_at: _Scale) -> str:
-    """Write an SVG path; a single point is a line without length, which round ends draw as a dot."""
-    drawn = [f"{x_at(x):.1f} {y_at(y):.1f}" for x, y in points]
-    return f"M{drawn[0]}" + "".join(f"L{point}" for point in drawn[1:] or drawn)
+def _written(values: Sequence[float], at: _Scale) -> tuple[Tick, ...]:
+    return tuple(Tick(round(at(value), 1), text) for value, text in zip(values, distinct(values), strict=True))
+
+
+def _line(one: Series, points: Sequence[Point], x_at: _Scale, y_at: _Scale) -> Line:
+    drawn = [(round(x_at(x), 1), round(y_at(y), 1)) for x, y in points]
+    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in drawn)
+    return Line(path, one.weight, one.name, _label(points, x_at, y_at), drawn[0] if len(drawn) == 1 else None)
 
 
 def _label(points: Sequence[Point], x_at: _Scale, y_at: _Scale) -> Point:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from qaclims_path.data.card import Card
 from qaclims_path.files.tables import read_csv
 from qaclims_path.report.run.charts import Chart, Point, Series, line_chart
+from qaclims_path.report.run.scored import title_of
 
 LOG = "log.csv"
 EPOCH = "epoch/"
@@ -20,7 +22,6 @@ TITLES = {
     "boundary": "Boundary network",
     "seg": "Segmenter",
 }
-Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,12 @@ def read_logs(run: Path) -> tuple[Log, ...]:
     return tuple(log for log in logs if log.rows)
 
 
-def training_of(log: Log, colors: Mapping[str, Color]) -> Training:
+def training_of(log: Log, card: Card | None) -> Training:
     """Draw the curves of one training.
 
     Args:
         log: Table of the training.
-        colors: Colours of the classes by name.
+        card: Gives titles and colours of the classes; None where the card cannot be read.
     """
     first, last = log.rows[0], log.rows[-1]
     names = [name for name in first if name not in (*POSITION, SPEED) and not name.startswith(EPOCH)]
@@ -84,7 +85,7 @@ def training_of(log: Log, colors: Mapping[str, Color]) -> Training:
         epochs=int(_number(last["epoch"])),
         steps=int(_number(last["step"])),
         speed=statistics.median(speeds) if speeds else None,
-        groups=_groups({name: chart for name in names if (chart := _chart(log, name, colors)) is not None}),
+        groups=_groups({name: chart for name in names if (chart := _chart(log, name, card)) is not None}),
     )
 
 
@@ -99,12 +100,12 @@ def _groups(charts: Mapping[str, Chart]) -> tuple[Group, ...]:
     return tuple(Group(name.replace("_", " "), tuple(each)) for name, each in groups.items() if each)
 
 
-def _chart(log: Log, name: str, colors: Mapping[str, Color]) -> Chart | None:
+def _chart(log: Log, name: str, card: Card | None) -> Chart | None:
     """Draw steps as a faint line below the means of epochs; where only one of the two exists, as the main line."""
     steps, means = log.points(name), log.points(EPOCH + name)
-    last = name.rpartition("/")[2]
+    title, color = title_of(name.rpartition("/")[2], card)
     series = [Series(steps, "faint"), Series(means)] if len(means) > 1 else [Series(steps or means)]
-    return line_chart(last if last in colors else last.replace("_", " "), series, color=colors.get(last))
+    return line_chart(title if color else title.replace("_", " "), series, color=color)
 
 
 def _number(text: str) -> float:

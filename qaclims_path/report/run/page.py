@@ -8,6 +8,7 @@ from qaclims_path.report.numbers import interval_text, percent
 from qaclims_path.report.pages import page_html
 from qaclims_path.report.run.curves import Training
 from qaclims_path.report.run.scored import WHAT, Color, Scored
+from qaclims_path.report.slides import SlideShown, SlideTable
 
 SECTIONS = {
     "scores": "Scores",
@@ -32,12 +33,19 @@ class Layer:
 
 @dataclass(frozen=True)
 class Example:
-    """One image in several layers; `remark` is shown beside its name, `size` is width and height of the pictures."""
+    """One image in several layers.
+
+    Attributes:
+        remark: Text beside its name.
+        size: Width and height of the pictures.
+        opens: Name of the layer that is shown first, beside the image.
+    """
 
     image: str
     remark: str
     size: tuple[int, int]
     layers: tuple[Layer, ...]
+    opens: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,33 +54,6 @@ class ExampleGroup:
 
     title: str
     examples: tuple[Example, ...]
-
-
-@dataclass(frozen=True)
-class Legend:
-    """Title and colour of a class or of background."""
-
-    title: str
-    color: Color
-
-
-@dataclass(frozen=True)
-class Slide:
-    """A whole slide under its class map."""
-
-    name: str
-    picture: str
-    size: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class PlainTable:
-    """A table of a file, unchanged; `left_out` rows are not shown."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,7 +76,9 @@ class RunPage:
         warning: Warning about the models of the run, such as that they are for demonstration only.
         facts: The main settings of the run.
         examples_note: Sentence that says how the examples were chosen.
+        legend: Title and colour of every class.
         corpus_made: Answerer and questions of the corpus.
+        corpus_warnings: Warnings of the answerer.
         config: All settings by dotted key.
         environment: Versions and devices by dotted key.
     """
@@ -107,12 +90,13 @@ class RunPage:
     scored: tuple[Scored, ...] = ()
     examples: tuple[ExampleGroup, ...] = ()
     examples_note: str = ""
-    legend: tuple[Legend, ...] = ()
+    legend: tuple[tuple[str, Color], ...] = ()
     trainings: tuple[Training, ...] = ()
     corpus: tuple[Part, ...] = ()
     corpus_made: Facts = ()
-    slides: tuple[Slide, ...] = ()
-    cohort: PlainTable | None = None
+    corpus_warnings: tuple[str, ...] = ()
+    slides: tuple[SlideShown, ...] = ()
+    cohort: SlideTable | None = None
     stages: tuple[StageShown, ...] = ()
     config: Facts = ()
     environment: Facts = ()
@@ -155,7 +139,7 @@ def run_page(page: RunPage) -> str:
     return page_html(
         "run.html",
         styles=["page.css", "run.css"],
-        scripts=["run.js"],
+        scripts=["tables.js", "viewers.js", "enlarge.js"],
         page=page,
         sections=SECTIONS,
         percent=percent,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qaclims_path.data.card import BACKGROUND_NAME, Card
 from qaclims_path.data.card_parts import ClassInfo, Published
@@ -78,6 +78,7 @@ def scored(report: EvaluationReport, card: Card | None) -> Scored:
         report: Result of the evaluation.
         card: Gives titles, colours and published results; None where the card cannot be read.
     """
+    named = replace(report, mean_over=_titles(report.mean_over, card), absent=_titles(report.absent, card))
     rows = card.published_like(report.split, report.protocol, report.gate, report.what) if card else ()
     published = tuple(sorted(rows, key=lambda row: -(row.miou or 0)))
     infos = {info.name: info for info in card.classes} if card else {}
@@ -85,7 +86,7 @@ def scored(report: EvaluationReport, card: Card | None) -> Scored:
     matrix, columns = _matrix(report, card)
     return Scored(
         what=WHAT.get(report.what or "", "Predictions"),
-        report=report,
+        report=named,
         classes=classes,
         published=published,
         by_class=tuple(each for each in classes if each.published),
@@ -93,7 +94,7 @@ def scored(report: EvaluationReport, card: Card | None) -> Scored:
         matrix=matrix,
         curve=_curve(report),
         curves=tuple(_class_curves(report, classes)),
-        notes=tuple(notes_of(report)),
+        notes=tuple(notes_of(named)),
     )
 
 
@@ -105,6 +106,10 @@ def title_of(name: str, card: Card | None) -> tuple[str, Color | None]:
     if card and card.background and name == BACKGROUND_NAME:
         return card.background.display, card.background.color
     return name, None
+
+
+def _titles(names: Sequence[str], card: Card | None) -> tuple[str, ...]:
+    return tuple(title_of(name, card)[0] for name in names)
 
 
 def _class(row: ClassRow, info: ClassInfo | None, card: Card | None, published: Sequence[Published]) -> ClassShown:

@@ -14,9 +14,6 @@ from qaclims_path.pipeline.inference.model import SegmentModel
 from qaclims_path.pipeline.inference.options import ComputeOptions, SegmentOptions
 from qaclims_path.pipeline.inference.segment import segment
 from qaclims_path.pipeline.inference.warnings import warnings_about
-from qaclims_path.slides.maps.label_tiff import Label
-from qaclims_path.slides.maps.overlay import NOTICE_COLOR, draw_overlay
-from qaclims_path.slides.maps.write import SlideMap
 
 OPTIONS = SegmentOptions(size=128, precision="fp32")
 AGREED = ComputeOptions(yes_demo=True)
@@ -61,19 +58,7 @@ def test_everything_that_it_writes_says_so(toy, slides, tmp_path):
     for name in ("classes", "confidence"):
         with tifffile.TiffFile(maps / f"s0_{name}.ome.tiff") as tiff:
             assert f"<Description>{said}</Description>" in tiff.ome_metadata
-
-
-def test_the_overlay_shows_a_notice_above_the_legend(slides, model, tmp_path):
-    segment(model, SegmentInputs((str(slides / "s0.tiff"),)), tmp_path / "maps", OPTIONS)
-    made = tmp_path / "maps" / "slides" / "s0_classes.ome.tiff"
-    slide_map = SlideMap(made, None, 640, 704, 0.5, (1.0, 1.0), np.ones(256, np.int64))
-    thumbnail, labels = np.full((704, 640, 3), 240, np.uint8), [Label(0, "tumor", (255, 0, 0))]
-    plain = draw_overlay(thumbnail, slide_map, labels)
-    told = draw_overlay(thumbnail, slide_map, labels, notice="Demonstration model")
-    added = len(told) - len(plain)
-    assert added > 0
-    assert (told[704 + added :] == plain[704:]).mean() > 0.99  # the legend is the same, below
-    assert (told[704 : 704 + added] == NOTICE_COLOR).all(2).any()
+    assert f'<p class="warning">{said}</p>' in (tmp_path / "maps" / "cohort.html").read_text(encoding="utf-8")
 
 
 def test_other_pixel_sizes_organs_and_stains_are_said(make_model):

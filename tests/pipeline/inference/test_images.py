@@ -59,6 +59,7 @@ def test_labels_are_those_of_the_model(done, painted, model):
         wanted[glass_of(pixels)] = 255
         found = read_mask(out / "labels" / f"t{number}.png")
         assert (found == wanted).mean() > 0.999  # the order of sums differs
+        assert report.rows[number].confidence == pytest.approx(scores.amax(0).numpy()[found != 255].mean(), abs=0.01)
         sure = read_mask(out / "confidence" / f"t{number}.png").astype(int)
         assert np.abs(sure - (scores.amax(0).numpy() * 255).round()).max() <= 1
     with Image.open(out / "labels" / "t0.png") as picture:
@@ -76,6 +77,13 @@ def test_the_table_states_areas_and_warns_about_pixel_sizes(done):
         assert float(row["stroma_percent"]) == pytest.approx(100 * (labels == 7).sum() / known, rel=1e-4)
         assert (row["kind"], row["labelled_mm2"], row["mpp_um"]) == ("image", "", "")
     assert "4 of 4 images do not state their pixel size" in report.notes[0]
+
+
+def test_the_page_draws_images_under_their_labels(done):
+    html = (done[0] / "cohort.html").read_text(encoding="utf-8")
+    assert html.count("<img src=") == 8
+    assert 'href="labels/t0.png"' in html
+    assert "4 of 4 images do not state their pixel size" in html
 
 
 def test_images_at_another_pixel_size_are_scaled_for_the_model(model, folder, painted, tmp_path):

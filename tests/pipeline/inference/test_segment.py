@@ -1,7 +1,11 @@
 """Slides in; class maps, outlines, overlays and the table of the cohort out."""
 
+import base64
+import io
 import json
+import re
 import shutil
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -22,6 +26,7 @@ from qaclims_path.pipeline.inference.inputs import SegmentInputs
 from qaclims_path.pipeline.inference.model import SegmentModel
 from qaclims_path.pipeline.inference.options import ComputeOptions, SegmentOptions
 from qaclims_path.pipeline.inference.segment import segment
+from qaclims_path.report.pages import prose
 from qaclims_path.slides.problems import OutOfSpace
 from qaclims_path.slides.reader import open_slide
 
@@ -50,14 +55,56 @@ def test_every_slide_has_its_files(done, slides):
     out, report = done
     assert (report.worked, report.failed, report.complete) == (2, 0, True)
     wanted = {f"{s}{end}" for s in ("s0", "s1") for end in
-              ("_classes.ome.tiff", "_confidence.ome.tiff", ".geojson", "_overlay.jpg")}  # fmt: skip
+              ("_classes.ome.tiff", "_confidence.ome.tiff", ".geojson", "_overlay.jpg", "_confidence.jpg")}  # fmt: skip
     assert {path.name for path in (out / "slides").iterdir()} == wanted
-    assert {path.name for path in out.iterdir()} == {"slides", "state", "cohort.csv", "segmentation.json"}
+    assert {path.name for path in out.iterdir()} == {
+        "slides",
+        "state",
+        "cohort.csv",
+        "cohort.html",
+        "segmentation.json",
+    }
     assert sorted(path.rsplit("/", 1)[-1] for path in report.skipped) == ["s0.geojson", "s0_truth.tiff", "s1.geojson",
                                                                           "s1_truth.tiff"]  # fmt: skip
     with Image.open(out / "slides" / "s1_overlay.jpg") as picture:
         assert picture.width == 768
-        assert picture.height > 704  # the legend
+        assert picture.height > 704  # captions and legend
+
+
+def test_the_page_shows_every_slide_and_leads_to_its_files(done):
+    out, report = done
+    html = (out / "cohort.html").read_text(encoding="utf-8")
+    assert report.page == str(out / "cohort.html")
+    assert "2 of 2 done" in html
+    links = {unquote(link) for link in re.findall(r'href="([^"]+)"', html)} - {"data:,"}
+    assert {"cohort.csv", "slides/s0_overlay.jpg", "slides/s1.geojson", "slides/s1_confidence.jpg"} <= links
+    assert all((out / link).is_file() for link in links)
+    pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)" width="(\d+)" height="(\d+)"', html)
+    assert len(pictures) == 4
+    for content, width, height in pictures:
+        with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
+            assert picture.size == (int(width), int(height))
+    assert int(pictures[2][1]) / int(pictures[2][2]) == pytest.approx(768 / 704, rel=0.01)  # without its legend
+    for row in report.rows:
+        assert 0.3 < row.confidence < 1
+        assert f"mean confidence {100 * row.confidence:.0f} %" in html
+
+
+def test_the_page_names_failures_and_what_waits(model, slides, tmp_path):
+    shutil.copytree(slides, tmp_path / "slides")
+    (tmp_path / "slides" / "bad.svs").write_text("<b>no slide</b>")
+    out, given = tmp_path / "maps", inputs(tmp_path / "slides")
+    first = segment(model, given, out, OPTIONS, ComputeOptions(shard=Shard(1, 2)))
+    html = (out / "cohort.html").read_text(encoding="utf-8")
+    failed = [row for row in first.rows if row.status == "failed"]
+    assert [row.name for row in failed] == ["bad"]
+    assert "1 of 3 done, 1 failed, 1 waiting" in html
+    assert html.count('<figure class="slide"') == 1
+    assert f'<li><span class="strong">bad</span> <span class="wrong">{prose(failed[0].error)}</span></li>' in html
+    segment(model, given, out, OPTIONS)
+    html = (out / "cohort.html").read_text(encoding="utf-8")
+    assert "2 of 3 done, 1 failed" in html
+    assert html.count('<figure class="slide"') == 2
 
 
 def test_the_map_has_names_and_colours_and_leaves_out_glass(done, slides):

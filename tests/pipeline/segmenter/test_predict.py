@@ -86,6 +86,8 @@ def test_class_scores_give_the_same_labels(run, fake, tmp_path):
         assert stored.classes == BCSS.names
         found = read_mask(run / "seg" / "predictions" / "test" / f"{record.id}.png")
         assert (stored.scores.argmax(0) == found).mean() > 0.99  # half precision has ties
+        sure = read_mask(run / "seg" / "predictions" / "test" / "confidence" / f"{record.id}.png") / 255
+        assert np.abs(sure - stored.scores.max(0)[::4, ::4]).max() < 0.01
     images = open_split(BCSS, root, "test")
     scores, labels = (score_labels(each, images) for each in (tmp_path / "scores", run / "seg/predictions/test"))
     assert scores.scores.miou == pytest.approx(labels.scores.miou, abs=0.01)

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,13 +10,23 @@ import shapely
 
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.geojson import classifications, read_geojson
-from qaclims_path.slides.maps.areas import areas
+from qaclims_path.slides.maps.areas import areas, significant
 from qaclims_path.slides.maps.export import Shape, write_geojson, write_regions
 from qaclims_path.slides.maps.label_tiff import TILE, Label, write_map
-from qaclims_path.slides.maps.overlay import draw_overlay
+from qaclims_path.slides.maps.overlay import INK, NOTICE_COLOR, Captions, draw_confidence, draw_overlay, scale_bar
 from qaclims_path.slides.maps.write import SlideMap
 
 LABELS = [Label(0, "Tumor", (200, 0, 0)), Label(1, "Stroma", (0, 200, 0)), Label(2, "Necrosis", (90, 0, 200))]
+
+
+def rows_of(codes):
+    """Rows of a level of a map in memory."""
+
+    def rows(level):
+        small = codes[:: 2**level, :: 2**level]
+        return [small[top : top + TILE] for top in range(0, len(small), TILE)]
+
+    return rows
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +38,7 @@ def made(tmp_path_factory):
     codes[350:400, 500:640] = 1
     path = tmp_path_factory.mktemp("map") / "one_classes.ome.tiff"
 
-    def rows(level):
-        small = codes[:: 2**level, :: 2**level]
-        return [small[top : top + TILE] for top in range(0, len(small), TILE)]
-
-    write_map(path, (1200, 800), 2.0, rows, labels=LABELS)
+    write_map(path, (1200, 800), 2.0, rows_of(codes), labels=LABELS)
     return codes, SlideMap(path, None, 1200, 800, 2.0, (4.0, 4.0), np.bincount(codes.ravel(), minlength=256))
 
 
@@ -123,14 +130,66 @@ def test_a_slide_without_any_class_has_no_shares(made):
     assert all(np.isnan(row.share) for row in areas("one", result, LABELS))
 
 
-def test_the_overlay_is_half_transparent_and_has_a_legend(made):
+def test_the_overlay_outlines_classes_and_has_captions_scale_and_legend(made):
     thumbnail = np.full((200, 300, 3), 240, np.uint8)
-    picture = draw_overlay(thumbnail, made[1], LABELS)
-    assert picture.shape[1] == 300
-    assert picture.shape[0] > 200
+    drawn = draw_overlay(thumbnail, made[1], LABELS, Captions("one", "a model", "Demonstration model"))
+    first, last = drawn.rows
+    assert drawn.pixels.shape[1] == 300
+    assert last - first == 200
+    picture = drawn.pixels[first:last]
     assert picture[5, 5].tolist() == [240, 240, 240]  # outside: as it was
     red, green, blue = (int(v) for v in picture[130, 150])
-    assert red > 200 > green == blue > 100  # tumour over pale glass
-    legend = picture[200:].reshape(-1, 3)
+    assert red > 200 > green == blue > 150  # a tint of tumour over pale glass
+    assert (picture == LABELS[0].color).all(2).any()  # its outline
+    above, legend = drawn.pixels[:first], drawn.pixels[last:]
+    assert (above == NOTICE_COLOR).all(2).any()
     for label in LABELS:
-        assert (legend == label.color).all(1).any()
+        assert (legend == label.color).all(2).any()
+    bar = (legend == INK).all(2).sum(1).max()
+    length, _ = scale_bar(0.22 * made[1].width * made[1].mpp)
+    assert bar >= round(length / (made[1].width * made[1].mpp / 300))
+
+
+def test_without_captions_there_is_only_the_legend(made):
+    drawn = draw_overlay(np.full((200, 300, 3), 240, np.uint8), made[1], LABELS)
+    assert drawn.rows == (0, 200)
+    assert len(drawn.pixels) > 200
+
+
+@pytest.mark.parametrize(
+    ("most", "text"), [(1, "1 um"), (49, "20 um"), (740, "500 um"), (1000, "1 mm"), (2600, "2 mm")]
+)
+def test_scale_bars_have_round_lengths(most, text):
+    length, shown = scale_bar(most)
+    assert shown == text
+    assert 0.4 * most <= length <= most
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2.4912, "2.49"),
+        (99.96, "100"),
+        (0.000123456, "0.000123"),
+        (123456, "123000"),
+        (0.0, "0"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_areas_have_three_significant_digits(value, text):
+    assert significant(value) == text
+
+
+def test_confidence_covers_only_labelled_pixels(made, tmp_path):
+    codes, slide_map = made
+    sure = np.full(codes.shape, 255, np.uint8)
+    sure[codes == 0] = 128
+    path = tmp_path / "sure.ome.tiff"
+    size = slide_map.width, slide_map.height
+    write_map(path, size, slide_map.mpp, rows_of(sure))
+    drawn, mean = draw_confidence(np.full((200, 300, 3), 240, np.uint8), replace(slide_map, confidence=path), LABELS)
+    assert 0.5 < mean < 1
+    picture = drawn.pixels[: drawn.rows[1]]
+    assert picture[5, 5].tolist() == [240, 240, 240]
+    red, green, _ = (int(v) for v in picture[130, 150])
+    assert green < red < 240

@@ -1,44 +1,11 @@
 "use strict";
-// Tables that sort. A cell's number is its data-value or its text; cells without one stay at the end.
-for (const table of document.querySelectorAll("table.sortable")) {
-  const body = table.tBodies[0];
-  const heads = [...table.tHead.rows[0].cells];
-  const value = (row, column) => {
-    const cell = row.cells[column];
-    const text = (cell.dataset.value ?? cell.textContent).trim();
-    const number = Number(text);
-    return text === "" || text === "-" || text === "–" ? null : Number.isNaN(number) ? text : number;
-  };
-  heads.forEach((head, column) => {
-    if ("fixed" in head.dataset) return;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...head.childNodes);
-    head.append(button);
-    button.addEventListener("click", () => {
-      const rows = [...body.rows];
-      const numbers = rows.some((row) => typeof value(row, column) === "number");
-      const before = head.getAttribute("aria-sort");
-      const up = before ? before === "descending" : !numbers;
-      for (const other of heads) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const order = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b)));
-      rows.sort((one, two) => {
-        const [a, b] = [value(one, column), value(two, column)];
-        if (a === null || b === null) return (a === null) - (b === null);
-        return up ? order(a, b) : order(b, a);
-      });
-      body.append(...rows);
-    });
-  });
-}
-
-// Images in layers: the slider fades from one to the next, arrow keys and names go to a whole one.
+// Images in layers: the image stays, and beside it the slider fades from one layer to the next; arrow keys and names go
+// to a whole one.
 const movers = [];
 let together = false;
 for (const viewer of document.querySelectorAll(".viewer")) {
-  const panels = [...viewer.querySelectorAll(".panel")];
-  if (panels.length < 2) continue;
+  const panels = [...viewer.querySelectorAll(".panel")].slice(1);
+  if (!panels.length) continue;
   const names = panels.map((panel) => panel.dataset.name);
   const last = panels.length - 1;
   const controls = document.createElement("div");
@@ -83,7 +50,7 @@ for (const viewer of document.querySelectorAll(".viewer")) {
     go(Math.max(0, Math.min(last, step > 0 ? Math.floor(now) + 1 : Math.ceil(now) - 1)));
   });
   movers.push(show);
-  show(0);
+  show(Math.max(0, names.indexOf(viewer.dataset.opens)));
 }
 if (movers.length) {
   const tools = document.querySelector(".tools");
@@ -102,6 +69,6 @@ if (movers.length) {
   };
   switches.className = "switches";
   add("Move together", (on) => { together = on; });
-  add("Side by side", (on) => document.getElementById("examples").classList.toggle("side", on));
+  add("All layers", (on) => document.getElementById("examples").classList.toggle("side", on));
   tools.append(switches);
 }
