@@ -1,5 +1,7 @@
 """`qaclims run`: every stage of a recipe."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -38,16 +40,23 @@ def run(
 
     Example: `qaclims run bcss-wsss/qa-clims-path --root BCSS-WSSS --out runs/path --set judge.id=vinid/plip`
     """
-    from qaclims_path.cli.views.console import show
+    from qaclims_path.cli.views.console import print_parts, show
     from qaclims_path.cli.views.run import plan_view, run_view
+    from qaclims_path.cli.views.tables import warnings_part
     from qaclims_path.pipeline.run.options import load_run
     from qaclims_path.pipeline.run.pipeline import do_run, plan_run
     from qaclims_path.pipeline.run.steps import Run
+    from qaclims_path.pipeline.run.warnings import run_warnings
 
     hardware = run_settings(running, quiet=as_json)
     work = Run(load_run(config, settings or ()), root, out, corpus, hardware, threads)
     if dry_run:
         show(plan_run(work, first=first, only=only), plan_view, as_json=as_json)
+        if not as_json:
+            print_parts(warnings_part(run_warnings(work)))
         return
-    report = do_run(work, first=first, only=only, say=lambda text: None if as_json else typer.echo(text, err=True))
+    say: Callable[[str], None] = (lambda _: None) if as_json else partial(typer.echo, err=True)
+    for sentence in run_warnings(work):
+        say(f"Before training: {sentence}")
+    report = do_run(work, first=first, only=only, say=say)
     show(report, run_view, as_json=as_json, failed=report.missing)

@@ -96,6 +96,7 @@ class Record:
         present: Indices of the classes present, or None if they must be read from the mask.
         mask: Source of the truth, or None if the split trains on image labels.
         patient: Name of the patient, if known.
+        slide: Name of the slide that the image is a tile of, if known.
     """
 
     id: str
@@ -103,6 +104,7 @@ class Record:
     present: tuple[int, ...] | None
     mask: MaskSource | None = None
     patient: str | None = None
+    slide: str | None = None
 
 
 def truth_of(card: Card, record: Record) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qaclims_path.cli.views.tables import FAINT, pairs, plain_table, titled
+from qaclims_path.cli.views.tables import FAINT, pairs, plain_table, titled, warnings_part
 from qaclims_path.data.card import Card
 from qaclims_path.data.card_parts import Published
 from qaclims_path.pipeline.datasets.check import CheckReport
@@ -60,7 +60,7 @@ def card_view(card: Card) -> Iterator[RenderableType]:
 
 
 def check_view(report: CheckReport) -> Iterator[RenderableType]:
-    """Splits against the card, then the problems by kind."""
+    """Splits against the card, the problems by kind, and warnings before a training."""
     for split in report.splits:
         yield Text.assemble((f"{split.name:<14}", "bold"), (split.summary, STATES[split.state]))
     for group in report.problems:
@@ -68,6 +68,7 @@ def check_view(report: CheckReport) -> Iterator[RenderableType]:
         yield from (Text(f"- {sentence}") for sentence in group.first)
         if group.more:
             yield Text("- and more of these; mend the first ones and check again", style=FAINT)
+    yield from warnings_part(report.warnings)
     verdict = ("Nothing is wrong", "green") if report.passed else ("Something is wrong", "bold red")
     opened = f"{'headers read of' if report.quick else 'opened'} {spaced(report.opened)}"
     yield Text.assemble("\n", verdict, f" with '{report.dataset}' in {report.root} ({opened}).")

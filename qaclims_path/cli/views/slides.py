@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from qaclims_path.cli.views.tables import FAINT, pairs, plain_table
+from qaclims_path.cli.views.tables import FAINT, pairs, plain_table, warnings_part
 from qaclims_path.pipeline.tiling.info import SlideReport
 from qaclims_path.pipeline.tiling.report import TileReport
 from qaclims_path.pipeline.tiling.slide import SlidePlan
@@ -27,7 +27,7 @@ def info_view(report: SlideReport) -> Iterator[RenderableType]:
 
 
 def tile_view(report: TileReport) -> Iterator[RenderableType]:
-    """Notes and failures slide by slide, then the totals and the next step."""
+    """Notes and failures slide by slide, then warnings, the totals and the next step."""
     counts = Counter(line.status for line in report.slides)
     total = sum(report.tiles.values())
     for line in report.slides:
@@ -37,6 +37,7 @@ def tile_view(report: TileReport) -> Iterator[RenderableType]:
         if line.status == "failed":
             yield Text.assemble((f"{line.name} failed: ", "red"), line.error)
     yield from _skipped(report.skipped)
+    yield from warnings_part(report.warnings)
     splits = ", ".join(f"{split} {spaced(count)}" for split, count in report.tiles.items())
     yield Text(
         f"{spaced(total)} tiles{f' ({splits})' if splits else ''} from {counts['done']} slides in {report.out}.",

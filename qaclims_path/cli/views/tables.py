@@ -1,6 +1,6 @@
 """The tables that views are made of. Cells are shown word for word: brackets in names and paths are no markup."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -38,3 +38,10 @@ def titled(title: str, body: RenderableType) -> Iterator[RenderableType]:
     """A part under a bold line."""
     yield Text(f"\n{title}", style="bold")
     yield body
+
+
+def warnings_part(warnings: Sequence[str]) -> Iterator[Text]:
+    """Sentences that a person should read before going on."""
+    if warnings:
+        yield Text("\nRead before you train", style="bold yellow")
+        yield from (Text(f"- {sentence}") for sentence in warnings)

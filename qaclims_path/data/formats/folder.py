@@ -1,7 +1,7 @@
 """A folder of images, optionally a folder of masks with the same names, and labels from a CSV or from the masks."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qaclims_path.data.card import Card
@@ -24,15 +24,17 @@ from qaclims_path.files.tables import read_csv, write_csv
 
 IMAGE_COLUMNS = ("file", "image", "name", "id")
 PATIENT_COLUMNS = ("patient", "case")
+SLIDE_COLUMNS = ("slide",)
 TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 
 
 @dataclass
 class Table:
-    """Classes present and patients of images by `image_key`, from a CSV."""
+    """Classes present, patients and slides of images by `image_key`, from a CSV."""
 
     present: dict[str, tuple[int, ...]] = field(default_factory=dict)
     patients: dict[str, str] = field(default_factory=dict)
+    slides: dict[str, str] = field(default_factory=dict)
 
 
 def list_split(card: Card, root: Path, name: str) -> list[Record]:
@@ -48,7 +50,8 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
     refuse([image for image, key in keys.items() if key not in table.present], f"without a row in {path}", "Add them")
     present = {image: table.present[key] for image, key in keys.items()}
     patients = {image: table.patients[key] for image, key in keys.items() if key in table.patients}
-    return files.records(folder, names, masks, present, patients)
+    records = files.records(folder, names, masks, present, patients)
+    return [replace(record, slide=table.slides.get(record.id)) for record in records]
 
 
 def read_table(card: Card, path: Path) -> Table:
@@ -72,9 +75,9 @@ def read_table(card: Card, path: Path) -> Table:
             table.present[key] = _present(card, index, cells, path)
         except ValueError as error:
             problems.append(f"line {line}: {error}")
-        patient = next((cells[column] for column in PATIENT_COLUMNS if cells.get(column)), None)
-        if patient:
-            table.patients[key] = patient
+        for columns, known in ((PATIENT_COLUMNS, table.patients), (SLIDE_COLUMNS, table.slides)):
+            if found := next((cells[column] for column in columns if cells.get(column)), None):
+                known[key] = found
     if problems:
         raise DatasetProblem(f"{path}: {first_of(problems, SHOWN, '; ')}.")
     return table

@@ -52,6 +52,7 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
             present=None if split.labels_from == "masks" else row.present,
             mask=None if masks is None else MaskFile(_mask_path(masks, row.slide, row.x, row.y)),
             patient=row.patient,
+            slide=row.slide,
         )
         for row in rows
     ]

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from qaclims_path.data.before_training import Sight, before_training, in_two_parts
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import suggest_own
 from qaclims_path.data.formats.folder import read_table
-from qaclims_path.data.record import ImageSource, MaskFile, Record
+from qaclims_path.data.record import MaskFile, Record
 from qaclims_path.errors import DatasetProblem, QaclimsError, first_of
 from qaclims_path.files.folders import first_existing, list_files, stem_key
 from qaclims_path.files.progress import track
@@ -62,7 +63,7 @@ class SplitCheck:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Result of a check: whether a folder is the data set of a card, and all problems."""
+    """Result of a check: whether a folder is the data set of a card, all problems, and warnings before a training."""
 
     dataset: str
     root: str
@@ -71,6 +72,7 @@ class CheckReport:
     opened: int
     splits: tuple[SplitCheck, ...]
     problems: tuple[ProblemGroup, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class Findings:
@@ -124,12 +126,17 @@ def check(card: Card, root: Path, *, complete: bool = False, quick: bool = False
             found.add(kind, sentence)
     splits = tuple(_against_card(card, name, listing) for name, listing in listings.items())
     problems = found.groups()
-    return CheckReport(card.name, str(root), not problems, quick, len(records), splits, problems)
+    warnings = tuple(before_training(card, _records(listings), Sight(), shared=False))
+    return CheckReport(card.name, str(root), not problems, quick, len(records), splits, problems, warnings)
 
 
 def _all(listings: dict[str, Listing]) -> Iterator[Record]:
     for listing in listings.values():
         yield from listing.records
+
+
+def _records(listings: dict[str, Listing]) -> dict[str, tuple[Record, ...]]:
+    return {name: listing.records for name, listing in listings.items()}
 
 
 def _to_open(listings: dict[str, Listing]) -> list[Record]:
@@ -196,17 +203,9 @@ def _rows_without_image(card: Card, root: Path, listings: dict[str, Listing]) ->
 
 
 def _in_two_parts(card: Card, listings: dict[str, Listing]) -> Iterator[str]:
-    """Yield patients (images, where patients are not known) that are in two of training, validation and test."""
-    parts: dict[str, dict[str, ImageSource]] = defaultdict(dict)
-    for name, listing in listings.items():
-        for record in listing.records:
-            title = f"The patient '{record.patient}'" if record.patient else f"The image {record.image.name}"
-            owner = title if record.patient else f"{title}\0{record.image}"
-            parts[owner].setdefault(card.split(name).part, record.image)
-    for owner, by_part in parts.items():
-        if len(by_part) > 1:
-            where = " and in ".join(f"{part} ({image})" for part, image in by_part.items())
-            yield f"{owner.split(chr(0))[0]} is in {where}. Scores would be too good: leave it in one part only."
+    for owner, parts in in_two_parts(card, _records(listings)).items():
+        where = " and in ".join(f"{part} ({record.image})" for part, record in parts.items())
+        yield f"{owner} is in {where}. Scores would be too good: leave it in one part only."
 
 
 def _extra_masks(card: Card, root: Path, listings: dict[str, Listing]) -> Iterator[str]:

@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from qaclims_path.compute.colours import color_of
 from qaclims_path.data.card import BACKGROUND_NAME, IGNORE_NAME
-from qaclims_path.errors import BadFile, QaclimsError, UsageError
+from qaclims_path.errors import BadFile, QaclimsError, UsageError, first_of
 from qaclims_path.files.geojson import classifications, read_geojson
 from qaclims_path.files.tables import read_csv
-from qaclims_path.slides.annotations.labels import read_slide_labels
+from qaclims_path.slides.annotations.labels import read_slide_labels, slides_elsewhere
 from qaclims_path.slides.cohort.slide_list import COLUMNS, SlideEntry
 
 REGIONS = (".geojson", ".json", ".geojson.gz")
+SHOWN = 5
 Color = tuple[int, int, int]
 
 
@@ -26,6 +28,7 @@ class LabelPlan:
         regions: GeoJSON file by slide name.
         present: Class indices of a whole slide, by slide name.
         missing: Reason why a slide cannot be labelled, by slide name.
+        warnings: What was found in the files of labels, as sentences.
     """
 
     classes: tuple[str, ...] = ()
@@ -33,6 +36,7 @@ class LabelPlan:
     regions: dict[str, str] = field(default_factory=dict)
     present: dict[str, tuple[int, ...]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def plan_labels(slides: Sequence[SlideEntry], source: Path | None, *, masks: bool = False) -> LabelPlan:
@@ -116,21 +120,44 @@ def _from_regions(files: dict[str, str], missing: dict[str, str]) -> LabelPlan:
 
 
 def _from_table(slides: Sequence[SlideEntry], path: Path) -> LabelPlan:
+    names = {_file_name(slide): slide.name for slide in slides}
+    if len(names) < len(slides):
+        raise UsageError(f"{path} names slides by file, but two slides have the same file name. Use a slide list.")
+    classes = _classes_of(path)
+    rows, elsewhere = read_slide_labels(path, classes, list(names)), slides_elsewhere(path, list(names))
+    if not rows:
+        raise BadFile(f"{path} has no row for any slide. Add one per slide, such as {next(iter(names))}.")
+    present = {names[file]: tuple(int(k) for k in marks.nonzero()[0]) for file, marks in rows.items()}
+    missing = {
+        name: f"{path} has no row for {file}. {_meant(file, elsewhere)}Add it, or leave the slide out."
+        for file, name in names.items()
+        if name not in present
+    }
+    colors = tuple(color_of(i) for i in range(len(classes)))
+    return LabelPlan(classes, colors, present=present, missing=missing, warnings=_unused(path, elsewhere))
+
+
+def _classes_of(path: Path) -> tuple[str, ...]:
+    """Collect the classes that a CSV names, in its column `labels` or as columns."""
     classes: set[str] = set()
     for row in read_csv(path, ["slide"]):
         where = f"{path}, slide '{row['slide']}'"
         classes |= set(_classes_in(row["labels"], where)) if "labels" in row else set(row) - set(COLUMNS)
-    names = {_file_name(slide): slide.name for slide in slides}
-    if len(names) < len(slides):
-        raise UsageError(f"{path} names slides by file, but two slides have the same file name. Use a slide list.")
-    ordered = tuple(sorted(classes))
-    rows = read_slide_labels(path, ordered, list(names))
-    if not rows:
-        raise BadFile(f"{path} has no row for any slide. Add one per slide, such as {next(iter(names))}.")
-    present = {names[file]: tuple(int(k) for k in marks.nonzero()[0]) for file, marks in rows.items()}
-    missing = {name: f"{path} has no row for {file}. Add it, or leave the slide out." for file, name in names.items()}
-    missing = {name: reason for name, reason in missing.items() if name not in present}
-    return LabelPlan(ordered, tuple(color_of(i) for i in range(len(ordered))), present=present, missing=missing)
+    return tuple(sorted(classes))
+
+
+def _meant(file: str, elsewhere: Sequence[str]) -> str:
+    """Name the row that a slide without one may have been meant by."""
+    close = get_close_matches(file, elsewhere, n=1)
+    return f"Is it the row '{close[0]}'? " if close else ""
+
+
+def _unused(path: Path, elsewhere: Sequence[str]) -> tuple[str, ...]:
+    sentence = (
+        f"{len(elsewhere)} rows of {path.name} name slides that are not here ({first_of(elsewhere, SHOWN)}). They are "
+        "not used: correct the names, or give these slides, too."
+    )
+    return (sentence,) if elsewhere else ()
 
 
 def _from_column(slides: Sequence[SlideEntry]) -> LabelPlan:

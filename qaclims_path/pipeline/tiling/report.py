@@ -55,6 +55,7 @@ class TileReport:
         tiles: Number of tiles by split.
         skipped: Reason by path, for files that are not slides.
         card: Path of the card, where there are labels.
+        warnings: What to know before training, as sentences.
     """
 
     out: str
@@ -65,6 +66,7 @@ class TileReport:
     slides: tuple[SlideLine, ...]
     skipped: dict[str, str]
     card: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def tiles_by_split(lines: Sequence[SlideLine]) -> dict[str, int]:
@@ -114,7 +116,7 @@ def write_summary(out: Path, report: TileReport, options: TileOptions) -> None:
     """Write `summary.json` and `summary.md`: no times, so that equal work gives equal files."""
     slides = [asdict(line) for line in report.slides]
     tree = {"options": options.model_dump(mode="json"), "tiles": report.tiles, "skipped": report.skipped}
-    write_json(out / "summary.json", {**tree, "slides": slides})
+    write_json(out / "summary.json", {**tree, "warnings": report.warnings, "slides": slides})
     write_text(out / "summary.md", _markdown(report, options))
 
 
@@ -144,6 +146,8 @@ def _markdown(report: TileReport, options: TileOptions) -> str:
         known = f"failed: {line.error}" if line.status == "failed" else " ".join(line.notes)
         cells = (line.name, line.patient, line.split, str(line.tiles), known)
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+    if report.warnings:
+        lines += ["", "Read before you train:", "", *(f"- {sentence}" for sentence in report.warnings)]
     if report.skipped:
         lines += ["", "Not taken for slides:", ""]
         lines += [f"- {path}: {reason}" for path, reason in report.skipped.items()]

@@ -149,7 +149,7 @@ def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
     counts = {called: int(labels.present[:, k].sum()) for k, called in enumerate(labels.classes)}
     none = "" if len(grid) or mask.note else "No tile holds enough tissue; see its quality picture."
     notes = [note for note in (mask.note, none, *item.get("notes", ())) if note]
-    about = {"bytes": slide_bytes(task.entry.path), "given_mpp": given_mpp(task)}
+    about = {"bytes": slide_bytes(task.entry.path), "given_mpp": given_mpp(task), "mpp": slide.mpp[0]}
     return {"tiles": len(grid), "present": counts, "notes": notes, **about}
 
 

@@ -24,6 +24,7 @@ from qaclims_path.pipeline.tiling.report import (
     write_summary,
 )
 from qaclims_path.pipeline.tiling.slide import SlidePlan, SlideTask, plan_slide, written
+from qaclims_path.pipeline.tiling.warnings import SlideFacts, cohort_warnings, tile_warnings
 from qaclims_path.pipeline.tiling.workers import run_tasks
 from qaclims_path.slides.cohort.manifest import merge
 from qaclims_path.slides.cohort.slide_list import SlideEntry, SlideList, collect_slides, read_rows
@@ -90,6 +91,7 @@ def tile(inputs: TileInputs, out: Path, options: TileOptions, work: WorkOptions 
         described = {path for task in tasks for path in (task.regions, task.roi)}
         skipped = {path: reason for path, reason in found.skipped.items() if path not in described}
         report = TileReport(str(out), len(mine), failed, complete, tiles_by_split(lines), lines, skipped, card=None)
+        report = replace(report, warnings=(*labels.warnings, *cohort_warnings(_facts(tasks), options)))
         return _finished(out, report, options, labels) if complete else report
 
 
@@ -213,12 +215,23 @@ def _line(task: SlideTask) -> SlideLine:
     return SlideLine(*about, "done", found["tiles"], found["present"], notes=tuple(found["notes"]))
 
 
+def _facts(tasks: Sequence[SlideTask]) -> list[SlideFacts]:
+    """Collect what is known of the slides that are done."""
+    states = [(task, ended_state(task.out, task.name, task.fingerprint)) for task in tasks]
+    return [
+        SlideFacts(task.name, task.entry.path, state.result.get("mpp"))
+        for task, state in states
+        if state is not None and state.status == "done"
+    ]
+
+
 def _finished(out: Path, report: TileReport, options: TileOptions, labels: LabelPlan) -> TileReport:
     """Merge the manifests of all slides; write card and summary."""
     parts = [out / "slides" / f"{line.name}.csv" for line in report.slides if line.status == "done"]
     merge(out / MANIFEST, parts, labels.classes)
     if labels.classes and report.tiles:
         write_card(out / "card.yaml", make_card(out.name, options, labels, report.tiles))
-        report = replace(report, card=str(out / "card.yaml"))
+        warnings = (*report.warnings, *tile_warnings(out / "card.yaml", out / MANIFEST))
+        report = replace(report, card=str(out / "card.yaml"), warnings=warnings)
     write_summary(out, report, options)
     return report

@@ -1,6 +1,6 @@
 """Labels of tiles, from the share that annotated regions cover, and labels of whole slides, from a CSV."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,20 +36,27 @@ def read_slide_labels(path: Path, classes: Sequence[str], slides: Sequence[str])
         slides: File names of all slides that need labels.
 
     Returns:
-        The labels (C, bool) by name; names in `slides` without a row are left out.
+        The labels (C, bool) by name; names in `slides` without a row are left out, and so are rows of other slides.
     """
-    names = {Path(name).name: name for name in slides} | {Path(name).stem: name for name in slides}
     labels: dict[str, NDArray[np.bool_]] = {}
-    for row in read_csv(path, ["slide"]):
-        name = names.get(row["slide"]) or names.get(Path(row["slide"]).name)
-        if name is None:
-            raise BadFile(
-                f"{path} names the slide '{row['slide']}', which does not exist. {suggest(row['slide'], [*names])}"
-            )
+    for row, name in _rows(path, slides):
         if name in labels:
             raise BadFile(f"{path} names the slide '{row['slide']}' twice. Keep one row per slide.")
-        labels[name] = _present(path, row, classes)
+        if name is not None:
+            labels[name] = _present(path, row, classes)
     return labels
+
+
+def slides_elsewhere(path: Path, slides: Sequence[str]) -> list[str]:
+    """Return the slides that a CSV names and that are not among these file names."""
+    return [row["slide"] for row, name in _rows(path, slides) if name is None]
+
+
+def _rows(path: Path, slides: Sequence[str]) -> Iterator[tuple[dict[str, str], str | None]]:
+    """Yield every row with the file name that it belongs to, None where there is no such slide."""
+    names = {Path(name).name: name for name in slides} | {Path(name).stem: name for name in slides}
+    for row in read_csv(path, ["slide"]):
+        yield row, names.get(row["slide"]) or names.get(Path(row["slide"]).name)
 
 
 def _present(path: Path, row: dict[str, str], classes: Sequence[str]) -> NDArray[np.bool_]:

@@ -204,9 +204,49 @@ def test_labels_from_a_table_of_slides(slides, tmp_path):
     report = tile(inputs(slides, labels=table), tmp_path / "out", OPTIONS)
     assert [line.present["tumor"] > 0 for line in report.slides] == [True, True, False]
     assert next(read_csv(tmp_path / "out" / "manifest.csv"))["share_tumor"] == ""
-    table.write_text("slide,labels\ns0,tumor\ns9,tumor\n")
-    with pytest.raises(BadFile, match="names the slide 's9', which does not exist"):
+    assert "2 label vectors for" not in " ".join(report.warnings)  # one training slide: one vector
+    assert "one label vector for all" in " ".join(report.warnings)
+
+
+def test_rows_of_slides_that_are_not_there_are_said_once_and_not_used(slides, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("slide,labels\ns0,tumor\ns1,stroma\ns02,necrosis\ns9,tumor\n")
+    report = tile(inputs(slides, labels=table), tmp_path / "out", OPTIONS)
+    assert "2 rows of labels.csv name slides that are not here (s02, s9)" in report.warnings[0]
+    failed = report.slides[2]
+    assert failed.status == "failed"
+    assert f"{table} has no row for s2.tiff" in failed.error
+    assert "Is it the row 's02'?" in failed.error
+    table.write_text("slide,labels\nother,tumor\n")
+    with pytest.raises(BadFile, match="has no row for any slide"):
         tile(inputs(slides, labels=table), tmp_path / "other", OPTIONS)
+
+
+def test_warnings_are_in_the_report_and_in_its_files(slides, tmp_path):
+    (tmp_path / "slides").mkdir()
+    for name in ("a", "b"):
+        shutil.copyfile(slides / "s0.tiff", tmp_path / "slides" / f"{name}.tiff")
+    table = put_list(tmp_path, "slide,patient,mpp,split\nslides/a.tiff,P1,0.5,train\nslides/b.tiff,P2,1.0,train\n")
+    (tmp_path / "labels.csv").write_text("slide,labels\na,tumor\nb,stroma\n")
+    given = TileInputs((str(table),), labels=tmp_path / "labels.csv")
+    report = tile(given, tmp_path / "out", OPTIONS)
+    said = " ".join(report.warnings)
+    assert "The slides a, b are the same file" in said
+    assert "Slides of 2 pixel sizes are mixed (0.5 um: a; 1 um: b)" in said
+    assert "1 of 2 slides have larger pixels than the tiles (b)" in said
+    assert "Tile at --mpp 1" in said
+    assert f"2 label vectors for {sum(report.tiles.values())} training tiles" in said
+    assert "so no result can be scored" in said
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["warnings"] == list(report.warnings)
+    assert "Read before you train" in (tmp_path / "out" / "summary.md").read_text()
+
+
+def test_a_cohort_of_one_slide_says_what_is_missing(slides, tmp_path):
+    report = tile(inputs(slides / "s0.tiff", labels=slides / "s0.geojson"), tmp_path / "out", OPTIONS)
+    assert list(report.tiles) == ["train"]
+    said = " ".join(report.warnings)
+    assert "of one patient ('s0')" in said
+    assert "so no result can be scored" in said
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import shapely
 
 from qaclims_path.errors import BadFile
-from qaclims_path.slides.annotations.labels import present_in, read_slide_labels
+from qaclims_path.slides.annotations.labels import present_in, read_slide_labels, slides_elsewhere
 from qaclims_path.slides.annotations.regions import read_regions, read_roi, region_shares
 from qaclims_path.types import Level, SlideInfo, TileGrid
 
@@ -136,10 +136,16 @@ def test_slide_labels_are_read_from_names_and_from_columns(tmp_path, text):
     assert {name: values.tolist() for name, values in found.items()} == {"a.svs": [True] * 2, "b.svs": [False] * 2}
 
 
+def test_rows_of_other_slides_are_left_out_and_named(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("slide,labels\na.svs,Tumor\nc.svs,Tumor\n")
+    assert list(read_slide_labels(path, ["Tumor"], ["a.svs", "b.svs"])) == ["a.svs"]
+    assert slides_elsewhere(path, ["a.svs", "b.svs"]) == ["c.svs"]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("slide,labels\na.svs,Tumor\nc.svs,Tumor\n", "'c.svs', which does not exist. Did you mean"),
         ("slide,labels\na.svs,Tumor\na,Tumor\n", "twice"),
         ("slide,labels\na.svs,tumor\n", "no class 'tumor'. Did you mean 'Tumor'"),
         ("slide,Tumor\na.svs,1\n", "neither a column 'labels' nor one for Stroma"),

@@ -1,0 +1,24 @@
+"""What a person should know before a run trains: its data, and what its judge sees of them."""
+
+from qaclims_path.data.before_training import Sight, before_training
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.listing import list_records
+from qaclims_path.models.judges.sight import sight_of
+from qaclims_path.pipeline.configs import JudgeOptions
+from qaclims_path.pipeline.run.steps import Run
+
+
+def run_warnings(run: Run) -> list[str]:
+    """Check the splits that a run trains on and scores; nothing is opened or downloaded."""
+    card, options = load_card(run.dataset), run.options
+    names = dict.fromkeys((options.shared.split, *options.evaluate.splits))
+    splits = {name: list_records(card, run.root, name) for name in names}
+    return before_training(card, splits, _sight(options.shared.judge))
+
+
+def _sight(judge: JudgeOptions) -> Sight | None:
+    """Return what the judge sees; None without a judge, or where it looks through windows at its own pixel size."""
+    if judge.id is None or judge.scale != "fit":
+        return None
+    side, mpp = sight_of(judge.id)
+    return Sight(side or Sight.side, mpp)
