@@ -17,6 +17,8 @@ STEP = 4.0  # um between points of the layout
 TISSUE, NEST, LUMEN, LYMPH, DEAD, FAT, FOLD, FIBRE, KIND, BLUE, PINK = range(11)
 FIELDS = 11
 NO_LUMEN = -1000.0  # a solid nest has no lumen anywhere
+NOWHERE = -1000.0  # depth of a tissue that a slide does not have
+MARGIN = 14.0  # um by which fat that stands for stroma reaches into other tissue, so that no rim of stroma is left
 
 SOLID, CORDS, GLANDS, PLAIN, AGGREGATE, FOLLICLES, RIMMED, NECROTIC, ADIPOSE = range(9)
 
@@ -27,6 +29,18 @@ def zone_of(key: Key, i: int, j: int) -> int:
     bits = scramble(key ^ 0x51, i // 3, j // 3)
     factor = np.array([1, 2, 4, 5, 7, 8])[int(part(bits, 0) * 6)]
     return int(factor * ((i % 3) * 3 + j % 3) + part(bits, 1) * 9) % 9
+
+
+@njit(cache=True)
+def zone_without(kind: int, without: int) -> int:
+    """Return the kind of zone that takes the place of one with a tissue that the slide does not have (`without`)."""
+    if without & (1 << TUMOR):
+        kind = NECROTIC if kind == RIMMED else PLAIN if kind in (SOLID, CORDS, GLANDS) else kind
+    if without & (1 << LYMPHOCYTE) and kind in (AGGREGATE, FOLLICLES):
+        kind = PLAIN
+    if without & (1 << NECROSIS):
+        kind = SOLID if kind == RIMMED else PLAIN if kind == NECROTIC else kind
+    return kind
 
 
 @njit(cache=True)
@@ -79,7 +93,7 @@ def bend(key: Key, x: float, y: float, zone: float) -> float:
 
 
 @njit(cache=True)
-def tissues(point: NDArray[np.float32], key: Key, x: float, y: float, zone: float) -> None:
+def tissues(point: NDArray[np.float32], key: Key, x: float, y: float, zone: float, without: int) -> None:
     """Set the depth inside every tissue at one point; `zone` is the spacing of zones."""
     wx = x + bend(key ^ 0x21, x, y, zone)
     wy = y + bend(key ^ 0x22, x, y, zone)
@@ -87,7 +101,7 @@ def tissues(point: NDArray[np.float32], key: Key, x: float, y: float, zone: floa
     # bands of stroma between the zones vary in width
     inside = border * zone - 50.0 * max(0.0, smooth(key ^ 0x29, x / 210.0, y / 210.0))
     bits = scramble(key ^ 0x26, i, j)
-    kind = zone_of(key, i, j)
+    kind = zone_without(zone_of(key, i, j), without)
     point[KIND] = part(bits, 0)
     point[NEST] = point[LYMPH] = point[DEAD] = point[FAT] = -inside - 30.0
     point[LUMEN] = NO_LUMEN
@@ -105,6 +119,10 @@ def tissues(point: NDArray[np.float32], key: Key, x: float, y: float, zone: floa
         point[DEAD] = inside - 12.0
     elif kind == ADIPOSE:
         point[FAT] = inside - 10.0
+    if without & (1 << NECROSIS):
+        point[DEAD] = NOWHERE
+    if without & (1 << STROMA):
+        point[FAT] = max(point[FAT], MARGIN - max(point[NEST], point[LYMPH], point[DEAD]))
 
 
 @njit(cache=True)
@@ -131,7 +149,7 @@ def tilt_of(key: Key) -> float:
 
 @njit(cache=True)
 def lay_out(
-    key: Key, corner: tuple[int, int], shape: tuple[int, int], size: tuple[float, float]
+    key: Key, corner: tuple[int, int], shape: tuple[int, int], size: tuple[float, float], without: int = 0
 ) -> NDArray[np.float32]:
     """Compute all fields on a rectangle of the grid.
 
@@ -140,6 +158,7 @@ def lay_out(
         corner: First column and row of the rectangle, in grid points.
         shape: Rows and columns of the rectangle.
         size: Width and height of the slide in um.
+        without: Bit 1 << code is set for each class that the slide does not have.
 
     Returns:
         rows, columns, `FIELDS`.
@@ -152,7 +171,7 @@ def lay_out(
             x, y = (corner[0] + column) * STEP, (corner[1] + row) * STEP
             point = fields[row, column]
             point[TISSUE] = outline(key, x, y, size[0], size[1])
-            tissues(point, key, x, y, zone)
+            tissues(point, key, x, y, zone, without)
             point[FOLD] = fold(key, x, y, size[0], size[1])
             # fibres follow lines of equal FIBRE: around nests, and in waves elsewhere
             wave = 55.0 * smooth(key ^ 0x62, x / 190.0, y / 190.0) + 9.0 * smooth(key ^ 0x63, x / 45.0, y / 45.0)

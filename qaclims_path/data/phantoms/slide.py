@@ -8,6 +8,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from qaclims_path.data.phantoms.layout import (
+    BACKGROUND,
     DEAD,
     FAT,
     FOLD,
@@ -21,9 +22,11 @@ from qaclims_path.data.phantoms.layout import (
 )
 from qaclims_path.data.phantoms.nuclei import REACH, scatter
 from qaclims_path.data.phantoms.paint import develop, ground
+from qaclims_path.data.phantoms.regions import CLASS_NAMES
 from qaclims_path.data.phantoms.stain import Stain, key_of, stain_of
 from qaclims_path.data.phantoms.textures import textures
 from qaclims_path.errors import UsageError
+from qaclims_path.registry import suggest
 
 BLOCK = 512, 256  # pixels painted at a time, chosen to fit the processor's cache
 MAX_SIDE = 200_000
@@ -40,6 +43,7 @@ class PhantomSpec:
         mpp: Pixel size in um.
         patient: Name of the patient; determines the stain and, with the seed, the tissue.
         stain: One of `FAMILIES`, or None to choose one from the patient's name.
+        without: Names of the classes that the slide does not have; others take their place, fat that of stroma.
     """
 
     seed: int
@@ -48,8 +52,13 @@ class PhantomSpec:
     mpp: float = 0.5
     patient: str = "FK-0001"
     stain: str | None = None
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        known = CLASS_NAMES[:BACKGROUND]
+        for name in self.without:
+            if name not in known:
+                raise UsageError(f"The painter has no class '{name}'. {suggest(name, list(known))}")
         if not (1 <= self.width <= MAX_SIDE and 1 <= self.height <= MAX_SIDE):
             raise UsageError(
                 f"A phantom slide of {self.width} x {self.height} pixels cannot be made; sides are 1 to {MAX_SIDE}."
@@ -122,7 +131,8 @@ class PhantomSlide:
         columns = int(((x + shape[1]) * mpp + reach) // STEP) + 2 - column
         rows = int(((y + shape[0]) * mpp + reach) // STEP) + 2 - row
         size = (self.spec.width * mpp, self.spec.height * mpp)
-        return lay_out(self.key, (column, row), (rows, columns), size), column, row
+        without = sum(1 << CLASS_NAMES.index(name) for name in set(self.spec.without))
+        return lay_out(self.key, (column, row), (rows, columns), size, without), column, row
 
 
 def paint_slide(

@@ -26,6 +26,7 @@ def phantom_tiles(
     mpp: float = 0.5,
     stains: Sequence[str] | None = None,
     single: float = 0.35,
+    without: Sequence[tuple[str, ...]] = ((),),
 ) -> Iterator[FakeItem]:
     """Yield tiles patient by patient; equal arguments give equal tiles.
 
@@ -37,11 +38,13 @@ def phantom_tiles(
         mpp: Pixel size in um.
         stains: Stain families, given to patients in turn; None chooses one from each patient's name.
         single: Share of tiles that should show one tissue; the others should show several.
+        without: Classes that slides do not have, given to patients in turn.
     """
     for number, patient in enumerate(patients):
         stain = stains[number % len(stains)] if stains else None
         side = max(int(SLIDE_UM / mpp), 4 * size)
-        slide = PhantomSlide(PhantomSpec(seed, side, side, mpp, patient, stain))
+        absent = without[number % len(without)]
+        slide = PhantomSlide(PhantomSpec(seed, side, side, mpp, patient, stain, absent))
         rng = np.random.default_rng(key_of("tiles", seed, patient))
         seen = np.zeros(CLASSES)
         for _ in range(tiles_per_patient):

@@ -1,10 +1,13 @@
 """Painted slides: repeatable, without seams, with every class in fair shares."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion, label
 
 from qaclims_path.data.phantoms.layout import BACKGROUND, STROMA
+from qaclims_path.data.phantoms.regions import CLASS_NAMES
 from qaclims_path.data.phantoms.slide import BLOCK, PhantomSlide, PhantomSpec, paint_slide
 from qaclims_path.data.phantoms.stain import FAMILIES, family_of, stain_of
 from qaclims_path.errors import UsageError
@@ -115,3 +118,17 @@ def test_details_tell_what_the_codes_do_not():
     white = whole["glass"] + whole["fat"] + whole["lumen"]
     assert white == pytest.approx((codes == BACKGROUND).mean(), abs=1e-6)
     assert min(whole.values()) > 0
+
+
+@pytest.mark.parametrize("absent", ["tumor", "stroma", "lymphocyte", "necrosis"])
+def test_a_class_can_be_left_out_of_a_slide(absent):
+    whole = PhantomSlide(replace(SPEC, without=(absent,)))
+    truth = whole.read(700, 500, 900, 900)[1]
+    assert (truth != CLASS_NAMES.index(absent)).all()
+    codes = np.bincount(whole.codes(0, 0, SPEC.width, SPEC.height).ravel(), minlength=5)
+    assert [name for name, count in zip(CLASS_NAMES, codes, strict=True) if not count] == [absent]
+
+
+def test_only_classes_of_the_painter_can_be_left_out():
+    with pytest.raises(UsageError, match=r"no class 'tumour'\. Did you mean 'tumor'"):
+        replace(SPEC, without=("tumour",))
