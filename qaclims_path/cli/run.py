@@ -22,6 +22,7 @@ def run(
     root: Root,
     out: Annotated[Path, typer.Option(help="Folder of the run; finished stages in it are kept.")],
     *,
+    card: Annotated[Path | None, typer.Option(help="Card of your own data; the same as --set dataset=FILE.")] = None,
     corpus: Annotated[Path | None, typer.Option(help="A corpus that was made before.")] = None,
     first: Annotated[
         str | None, typer.Option("--from", metavar="STAGE", help="Redo this stage and all that depend on it.")
@@ -49,7 +50,8 @@ def run(
     from qaclims_path.pipeline.run.warnings import run_warnings
 
     hardware = run_settings(running, quiet=as_json)
-    work = Run(load_run(config, settings or ()), root, out, corpus, hardware, threads)
+    chosen = [*([f"dataset={card.absolute()}"] if card else []), *(settings or ())]
+    work = Run(load_run(config, chosen, root), root, out, corpus, hardware, threads)
     if dry_run:
         show(plan_run(work, first=first, only=only), plan_view, as_json=as_json)
         if not as_json:

@@ -22,9 +22,11 @@ from qaclims_path.config import (
     read_yaml,
     settings_of,
 )
+from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadConfig, NotRegistered, UsageError
 from qaclims_path.registry import suggest
 
+AUTO = "auto"  # the card decides
 CONFIG = "config.yaml"  # the resolved recipe, in the folder of a run
 MOVED = {  # keys of earlier versions
     "train.seed": "seed",
@@ -99,7 +101,7 @@ class SharedOptions(Options):
 
     Attributes:
         dataset: Name of a data set, or the path of a card.
-        split: Split to train on.
+        split: Split to train on; `auto` is `train` where the card has it, else its only one for training.
         method: Name in tables; a file of `configs/methods`, or a registered method.
         published: Follow the released code with its quirks, see `configs/published`.
         seed: Seed of every training whose section names no other.
@@ -108,7 +110,7 @@ class SharedOptions(Options):
     """
 
     dataset: str
-    split: str = "train"
+    split: str = "auto"
     method: str = "cam"
     published: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
@@ -190,7 +192,7 @@ def read_recipe(recipe: str | Path, settings: Settings = ()) -> tuple[Origin, Re
     if tree.get("published"):
         tree = override(merge(merge(tree, _published(tree, name)), own), settings)
     origin = Origin(path, tuple(settings))
-    return origin, parse(Recipe, tree, origin)
+    return origin, _with_split(parse(Recipe, tree, origin))
 
 
 def with_seed(section: Tree, seed: int) -> Tree:
@@ -260,6 +262,20 @@ def find_recipe(name: str) -> Path:
     raise NotRegistered(
         f"There is no recipe '{name}'. {suggest(name, recipe_names())} Or give the path of a YAML file."
     )
+
+
+def _with_split(recipe: Recipe) -> Recipe:
+    return recipe if recipe.split != AUTO else recipe.model_copy(update={"split": training_split(recipe.dataset)})
+
+
+def training_split(dataset: str) -> str:
+    """Return the split of a card to train on: `train`, else the only one for training."""
+    card = load_card(dataset)
+    names = [name for name, split in card.splits.items() if split.part == "train"]
+    if "train" in names or len(names) == 1:
+        return "train" if "train" in names else names[0]
+    known = f"several splits for training: {', '.join(names)}" if names else "no split for training"
+    raise UsageError(f"'{card.name}' has {known}. Name the split with --set split=NAME.")
 
 
 def _shipped(name: str) -> Path:

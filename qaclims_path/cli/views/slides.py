@@ -51,6 +51,7 @@ def tile_view(report: TileReport) -> Iterator[RenderableType]:
         yield Text("There is no card without --labels. Give labels to make the tiles a data set.", style=FAINT)
     elif report.card is not None:
         yield Text(f"Check them: qaclims datasets check --card {report.card} --root {report.out}", style=FAINT)
+        yield Text(f"Train: qaclims run folder/cam --card {report.card} --root {report.out} --out RUN", style=FAINT)
 
 
 def plan_view(plans: Sequence[SlidePlan]) -> Iterator[RenderableType]:

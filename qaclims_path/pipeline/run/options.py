@@ -7,11 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from qaclims_path.config import Options, Origin, Settings, Tree, flat, parse, settings_of
-from qaclims_path.errors import BadConfig, NotRegistered
+from qaclims_path.data.card import Card
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.listing import list_records
+from qaclims_path.errors import BadConfig, NotRegistered, SplitAbsent
 from qaclims_path.models.refiners import REFINERS
 from qaclims_path.models.segmenters import known_segmenters
 from qaclims_path.pipeline.cam.options import CamOptions, TrainCamOptions, cam_options
-from qaclims_path.pipeline.configs import Recipe, SharedOptions, read_recipe, with_seed, without_seed
+from qaclims_path.pipeline.configs import AUTO, Recipe, SharedOptions, read_recipe, with_seed, without_seed
 from qaclims_path.pipeline.corpus.options import CorpusOptions, load_corpus_options
 from qaclims_path.pipeline.masks.boundary import BoundaryOptions
 from qaclims_path.pipeline.masks.make import BOUNDARY
@@ -40,7 +43,7 @@ class EvaluateSection(Options):
 
     Attributes:
         what: Results to score: maps, pseudo masks, segmenter; a run without `seg` trains no segmenter.
-        splits: Splits to score, with masks.
+        splits: Splits to score, with masks; `auto` takes all of the card that the folder of the data has.
         protocol: The card's first protocol when None.
         scales: Scales of the image for the segmenter.
         flip: Average predictions with those of the mirror image.
@@ -48,7 +51,7 @@ class EvaluateSection(Options):
     """
 
     what: Annotated[tuple[What, ...], Field(min_length=1)] = ("cams", "masks", "seg")
-    splits: Annotated[tuple[str, ...], Field(min_length=1)] = ("val",)
+    splits: tuple[str, ...] = ("val",)
     protocol: str | None = None
     scales: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     flip: bool = False
@@ -104,8 +107,13 @@ class RunOptions:
         return tree
 
 
-def load_run(recipe: str | Path, settings: Settings = ()) -> RunOptions:
+def load_run(recipe: str | Path, settings: Settings = (), root: Path | None = None) -> RunOptions:
     """Read all sections of a recipe.
+
+    Args:
+        recipe: Name or path of the recipe.
+        settings: Overrides of it.
+        root: Folder of the data, for `evaluate.splits: auto`; None takes all splits that the card has.
 
     Examples:
         >>> load_run("phantom/cam", ["evaluate.what=[cams]"]).evaluate.what
@@ -113,7 +121,8 @@ def load_run(recipe: str | Path, settings: Settings = ()) -> RunOptions:
     """
     where, found = read_recipe(recipe, settings)
     cam = cam_options(found, where)
-    evaluate = parse(EvaluateSection, found.evaluate, where.part("evaluate"))  # before `seg`, which takes its protocol
+    section = _with_splits(found, root)
+    evaluate = parse(EvaluateSection, section, where.part("evaluate"))  # before `seg`, which takes its protocol
     masks = parse(MaskOptions, {key: found.masks[key] for key in found.masks if key != BOUNDARY}, where.part("masks"))
     boundary = _boundary(found, where)
     seg = seg_options(found, cam.network, where)
@@ -131,6 +140,24 @@ def load_run(recipe: str | Path, settings: Settings = ()) -> RunOptions:
         seg=seg,
         evaluate=evaluate,
     )
+
+
+def _with_splits(recipe: Recipe, root: Path | None) -> Tree:
+    """Return the section `evaluate`, with `auto` replaced by the splits that can be scored."""
+    section = recipe.evaluate
+    if section.get("splits") != AUTO:
+        return section
+    card = load_card(recipe.dataset)
+    masked = [name for name, split in card.splits.items() if split.supervision == "masks" and split.part != "train"]
+    return {**section, "splits": [name for name in masked if root is None or _exists(card, root, name)]}
+
+
+def _exists(card: Card, root: Path, split: str) -> bool:
+    try:
+        list_records(card, root, split)
+    except SplitAbsent:
+        return False
+    return True
 
 
 def _boundary(recipe: Recipe, where: Origin) -> BoundaryOptions:
