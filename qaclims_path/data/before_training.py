@@ -120,13 +120,13 @@ def _one_sided(card: Card, records: Sequence[Record]) -> Iterator[str]:
     always = [name for name, count in positive.items() if count == len(records)]
     if never:
         yield (
-            f"None of the {len(records)} training images shows {_joined(never)}, so nothing is learnt about it. Add "
-            "images that show it, or take it off the card."
+            f"None of the {len(records)} training images is known to show {_joined(never)}, so nothing is learnt about "
+            "it. Add images that show it, or take it off the card."
         )
     if always:
         yield (
-            f"All {len(records)} training images show {_joined(always)}, so nothing says where it is not. Add images "
-            "without it, or cut smaller tiles."
+            f"None of the {len(records)} training images is known to be without {_joined(always)}, so nothing says "
+            "where it is not. Add images without it, or cut smaller tiles."
         )
 
 
@@ -156,30 +156,24 @@ def _size(card: Card, sight: Sight) -> Iterator[str]:
     if card.domain == "natural" or card.image_size is None:
         return
     side = max(card.image_size)
-    shown = f"Tiles of {side} px are shown to the judge as {sight.side} px"
     shrunk = side / sight.side
-    if card.mpp is None or (sight.mpp is None and _between(card.mpp * shrunk, TISSUE_MPP)):
-        if not _between(shrunk, (1 / FAR, FAR)):
-            yield f"{shown}, a factor of {shrunk:.2g}, so detail is lost or blurred. Cut tiles of {sight.side} px."
-        return
-    seen = card.mpp * shrunk
-    known = TISSUE_MPP if sight.mpp is None else (sight.mpp / FAR, sight.mpp * FAR)
-    learnt = f"{known[0]:g} to {known[1]:g}" if sight.mpp is None else f"{sight.mpp:g}"
-    if not _between(seen, known):
-        yield (
-            f"{shown}, at {seen:.3g} um per pixel, but it learnt from {learnt} um per pixel. Cut tiles of another size "
-            f"or pixel size{', or set judge.scale=own' if sight.mpp else ''}."
-        )
+    shown = f"Tiles of {side} px are shown to the judge as {sight.side} px"
+    if card.mpp is None and not 1 / FAR <= shrunk <= FAR:
+        yield f"{shown}, a factor of {shrunk:.2g}, so detail is lost or blurred. Cut tiles of {sight.side} px."
+    elif card.mpp is not None:
+        least, most = TISSUE_MPP if sight.mpp is None else (sight.mpp / FAR, sight.mpp * FAR)
+        if not least <= card.mpp * shrunk <= most:
+            learnt = f"{least:g} to {most:g}" if sight.mpp is None else f"{sight.mpp:g}"
+            yield (
+                f"{shown}, at {card.mpp * shrunk:.3g} um per pixel, but it learnt from {learnt} um per pixel. Cut "
+                f"other tiles{', or set judge.scale=own' if sight.mpp else ''}."
+            )
 
 
 def _positives(card: Card, records: Sequence[Record]) -> dict[str, int]:
     """Count the images that show each class."""
     counts = Counter(index for record in records for index in record.present or ())
     return {name: counts[index] for index, name in enumerate(card.names)}
-
-
-def _between(value: float, ends: tuple[float, float]) -> bool:
-    return ends[0] <= value <= ends[1]
 
 
 def _named(card: Card, present: Sequence[int] | None) -> str:

@@ -185,8 +185,8 @@ def test_a_recipe_extends_a_shipped_one_by_name(tmp_path: Path) -> None:
 
 def test_a_file_beside_a_recipe_comes_before_a_shipped_one(tmp_path: Path) -> None:
     (tmp_path / "phantom").mkdir()
-    recipe(tmp_path / "phantom", "dataset: mine\n", "cam")
-    assert read_recipe(recipe(tmp_path, "extends: phantom/cam\n"))[1].dataset == "mine"
+    recipe(tmp_path / "phantom", "dataset: glas\n", "cam")
+    assert read_recipe(recipe(tmp_path, "extends: phantom/cam\n"))[1].dataset == "glas"
 
 
 @pytest.mark.parametrize(

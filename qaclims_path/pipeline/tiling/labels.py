@@ -148,8 +148,9 @@ def _classes_of(path: Path) -> tuple[str, ...]:
 
 def _meant(file: str, elsewhere: Sequence[str]) -> str:
     """Name the row that a slide without one may have been meant by."""
-    close = get_close_matches(file, elsewhere, n=1)
-    return f"Is it the row '{close[0]}'? " if close else ""
+    rows = {Path(row).stem: row for row in elsewhere}
+    close = get_close_matches(Path(file).stem, list(rows), n=1)
+    return f"Is it the row '{rows[close[0]]}'? " if close else ""
 
 
 def _unused(path: Path, elsewhere: Sequence[str]) -> tuple[str, ...]:

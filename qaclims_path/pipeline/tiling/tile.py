@@ -91,7 +91,7 @@ def tile(inputs: TileInputs, out: Path, options: TileOptions, work: WorkOptions 
         described = {path for task in tasks for path in (task.regions, task.roi)}
         skipped = {path: reason for path, reason in found.skipped.items() if path not in described}
         report = TileReport(str(out), len(mine), failed, complete, tiles_by_split(lines), lines, skipped, card=None)
-        report = replace(report, warnings=(*labels.warnings, *cohort_warnings(_facts(tasks), options)))
+        report = replace(report, warnings=(*labels.warnings, *cohort_warnings(_facts(tasks))))
         return _finished(out, report, options, labels) if complete else report
 
 

@@ -11,11 +11,9 @@ from qaclims_path.data.card import Card
 from qaclims_path.data.record import ImageFile, Record
 from qaclims_path.errors import first_of
 from qaclims_path.files.digest import digest_of
-from qaclims_path.pipeline.tiling.options import TileOptions
 from qaclims_path.slides.cohort.manifest import read_tiles
 
 SHOWN = 3
-ENLARGED = 1.1  # pixel size of a slide as a multiple of that of its tiles
 MIXED = 1.3  # largest pixel size of a cohort as a multiple of the smallest
 COMPARED = 1 << 20  # bytes compared at either end of two slides of one size
 
@@ -29,9 +27,9 @@ class SlideFacts:
     mpp: float | None = None
 
 
-def cohort_warnings(slides: Sequence[SlideFacts], options: TileOptions) -> list[str]:
-    """Compare the slides of a cohort with each other and with the tiles."""
-    return [*_copies(slides), *_pixel_sizes(slides), *_enlarged(slides, options)]
+def cohort_warnings(slides: Sequence[SlideFacts]) -> list[str]:
+    """Compare the slides of a cohort with each other."""
+    return [*_copies(slides), *_pixel_sizes(slides)]
 
 
 def tile_warnings(card: Path, manifest: Path) -> list[str]:
@@ -83,14 +81,4 @@ def _pixel_sizes(slides: Sequence[SlideFacts]) -> Iterator[str]:
         yield (
             f"Slides of {len(sizes)} pixel sizes are mixed ({each}). All tiles have one size, but sharpness may tell a "
             "model the scanner: spread each pixel size over all splits."
-        )
-
-
-def _enlarged(slides: Sequence[SlideFacts], options: TileOptions) -> Iterator[str]:
-    coarse = [slide.name for slide in slides if slide.mpp is not None and slide.mpp > ENLARGED * options.mpp]
-    if coarse:
-        largest = max(slide.mpp or 0 for slide in slides)
-        yield (
-            f"{len(coarse)} of {len(slides)} slides have larger pixels than the tiles ({first_of(coarse, SHOWN)}), so "
-            f"their tiles are enlarged and blurred. Tile at --mpp {largest:.3g}, or leave them out."
         )
