@@ -42,7 +42,7 @@ def run_recipe(
         only: The only stage to do.
         threads: Images that the dense CRF works on at once.
         settings: Changes of the recipe, as a dictionary such as `{"masks.refiner": "par"}`.
-        say: Receives a line per stage, such as `print`.
+        say: Receives a line per warning and per stage, such as `print`.
         **options: Fields of `RunSettings`.
 
     Examples:
@@ -52,10 +52,13 @@ def run_recipe(
     from qaclims_path.pipeline.run.options import load_run
     from qaclims_path.pipeline.run.pipeline import do_run
     from qaclims_path.pipeline.run.steps import Run
+    from qaclims_path.pipeline.run.warnings import run_warnings
 
     running = read(RunSettings, options, "run_recipe")
-    chosen = load_run(recipe, settings)
+    chosen = load_run(recipe, settings, Path(root))
     work = Run(chosen, Path(root), Path(out), optional(corpus), running, threads)
+    for sentence in run_warnings(work):
+        say(f"Before training: {sentence}")
     return do_run(work, first=first, only=only, say=say)
 
 
@@ -80,7 +83,7 @@ def plan_recipe(
     from qaclims_path.pipeline.run.pipeline import plan_run
     from qaclims_path.pipeline.run.steps import Run
 
-    work = Run(load_run(recipe, settings), Path(root), Path(out), optional(corpus))
+    work = Run(load_run(recipe, settings, Path(root)), Path(root), Path(out), optional(corpus))
     return plan_run(work, first=first, only=only)
 
 
