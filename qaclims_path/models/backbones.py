@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.hub import HUB, LOCAL, model_name, resolve
+from qaclims_path.models import wideresnet  # noqa: F401 - registers its network in timm
 
 SETTINGS = "config.json"
 FOREIGN_ARGUMENT = "unexpected keyword argument"

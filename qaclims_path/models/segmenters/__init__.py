@@ -49,7 +49,7 @@ class Build(Protocol):
 
 
 SEGMENTERS: Registry[Build] = Registry("segmenter", "qaclims_path.segmenters")
-FILES = "smp", "deeplabv2"
+FILES = "smp", "deeplabv1", "deeplabv2"
 
 
 def known_segmenters() -> Registry[Build]:

@@ -1,0 +1,51 @@
+"""DeepLabV1 (Chen et al., ICLR 2015) with the head that papers after SEAM put on WideResNet-38."""
+
+from typing import Any, cast
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qaclims_path.errors import UsageError
+from qaclims_path.models.backbones import Backbone, BackboneSpec
+from qaclims_path.models.segmenters import SEGMENTERS
+
+MOMENTUM = 3e-4  # of the norms, as released
+
+
+class DeepLabV1(nn.Module):
+    """One dilated convolution with a large field of view, and a 1x1 convolution, on features of stride 8.
+
+    Attributes:
+        encoder: A convolutional timm model.
+        head: From features to logits of the features' size.
+    """
+
+    def __init__(
+        self, encoder: BackboneSpec, channels: int, *, stride: int = 8, width: int = 512, rate: int = 12
+    ) -> None:
+        super().__init__()
+        backbone = Backbone(encoder, stride=stride)
+        if hasattr(backbone.model, "patch_embed"):  # a transformer, or a model with channels last
+            raise UsageError(f"DeepLabV1 needs a convolutional encoder, which '{encoder.source}' is not.")
+        self.encoder: nn.Module = backbone.model
+        self.head = nn.Sequential(
+            nn.Conv2d(backbone.width, width, 3, padding=rate, dilation=rate, bias=False),
+            nn.BatchNorm2d(width, momentum=MOMENTUM),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 1, bias=False),
+            nn.BatchNorm2d(width, momentum=MOMENTUM),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Conv2d(width, channels, 1),
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Compute logits B K H W of B 3 H W pixels, enlarged with aligned corners as released."""
+        logits = self.head(cast("Any", self.encoder).forward_features(pixels))
+        return F.interpolate(logits, pixels.shape[-2:], mode="bilinear", align_corners=True)
+
+
+@SEGMENTERS.add("deeplabv1")
+def deeplabv1(encoder: BackboneSpec, channels: int, /, **settings: Any) -> nn.Module:  # noqa: ANN401 - checked by the class
+    """Build DeepLabV1; settings are `stride`, `width` and `rate`."""
+    return DeepLabV1(encoder, channels, **settings)
