@@ -33,7 +33,7 @@ def border(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
         >>> border(np.array([[True, True, True, False]]), 1)
         array([[False, False,  True, False]])
     """
-    return mask & borders(mask.view(np.uint8), width)
+    return mask & borders(mask.astype(np.uint8), width)
 
 
 def _shifted(pixels: NDArray[P]) -> list[NDArray[P]]:

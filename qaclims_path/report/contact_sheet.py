@@ -72,7 +72,7 @@ def overlay(image: NDArray[np.uint8], inside: NDArray[np.bool_], color: Color) -
     """Tint and outline the pixels of an image (H W 3) inside a mask (H W)."""
     palette = np.zeros((256, 3), np.uint8)
     palette[1] = color
-    return painted(image, inside.view(np.uint8), palette, [0], width=OUTLINE)
+    return painted(image, inside.astype(np.uint8), palette, [0], width=OUTLINE)
 
 
 def contact_sheet(title: str, remark: str, rows: Sequence[Row], *, columns: int = 6) -> Image.Image:

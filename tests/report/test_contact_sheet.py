@@ -36,6 +36,15 @@ def test_examples_fit_their_cell(height, width):
     assert shown.drawn.shape == shown.image.shape
 
 
+def test_a_mask_of_another_size_has_the_colour_of_its_class():
+    inside = np.zeros((90, 90), bool)
+    inside[30:60, 30:60] = True
+    drawn = example("x", picture(300, 300), inside, RED).drawn
+    assert (drawn == RED).all(axis=-1).sum() > 200
+    red, green, blue = drawn[TILE // 2, TILE // 2]
+    assert red > 120 > green == blue
+
+
 def test_a_sheet_shows_every_image_once_with_its_mask():
     masked = example("a", picture(100, 100, 10), np.eye(100, dtype=bool), RED)
     sheet = np.asarray(contact_sheet("T", "r", [Row("one", RED, "", [masked] * 2), Row("two", RED, "", [])], columns=3))

@@ -22,7 +22,7 @@ SWATCH = 20
 MARGIN = 14
 BAR_HEIGHT = 6
 BAR_SHARE = 0.22  # of the picture's width, which the scale bar may take
-OUTLINE = 400  # pixels of the picture's longer side for each pixel of an outline
+OUTLINE = 800  # pixels of the picture's longer side for each pixel of an outline
 OVERSAMPLING = 16  # map pixels to read per thumbnail pixel, at most
 Pixels = NDArray[np.uint8]
 
