@@ -59,6 +59,11 @@ def protocol_names() -> list[str]:
     return sorted(path.stem for path in (asset_dir("configs") / "protocols").glob("*.yaml"))
 
 
+def ignores_background(name: str) -> bool:
+    """Return whether a protocol leaves background of the truth out; False for one of another version."""
+    return name in protocol_names() and load_protocol(name).background == "ignore"
+
+
 def load_protocol(name: str) -> Protocol:
     """Load a protocol by name."""
     if name not in protocol_names():

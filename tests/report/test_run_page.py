@@ -3,13 +3,19 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from qaclims_path.cli.app import app
+from qaclims_path.data.card import IGNORE
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.protocol import ignores_background
 from qaclims_path.errors import UsageError
+from qaclims_path.pipeline.run.examples import Layers, _Painter
 from qaclims_path.pipeline.run.report import write_run_report
 
 WIDTHS = {"laptop": (1280, 900), "phone": (390, 844)}
@@ -381,3 +387,14 @@ def test_slides_segmented_elsewhere_are_shown_when_their_folder_is_moved_into_th
     assert "when that folder is moved to RUN/slides" in said
     (tmp_path / "segmented").rename(run / "slides")
     assert "slides" not in write_run_report(run, root).missing
+
+
+def test_pixels_that_do_not_count_are_not_painted():
+    glass, tissue = np.full((4, 4), 4, np.uint8), np.zeros((4, 4), np.uint8)
+    truth = np.vstack([glass[:2], tissue[:2]])
+    truth[3, 3] = IGNORE
+    layers = Layers(Path("nowhere"), load_card("phantom"), "val")
+    counted = _Painter(layers, ignores_background("tissue"))._counted(tissue, truth)
+    assert counted.tolist() == [[255] * 4, [255] * 4, [0] * 4, [0, 0, 0, 255]]
+    assert (_Painter(layers, ignores_background("pbip"))._counted(tissue, truth)[:3] == 0).all()
+    assert _Painter(layers, ignores=True)._counted(tissue, None) is tissue

@@ -9,8 +9,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.data.card import Card
+from qaclims_path.data.card import IGNORE, Card
 from qaclims_path.data.listing import list_records
+from qaclims_path.data.protocol import ignores_background
 from qaclims_path.data.pseudo import CONFIDENCE, LABELS
 from qaclims_path.data.record import Record, classes_in, truth_of
 from qaclims_path.errors import QaclimsError, UsageError
@@ -53,11 +54,13 @@ class Choice:
     Attributes:
         groups: Images and their mIoU (NaN where it is not known), under the title of their group.
         note: Sentence that says how the images were chosen.
+        protocol: Protocol of the scores; the first of the card where there are none.
     """
 
     split: str
     groups: Mapping[str, Sequence[tuple[Record, float]]]
     note: str
+    protocol: str
 
 
 def choose_images(run: Path, root: Path, card: Card, found: Sequence[Evaluated], each: int = EACH) -> Choice | None:
@@ -87,7 +90,7 @@ def choose_images(run: Path, root: Path, card: Card, found: Sequence[Evaluated],
             f"(protocol {ranking.report.protocol}, gate {ranking.report.gate})."
         )
     groups = {title: [(records[name], value) for name, value in pairs] for title, pairs in chosen.items()}
-    return Choice(split, groups, note)
+    return Choice(split, groups, note, ranking.report.protocol if ranking else card.protocols[0])
 
 
 def examples_of(run: Path, root: Path, card: Card, found: Sequence[Evaluated]) -> Chosen | None:
@@ -102,7 +105,7 @@ def examples_of(run: Path, root: Path, card: Card, found: Sequence[Evaluated]) -
     choice = choose_images(run, root, card, found)
     if choice is None:
         return None
-    painter = _Painter(Layers(run, card, choice.split))
+    painter = _Painter(Layers(run, card, choice.split), ignores_background(choice.protocol))
     drawn = {title: [painter.example(*one) for one in each] for title, each in choice.groups.items()}
     groups = [ExampleGroup(title, tuple(one for one in each if one)) for title, each in drawn.items()]
     return Chosen(tuple(group for group in groups if group.examples), choice.note, tuple(painter.layers.problems))
@@ -208,9 +211,10 @@ class Layers:
 
 @dataclass(frozen=True)
 class _Painter:
-    """Draws the layers of an image for a page."""
+    """Draws the layers of an image for a page; `ignores` says whether background of the truth does not count."""
 
     layers: Layers
+    ignores: bool
 
     def example(self, record: Record, score: float) -> Example | None:
         """Draw an image in all layers it has; None if the image cannot be read."""
@@ -221,8 +225,8 @@ class _Painter:
         drawn = {
             IMAGE: picture,
             MAP: self._map(self.layers.maps(record), picture),
-            PSEUDO: self._painted(self.layers.pseudo_mask(record), picture),
-            PREDICTION: self._painted(self.layers.prediction(record), picture),
+            PSEUDO: self._painted(self._counted(self.layers.pseudo_mask(record), truth), picture),
+            PREDICTION: self._painted(self._counted(self.layers.prediction(record), truth), picture),
             SURE: None if sure is None else painted_doubt(picture, sure, len(self.layers.card.classes)),
             TRUTH: self._painted(truth, picture),
         }
@@ -242,9 +246,16 @@ class _Painter:
     def _map(self, stored: ImageMaps | None, picture: U8) -> U8 | None:
         return None if stored is None else painted_maps(picture, stored.maps, stored.classes, self.layers.card.palette)
 
+    def _counted(self, labels: U8 | None, truth: U8 | None) -> U8 | None:
+        """Leave out pixels that do not count, such as glass, where the truth is known."""
+        if labels is None or truth is None or labels.shape != truth.shape:
+            return labels
+        left_out = (truth == IGNORE) | (self.ignores & (truth == self.layers.card.background_index))
+        return np.where(left_out, np.uint8(IGNORE), labels)
+
     def _painted(self, labels: U8 | None, picture: U8) -> U8 | None:
         card = self.layers.card
-        hidden = range(len(card.classes), 256) if card.domain == "natural" else (255,)
+        hidden = range(len(card.classes), 256) if card.domain == "natural" else (IGNORE,)
         return None if labels is None else painted_labels(picture, labels, card.palette, hidden)
 
 

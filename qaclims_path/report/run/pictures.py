@@ -23,7 +23,7 @@ def fitted(pixels: U8) -> U8:
 
 def painted_labels(picture: U8, labels: U8, palette: U8, hidden: Sequence[int] = ()) -> U8:
     """Paint label indices h w of any size over an image from `fitted`; see `compute.painting.painted`."""
-    return painting.painted(picture, resize_nearest(labels, *picture.shape[:2]), palette, hidden, width=1)
+    return painting.painted(picture, resize_nearest(labels, *picture.shape[:2]), palette, hidden)
 
 
 def painted_maps(picture: U8, maps: NDArray[np.floating], classes: Sequence[int], palette: U8) -> U8:
