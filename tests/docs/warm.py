@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 
 LIBRARIES = "monai", "open_clip", "segmentation_models_pytorch", "lightning_fabric", "numba", "shapely", "skimage"
+OURS = ("qaclims_path.pipeline.demo.demo",)  # it imports nearly all of the package, which takes a second per command
 PROGRAM = """#!{python} -IS
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
@@ -52,7 +53,7 @@ def do(call: bytes, files: list[int]) -> int:
 
 def main() -> None:
     address, folder = sys.argv[1:]
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, *OURS):
         importlib.import_module(name)
     for name in ("qaclims", "python"):
         path = Path(folder) / name
