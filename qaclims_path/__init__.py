@@ -40,8 +40,11 @@ if TYPE_CHECKING:
     from qaclims_path.api.results import write_report as write_report
     from qaclims_path.api.runs import demo as demo
     from qaclims_path.api.runs import diagnose as diagnose
+    from qaclims_path.api.runs import list_recipes as list_recipes
+    from qaclims_path.api.runs import list_settings as list_settings
     from qaclims_path.api.runs import plan_recipe as plan_recipe
     from qaclims_path.api.runs import run_recipe as run_recipe
+    from qaclims_path.api.runs import show_recipe as show_recipe
     from qaclims_path.api.slides import load_segmenter as load_segmenter
     from qaclims_path.api.slides import open_slide as open_slide
     from qaclims_path.api.slides import plan_tiles as plan_tiles
@@ -79,7 +82,7 @@ _PUBLIC = {
         "train_judge",
     ),
     "results": ("compare", "evaluate", "export", "push", "write_report"),
-    "runs": ("demo", "diagnose", "plan_recipe", "run_recipe"),
+    "runs": ("demo", "diagnose", "list_recipes", "list_settings", "plan_recipe", "run_recipe", "show_recipe"),
     "slides": ("load_segmenter", "open_slide", "plan_tiles", "segment", "slide_info", "tile"),
     "training": ("make_maps", "make_masks", "predict", "train_boundary", "train_cam", "train_segmenter"),
 }  # by their module in `api`

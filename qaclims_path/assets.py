@@ -16,6 +16,30 @@ def asset_dir(kind: Literal["datasets", "configs"]) -> Path:
     return packaged if packaged.is_dir() else PACKAGE.parent / kind
 
 
+def asset_name(path: Path) -> str:
+    """Name a file for people: one of `configs/` from there on, another by its path.
+
+    Examples:
+        >>> asset_name(asset_dir("configs") / "methods" / "cam.yaml")
+        'configs/methods/cam.yaml'
+    """
+    folder = asset_dir("configs")
+    return f"configs/{path.relative_to(folder).as_posix()}" if path.is_relative_to(folder) else str(path)
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra: from the clone that this package runs in, else by its name.
+
+    Examples:
+        >>> install_command("dicom")  # doctest: +SKIP
+        'pip install -e "/home/me/qaclims_path[dicom]"'
+    """
+    clone = PACKAGE.parent
+    if (clone / "pyproject.toml").is_file() and not (PACKAGE / "_assets").is_dir():
+        return f'pip install -e "{clone}[{extra}]"'
+    return f'pip install "qaclims-path[{extra}]"'
+
+
 def embedded_dir() -> Path:
     """Return the folder of the small models that ship with the package; it may not exist."""
     return PACKAGE / "_embedded"

@@ -3,18 +3,19 @@
 Imports: errors, registry (for suggestions).
 """
 
+import inspect
 import json
 import os
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
 
 from qaclims_path.errors import BadConfig, first_of
 from qaclims_path.registry import suggest
@@ -37,6 +38,16 @@ class Options(BaseModel):
         except ValidationError as error:
             raise _bad_config(type(self), error, type(self).__name__) from error
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> Tree:  # noqa: ANN401 - pydantic's
+        """Describe the fields by their texts in the docstring, and drop the docstring."""
+        schema = handler.resolve_ref_schema(handler(core))
+        schema.pop("description", None)
+        for name, text in help_of(cls).items():
+            if name in schema.get("properties", {}):
+                schema["properties"][name]["description"] = text
+        return schema
+
     # pydantic's mark of an `__init__` that groups within a group do not need: mistakes there keep their whole path
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
@@ -48,6 +59,21 @@ class Options(BaseModel):
 
 
 O = TypeVar("O", bound=BaseModel)  # noqa: E741
+
+
+def help_of(model: type) -> dict[str, str]:
+    """Return the texts about the fields of a class, from `Attributes:` in its docstring and those of its bases.
+
+    Examples:
+        >>> help_of(RunSettings)["nodes"]  # doctest: +SKIP
+        'Machines; `auto` takes what the launcher says.'
+    """
+    texts: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        _, _, section = inspect.cleandoc(vars(base).get("__doc__") or "").partition("Attributes:\n")
+        entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE)
+        texts |= {name: " ".join(text.split()) for name, text in entries}
+    return texts
 
 
 @dataclass(frozen=True)
@@ -157,15 +183,17 @@ def merge(base: Tree, over: Tree) -> Tree:
     return out
 
 
-def load_tree(path: Path, find: Callable[[str, Path], Path], read: Callable[[Path], Tree] = read_yaml) -> Tree:
-    """Read a YAML file and the files that it extends.
+def read_chain(
+    path: Path, find: Callable[[str, Path], Path], read: Callable[[Path], Tree] = read_yaml
+) -> list[tuple[Path, Tree]]:
+    """Read a YAML file and the files that it extends, those first.
 
     Args:
         path: The file.
         find: Finds a base, given the reference and the file that extends it.
         read: Reads one file.
     """
-    trees: list[Tree] = []
+    found: list[tuple[Path, Tree]] = []
     chain: list[str] = []
     following: Path | None = path
     while following is not None:
@@ -178,12 +206,14 @@ def load_tree(path: Path, find: Callable[[str, Path], Path], read: Callable[[Pat
         chain.append(real)
         tree = read(following)
         reference = tree.pop("extends", None)
-        trees.append(tree)
+        found.insert(0, (following, tree))
         following = find(str(reference), following) if reference is not None else None
-    out: Tree = {}
-    for tree in reversed(trees):
-        out = merge(out, tree)
-    return out
+    return found
+
+
+def load_tree(path: Path, find: Callable[[str, Path], Path], read: Callable[[Path], Tree] = read_yaml) -> Tree:
+    """Read a YAML file, merged with the files that it extends; see `read_chain`."""
+    return reduce(merge, (tree for _, tree in read_chain(path, find, read)), {})
 
 
 def override(tree: Tree, settings: Iterable[str]) -> Tree:

@@ -51,6 +51,12 @@ class ResolutionUnknown(UsageError):
     """A slide without pixel size, where a length in micrometres is needed."""
 
 
+class Interrupted(QaclimsError):
+    """A signal stopped the training, which is saved."""
+
+    exit_code = 130
+
+
 def first_of(names: Sequence[str], most: int, separator: str = ", ") -> str:
     """Return the first names of a list for a message, and the number of the others.
 

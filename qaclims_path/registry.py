@@ -1,7 +1,8 @@
 """A registry of named entries: formats, judges, methods, refiners, ..."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
@@ -27,6 +28,12 @@ def suggest(wrong: str, known: list[str]) -> str:
 class Registry(Generic[T]):
     """Named entries: those of this package by decorator, those of other packages by entry point.
 
+    Args:
+        kind: What an entry is, for messages.
+        group: Entry-point group of other packages.
+        modules: Modules by the name of the entry that each registers; one is imported when its entry is asked for, so
+            that a name is checked without loading any library.
+
     Examples:
         >>> REFINERS: Registry[object] = Registry("refiner")
         >>> @REFINERS.add("none")
@@ -36,9 +43,10 @@ class Registry(Generic[T]):
         qaclims_path.errors.NotRegistered: There is no refiner 'nonee'. Did you mean 'none'? Known: none.
     """
 
-    def __init__(self, kind: str, group: str | None = None) -> None:
+    def __init__(self, kind: str, group: str | None = None, modules: Mapping[str, str] | None = None) -> None:
         self.kind = kind
         self.group = group
+        self.modules = modules or {}
         self._entries: dict[str, T] = {}
 
     def add(self, name: str) -> Callable[[T], T]:
@@ -51,6 +59,8 @@ class Registry(Generic[T]):
         return register
 
     def __getitem__(self, name: str) -> T:
+        if name not in self._entries and name in self.modules:
+            import_module(self.modules[name])
         if name in self._entries:
             return self._entries[name]
         for point in self._points():
@@ -60,7 +70,7 @@ class Registry(Generic[T]):
         raise NotRegistered(f"There is no {self.kind} '{name}'. {suggest(name, list(self))}")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted({*self._entries, *(point.name for point in self._points())}))
+        return iter(sorted({*self._entries, *self.modules, *(point.name for point in self._points())}))
 
     def __contains__(self, name: object) -> bool:
         return name in set(self)

@@ -1,5 +1,6 @@
 """The registry: names, suggestions, and entries of other packages."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -81,3 +82,18 @@ def test_entries_of_another_package_are_loaded_when_asked_for(tmp_path: Path) ->
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == ["['par', 'theirs'] ours", "loaded", "theirs theirs"], done.stderr
+
+
+def test_a_name_is_known_before_its_module_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "late_refiner.py").write_text("from late_registry import LATE\nLATE.add('late')('made')\n")
+    (tmp_path / "late_registry.py").write_text(
+        "from qaclims_path.registry import Registry\nLATE = Registry('refiner', modules={'late': 'late_refiner'})\n"
+    )
+    registry = importlib.import_module("late_registry").LATE
+    assert "late" in registry
+    assert [*registry] == ["late"]
+    assert "late_refiner" not in sys.modules
+    assert registry["late"] == "made"
+    with pytest.raises(NotRegistered, match="Did you mean 'late'"):
+        registry["latte"]

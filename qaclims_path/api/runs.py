@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from qaclims_path.pipeline.demo.demo import DemoReport
     from qaclims_path.pipeline.doctor.diagnose import Diagnosis
     from qaclims_path.pipeline.run.pipeline import RunReport
-    from qaclims_path.pipeline.run.stages import PlannedStage
+    from qaclims_path.pipeline.run.preview import RunPlan
+    from qaclims_path.pipeline.run.settings import RecipeLine, ResolvedSetting, Setting
 
 
 @public(RunSettings)
@@ -72,19 +73,67 @@ def plan_recipe(
     first: str | None = None,
     only: str | None = None,
     settings: Settings = (),
-) -> "list[PlannedStage]":
-    """Plan the stages that `run_recipe` would do, with the same arguments; nothing is done.
+) -> "RunPlan":
+    """Say what `run_recipe` would do, with the same arguments, and roughly what it takes; nothing is done.
 
     Examples:
-        >>> [(step.stage.name, step.action) for step in plan_recipe("phantom/cam", "phantom", "run")]  # doctest: +SKIP
-        [('cam', 'do'), ...]
+        >>> plan = plan_recipe("phantom/cam", "phantom", "run")  # doctest: +SKIP
+        >>> [(step.stage.name, step.action) for step in plan.stages]  # doctest: +SKIP
+        [('cam', 'run'), ...]
     """
     from qaclims_path.pipeline.run.options import load_run
     from qaclims_path.pipeline.run.pipeline import plan_run
+    from qaclims_path.pipeline.run.preview import preview
     from qaclims_path.pipeline.run.steps import Run
 
     work = Run(load_run(recipe, settings, Path(root)), Path(root), Path(out), optional(corpus))
-    return plan_run(work, first=first, only=only)
+    return preview(work, plan_run(work, first=first, only=only))
+
+
+@public()
+def list_recipes() -> "list[RecipeLine]":
+    """List the recipes that ship with the package, with the files that make each.
+
+    Examples:
+        >>> list_recipes()[0].name
+        'bcss-wsss/cam'
+    """
+    from qaclims_path.pipeline.run.settings import list_recipes as listed
+
+    return listed()
+
+
+@public()
+def show_recipe(recipe: Where, *, settings: Settings = ()) -> "list[ResolvedSetting]":
+    """Resolve a recipe: every setting with its value, and the file or change that gave it.
+
+    Args:
+        recipe: A name such as `bcss-wsss/qa-clims-path`, or a YAML file.
+        settings: Changes of the recipe, as a dictionary such as `{"masks.refiner": "par"}`.
+
+    Examples:
+        >>> [each.set_by for each in show_recipe("phantom/cam", settings={"seed": 3}) if each.key == "seed"]
+        ['--set seed=3']
+    """
+    from qaclims_path.pipeline.run.settings import show_recipe as show
+
+    return show(recipe, settings)
+
+
+@public()
+def list_settings(key: str = "") -> "list[Setting]":
+    """List the settings of recipes, each with its default, its meaning and the files that set it.
+
+    Args:
+        key: Only settings at or below this dotted key.
+
+    Examples:
+        >>> [each.key for each in list_settings("cams")]
+        ['cams.scales', 'cams.gate']
+    """
+    from qaclims_path.pipeline.run.settings import settings_below
+
+    return settings_below(key)
 
 
 @public()

@@ -43,11 +43,11 @@ def train_cam(
         >>> train_cam("bcss-wsss/cam", "BCSS-WSSS", "run", precision="bf16").epochs  # doctest: +SKIP
         15
     """
-    from qaclims_path.pipeline.cam.options import load_options
     from qaclims_path.pipeline.cam.train import train_cam as train
+    from qaclims_path.pipeline.run.options import load_run
 
     running = read(RunSettings, options, "train_cam")
-    chosen = load_options(recipe, settings)
+    chosen = load_run(recipe, settings).training_of_maps
     return train(chosen, Path(root), Path(out), corpus=optional(corpus), running=running)
 
 
@@ -125,7 +125,7 @@ def make_masks(
         23422
     """
     from qaclims_path.pipeline.masks.make import make_masks as make
-    from qaclims_path.pipeline.masks.make import split_of_maps
+    from qaclims_path.pipeline.masks.split import split_of_maps
 
     chosen, folder = read(MaskOptions, options, "make_masks"), optional(maps)
     images = split_of_maps(Path(run), Path(root), split, dataset=dataset, protocol=protocol, maps=folder)
@@ -160,9 +160,9 @@ def train_boundary(
         >>> train_boundary("run", "VOC2012", split="train_aug").epochs  # doctest: +SKIP
         3
     """
-    from qaclims_path.pipeline.masks.boundary import load_boundary_options
     from qaclims_path.pipeline.masks.boundary import train_boundary as train
-    from qaclims_path.pipeline.masks.make import split_of_maps
+    from qaclims_path.pipeline.masks.options import load_boundary_options
+    from qaclims_path.pipeline.masks.split import split_of_maps
 
     running = read(RunSettings, options, "train_boundary")
     chosen = load_boundary_options(settings_of(settings), split)
@@ -194,11 +194,11 @@ def train_segmenter(
         >>> train_segmenter("bcss-wsss/cam", "BCSS-WSSS", "run").folder  # doctest: +SKIP
         'run/seg'
     """
-    from qaclims_path.pipeline.segmenter.options import load_seg_options
+    from qaclims_path.pipeline.run.options import load_run
     from qaclims_path.pipeline.segmenter.train import train_seg
 
     running = read(RunSettings, options, "train_segmenter")
-    chosen = load_seg_options(recipe, settings)
+    chosen = load_run(recipe, settings).seg
     return train_seg(chosen, Path(root), Path(out), masks=optional(masks), running=running)
 
 
@@ -229,7 +229,7 @@ def predict(
         4986
     """
     from qaclims_path.pipeline.segmenter.predict import predict as label
-    from qaclims_path.pipeline.segmenter.predict import split_of_segmenter
+    from qaclims_path.pipeline.segmenter.split import split_of_segmenter
 
     chosen = read(PredictOptions, options, "predict")
     images = split_of_segmenter(str(model), Path(root), split, dataset=dataset, protocol=protocol)

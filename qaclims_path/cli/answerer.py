@@ -37,9 +37,10 @@ def probe(
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.judges import answerer_view
-    from qaclims_path.pipeline.answerer.probe import answerer_of, probe_answerer, words_of
+    from qaclims_path.pipeline.answerer.probe import answerer_of, probe_answerer, probed_images, words_of
 
     options = chosen.options()
     words = words_of(chosen_card(dataset, card), options)
+    probed_images(words.card, root, options)  # wrong folders are refused before the answerer is loaded
     report = probe_answerer(answerer_of(answerer, words, options), words, root, options)
     show(report, answerer_view, as_json=as_json, failed=report.unread)

@@ -35,6 +35,7 @@ COMMANDS = {
     "segment": "Segment whole slides or images with a trained segmenter.",
     "evaluate": "Score predictions under a named protocol.",
     "run": "Run every stage of a recipe: corpus, maps, masks, segmenter, scores and report.",
+    "recipes": "Recipes: list, show, keys.",
     "report": "Write RUN/report.html: scores, curves, pictures, texts, times and options on one page.",
     "compare": "Compare methods: means over seeds, and differences from a baseline.",
     "export": "Write the segmenter of a run with its model card, as a MONAI bundle or for the hub.",

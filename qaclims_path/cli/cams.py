@@ -38,11 +38,14 @@ def cams(
     from qaclims_path.cli.views.split import cams_view, show_split
     from qaclims_path.data.cards import card_of
     from qaclims_path.data.split import open_split
+    from qaclims_path.models.cam_folder import network_folder, read_settings
+
+    images = open_split(card_of(run, dataset), root, split, protocol)
+    read_settings(network_folder(run))  # a folder without a network is refused before torch is imported
     from qaclims_path.pipeline.cam.maps import make_cams
     from qaclims_path.pipeline.cam.overlays import draw_overlays
     from qaclims_path.pipeline.evaluation.stages import score_cams
 
-    images = open_split(card_of(run, dataset), root, split, protocol)
     report = make_cams(run, images, chosen.options(), out=out)
     if overlays:
         draw_overlays(Path(report.folder), images, overlays)

@@ -54,6 +54,9 @@ def build(
 
         show(preview_corpus(options, root), preview_view, as_json=as_json)
         return
+    from qaclims_path.pipeline.corpus.plan import plan_corpus
+
+    plan_corpus(options, root)  # wrong names and folders are refused before torch is imported
     from qaclims_path.pipeline.corpus.build import build_corpus
 
     work = chosen.options(shard=Shard.parse(shard))

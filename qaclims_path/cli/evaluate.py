@@ -31,8 +31,9 @@ def evaluate(
 ) -> None:
     """Score predictions under a named protocol.
 
-    One confusion matrix over the split gives IoU, Dice, precision and recall, with 95 % intervals over images. Nothing
-    is scored while a prediction is missing, extra, of the wrong size, wrongly coded or unreadable: all are listed.
+    One confusion matrix over the split gives IoU, Dice, precision and recall, with 95 % intervals over patients (images
+    where patients are not known). Nothing is scored while a prediction is missing, extra, of the wrong size, wrongly
+    coded or unreadable: all are listed.
 
     Example: `qaclims evaluate predictions --dataset bcss-wsss --root BCSS-WSSS --split test --protocol mlps`
     """

@@ -5,7 +5,6 @@ The name, type, default and limits of an option are those of its field; its help
 """
 
 import inspect
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import wraps
@@ -15,7 +14,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, g
 import typer
 from pydantic.fields import FieldInfo
 
-from qaclims_path.config import Options, parse
+from qaclims_path.config import Options, help_of, parse
 from qaclims_path.errors import UsageError
 
 C = TypeVar("C", bound=Callable[..., None])
@@ -74,18 +73,6 @@ def with_options(
         return run  # type: ignore[return-value]
 
     return decorate
-
-
-def help_of(model: type) -> dict[str, str]:
-    """Texts about the fields of a class, from `Attributes:` in its docstring.
-
-    Examples:
-        >>> help_of(RunSettings)["nodes"]  # doctest: +SKIP
-        'Machines; `auto` takes what the launcher says.'
-    """
-    _, _, section = (inspect.getdoc(model) or "").partition("Attributes:\n")
-    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in entries}
 
 
 def _default(field: FieldInfo) -> Any:  # noqa: ANN401 - any value

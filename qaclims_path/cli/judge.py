@@ -58,9 +58,14 @@ def probe(
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.judges import probe_view
-    from qaclims_path.pipeline.judge.probe import judge_of, probe_judge
+    from qaclims_path.data.listing import choose_split
+    from qaclims_path.models.judges import check_judge
 
     facts, options = chosen_card(dataset, card), chosen.options()
+    check_judge(model)
+    choose_split(facts, root, options.split)
+    from qaclims_path.pipeline.judge.probe import judge_of, probe_judge
+
     report = probe_judge(judge_of(model, options), facts, root, options)
     show(report, probe_view, as_json=as_json, failed=report.skipped)
 
@@ -92,9 +97,12 @@ def train(
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.judges import train_view
-    from qaclims_path.pipeline.judge.train import train_judge
+    from qaclims_path.pipeline.judge.images import training_images
 
     facts = chosen_card(dataset, card)
+    training_images(facts, root, split)  # wrong folders are refused before torch is imported
+    from qaclims_path.pipeline.judge.train import train_judge
+
     options = chosen.options()
     hardware = run_settings(running, quiet=as_json)
     report = train_judge(facts, root, out, options=options, split=split, image_weights=image_weights, running=hardware)

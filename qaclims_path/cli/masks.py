@@ -41,11 +41,13 @@ def masks(
     Example: `qaclims masks runs/cam --split train --root BCSS-WSSS --refiner par`
     """
     from qaclims_path.cli.views.split import masks_view, show_split
-    from qaclims_path.pipeline.evaluation.stages import score_masks
-    from qaclims_path.pipeline.masks.make import make_masks, split_of_maps
+    from qaclims_path.pipeline.masks.split import split_of_maps
 
     options = chosen.options(band=band)
     images = split_of_maps(run, root, split, dataset=dataset, protocol=protocol, maps=maps)
+    from qaclims_path.pipeline.evaluation.stages import score_masks
+    from qaclims_path.pipeline.masks.make import make_masks
+
     report = make_masks(run, images, options, maps=maps, out=out, device=device, threads=threads)
     scores = score_masks(Path(report.folder), images) if score else None
     show_split(report, scores, masks_view, as_json=as_json)

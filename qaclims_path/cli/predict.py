@@ -46,11 +46,12 @@ def predict(
     Example: `qaclims predict runs/cam --split test --root BCSS-WSSS --flip`
     """
     from qaclims_path.cli.views.split import predict_view, show_split
-    from qaclims_path.pipeline.evaluation.stages import score_labels
-    from qaclims_path.pipeline.segmenter.predict import predict as label
-    from qaclims_path.pipeline.segmenter.predict import split_of_segmenter
+    from qaclims_path.pipeline.segmenter.split import split_of_segmenter
 
     images = split_of_segmenter(run, root, split, dataset=dataset, protocol=protocol)
+    from qaclims_path.pipeline.evaluation.stages import score_labels
+    from qaclims_path.pipeline.segmenter.predict import predict as label
+
     report = label(run, images, chosen.options(), out=out)
     scores = score_labels(Path(report.folder), images) if score else None
     show_split(report, scores, predict_view, as_json=as_json)

@@ -26,6 +26,9 @@ def push(
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.training import export_view
+    from qaclims_path.models.segmenters.spec import segmenter_in
+
+    segmenter_in(run)  # a folder without a segmenter is refused before torch is imported
     from qaclims_path.pipeline.segmenter.export import push as upload
 
     show(upload(run, repo, private=not public), export_view, as_json=as_json)

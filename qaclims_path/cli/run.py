@@ -41,11 +41,11 @@ def run(
 
     Example: `qaclims run bcss-wsss/qa-clims-path --root BCSS-WSSS --out runs/path --set judge.id=vinid/plip`
     """
-    from qaclims_path.cli.views.console import print_parts, show
+    from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.run import plan_view, run_view
-    from qaclims_path.cli.views.tables import warnings_part
     from qaclims_path.pipeline.run.options import load_run
     from qaclims_path.pipeline.run.pipeline import do_run, plan_run
+    from qaclims_path.pipeline.run.preview import preview
     from qaclims_path.pipeline.run.steps import Run
     from qaclims_path.pipeline.run.warnings import run_warnings
 
@@ -53,9 +53,7 @@ def run(
     chosen = [*([f"dataset={card.absolute()}"] if card else []), *(settings or ())]
     work = Run(load_run(config, chosen, root), root, out, corpus, hardware, threads)
     if dry_run:
-        show(plan_run(work, first=first, only=only), plan_view, as_json=as_json)
-        if not as_json:
-            print_parts(warnings_part(run_warnings(work)))
+        show(preview(work, plan_run(work, first=first, only=only)), plan_view, as_json=as_json)
         return
     say: Callable[[str], None] = (lambda _: None) if as_json else partial(typer.echo, err=True)
     for sentence in run_warnings(work):

@@ -31,11 +31,14 @@ def cam(
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.training import cam_view
-    from qaclims_path.pipeline.cam.options import load_options
-    from qaclims_path.pipeline.cam.train import train_cam
+    from qaclims_path.pipeline.cam.checks import check_training
+    from qaclims_path.pipeline.run.options import load_run
 
-    hardware = run_settings(running, quiet=as_json)
-    report = train_cam(load_options(config, settings or ()), root, out, corpus=corpus, running=hardware)
+    options, hardware = load_run(config, settings or ()).training_of_maps, run_settings(running, quiet=as_json)
+    check_training(options, root, out, corpus)
+    from qaclims_path.pipeline.cam.train import train_cam  # imports torch, when nothing is wrong
+
+    report = train_cam(options, root, out, corpus=corpus, running=hardware)
     show(report, cam_view, as_json=as_json)
 
 
@@ -68,12 +71,14 @@ def boundary(
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.training import boundary_view
-    from qaclims_path.pipeline.masks.boundary import load_boundary_options, train_boundary
-    from qaclims_path.pipeline.masks.make import split_of_maps
+    from qaclims_path.pipeline.masks.options import load_boundary_options
+    from qaclims_path.pipeline.masks.split import split_of_maps
 
     options = load_boundary_options(settings or (), split)
     hardware = run_settings(running, quiet=as_json)
     images = split_of_maps(run, root, options.split, dataset=dataset, protocol=protocol)
+    from qaclims_path.pipeline.masks.boundary import train_boundary
+
     show(train_boundary(run, images, options, running=hardware, threads=threads), boundary_view, as_json=as_json)
 
 
@@ -99,9 +104,12 @@ def seg(
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.training import seg_view
-    from qaclims_path.pipeline.segmenter.options import load_seg_options
+    from qaclims_path.pipeline.run.options import load_run
+    from qaclims_path.pipeline.segmenter.checks import check_training
+
+    options, hardware = load_run(config, settings or ()).seg, run_settings(running, quiet=as_json)
+    check_training(options, root, out, masks)
     from qaclims_path.pipeline.segmenter.train import train_seg
 
-    hardware = run_settings(running, quiet=as_json)
-    report = train_seg(load_seg_options(config, settings or ()), root, out, masks=masks, running=hardware)
+    report = train_seg(options, root, out, masks=masks, running=hardware)
     show(report, seg_view, as_json=as_json)

@@ -1,12 +1,13 @@
-"""95 % intervals over images by the Poisson bootstrap.
+"""95 % intervals by the Poisson bootstrap over the sources of images: patients where they are known, else images.
 
-An ordinary bootstrap draws n of n images many times, and needs all of them in memory. Here each image appears in each
-replicate as often as a Poisson distribution of mean 1 says, which is the limit of drawing with replacement for many
-images. The draw depends only on the seed and the image's number, so images can be added in any order, and memory is
-replicates x classes x 3 numbers for any number of images. With fewer than about 20 images any bootstrap is rough.
+Images of one patient are alike, so they are drawn together. An ordinary bootstrap draws n of n sources many times, and
+needs all of them in memory. Here each source appears in each replicate as often as a Poisson distribution of mean 1
+says, which is the limit of drawing with replacement for many sources. The draw depends only on the seed and the number
+of the source, so images can be added in any order, and memory is replicates x classes x 3 numbers for any number of
+images. One source gives no interval, and with fewer than about 20 any bootstrap is rough.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,62 @@ from numpy.typing import NDArray
 
 from qaclims_path.compute.scores import Counts, Floats, dice_of, iou_of, mean_of
 
-MANY_IMAGES = 20
+MANY = 20  # sources that are enough for an interval
+PATIENT, IMAGE = "patient ", "image "  # beginnings of the names of sources
+
+
+class Sources:
+    """Numbers the sources of images, in the order in which they come.
+
+    Examples:
+        >>> sources = Sources()
+        >>> [sources.number(image, patient) for image, patient in [("a", "p"), ("b", "p"), ("c", "q")]]
+        [0, 0, 1]
+        >>> sources.kind
+        'patients'
+    """
+
+    def __init__(self) -> None:
+        self.names: dict[str, int] = {}
+
+    def number(self, image: str, patient: str | None) -> int:
+        """Return the number of an image's source."""
+        return self.names.setdefault(source_of(image, patient), len(self.names))
+
+    @property
+    def kind(self) -> str:
+        """What is drawn: patients, images, or both."""
+        return kind_of(self.names)
+
+
+def source_of(image: str, patient: str | None) -> str:
+    """Name the source of an image: its patient, or slide, where that is known, else the image itself."""
+    return f"{PATIENT}{patient}" if patient else f"{IMAGE}{image}"
+
+
+def kind_of(sources: Collection[str]) -> str:
+    """Say what named sources are: patients, images, or both."""
+    kinds = {"patients" if name.startswith(PATIENT) else "images" for name in sources}
+    return " and ".join(sorted(kinds, reverse=True))
+
+
+def about_intervals(sources: Collection[str]) -> str:
+    """Say what intervals over sources are worth; empty for many patients.
+
+    Examples:
+        >>> about_intervals(["patient 7"])
+        'There are no intervals: all images are of one patient, and a bootstrap needs several.'
+    """
+    kind = kind_of(sources)
+    if len(sources) == 1:
+        who = "there is one image only" if kind == "images" else "all images are of one patient"
+        return f"There are no intervals: {who}, and a bootstrap needs several."
+    said = []
+    if 1 < len(sources) < MANY:
+        said.append(f"The intervals are rough: {len(sources)} {kind} are few for a bootstrap.")
+    if len(sources) > 1 and kind != "patients":
+        said.append("The intervals are over images, because patients are not known; those over patients are wider.")
+    return " ".join(said)
 
 
 @dataclass(frozen=True)
@@ -46,8 +102,8 @@ class PoissonBootstrap:
 
     Examples:
         >>> resampled = PoissonBootstrap(classes=1, replicates=200, seed=0)
-        >>> for image, right in enumerate([8, 9, 7, 10]):
-        ...     resampled.add(image, np.array([[right, 10, 10]]))
+        >>> for source, right in enumerate([8, 9, 7, 10]):
+        ...     resampled.add(source, np.array([[right, 10, 10]]))
         >>> low, high = resampled.intervals().dice[0]
         >>> bool(0.7 <= low < 0.85 < high <= 1.0)
         True
@@ -57,9 +113,9 @@ class PoissonBootstrap:
         self.seed = seed
         self.sums: Counts = np.zeros((replicates, classes, 3), np.int64)
 
-    def add(self, image: int, counts: Counts) -> None:
-        """Add one image by its number in the split and its counts (n x 3: right, in the truth, predicted)."""
-        weights = image_weights(self.seed, image, len(self.sums))
+    def add(self, source: int, counts: Counts) -> None:
+        """Add the counts of an image (n x 3: right, in the truth, predicted) by the number of its source."""
+        weights = source_weights(self.seed, source, len(self.sums))
         found = np.flatnonzero(counts.any(axis=1))
         self.sums[:, found] += weights[:, None, None] * counts[found]
 
@@ -77,10 +133,10 @@ class PoissonBootstrap:
         )
 
 
-def image_weights(seed: int, image: int, replicates: int) -> NDArray[np.int64]:
-    """Draw how often an image appears in each replicate; depends only on the seed and the image's number."""
-    source = np.random.Philox(key=np.array([seed, image], np.uint64))
-    return np.random.Generator(source).poisson(1.0, replicates)
+def source_weights(seed: int, source: int, replicates: int) -> NDArray[np.int64]:
+    """Draw how often a source appears in each replicate; depends only on the seed and the source's number."""
+    stream = np.random.Philox(key=np.array([seed, source], np.uint64))
+    return np.random.Generator(stream).poisson(1.0, replicates)
 
 
 def _ends(values: Floats, ends: tuple[float, float]) -> Floats:

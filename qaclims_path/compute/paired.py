@@ -1,7 +1,7 @@
 """95 % intervals of the difference between two methods, over images and trainings.
 
-In every replicate both methods are scored on the same drawn images (`bootstrap.image_weights` depends only on the seed
-and the image's number), and the same trainings of both are drawn. So the difficulty of the images cancels out.
+In every replicate both methods are scored on the same drawn sources of images (`bootstrap.source_weights` depends only
+on the seed and the source's number), and the same trainings of both are drawn. So the difficulty of images cancels out.
 """
 
 from collections.abc import Iterable, Sequence

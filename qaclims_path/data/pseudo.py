@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from qaclims_path.data.card import BACKGROUND_NAME, IGNORE, IGNORE_NAME, Card
 from qaclims_path.data.record import MaskFile, Record
+from qaclims_path.errors import BadFile
+from qaclims_path.files.json_files import read_object
+from qaclims_path.files.made_with import INDEX
 
 LABELS, TRAINING, CONFIDENCE = "labels", "training", "confidence"  # folders of PNG files
 SETTINGS = "masks.json"  # the options of the pseudo masks
@@ -37,3 +41,18 @@ def pseudo_records(records: Sequence[Record], folder: Path) -> list[Record]:
     """
     paths = {record.id: folder / TRAINING / f"{record.id}.png" for record in records}
     return [replace(record, mask=MaskFile(paths[record.id])) for record in records if paths[record.id].is_file()]
+
+
+def read_mask_settings(folder: Path) -> dict[str, Any]:
+    """Read the options of finished masks."""
+    if not (folder / SETTINGS).is_file():
+        raise BadFile(
+            f"There are no masks in {folder}. Make them with `qaclims masks`, or train on true masks with "
+            "--set seg.truth=true."
+        )
+    found = read_object(folder / SETTINGS, f"Remove {folder}, and make the masks again.")
+    if not (folder / INDEX).is_file():
+        raise BadFile(
+            f"The masks in {folder} are not finished. Run the same `qaclims masks` command again to continue."
+        )
+    return found

@@ -1,12 +1,12 @@
-"""Progress bar of a training: epoch, steps, images per second, memory and time left; hidden without a terminal."""
+"""Progress of a training: epoch, steps, images per second, memory and time left."""
 
 import sys
 import time
 from types import TracebackType
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from qaclims_path.files.progress import Meter
 
 DECAY = 0.9  # weight of earlier steps in the running mean of a step's seconds
 
@@ -20,36 +20,25 @@ class Bar:
 
     def __init__(self, steps: int, batch: int, device: torch.device, *, shown: bool) -> None:
         self.batch, self.device = batch, device
-        self.console = Console(stderr=True)
-        self.shown = shown
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}"),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            disable=not (shown and self.console.is_terminal),
-        )
-        self.bar = self.progress.add_task("training", total=steps, facts="")
+        self.meter = Meter("training", steps, shown=shown)
         self.speed = 0.0
         self._step_seconds: float | None = None
         self._last = time.perf_counter()
 
     def __enter__(self) -> "Bar":
-        self.progress.start()
+        self.meter.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.progress.stop()
+        self.meter.title = "training"
+        self.meter.__exit__(kind, error, trace)
 
     def start(self, done: int) -> None:
         """Restart the clock before the first step of an epoch; `done` steps are done."""
-        self.progress.update(self.bar, completed=done)
+        if done != self.meter.done:
+            self.meter.resume(done)
         self._last = time.perf_counter()
 
     def advance(self, epoch: int, epochs: int, loss: float) -> None:
@@ -60,12 +49,11 @@ class Bar:
         self._step_seconds = seconds if before is None else DECAY * before + (1 - DECAY) * seconds
         self.speed = self.batch / max(self._step_seconds, 1e-9)
         facts = f"loss {loss:.4g}  {self.speed:.1f} images/s  {peak_memory_gb(self.device):.1f} GB"
-        self.progress.update(self.bar, advance=1, description=f"epoch {epoch}/{epochs}", facts=facts)
+        self.meter.advance(f"epoch {epoch}/{epochs}", facts)
 
     def say(self, sentence: str) -> None:
         """Print a sentence, unless the training is quiet."""
-        if self.shown:
-            self.console.print(sentence, highlight=False, markup=False)
+        self.meter.say(sentence)
 
 
 def peak_memory_gb(device: torch.device) -> float:

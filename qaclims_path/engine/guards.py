@@ -30,12 +30,6 @@ class OutOfMemory(QaclimsError):
     """The device or the machine is out of memory."""
 
 
-class Interrupted(QaclimsError):
-    """A signal stopped the training, which is saved."""
-
-    exit_code = 130
-
-
 class StopRequest:
     """Whether a signal has asked the training to stop.
 

@@ -28,7 +28,7 @@ from qaclims_path.engine.state import TrainingState, restore, snapshot
 from qaclims_path.engine.stepper import Stepper, StepResult
 from qaclims_path.engine.sums import Sums, mean_of_each
 from qaclims_path.engine.task import Batch, Callback, EpochEnd, Task
-from qaclims_path.errors import UsageError
+from qaclims_path.errors import Interrupted, UsageError
 from qaclims_path.files.atomic import write_json
 from qaclims_path.registry import suggest
 
@@ -255,7 +255,7 @@ class Training:
     def _stop(self) -> None:
         """Save and stop."""
         self._save()
-        raise guards.Interrupted(
+        raise Interrupted(
             f"Stopped after step {self.state.step} of {self.stepper.steps}, saved as "
             f"{self.checkpoints.path(self.state.step)}. Run the same command again to continue."
         )

@@ -55,6 +55,16 @@ def check_name(model: str) -> None:
         hub_id(model)
 
 
+def in_cache(model: str, revision: str | None = None) -> bool:
+    """Return whether the cache holds weights of a model of the hub, which is not contacted."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{hub_id(model).replace('/', '--')}"
+    branch = folder / "refs" / (revision or "main")
+    commit = branch.read_text(encoding="utf-8").strip() if branch.is_file() else revision or "main"
+    return any(path.suffix in WEIGHTS for path in (folder / "snapshots" / commit).glob("*"))
+
+
 def model_name(model: str) -> str:
     """Name of a model for files: its hub id or the name of its folder, never the path.
 

@@ -1,8 +1,6 @@
 """Use any timm model as a backbone: turn pixels in 0..1 into a feature map."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, cast
 
@@ -15,28 +13,10 @@ from torch.nn import functional as F
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.hub import HUB, LOCAL, model_name, resolve
 from qaclims_path.models import wideresnet  # noqa: F401 - registers its network in timm
+from qaclims_path.models.names import BackboneSpec, split_revision
 
 SETTINGS = "config.json"
 FOREIGN_ARGUMENT = "unexpected keyword argument"
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """Everything needed to build a backbone, except weights.
-
-    Attributes:
-        source: Name that the user gave: a timm name, a hub id, or the name of a local folder (never its path).
-        architecture: Name in timm.
-        arguments: Further arguments of timm's constructor.
-        mean: Mean of the pixels, red green blue, in 0..1; None takes the value of timm.
-        std: Standard deviation of the pixels; None takes the value of timm.
-    """
-
-    source: str
-    architecture: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
 
 
 def find_backbone(name: str) -> BackboneSpec:
@@ -67,17 +47,6 @@ def find_backbone(name: str) -> BackboneSpec:
     pixels = settings.get("pretrained_cfg", settings)
     mean, std = (tuple(pixels[key]) if key in pixels else None for key in ("mean", "std"))
     return BackboneSpec(model_name(model), architecture, settings.get("model_args") or {}, mean, std)
-
-
-def split_revision(name: str) -> tuple[str, str | None]:
-    """Split `model@revision`; only models on the hub have a revision.
-
-    Examples:
-        >>> split_revision("hf-hub:owner/name@main")
-        ('hf-hub:owner/name', 'main')
-    """
-    model, _, revision = name.partition("@") if name.startswith(HUB) else (name, "", "")
-    return model, revision or None
 
 
 class Backbone(nn.Module):

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.atomic import write_json
-from qaclims_path.models.backbones import Backbone, BackboneSpec
+from qaclims_path.models.backbones import Backbone
+from qaclims_path.models.names import BackboneSpec
 from qaclims_path.models.saving import backbone_settings, load_network, save_network
 
 SETTINGS, WEIGHTS = "boundary.json", "boundary.safetensors"

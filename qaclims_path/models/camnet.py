@@ -1,9 +1,8 @@
 """CamNet, the network of class activation maps: a backbone and a linear classifier per cell."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +11,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.hub import HUB, LOCAL
-from qaclims_path.models.backbones import Backbone, BackboneSpec, find_backbone
+from qaclims_path.models.backbones import Backbone, find_backbone
+from qaclims_path.models.cam_folder import SCHEMA, SETTINGS, WEIGHTS, demonstration_of, network_folder, read_settings
+from qaclims_path.models.names import BackboneSpec
 from qaclims_path.models.saving import backbone_settings, load_network, save_network
 from qaclims_path.models.weights import load_backbone, pretrained_weights, read_weights
 
-SETTINGS, WEIGHTS = "camnet.json", "camnet.safetensors"
-SCHEMA = 1
 HEAD = "head.weight"
 
 
@@ -182,31 +181,3 @@ class CamNet(nn.Module):
             return notes
         classes = ", ".join(settings["classes"])
         return [*notes, f"The head of {folder} was not loaded, because it is for other classes ({classes})."]
-
-
-def read_settings(folder: Path) -> dict[str, Any]:
-    """Read and check the settings beside the weights of a CamNet."""
-    path = folder / SETTINGS
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadFile(f"{folder} holds no {SETTINGS}, so it is not a trained CamNet.") from error
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path} cannot be read: {error}. Copy it again from its run.") from error
-    keys = {"schema", "classes", "backbone", "stride", "dilated"}
-    if not isinstance(settings, dict) or not keys <= settings.keys() or not isinstance(settings["backbone"], dict):
-        raise BadFile(f"{path} needs the keys {', '.join(sorted(keys))}. Copy it again from its run.")
-    if settings["schema"] != SCHEMA:
-        raise BadFile(f"{path} has schema {settings['schema']}, but this version reads {SCHEMA}. Update qaclims_path.")
-    return cast("dict[str, Any]", settings)
-
-
-def demonstration_of(settings: Mapping[str, Any]) -> str:
-    """Return the made-up material that a CamNet learnt from, by its settings; empty for real images."""
-    return str(settings.get("demonstration", ""))
-
-
-def network_folder(folder: Path) -> Path:
-    """Return the folder of a CamNet: the folder itself, or `cam/` in the folder of a run."""
-    cam = folder / "cam"
-    return cam if not (folder / SETTINGS).is_file() and cam.is_dir() else folder

@@ -12,42 +12,24 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from qaclims_path.errors import BadFile, UsageError, first_of
-from qaclims_path.files.hub import HUB, LOCAL, check_name, resolve
+from qaclims_path.files.hub import HUB, LOCAL, resolve
 from qaclims_path.files.mxnet_params import read_params
-from qaclims_path.models.backbones import Backbone, split_revision
+from qaclims_path.models.backbones import Backbone
+from qaclims_path.models.names import PARAMS, check_file, split_revision
 
 SHOWN = 3
-PARAMS = ".params"
 State = dict[str, Tensor]
 
 
 def read_weights(path: Path) -> State:
     """Read a safetensors file, or a .params file of MXNet; pickles are never opened."""
-    _check_file(path)
+    check_file(path)
     if path.suffix == PARAMS:
         return {name: torch.from_numpy(array.copy()) for name, array in read_params(path).items()}
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise BadFile(f"{path} is not a complete safetensors file: {error}. Copy or write it again.") from error
-
-
-def check_weights(weights: str) -> None:
-    """Refuse initial weights other than `pretrained`, `none`, a file of weights, a hub id or a folder."""
-    if weights.startswith((HUB, LOCAL)):
-        check_name(split_revision(weights)[0])
-    elif weights not in ("pretrained", "none") and not Path(weights).is_dir():
-        _check_file(Path(weights))
-
-
-def _check_file(path: Path) -> None:
-    if path.suffix not in (".safetensors", PARAMS):
-        raise UsageError(
-            f"{path} is not a .safetensors file, nor a .params file of MXNet; other formats are not read, because a "
-            "pickle can run code."
-        )
-    if not path.exists():
-        raise BadFile(f"The weights {path} do not exist.")
 
 
 def interpolate(after: State, before: State, share: float) -> State:

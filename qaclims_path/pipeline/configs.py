@@ -3,22 +3,23 @@
 A stage reads its own section of a recipe, see `Recipe`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from qaclims_path.assets import asset_dir
+from qaclims_path.assets import asset_dir, asset_name
 from qaclims_path.config import (
     Options,
     Origin,
     Settings,
     Tree,
-    load_tree,
     merge,
     override,
     parse,
+    read_chain,
     read_yaml,
     settings_of,
 )
@@ -27,6 +28,8 @@ from qaclims_path.errors import BadConfig, NotRegistered, UsageError
 from qaclims_path.registry import suggest
 
 AUTO = "auto"  # the card decides
+Layer = tuple[str, Tree]  # a file or a setting, and its keys
+AS_PUBLISHED = "as_published"
 CONFIG = "config.yaml"  # the resolved recipe, in the folder of a run
 MOVED = {  # keys of earlier versions
     "train.seed": "seed",
@@ -152,20 +155,6 @@ class Recipe(SharedOptions):
         return SharedOptions(**{name: getattr(self, name) for name in SharedOptions.model_fields})
 
 
-class PromptList(Options):
-    """A list of `configs/prompts`.
-
-    Attributes:
-        source: Reference for the words.
-        rename: Names of classes that replace those on the card.
-        words: Words for things that are never the object.
-    """
-
-    source: str
-    rename: dict[str, str] = Field(default_factory=dict)
-    words: tuple[str, ...]
-
-
 def recipe_names() -> list[str]:
     """List the recipes that ship with the package, as `dataset/method`."""
     folder = asset_dir("configs") / "recipes"
@@ -173,26 +162,41 @@ def recipe_names() -> list[str]:
 
 
 def read_recipe(recipe: str | Path, settings: Settings = ()) -> tuple[Origin, Recipe]:
-    """Read a recipe and its origin: the method's file lies below it, overrides lie above it.
+    """Read a recipe, see `layers_of`, and its origin."""
+    layers = layers_of(recipe, settings)
+    origin = Origin(find_recipe(str(recipe)), tuple(settings_of(settings)))
+    return origin, _with_split(parse(Recipe, merged(layers), origin))
 
-    `published: true` overrides both with the published settings: those of `configs/published/<method>.yaml`, and those
-    of the recipe under `as_published`.
+
+def layers_of(recipe: str | Path, settings: Settings = ()) -> list[Layer]:
+    """Read the files and settings that make a recipe, from the lowest to the highest, each with its name.
+
+    The method's file lies below the recipe, overrides lie above it. `published: true` overrides both with the published
+    settings: those of `configs/published/<method>.yaml`, and those of the recipe under `as_published`.
     """
-    path, settings = find_recipe(str(recipe)), settings_of(settings)
-    for setting in settings:
+    path, given = find_recipe(str(recipe)), settings_of(settings)
+    for setting in given:
         refuse_old_keys(override({}, [setting]), f"--set {setting}")
-    tree = override(_load(path), settings)
-    name = str(tree.get("method", "cam"))
-    below = asset_dir("configs") / "methods" / f"{name}.yaml"
-    if below.is_file():
-        tree = merge(_load(below), tree)
-    own = tree.pop("as_published", {})
-    if not isinstance(own, dict):
-        raise BadConfig(f"{path}: 'as_published' should hold `key: value` lines, not {own!r}.")
+    chain, over = _chain(path), [(f"--set {setting}", override({}, [setting])) for setting in given]
+    own = [(name, _as_published(tree.pop(AS_PUBLISHED, {}), name)) for name, tree in chain]
+    tree = merged([*chain, *over])
+    method = str(tree.get("method", "cam"))
+    below = asset_dir("configs") / "methods" / f"{method}.yaml"
+    layers = [*(_chain(below) if below.is_file() else ()), *chain]
     if tree.get("published"):
-        tree = override(merge(merge(tree, _published(tree, name)), own), settings)
-    origin = Origin(path, tuple(settings))
-    return origin, _with_split(parse(Recipe, tree, origin))
+        layers += [*_published(merged([*layers, *over]), method), *own]
+    return [*layers, *over]
+
+
+def merged(layers: Iterable[Layer]) -> Tree:
+    """Merge layers, each over those before it."""
+    return reduce(merge, (tree for _, tree in layers), {})
+
+
+def _as_published(tree: object, name: str) -> Tree:
+    if not isinstance(tree, dict):
+        raise BadConfig(f"{name}: '{AS_PUBLISHED}' should hold `key: value` lines, not {tree!r}.")
+    return tree
 
 
 def with_seed(section: Tree, seed: int) -> Tree:
@@ -239,16 +243,6 @@ def refuse_earlier_run(run: Path) -> None:
         )
 
 
-def load_prompts(name: str) -> PromptList:
-    """Read a list of prompts, by name or by the path of a YAML file."""
-    folder = asset_dir("configs") / "prompts"
-    path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
-    if not path.is_file():
-        known = [found.stem for found in folder.glob("*.yaml")]
-        raise NotRegistered(f"There is no list of prompts '{name}'. {suggest(name, known)}")
-    return parse(PromptList, load_tree(path, _beside), path)
-
-
 def find_recipe(name: str) -> Path:
     """Find the file of a recipe: a path, or a name such as `voc2012/cam`."""
     path = Path(name)
@@ -282,22 +276,22 @@ def _shipped(name: str) -> Path:
     return asset_dir("configs") / "recipes" / f"{name}.yaml"
 
 
-def _load(path: Path) -> Tree:
-    """Read a file of a recipe and all that it extends."""
+def _chain(path: Path) -> list[Layer]:
+    """Read a file of a recipe and all that it extends, those first."""
 
     def read(file: Path) -> Tree:
         tree = read_yaml(file)
         refuse_old_keys(tree, file)
-        if isinstance(tree.get("as_published"), dict):
-            refuse_old_keys(tree["as_published"], f"{file}, as_published")
+        if isinstance(tree.get(AS_PUBLISHED), dict):
+            refuse_old_keys(tree[AS_PUBLISHED], f"{file}, {AS_PUBLISHED}")
         return tree
 
-    return load_tree(path, _extended, read)
+    return [(asset_name(file), tree) for file, tree in read_chain(path, _extended, read)]
 
 
 def _extended(reference: str, path: Path) -> Path:
     """Return the path of the file that a recipe extends: in its folder, or by the name of a shipped recipe."""
-    beside = _beside(reference, path)
+    beside = path.parent / reference
     if beside.is_file() or reference.endswith((".yaml", ".yml")):
         return beside
     shipped = _shipped(reference)
@@ -309,18 +303,12 @@ def _extended(reference: str, path: Path) -> Path:
     return shipped
 
 
-def _beside(reference: str, path: Path) -> Path:
-    """Return the path of the file that another extends, in the same folder."""
-    return path.parent / reference
-
-
-def _published(tree: Tree, name: str) -> Tree:
+def _published(tree: Tree, name: str) -> list[Layer]:
     folder = asset_dir("configs") / "published"
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml")))
         raise UsageError(f"The method '{name}' was never published; that can be asked of {known}. Leave it out.")
-    over = _load(path)
     judge = tree.get("judge")
     mask_prompt = isinstance(judge, dict) and judge.get("mode") == "mask-prompt"  # OVSeg's mode is published, too
-    return merge(over, {"judge": {"mode": "mask-prompt"}}) if mask_prompt else over
+    return [*_chain(path), *([("judge.mode of OVSeg", {"judge": {"mode": "mask-prompt"}})] if mask_prompt else [])]

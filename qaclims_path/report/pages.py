@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from qaclims_path.files.numbers import spent
 from qaclims_path.language.corpus import printable
 from qaclims_path.language.words import whole
 from qaclims_path.report.numbers import spaced
@@ -72,21 +73,6 @@ def jpeg_address(pixels: NDArray[np.uint8], side: int, quality: int = 82) -> str
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, subsampling=0)  # optimizing fails on noise, which is large
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def spent(seconds: float) -> str:
-    """Format a time.
-
-    Examples:
-        >>> spent(9.3), spent(192), spent(7500)
-        ('9.3 s', '3 min 12 s', '2 h 05 min')
-    """
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def hexadecimal(color: Sequence[int]) -> str:

@@ -16,6 +16,7 @@ from qaclims_path.slides.tissue import TissueMask
 from qaclims_path.types import SlideInfo, TileGrid
 
 MPP_OF_1X = 10.0  # a 40x scan has 0.25 um per pixel
+SAME_SCALE = 0.05  # pixel sizes that differ by less are taken as equal
 MIN_RELATIVE_MPP = 0.95  # pixel size of tiles divided by the slide's; smaller ratios would invent detail
 MIN_ROI = 0.5  # share of a tile that must lie in the regions of interest
 MAX_TILES = 20_000_000

@@ -27,7 +27,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from qaclims_path.compute.refiners.crf import LABEL_STEP, dense_crf, label_energy
+from qaclims_path.compute.refiners.crf import dense_crf, label_energy
+from qaclims_path.compute.refiners.crf_settings import LABEL_STEP
 from qaclims_path.compute.refiners.labels import threshold_labels
 from qaclims_path.data.phantoms.slide import paint_slide
 from qaclims_path.files.images import read_image

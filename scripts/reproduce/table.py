@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.compute.bootstrap import image_weights
+from qaclims_path.compute.bootstrap import source_weights
 from qaclims_path.compute.scores import iou_of, mean_of
 from qaclims_path.files.atomic import write_text
 from reproduce.plan import ABLATED, ABLATION, BASE, CONTROLS, SETS, Job, Plan, Set, rows_of, spent
@@ -82,7 +82,7 @@ def replicates(results: Sequence[Result], what: str, seeds: Sequence[int], draws
     values = []
     for seed in seeds:
         counts = by_seed[seed].counts[what]
-        weights = np.stack([image_weights(0, image, len(draws)) for image in range(len(counts))], axis=1)
+        weights = np.stack([source_weights(0, image, len(draws)) for image in range(len(counts))], axis=1)
         values.append(miou(np.einsum("ri,inc->rnc", weights, counts), by_seed[seed].job.of))
     scored: Floats = np.stack(values, axis=1)
     return np.asarray((scored * draws).sum(axis=1) / draws.sum(axis=1), np.float64)

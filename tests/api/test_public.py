@@ -165,7 +165,7 @@ def test_data_sets_are_made_counted_and_planned(tmp_path: Path) -> None:
     public.init_card("mine", tmp_path / "mine.yaml", classes=["tumor", "stroma"])
     assert public.load_card(tmp_path / "mine.yaml").names == ("tumor", "stroma")
     plan = public.plan_recipe("bcss-wsss/cam", tmp_path / "fake", tmp_path / "run", settings={"seed": 3})
-    assert "cam" in [step.stage.name for step in plan]
+    assert "cam" in [step.stage.name for step in plan.stages]
 
 
 PATH = "a folder"  # stands for one that exists
@@ -177,7 +177,7 @@ PATH = "a folder"  # stands for one that exists
         ("open_slide", ["nothing.svs"], r"nothing\.svs does not exist"),
         ("open_slide", [PATH], "holds no DICOM files, so it is not a slide"),
         ("tile", [PATH, "out"], r"Give either --mpp .* or --magnification"),
-        ("segment", [PATH, PATH, "out"], "holds no segmenter"),
+        ("segment", [PATH, PATH, "out"], "There is no slide in"),
         ("load_segmenter", [PATH], "holds no segmenter"),
         ("load_judge", [3], r"load_judge\(\): id should be a path or a name, not int"),
         ("load_judge", [PATH], "has no safetensors weights"),

@@ -27,6 +27,7 @@ GROUPS = {
     "judge": ("show", "probe", "train"),
     "answerer": ("probe",),
     "train": ("cam", "boundary", "seg"),
+    "recipes": ("list", "show", "keys"),
 }
 PLAIN = (
     "doctor",

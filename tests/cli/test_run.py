@@ -66,13 +66,14 @@ def both(root, finished):
 def test_a_plan_lists_the_stages_and_writes_nothing(root, tmp_path):
     code, said, _ = started(root, tmp_path / "run", "--dry-run", "--json")
     assert code == 0
-    assert [step["stage"] for step in json.loads(said)] == ["cam", "cams-val", "evaluate", "report"]
+    plan = json.loads(said)
+    assert [step["stage"] for step in plan["stages"]] == ["cam", "cams-val", "evaluate", "report"]
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_tells_its_stages_and_where_the_report_is(finished):
     _, said, told = finished
-    assert "[1/4] cam: train the maps (not done yet)" in told
+    assert "[1/4] cam: train the maps\n[1/4] cam: done in " in told
     assert "report.html" in said
 
 

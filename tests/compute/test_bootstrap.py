@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qaclims_path.compute.bootstrap import PoissonBootstrap, image_weights
+from qaclims_path.compute.bootstrap import PoissonBootstrap, source_weights
 from qaclims_path.compute.scores import iou_of
 
 
@@ -31,7 +31,7 @@ def classical(counts, replicates, seed):
 
 def test_sums_are_the_weighted_counts():
     counts = some_counts(5)
-    slow = sum(image_weights(7, i, 500)[:, None, None] * counts[i] for i in range(5))
+    slow = sum(source_weights(7, i, 500)[:, None, None] * counts[i] for i in range(5))
     assert np.array_equal(run(counts).sums, slow)
 
 
@@ -43,7 +43,7 @@ def test_order_does_not_matter_and_seed_does():
 
 
 def test_weights_are_poisson_of_mean_one_and_differ_between_images():
-    weights = np.stack([image_weights(3, i, 2000) for i in range(50)])
+    weights = np.stack([source_weights(3, i, 2000) for i in range(50)])
     assert weights.mean() == pytest.approx(1, abs=0.01)
     assert weights.var() == pytest.approx(1, abs=0.03)
     assert abs(np.corrcoef(weights)[np.triu_indices(50, 1)]).max() < 0.12

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qaclims_path.compute.bootstrap import image_weights
+from qaclims_path.compute.bootstrap import source_weights
 from qaclims_path.compute.paired import difference_interval, drawn_scores, drawn_trainings
 
 
@@ -22,7 +22,7 @@ def slow_miou(images: list[np.ndarray]) -> float:
 def slow_interval(ours, theirs, replicates: int, seed: int) -> tuple[float, float]:
     """Draw images and trainings one by one, as lists."""
     sources = len(ours[0])
-    repeats = [image_weights(seed, source, replicates) for source in range(sources)]
+    repeats = [source_weights(seed, source, replicates) for source in range(sources)]
     trainings = np.random.default_rng(seed).multinomial(len(ours), [1 / len(ours)] * len(ours), replicates)
     found = []
     for b in range(replicates):

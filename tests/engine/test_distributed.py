@@ -14,9 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from qaclims_path.engine.distributed import launch
-from qaclims_path.engine.guards import Interrupted
 from qaclims_path.engine.settings import RunSettings
-from qaclims_path.errors import UsageError
+from qaclims_path.errors import Interrupted, UsageError
 
 TOY = Path(__file__).parent / "toy.py"
 OPTIONS = {"epochs": 7, "batch": 8, "lr": 0.05, "batchnorm": "frozen", "ema": 0.9}

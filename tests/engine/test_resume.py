@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qaclims_path.engine.guards import Interrupted
-from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.errors import BadFile, Interrupted, UsageError
 from qaclims_path.files.lock import Locked, locked
 
 HERE = Path(__file__).parent

@@ -12,9 +12,9 @@ from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.refiners import RefineSettings, build_refiner
 from qaclims_path.pipeline.cam.map_options import MapOptions
 from qaclims_path.pipeline.cam.maps import make_cams
-from qaclims_path.pipeline.masks.boundary import BoundaryOptions, train_boundary
+from qaclims_path.pipeline.masks.boundary import train_boundary
 from qaclims_path.pipeline.masks.make import make_masks
-from qaclims_path.pipeline.masks.options import MaskOptions
+from qaclims_path.pipeline.masks.options import BoundaryOptions, MaskOptions
 
 
 @pytest.fixture

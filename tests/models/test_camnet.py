@@ -6,8 +6,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.models.backbones import Backbone, find_backbone, split_revision
+from qaclims_path.models.backbones import Backbone, find_backbone
 from qaclims_path.models.camnet import CamNet
+from qaclims_path.models.names import split_revision
 
 CLASSES = ["tumor", "stroma", "lymphocyte"]
 FAMILIES = [  # name, stride asked, stride had

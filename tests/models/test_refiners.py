@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from qaclims_path.compute.refiners.crf import LABEL_STEP, dense_crf, label_energy
+from qaclims_path.compute.refiners.crf import dense_crf, label_energy
+from qaclims_path.compute.refiners.crf_settings import LABEL_STEP
 from qaclims_path.errors import NotRegistered, UsageError
 from qaclims_path.models.refiners import REFINERS, Refined, RefineSettings, build_refiner
 

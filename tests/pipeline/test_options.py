@@ -15,8 +15,7 @@ from qaclims_path.pipeline.datasets.options import FakeOptions
 from qaclims_path.pipeline.evaluation.options import ScoreOptions
 from qaclims_path.pipeline.inference.options import ComputeOptions, SegmentOptions
 from qaclims_path.pipeline.judge.options import JudgeProbeOptions, JudgeTrainOptions
-from qaclims_path.pipeline.masks.boundary import BoundaryOptions
-from qaclims_path.pipeline.masks.options import MaskOptions
+from qaclims_path.pipeline.masks.options import BoundaryOptions, MaskOptions
 from qaclims_path.pipeline.segmenter.options import TrainSegOptions
 from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
 from qaclims_path.pipeline.tiling.options import TileOptions, WorkOptions

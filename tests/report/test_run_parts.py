@@ -8,13 +8,14 @@ import pytest
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadFile
 from qaclims_path.files.atomic import write_json
+from qaclims_path.files.numbers import spent
 from qaclims_path.files.scores import write_scores
 from qaclims_path.pipeline.datasets.fake import make_fake
 from qaclims_path.pipeline.datasets.options import FakeOptions
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
 from qaclims_path.pipeline.run.examples import best_median_worst
 from qaclims_path.report.evaluation import write_report
-from qaclims_path.report.pages import policy, spent
+from qaclims_path.report.pages import policy
 from qaclims_path.report.run.charts import MOST_POINTS, Mark, Series, distinct, line_chart, ticks
 from qaclims_path.report.run.curves import read_logs, training_of
 from qaclims_path.report.run.evaluations import read_evaluations

@@ -112,7 +112,7 @@ def test_words_without_features_are_refused_together(data, name, what):
 
 def test_every_word_of_the_offline_rows_is_known(data, checkout):
     from qaclims_path.language.lexicon import load_lexicon
-    from qaclims_path.pipeline.configs import load_prompts
+    from qaclims_path.language.prompts import load_prompts
 
     words = checkout / "scripts" / "reproduce" / "words"
     said = [term.term for term in load_lexicon(str(words / "things.yaml"))]

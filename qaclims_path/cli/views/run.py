@@ -1,6 +1,6 @@
 """Show plans and scores of runs, and comparisons between runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,8 +8,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qaclims_path.cli.views.tables import FAINT
+from qaclims_path.cli.views.tables import FAINT, plain_table, warnings_part
 from qaclims_path.data.phantoms.splits import EMBEDDED
+from qaclims_path.files.numbers import spent
 from qaclims_path.report.comparison_text import Shown, shown
 from qaclims_path.report.demo import results_part
 from qaclims_path.report.numbers import percent
@@ -17,17 +18,29 @@ from qaclims_path.report.numbers import percent
 if TYPE_CHECKING:
     from qaclims_path.pipeline.demo.demo import DemoReport
     from qaclims_path.pipeline.run.pipeline import RunReport
+    from qaclims_path.pipeline.run.preview import RunPlan
     from qaclims_path.pipeline.run.report import ReportMade
-    from qaclims_path.pipeline.run.stages import PlannedStage
     from qaclims_path.report.comparison import CompareReport
 
 
-def plan_view(steps: "Sequence[PlannedStage]") -> Iterator[RenderableType]:
-    """One row per stage: whether it will run, and why."""
-    table = Table("stage", "what it does", "", "why", box=None, header_style="bold")
-    for step in steps:
-        table.add_row(step.stage.name, step.stage.does, step.action, step.reason)
+def plan_view(plan: "RunPlan") -> Iterator[RenderableType]:
+    """What the run is made of, with the settings that decide it; a row per stage; what all takes."""
+    facts = plain_table("", "", "set by")
+    for fact in plan.facts:
+        facts.add_row(Text(fact.name, style="bold"), Text(fact.value), Text(", ".join(fact.settings), style=FAINT))
+    yield facts
+    yield Text()
+    table = plain_table("_stage", "what it does", "", ">about", "why")
+    for step in plan.stages:
+        name = step.stage.name
+        about = spent(plan.costs[name].seconds) if name in plan.costs else ""
+        table.add_row(Text(name), Text(step.stage.does), Text(step.action), about, Text(step.reason))
     yield table
+    room = f"{_size(plan.bytes)} in {plan.out}, where {_size(plan.free)} are free"
+    yield Text(f"\nRoughly {spent(plan.seconds)} and {room}. Nothing was done.")
+    if plan.bytes > plan.free:
+        yield Text("That is more than is free: choose another --out, or free some space.", style="red")
+    yield from warnings_part(plan.warnings)
 
 
 def run_view(report: "RunReport") -> Iterator[RenderableType]:
@@ -66,6 +79,11 @@ def demo_view(report: "DemoReport") -> Iterator[RenderableType]:
     """The comparison of methods, then every folder, its cost, and the next commands."""
     yield from compare_view(report.comparison)
     yield from results_part(report.paths, EMBEDDED, report.cpu_seconds, report.peak_mib)
+
+
+def _size(count: float) -> str:
+    """Write a number of bytes."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _compared(compared: Shown) -> Table:

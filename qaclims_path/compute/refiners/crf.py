@@ -9,13 +9,13 @@ The probabilities of a pixel add up to one, so the filtered last label follows f
 """
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from qaclims_path.compute.refiners.crf_settings import LABEL_STEP, CrfSettings
 from qaclims_path.compute.refiners.lattice import (
     LANES,
     Lattice,
@@ -45,27 +45,6 @@ P0, P1, P2, P3, P4, P5 = (
     )
 )
 CHUNK = 256  # pixels that pass through all filters together, small enough for the first cache
-
-
-@dataclass(frozen=True)
-class CrfSettings:
-    """Number of rounds, and of each kernel the standard deviations (pixels, levels of 255) and the weight.
-
-    The defaults are those of the published label step (hard labels, before the boundary network is trained).
-    """
-
-    rounds: int = 10
-    smooth_xy: float = 3.0
-    smooth_weight: float = 3.0
-    colour_xy: float = 50.0
-    colour_rgb: float = 5.0
-    colour_weight: float = 10.0
-
-
-LABEL_STEP = CrfSettings()
-SEGMENTER = CrfSettings(smooth_xy=1.0, colour_xy=67.0, colour_rgb=3.0, colour_weight=4.0)
-# In tissue the strongest edges are nuclei; the settings of LPD smooth more and have a shorter reach.
-TISSUE = CrfSettings(5, smooth_xy=15.0, smooth_weight=30.0, colour_xy=10.0, colour_rgb=20.0, colour_weight=50.0)
 
 
 def label_energy(labels: U8, count: int, certainty: float = 0.7) -> F32:

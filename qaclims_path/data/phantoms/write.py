@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from qaclims_path.data.phantoms.painted import SOFTWARE
 from qaclims_path.data.phantoms.regions import CLASS_COLORS, annotations
 from qaclims_path.data.phantoms.slide import PhantomSlide, PhantomSpec
 from qaclims_path.files.atomic import atomic_path, write_text
@@ -23,7 +24,6 @@ from qaclims_path.files.progress import track
 TILE = 256
 LEVELS = (1, 4, 16)
 QUALITY = 88
-SOFTWARE = "qaclims_path phantom"  # tag of painted slides
 MAX_CLASSIC_PIXELS = 3_000_000_000  # more may exceed the 4 GB of a classic TIFF
 
 
@@ -53,17 +53,6 @@ def write_slide(folder: Path, name: str, spec: PhantomSpec) -> PhantomFiles:
         regions = annotations(codes, step, (spec.width, spec.height))
         write_text(files.regions, json.dumps(regions, separators=(",", ":")) + "\n")
     return files
-
-
-def is_painted(path: str | Path) -> bool:
-    """Return whether a file is a slide that `write_slide` painted, by its Software tag."""
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            return tiff.pages.first.software == SOFTWARE
-    except Exception:  # tifffile raises anything on files that are no TIFF, are damaged or gone
-        return False
 
 
 @dataclass

@@ -4,19 +4,30 @@ A family is a function from a `Source` to `Towers` (see `frozen.py`), registered
 group `qaclims_path.judges`; `docs/judges.md` shows one in 30 lines.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qaclims_path.assets import EMBEDDED, embedded_model
-from qaclims_path.compute.regions import Fill, Mode
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.files.hub import HUB, LOCAL, SAFE_FILES, check_name, loading, model_name, resolve, revision_of
-from qaclims_path.models.judges.frozen import Dtype, FrozenJudge, Towers
+from qaclims_path.files.hub import (
+    HUB,
+    LOCAL,
+    SAFE_FILES,
+    check_name,
+    in_cache,
+    loading,
+    model_name,
+    resolve,
+    revision_of,
+)
 from qaclims_path.registry import Registry, suggest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qaclims_path.compute.regions import Fill, Mode
+    from qaclims_path.models.judges.frozen import Dtype, FrozenJudge, Towers
     from qaclims_path.types import Judge
 
 FILES = (*SAFE_FILES, "*.model")  # SentencePiece vocabularies
@@ -40,18 +51,18 @@ class Source:
     revision: str = ""
 
 
-JUDGES: Registry[Callable[[Source], Towers]] = Registry("family of judges", "qaclims_path.judges")
+JUDGES: "Registry[Callable[[Source], Towers]]" = Registry("family of judges", "qaclims_path.judges")
 
 
 @JUDGES.add("open_clip")
-def _open_clip(source: Source) -> Towers:
+def _open_clip(source: Source) -> "Towers":
     from qaclims_path.models.judges.open_clip import load_folder, load_named
 
     return load_named(source) if source.folder is None else load_folder(source, source.folder)
 
 
 @JUDGES.add("transformers")
-def _transformers(source: Source) -> Towers:
+def _transformers(source: Source) -> "Towers":
     from qaclims_path.models.judges.transformers import load_folder
 
     if source.folder is None:
@@ -60,7 +71,7 @@ def _transformers(source: Source) -> Towers:
 
 
 @JUDGES.add("ovseg")
-def _ovseg(source: Source) -> Towers:
+def _ovseg(source: Source) -> "Towers":
     from qaclims_path.models.judges.ovseg import load_file
 
     return load_file(Path(source.name).expanduser())
@@ -71,11 +82,11 @@ def load_judge(
     *,
     revision: str | None = None,
     device: str = "auto",
-    dtype: Dtype = "auto",
-    mode: Mode = "soft",
-    fill: Fill = "zero",
+    dtype: "Dtype" = "auto",
+    mode: "Mode" = "soft",
+    fill: "Fill" = "zero",
     published_pixels: bool = False,
-) -> FrozenJudge:
+) -> "FrozenJudge":
     """Load a judge.
 
     Args:
@@ -94,7 +105,9 @@ def load_judge(
         >>> judge.encode_texts(["an H&E image of tumor"]).shape  # doctest: +SKIP
         torch.Size([1, 512])
     """
-    family, source = _locate(id, revision)
+    family, source = _locate(id, revision)  # before torch is imported, which takes seconds
+    from qaclims_path.models.judges.frozen import FrozenJudge
+
     with loading(source.id, f"judge of the family {family}"):
         towers = JUDGES[family](source)
     judge = FrozenJudge(towers, device=device, dtype=dtype, mode=mode, fill=fill, published_pixels=published_pixels)
@@ -107,6 +120,18 @@ def check_judge(id: str) -> None:  # noqa: A002 - as models are called everywher
     family, name = _split(id)
     if id != EMBEDDED and _is_folder_or_hub_id(family, name):
         check_name(name)
+
+
+def place_of(id: str, revision: str | None = None) -> str:  # noqa: A002 - as models are called everywhere
+    """Say in words where a judge would come from, without loading or downloading anything."""
+    if id == EMBEDDED:
+        return "ships with the package"
+    family, name = _split(id)
+    if not _is_folder_or_hub_id(family, name):
+        return "in a file" if Path(name.rpartition("@")[2]).expanduser().is_file() else f"found by {family}"
+    if name.startswith(LOCAL) or (not name.startswith(HUB) and Path(name).expanduser().is_dir()):
+        return "in a folder"
+    return "in the cache" if in_cache(name, revision) else "not in the cache, will be downloaded"
 
 
 def _locate(model: str, revision: str | None) -> tuple[str, Source]:

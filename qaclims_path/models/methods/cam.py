@@ -1,15 +1,15 @@
 """Plain class activation maps of an image classifier, from which all other methods start."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from qaclims_path.compute import losses
 from qaclims_path.models.methods import METHODS
 from qaclims_path.models.methods.method import MapBatch, PairBatch, mean_over_images
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -31,18 +31,20 @@ class Cam:
         """Never."""
         return False
 
-    def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
+    def activations(self, logits: "Tensor", present: "Tensor") -> "Tensor":  # noqa: ARG002
         """Return the sigmoid of the maps."""
-        return torch.sigmoid(logits)
+        return logits.sigmoid()
 
-    def map_losses(self, batch: MapBatch) -> dict[str, Tensor]:
+    def map_losses(self, batch: MapBatch) -> "dict[str, Tensor]":
         """Classification, and area if it has a weight."""
+        from qaclims_path.compute import losses
+
         loss = losses.classification(batch.scores, batch.present)
         out = {"classification": self.classification * mean_over_images(loss, batch)}
         if self.area:
             out["area"] = self.area * mean_over_images(losses.area(batch.activations), batch)
         return out
 
-    def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:  # noqa: ARG002
+    def pair_losses(self, pairs: PairBatch) -> "dict[str, Tensor]":  # noqa: ARG002
         """No losses."""
         return {}

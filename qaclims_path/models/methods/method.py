@@ -1,12 +1,12 @@
 """Interface of a method: the batches that it gets, the functions that it has, and means of losses over pairs."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from torch import Tensor
-
-from qaclims_path.compute import losses
 from qaclims_path.types import PairTexts
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class MapBatch:
         progress: Share of the training done, 0..1.
     """
 
-    activations: Tensor
-    scores: Tensor
-    present: Tensor
+    activations: "Tensor"
+    scores: "Tensor"
+    present: "Tensor"
     images: float
     pairs: float
     progress: float = 1.0
@@ -47,16 +47,16 @@ class PairBatch:
         words: L D, unit vectors of words that are never the object; the same for all pairs.
     """
 
-    foreground: Tensor
-    background: Tensor
-    label: Tensor
-    present: Tensor
+    foreground: "Tensor"
+    background: "Tensor"
+    label: "Tensor"
+    present: "Tensor"
     texts: PairTexts
     images: float
     total: float
     progress: float = 1.0
     classes: PairTexts | None = None
-    words: Tensor | None = None
+    words: "Tensor | None" = None
 
 
 class Method(Protocol):
@@ -66,21 +66,23 @@ class Method(Protocol):
         """Return whether `pair_losses` is used at this point of the training (0..1)."""
         ...
 
-    def activations(self, logits: Tensor, present: Tensor) -> Tensor:
+    def activations(self, logits: "Tensor", present: "Tensor") -> "Tensor":
         """Convert logits B C h w to maps in 0..1 that regions are masked with."""
         ...
 
-    def map_losses(self, batch: MapBatch) -> dict[str, Tensor]:
+    def map_losses(self, batch: MapBatch) -> "dict[str, Tensor]":
         """Weighted losses by name that need no judge."""
         ...
 
-    def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:
+    def pair_losses(self, pairs: PairBatch) -> "dict[str, Tensor]":
         """Weighted losses by name between regions and texts; those of the parts of a batch are summed."""
         ...
 
 
-def published_map_losses(batch: MapBatch, *, area: float, classification: float) -> dict[str, Tensor]:
+def published_map_losses(batch: MapBatch, *, area: float, classification: float) -> "dict[str, Tensor]":
     """Return losses of both published methods that need no judge: area, and classification if it has a weight."""
+    from qaclims_path.compute import losses
+
     out = {"area": area * mean_over_images(losses.area(batch.activations), batch)}
     if classification:
         loss = losses.classification(batch.scores, batch.present)
@@ -88,25 +90,27 @@ def published_map_losses(batch: MapBatch, *, area: float, classification: float)
     return out
 
 
-def floor_loss(batch: MapBatch, weight: float, floor: float) -> dict[str, Tensor]:
+def floor_loss(batch: MapBatch, weight: float, floor: float) -> "dict[str, Tensor]":
     """Penalty for present classes whose area is below `floor`; empty without a weight."""
+    from qaclims_path.compute import losses
+
     if not weight:
         return {}
     penalty = losses.area_floor(batch.activations, batch.present, floor)
     return {"floor": weight * mean_over_pairs(penalty, batch.pairs)}
 
 
-def mean_over_images(mean: Tensor, batch: MapBatch) -> Tensor:
+def mean_over_images(mean: "Tensor", batch: MapBatch) -> "Tensor":
     """Turn a mean over this batch's images into its part of the mean over all processes and micro-batches."""
     return mean * (len(batch.present) / batch.images)
 
 
-def mean_over_pairs(values: Tensor, total: float) -> Tensor:
+def mean_over_pairs(values: "Tensor", total: float) -> "Tensor":
     """Return the sum of values over the number of pairs of all processes; 0 without pairs."""
     return values.sum() / max(total, 1.0)
 
 
-def sum_over_pairs(values: Tensor, images: float, reference_batch: float | None) -> Tensor:
+def sum_over_pairs(values: "Tensor", images: float, reference_batch: float | None) -> "Tensor":
     """Return the sum of P values, scaled to a batch of the reference size; the plain sum if that is None.
 
     A published weight belongs to a sum over the pairs of one process's batch. This scaling keeps it valid at any batch
@@ -115,6 +119,6 @@ def sum_over_pairs(values: Tensor, images: float, reference_batch: float | None)
     return values.sum() * (1 if reference_batch is None else reference_batch / images)
 
 
-def cosines(rows: Tensor, texts: Tensor) -> Tensor:
+def cosines(rows: "Tensor", texts: "Tensor") -> "Tensor":
     """Return cosines of matching rows of two N D tensors of unit vectors."""
     return (rows * texts.to(rows.dtype)).sum(-1)

@@ -1,14 +1,10 @@
 """QA-CLIMS (Deng et al., ACM MM 2023) as in its repository: regions compared with answers about the same image."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from qaclims_path.compute import losses
-from qaclims_path.compute.texts import mixed_texts
 from qaclims_path.models.methods import METHODS
 from qaclims_path.models.methods.method import (
     MapBatch,
@@ -18,6 +14,9 @@ from qaclims_path.models.methods.method import (
     published_map_losses,
     sum_over_pairs,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -55,17 +54,20 @@ class QaClims:
         """Always, if one of the contrasts has a weight."""
         return self.foreground + self.background > 0
 
-    def activations(self, logits: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
+    def activations(self, logits: "Tensor", present: "Tensor") -> "Tensor":  # noqa: ARG002
         """Return the sigmoid of the shifted maps."""
-        return torch.sigmoid(logits - self.shift)
+        return (logits - self.shift).sigmoid()
 
-    def map_losses(self, batch: MapBatch) -> dict[str, Tensor]:
+    def map_losses(self, batch: MapBatch) -> "dict[str, Tensor]":
         """Area, and classification and floor if they have a weight."""
         out = published_map_losses(batch, area=self.area, classification=self.classification)
         return out | floor_loss(batch, self.floor, self.floor_area)
 
-    def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:
+    def pair_losses(self, pairs: PairBatch) -> "dict[str, Tensor]":
         """Return the two published contrastive losses."""
+        from qaclims_path.compute import losses
+        from qaclims_path.compute.texts import mixed_texts
+
         texts = pairs.texts
         own = mixed_texts(texts, self.label_share)
         owner = texts.background_owner

@@ -6,24 +6,21 @@ image. Classification is always trained, because with contrastive losses alone t
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from qaclims_path.compute import losses
-from qaclims_path.compute.segments import segment_softmean
 from qaclims_path.models.methods import METHODS
 from qaclims_path.models.methods.method import (
     MapBatch,
     PairBatch,
-    cosines,
     floor_loss,
     mean_over_images,
     mean_over_pairs,
 )
-from qaclims_path.types import PairTexts
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -75,117 +72,36 @@ class QaClimsPath:
         """After the start of the ramp, if one of the contrasts has a weight."""
         return self.foreground + self.background > 0 and self.language(progress) > 0
 
-    def activations(self, logits: Tensor, present: Tensor) -> Tensor:
+    def activations(self, logits: "Tensor", present: "Tensor") -> "Tensor":
         """Return the sigmoid of the maps, or the shares of the present classes in each pixel."""
-        if self.competition == "none":
-            return torch.sigmoid(logits - self.shift)
-        return shares(logits, present, rest=self.competition == "rest")
+        from qaclims_path.models.methods import contrasts
 
-    def map_losses(self, batch: MapBatch) -> dict[str, Tensor]:
+        if self.competition == "none":
+            return (logits - self.shift).sigmoid()
+        return contrasts.shares(logits, present, rest=self.competition == "rest")
+
+    def map_losses(self, batch: MapBatch) -> "dict[str, Tensor]":
         """Classification, and area and floor if they have a weight."""
+        from qaclims_path.compute import losses
+
         loss = losses.classification(batch.scores, batch.present)
         out = {"classification": self.classification * mean_over_images(loss, batch)}
         if self.area:
             out["area"] = self.area * mean_over_images(losses.area(batch.activations), batch)
         return out | floor_loss(batch, self.floor, self.floor_area)
 
-    def pair_losses(self, pairs: PairBatch) -> dict[str, Tensor]:
+    def pair_losses(self, pairs: PairBatch) -> "dict[str, Tensor]":
         """Return the two contrastive losses, with their weights at this point of the training."""
+        from qaclims_path.models.methods import contrasts
+
         weight = self.language(pairs.progress)
+        foreground = contrasts.foreground(
+            pairs, negatives=self.negatives, sharpness=self.sharpness, temperature=self.temperature
+        )
+        background = contrasts.background(
+            pairs, beside=self.beside, sharpness=self.sharpness, temperature=self.temperature
+        )
         return {
-            "foreground": weight * self.foreground * mean_over_pairs(self._foreground(pairs), pairs.total),
-            "background": weight * self.background * mean_over_pairs(self._background(pairs), pairs.total),
+            "foreground": weight * self.foreground * mean_over_pairs(foreground, pairs.total),
+            "background": weight * self.background * mean_over_pairs(background, pairs.total),
         }
-
-    def _foreground(self, pairs: PairBatch) -> Tensor:
-        """P losses: a foreground should match its own texts better than any negative."""
-        own, of_class = self._similarities(pairs.foreground, pairs)
-        negatives = []
-        if "answers" in self.negatives:
-            negatives.append(_background_answers(pairs.foreground, pairs.texts))
-        if "classes" in self.negatives and pairs.classes is not None:
-            negatives.append(_flat(_where(_other_classes(pairs), of_class)))
-        if "words" in self.negatives and pairs.words is not None:
-            of_words = pairs.foreground @ pairs.words.to(pairs.foreground.dtype).T
-            negatives.append(_flat(of_words))
-        return losses.foreground_contrast(own, *_concatenated(negatives, own), self.temperature)
-
-    def _background(self, pairs: PairBatch) -> Tensor:
-        """P losses: a background should match the texts of its surroundings better than those of its class."""
-        own, of_class = self._similarities(pairs.background, pairs)
-        positives = []
-        if "answers" in self.beside:
-            positives.append(_background_answers(pairs.background, pairs.texts))
-        if "present" in self.beside and pairs.classes is not None:
-            positives.append(_flat(_where(_other_classes(pairs) & pairs.present, of_class)))
-        values, owner = _concatenated(positives, own)
-        return losses.background_contrast(values, own, owner, self.temperature)
-
-    def _similarities(self, regions: Tensor, pairs: PairBatch) -> tuple[Tensor, Tensor]:
-        """Return the similarity of regions to the texts of their own pair (P) and of every class (P C)."""
-        rows, owner = all_rows(pairs.texts)
-        similarity = cosines(regions[owner], pairs.texts.features[rows])
-        own = segment_softmean(similarity, owner, len(regions), self.sharpness)
-        if pairs.classes is None:
-            return own, torch.zeros_like(pairs.present, dtype=own.dtype)
-        rows, owner = all_rows(pairs.classes)
-        similarity = pairs.classes.features[rows].to(regions.dtype) @ regions.T
-        return own, segment_softmean(similarity, owner, pairs.present.shape[1], self.sharpness).T
-
-
-def shares(logits: Tensor, present: Tensor, *, rest: bool) -> Tensor:
-    """Softmax over the present classes at every pixel, and over one more, unnamed class of logit 0 if `rest` is set.
-
-    Args:
-        logits: B C h w.
-        present: B C, bool; the share of other classes is 0.
-        rest: Add the unnamed class; with one present class the result is its sigmoid.
-
-    Returns:
-        B C h w in 0..1.
-    """
-    masked = logits.masked_fill(~present[:, :, None, None], -torch.inf)
-    if rest:
-        return torch.cat([masked, torch.zeros_like(masked[:, :1])], dim=1).softmax(dim=1)[:, :-1]
-    none_present = ~present.any(dim=1)
-    return masked.masked_fill(none_present[:, None, None, None], 0).softmax(dim=1) * present[:, :, None, None]
-
-
-def all_rows(texts: PairTexts) -> tuple[Tensor, Tensor]:
-    """Feature rows of each pair's class name and foreground answers, and the pair that owns each row."""
-    pair = torch.arange(len(texts.label), device=texts.label.device)
-    return torch.cat([texts.label, texts.foreground]), torch.cat([pair, texts.foreground_owner])
-
-
-Ragged = tuple[Tensor, Tensor]  # values of all pairs in one vector, and the pair that owns each
-
-
-def _background_answers(regions: Tensor, texts: PairTexts) -> Ragged:
-    """Return cosines of regions with the answers about their surroundings."""
-    owner = texts.background_owner
-    return cosines(regions[owner], texts.features[texts.background]), owner
-
-
-def _other_classes(pairs: PairBatch) -> Tensor:
-    """P C, bool: all classes but that of the pair."""
-    return torch.ones_like(pairs.present).scatter(1, pairs.label[:, None], False)  # noqa: FBT003 - torch's signature
-
-
-def _where(mask: Tensor, values: Tensor) -> Tensor:
-    """Replace values that the mask leaves out by minus infinity, which the contrasts ignore.
-
-    Selecting the others would make the host wait for the GPU, to know how many there are.
-    """
-    return values.masked_fill(~mask, -torch.inf)
-
-
-def _flat(values: Tensor) -> Ragged:
-    """Return all values of P N as one vector."""
-    pair = torch.arange(len(values), device=values.device)
-    return values.flatten(), pair[:, None].expand_as(values).flatten()
-
-
-def _concatenated(parts: list[Ragged], like: Tensor) -> Ragged:
-    empty = like[:0]  # there may be no parts
-    values = torch.cat([empty, *(values for values, _ in parts)])
-    return values, torch.cat([empty.long(), *(owner for _, owner in parts)])

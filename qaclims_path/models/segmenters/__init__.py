@@ -7,14 +7,16 @@ May import compute, files, config, registry, types and errors, and the backbones
 """
 
 from collections.abc import Mapping
-from importlib import import_module
-from typing import Any, Protocol
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from qaclims_path.errors import UsageError
-from qaclims_path.models.backbones import BackboneSpec
+from qaclims_path.models.names import BackboneSpec
 from qaclims_path.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Term = Literal["ce", "focal", "dice", "tversky"]  # losses of `losses.py`
 
 
 class SegmenterNet(Protocol):
@@ -27,9 +29,9 @@ class SegmenterNet(Protocol):
     `multiple`, a number of which height and width must be multiples.
     """
 
-    encoder: nn.Module
+    encoder: "nn.Module"
 
-    def __call__(self, pixels: Tensor) -> Tensor:
+    def __call__(self, pixels: "Tensor") -> "Tensor":
         """Compute logits B K h w, of any stride, of normalised B 3 H W pixels."""
         ...
 
@@ -37,7 +39,7 @@ class SegmenterNet(Protocol):
 class Build(Protocol):
     """Builds a network with random weights."""
 
-    def __call__(self, encoder: BackboneSpec, channels: int, /, **settings: Any) -> nn.Module:  # noqa: ANN401 - its own settings
+    def __call__(self, encoder: BackboneSpec, channels: int, /, **settings: Any) -> "nn.Module":  # noqa: ANN401 - its own settings
         """Build the network.
 
         Args:
@@ -48,18 +50,17 @@ class Build(Protocol):
         ...
 
 
-SEGMENTERS: Registry[Build] = Registry("segmenter", "qaclims_path.segmenters")
-FILES = "smp", "deeplabv1", "deeplabv2"
+SEGMENTERS: Registry[Build] = Registry(
+    "segmenter",
+    "qaclims_path.segmenters",
+    {
+        **dict.fromkeys(("deeplabv3plus", "unet", "segformer"), f"{__name__}.smp"),
+        **{name: f"{__name__}.{name}" for name in ("deeplabv1", "deeplabv2")},
+    },
+)
 
 
-def known_segmenters() -> Registry[Build]:
-    """Return the registry, with the architectures of this package imported."""
-    for file in FILES:
-        import_module(f"{__name__}.{file}")
-    return SEGMENTERS
-
-
-def build_network(architecture: str, encoder: BackboneSpec, channels: int, settings: Mapping[str, Any]) -> nn.Module:
+def build_network(architecture: str, encoder: BackboneSpec, channels: int, settings: Mapping[str, Any]) -> "nn.Module":
     """Build a registered architecture with random weights; a failure raises a `UsageError` with a sentence.
 
     Examples:
@@ -67,7 +68,7 @@ def build_network(architecture: str, encoder: BackboneSpec, channels: int, setti
         Traceback (most recent call last):
         qaclims_path.errors.NotRegistered: There is no segmenter 'unett'. Did you mean 'unet'? Known: ...
     """
-    build = known_segmenters()[architecture]
+    build = SEGMENTERS[architecture]
     try:
         return build(encoder, channels, **settings)
     except UsageError:

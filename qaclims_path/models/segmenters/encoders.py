@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from qaclims_path.errors import BadFile, UsageError, first_of
-from qaclims_path.models.backbones import BackboneSpec
 from qaclims_path.models.camnet import CamNet
+from qaclims_path.models.names import BackboneSpec
 
 STRIDES = 32, 16, 8  # tried in turn for the CamNet that loads the weights, as not every encoder supports each
 

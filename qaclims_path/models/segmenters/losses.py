@@ -5,7 +5,7 @@ Pixels labelled 255 are ignored. The weight of every other pixel, 0..1, is the c
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from monai.losses.dice import DiceLoss
@@ -14,8 +14,9 @@ from monai.losses.tversky import TverskyLoss
 from torch import Tensor
 from torch.nn import functional as F
 
+from qaclims_path.models.segmenters import Term
+
 IGNORE = 255
-Term = Literal["ce", "focal", "dice", "tversky"]
 
 
 @dataclass(frozen=True)

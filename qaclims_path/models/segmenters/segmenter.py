@@ -11,15 +11,21 @@ from torch.nn import functional as F
 
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json, write_text
-from qaclims_path.files.hub import resolve
 from qaclims_path.models.saving import load_network, save_network
 from qaclims_path.models.segmenters import build_network
 from qaclims_path.models.segmenters.encoders import fill_encoder, pixels_of
 from qaclims_path.models.segmenters.hub import upload
 from qaclims_path.models.segmenters.model_card import model_card
-from qaclims_path.models.segmenters.spec import CARD, SETTINGS, WEIGHTS, SegmenterSpec, read_spec
+from qaclims_path.models.segmenters.spec import (
+    CARD,
+    SETTINGS,
+    WEIGHTS,
+    SegmenterSpec,
+    check_classes,
+    find_segmenter,
+    read_spec,
+)
 
-SUBFOLDER = "seg"  # for a segmenter in the folder of a run
 FILES = (SETTINGS, WEIGHTS, CARD)
 
 
@@ -143,22 +149,3 @@ class Segmenter(nn.Module):
             endpoint: Address of the hub; the client's default if None.
         """
         return upload(self.save_pretrained, repo, FILES, private=private, message=message, endpoint=endpoint)
-
-
-def check_classes(spec: SegmenterSpec, classes: Sequence[str] | None, model: object) -> None:
-    """Refuse a segmenter whose classes differ from the given ones; None allows any."""
-    if classes is not None and tuple(classes) != spec.classes:
-        raise UsageError(
-            f"{model} was trained for the classes {', '.join(spec.classes)}, not {', '.join(classes)}. "
-            "Use the data set that it was trained on, or train again."
-        )
-
-
-def find_segmenter(model: str | Path, revision: str | None = None) -> Path:
-    """Return the folder of a segmenter: the folder itself, `seg/` in the folder of a run, or the hub's cache."""
-    folder = Path(model)
-    if (folder / SUBFOLDER / SETTINGS).is_file() and not (folder / SETTINGS).is_file():
-        return folder / SUBFOLDER
-    if folder.is_dir():
-        return folder
-    return resolve(str(model), revision=revision, files=("*.safetensors", "*.json"))

@@ -5,7 +5,7 @@ from typing import Any
 import segmentation_models_pytorch as smp
 from torch import nn
 
-from qaclims_path.models.backbones import BackboneSpec
+from qaclims_path.models.names import BackboneSpec
 from qaclims_path.models.segmenters import SEGMENTERS
 
 CLASSES = {"deeplabv3plus": "DeepLabV3Plus", "unet": "Unet", "segformer": "Segformer"}

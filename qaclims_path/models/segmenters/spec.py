@@ -1,17 +1,19 @@
 """Spec of a segmenter: everything about it except its weights, saved as JSON beside them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qaclims_path.errors import BadFile
-from qaclims_path.models.backbones import BackboneSpec
+from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.files.hub import resolve
+from qaclims_path.models.names import BackboneSpec
 
 SCHEMA = 1
 LIBRARY = "qaclims_path"
 SETTINGS, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+SUBFOLDER = "seg"  # for a segmenter in the folder of a run
 BACKGROUND = "background"
 DEMONSTRATION = "Demonstration model"
 
@@ -110,3 +112,29 @@ def read_spec(folder: Path) -> SegmenterSpec:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{path} is damaged: {error!r}. Copy it again.") from error
+
+
+def segmenter_in(run: Path) -> SegmenterSpec:
+    """Read the spec of the segmenter in the folder of a run or of a segmenter; nothing is looked for on the hub."""
+    if not run.is_dir():
+        raise UsageError(f"{run} is no folder. Give the folder of a run.")
+    return read_spec(find_segmenter(run))
+
+
+def check_classes(spec: SegmenterSpec, classes: Sequence[str] | None, model: object) -> None:
+    """Refuse a segmenter whose classes differ from the given ones; None allows any."""
+    if classes is not None and tuple(classes) != spec.classes:
+        raise UsageError(
+            f"{model} was trained for the classes {', '.join(spec.classes)}, not {', '.join(classes)}. "
+            "Use the data set that it was trained on, or train again."
+        )
+
+
+def find_segmenter(model: str | Path, revision: str | None = None) -> Path:
+    """Return the folder of a segmenter: the folder itself, `seg/` in the folder of a run, or the hub's cache."""
+    folder = Path(model)
+    if (folder / SUBFOLDER / SETTINGS).is_file() and not (folder / SETTINGS).is_file():
+        return folder / SUBFOLDER
+    if folder.is_dir():
+        return folder
+    return resolve(str(model), revision=revision, files=("*.safetensors", "*.json"))

@@ -106,7 +106,7 @@ def probe_answerer(
     """
     if not options.named and answerer.provenance.get("answerer") == "file":
         raise UsageError("A file only answers questions that name the class. Probe it with --named.")
-    split, records = _chosen(words.card, root, options)
+    split, records = probed_images(words.card, root, options)
     groups = [records[start : start + options.batch] for start in range(0, len(records), options.batch)]
     replies, times, unread = _ask(answerer, words, groups, blind=not options.named)
     if not replies:
@@ -175,7 +175,7 @@ def _opened(group: Sequence[Record], unread: dict[str, str]) -> Iterator[tuple[R
             unread[record.id] = str(error)
 
 
-def _chosen(card: Card, root: Path, options: ProbeOptions) -> tuple[str, list[Record]]:
+def probed_images(card: Card, root: Path, options: ProbeOptions) -> tuple[str, list[Record]]:
     """Choose the split, and labelled images that are spread over it."""
     labelled = [name for name, split in card.splits.items() if split.labels_from != "masks"]
     split = options.split or next(iter(labelled), None)

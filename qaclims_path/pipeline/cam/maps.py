@@ -24,7 +24,8 @@ from qaclims_path.files.lock import locked
 from qaclims_path.files.maps import ImageMaps, MapReader, MapWriter
 from qaclims_path.files.progress import track
 from qaclims_path.files.tables import write_csv
-from qaclims_path.models.camnet import WEIGHTS, CamNet, network_folder
+from qaclims_path.models.cam_folder import WEIGHTS, network_folder
+from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.inference import for_inference
 from qaclims_path.pipeline.cam.map_options import MapOptions
 from qaclims_path.pipeline.cam.multiscale import Choose, MapMaker, split_maps

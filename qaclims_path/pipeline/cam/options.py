@@ -10,7 +10,7 @@ from qaclims_path.assets import asset_dir
 from qaclims_path.config import Options, Origin, Settings, Tree, merge, parse
 from qaclims_path.engine.settings import TrainOptions, check_watched
 from qaclims_path.errors import BadConfig, NotRegistered
-from qaclims_path.models.methods import build_method, known_methods
+from qaclims_path.models.methods import METHODS, build_method
 from qaclims_path.pipeline.configs import Recipe, SharedOptions, read_recipe, with_seed, without_seed
 from qaclims_path.registry import suggest
 
@@ -142,8 +142,8 @@ def _losses(losses: object, name: str, where: Origin) -> Tree:
     settings = {key: value for key, value in losses.items() if key != "method"}
     method = str(losses.get("method", name))
     files = [found.stem for found in (asset_dir("configs") / "methods").glob("*.yaml")]
-    if method not in known_methods():
+    if method not in METHODS:
         origin = where.of("cam.losses.method" if "method" in losses else "method")
-        raise NotRegistered(f"{origin}: there is no method '{method}'. {suggest(method, [*files, *known_methods()])}")
+        raise NotRegistered(f"{origin}: there is no method '{method}'. {suggest(method, [*files, *METHODS])}")
     build_method(method, settings, where.part("cam.losses"))
     return {"method": method, **settings}

@@ -26,11 +26,13 @@ from qaclims_path.engine.settings import RunSettings
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json, write_text
 from qaclims_path.files.made_with import check_same
-from qaclims_path.models.camnet import CamNet, read_settings
+from qaclims_path.models.cam_folder import read_settings
+from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.judges import load_judge
 from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.models.methods import build_method
 from qaclims_path.models.weights import State, interpolate
+from qaclims_path.pipeline.cam.checks import judge_id
 from qaclims_path.pipeline.cam.options import AugmentOptions, TrainCamOptions
 from qaclims_path.pipeline.cam.pictures import MapPictures
 from qaclims_path.pipeline.cam.plan import Planner
@@ -256,14 +258,9 @@ def _augmentation(options: AugmentOptions, network: CamNet) -> Augmentation:
 
 def _teacher(options: TrainCamOptions, context: _Context) -> Teacher:
     judging = options.shared.judge
-    if judging.id is None:
-        raise UsageError(
-            f"The method '{options.shared.method}' needs a judge. Name one with --set judge.id=ID (see `qaclims judge "
-            "show`), or make one for this data set with `qaclims judge train`."
-        )
     data = open_dataset(context.card, context.root, options.shared.split, masks=False)
     judge = load_judge(
-        judging.id,
+        judge_id(options.shared),
         revision=judging.revision,
         device=str(context.processes.device),
         dtype=judging.dtype,

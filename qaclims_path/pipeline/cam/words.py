@@ -10,12 +10,14 @@ from qaclims_path.data.card_parts import ClassInfo
 from qaclims_path.data.dataset import SegmentationDataset
 from qaclims_path.errors import UsageError
 from qaclims_path.language.corpus import Entry, read_corpus
+from qaclims_path.language.prompts import load_prompts
 from qaclims_path.language.questions import load_bank
 from qaclims_path.language.text_bank import TextBank
 from qaclims_path.language.text_store import TextStore
 from qaclims_path.models.judges.frozen import FrozenJudge
+from qaclims_path.pipeline.cam.checks import NO_CORPUS
 from qaclims_path.pipeline.cam.teacher import Words
-from qaclims_path.pipeline.configs import WordsOptions, load_prompts
+from qaclims_path.pipeline.configs import WordsOptions
 
 
 def load_words(
@@ -37,10 +39,7 @@ def load_words(
     store = TextStore(judge, bank.templates)
     if options.need_corpus:
         if corpus is None:
-            raise UsageError(
-                "This method uses answers. Build them with `qaclims corpus build` and pass --corpus FILE, or use the "
-                "names of the classes alone: --set words.source=names."
-            )
+            raise UsageError(NO_CORPUS)
         entries = _of_this_data(read_corpus(corpus), data, corpus)
         texts = TextBank.build(entries, store, classes, bank, shared=options.shared)
         texts = texts.shuffled(seed) if options.source == "shuffled" else texts

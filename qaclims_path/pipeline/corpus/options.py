@@ -1,12 +1,14 @@
 """Options of a corpus: its configuration, the file beside the corpus that it is compared with, and what is shown."""
 
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from qaclims_path.config import Options, Origin, load_tree, override, parse, read_yaml
+from qaclims_path.assets import asset_name
+from qaclims_path.config import Options, Origin, Tree, merge, override, parse, read_chain, read_yaml
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_text
 from qaclims_path.files.made_with import check_same
@@ -33,7 +35,12 @@ class AnswererOptions(Options):
 
 
 class JudgeOptions(Options):
-    """The judge that ranks terms for retrieval and measures similarities."""
+    """The judge that ranks terms for retrieval and measures similarities.
+
+    Attributes:
+        id: A hub id, a folder, or as its family names it; that of the recipe in a run.
+        revision: Revision on the hub.
+    """
 
     id: str
     revision: str | None = None
@@ -136,10 +143,18 @@ def load_corpus_options(name: str, settings: Sequence[str] = (), recipe: Origin 
         >>> load_corpus_options("phantom", ["limit=8"]).limit
         8
     """
-    path = _find(name, Path.cwd())
-    tree = override(load_tree(path, lambda reference, file: _find(reference, file.parent)), settings)
+    path, tree = (
+        _find(name, Path.cwd()),
+        override(reduce(merge, (tree for _, tree in corpus_layers(name)), {}), settings),
+    )
     where = Origin(path, tuple(settings)) if recipe is None else Origin(path, recipe.settings, "corpus")
     return parse(CorpusOptions, tree, where)
+
+
+def corpus_layers(name: str) -> list[tuple[str, Tree]]:
+    """Read the files that make a configuration, from the lowest to the highest, each with its name."""
+    chain = read_chain(_find(name, Path.cwd()), lambda reference, file: _find(reference, file.parent))
+    return [(asset_name(file), tree) for file, tree in chain]
 
 
 def config_path(corpus: Path) -> Path:

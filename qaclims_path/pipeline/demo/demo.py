@@ -6,8 +6,7 @@ patients, and one of these slides is segmented. Each part is a stage of the pack
 """
 
 import resource
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ from qaclims_path.files.json_files import read_object
 from qaclims_path.files.made_with import INDEX
 from qaclims_path.files.tables import write_csv
 from qaclims_path.pipeline.corpus.build import build_corpus
+from qaclims_path.pipeline.demo.pace import Part, Say, do_parts, measured_pace
 from qaclims_path.pipeline.demo.size import CONTROLS, ROWS, SUPERVISED, Size, mark_folder, settings_for
 from qaclims_path.pipeline.inference.cohort import CohortRow
 from qaclims_path.pipeline.inference.inputs import SegmentInputs
@@ -48,10 +48,6 @@ from qaclims_path.report.comparison import CompareReport
 START, BASE, BEST = "cam", "cam+", "qa-clims-path"
 TRUTH = ("split=test", "seg.split=test", "seg.truth=true", f"seg.method={SUPERVISED}", "evaluate.what=[seg]")
 MPP = 0.5
-PRIOR = 0.005  # share of the work that is added to the finished parts, as done at the estimated speed
-SKIPPED = 0.1  # share of the estimated time of a part, below which it was finished before
-Say = Callable[[str], None]
-Part = tuple[str, float, Callable[[], object]]  # description, estimated seconds on one core, work
 
 
 @dataclass(frozen=True)
@@ -243,7 +239,7 @@ def demo(out: Path, *, size: Size, seed: int = 0, say: Say = lambda _: None) -> 
     out = out.absolute()
     mark_folder(out, size, seed)
     work, before = Demo(out, size, seed, say), _cpu_seconds()
-    _do(list(work.parts()), say)
+    do_parts(list(work.parts()), say, measured_pace())
     rows = [row for row in (*ROWS, *CONTROLS) if _is_done(work.runs / row, "evaluate")]  # also those of earlier demos
     paths = {
         "slides": work.slides,
@@ -257,31 +253,6 @@ def demo(out: Path, *, size: Size, seed: int = 0, say: Say = lambda _: None) -> 
     against = BASE if BASE in rows else START
     table = compare([work.runs / row for row in rows], against=against, out=paths["scores"])
     return DemoReport(paths, work.slide, table, _cpu_seconds() - before, peak_mib())
-
-
-def _do(parts: Sequence[Part], say: Say) -> None:
-    """Do the parts in order, and predict the time left from the speed so far."""
-    left = whole = sum(seconds for _, seconds, _ in parts)
-    spent = done = 0.0
-    for number, (title, seconds, work) in enumerate(parts, 1):
-        minutes = _pace(spent, done, PRIOR * whole) * left / 60
-        say(f"[{number}/{len(parts)}] {title} (about {max(1, round(minutes))} min left)")
-        start = time.monotonic()
-        work()
-        took = time.monotonic() - start
-        left -= seconds
-        if took > SKIPPED * seconds:
-            spent, done = spent + took, done + seconds
-
-
-def _pace(spent: float, done: float, prior: float) -> float:
-    """Estimate the seconds that a second of the estimate takes; `prior` seconds temper the first, short parts.
-
-    Examples:
-        >>> _pace(0, 0, prior=3), round(_pace(18, 6, prior=3), 2), round(_pace(1800, 600, prior=3), 2)
-        (1.0, 2.33, 2.99)
-    """
-    return (spent + prior) / (done + prior)
 
 
 def _check_scored(report: RunReport, data: Path) -> None:

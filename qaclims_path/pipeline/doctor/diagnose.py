@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from qaclims_path.assets import EMBEDDED_WEIGHTS, asset_dir, embedded_dir
+from qaclims_path.assets import EMBEDDED_WEIGHTS, asset_dir, embedded_dir, install_command
 from qaclims_path.files.cores import usable_cores
 from qaclims_path.pipeline.doctor.finding import Finding, State, tried
 from qaclims_path.pipeline.doctor.hardware import hardware
@@ -139,14 +139,14 @@ def _grey(pixels: object) -> None:
 def _dicom() -> Finding:
     if find_spec("wsidicom"):
         return Finding("readers", "DICOM", "ok", "OpenSlide, and wsidicom for files that it refuses")
-    remedy = 'pip install "qaclims-path[dicom]"'
+    remedy = install_command("dicom")
     return Finding("readers", "DICOM", "note", "OpenSlide reads most; the extra reads the rest", remedy)
 
 
 def _extra(extra: str, module: str) -> Finding:
     if find_spec(module):
         return Finding("extras", extra, "ok", f"{module} {version(module)}")
-    return Finding("extras", extra, "missing", f"{module} is not installed", f'pip install "qaclims-path[{extra}]"')
+    return Finding("extras", extra, "missing", f"{module} is not installed", install_command(extra))
 
 
 def _disk() -> Finding:

@@ -20,14 +20,12 @@ from qaclims_path.files.atomic import atomic_path
 from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.progress import track
 from qaclims_path.pipeline.evaluation.gates import OpenGate, check_made_with, open_gate
-from qaclims_path.pipeline.evaluation.options import MadeWith, ScoreOptions, What
+from qaclims_path.pipeline.evaluation.options import COUNTS, PER_IMAGE, MadeWith, ScoreOptions, What
 from qaclims_path.pipeline.evaluation.predictions import Prediction, Predictions, Problems, Unfit, read_prediction
 from qaclims_path.pipeline.evaluation.sources import open_predictions
-from qaclims_path.pipeline.evaluation.tally import Tally
 from qaclims_path.report.evaluation import EvaluationReport, write_report
 
 SPOOLED_BYTES = 16_000_000
-PER_IMAGE, COUNTS = "per_image.csv", "counts.csv"
 
 
 def evaluate(
@@ -101,6 +99,8 @@ def score_predictions(
     gate = open_gate(options.gate, split.rules, split.card, records)
     gate_name = check_made_with(gate.kind, options.made_with_gate, are_scores=source.are_scores)
     _check_sweep(split.rules, source, wanted=options.sweep)
+    from qaclims_path.pipeline.evaluation.tally import Tally  # its libraries take two seconds to import
+
     with _spooled() as per_image, _spooled() as counts:
         tally = Tally(split, options, per_image, counts)
         pairs = ahead(PairLoader(split, source, gate), records, threads_beside(None))

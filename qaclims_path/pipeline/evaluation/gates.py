@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.compute.gates import allowed_classes
 from qaclims_path.data.card import Card
 from qaclims_path.data.protocol import GateKind, Protocol
 from qaclims_path.data.record import Record, classes_in
@@ -42,6 +41,8 @@ def open_gate(gate: str | Path | None, rules: Protocol, card: Card, records: Seq
         return OpenGate("oracle", lambda record, truth: _true_classes(card, record, truth))
     if not Path(gate).suffix:
         raise UsageError(f"--gate is none, oracle, or a CSV file of class probabilities, not '{gate}'.")
+    from qaclims_path.compute.gates import allowed_classes
+
     table = read_probabilities(Path(gate), card, records)
     kept = {
         image: allowed_classes(row, rules.gate.threshold, keep_highest=rules.gate.keep_highest)

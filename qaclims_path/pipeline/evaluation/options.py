@@ -7,6 +7,7 @@ from pydantic import Field
 
 from qaclims_path.config import Options
 
+PER_IMAGE, COUNTS = "per_image.csv", "counts.csv"  # tables beside the scores
 What = Literal["cams", "masks", "seg"]
 MadeWith = Literal["none", "oracle", "predicted"]
 

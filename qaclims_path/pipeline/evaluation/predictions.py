@@ -9,7 +9,6 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.compute.gates import gated, label_map
 from qaclims_path.compute.resize import resize_bilinear
 from qaclims_path.data import protocol
 from qaclims_path.data.card import BACKGROUND_NAME, Card
@@ -155,6 +154,8 @@ def _from_scores(
     title: str, stored: ClassScores, card: Card, rules: protocol.Protocol, allowed: NDArray[np.bool_] | None
 ) -> Prediction:
     """Return the order the classes as on the card, gate them, resize the maps and take labels from them."""
+    from qaclims_path.compute.gates import gated, label_map  # compiled loops, which take a second to import
+
     index = {**{name: i for i, name in enumerate(card.names)}, BACKGROUND_NAME: card.background_index}
     unknown = [name for name in stored.classes if name not in index]
     if unknown:

@@ -7,7 +7,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from qaclims_path.compute.bootstrap import MANY_IMAGES, Intervals, PoissonBootstrap
+from qaclims_path.compute.bootstrap import Intervals, PoissonBootstrap, Sources, about_intervals
 from qaclims_path.compute.boundary import BoundaryIoU
 from qaclims_path.compute.confusion import NO_CLASS, Confusion
 from qaclims_path.compute.scores import Scores, class_counts, dice_of, foreground_counts, iou_of, mean_of, score
@@ -24,7 +24,7 @@ from qaclims_path.registry import suggest
 from qaclims_path.report import evaluation as report
 
 LEVEL = 0.95
-METHOD = "Poisson bootstrap over images"
+METHOD = "Poisson bootstrap over {}"
 
 
 class Tally:
@@ -50,6 +50,7 @@ class Tally:
         self.bootstrap = (
             PoissonBootstrap(len(self.names), options.bootstrap, options.seed) if options.bootstrap else None
         )
+        self.sources = Sources()
         self.sweep = Sweep(classes) if options.sweep else None
         self._never_predicted = Confusion(classes)
         self._means = _RunningMeans()
@@ -70,7 +71,7 @@ class Tally:
         found = zip(self.names, counts.tolist(), strict=True)
         self._counts.writerows([image, name, *three] for name, three in found if any(three))
         if self.bootstrap is not None:
-            self.bootstrap.add(self.images, counts)
+            self.bootstrap.add(self.sources.number(image, patient), counts)
         if self.sweep is not None:
             self._add_to_sweep(self.sweep, image, truth, prediction)
         scores = score(matrix, self.rules.background, self.headline)
@@ -95,7 +96,8 @@ class Tally:
     def finish(self, gate: str) -> report.EvaluationReport:
         """Compute all scores; the gate is the name of the gate in tables."""
         scores = score(self.confusion.matrix, self.rules.background, self.headline)
-        ends = self.bootstrap.intervals(self.headline, LEVEL) if self.bootstrap else None
+        several = self.bootstrap is not None and len(self.sources.names) > 1
+        ends = self.bootstrap.intervals(self.headline, LEVEL) if self.bootstrap and several else None
         boundary = iou_of(self.boundary.scored())
         rows = self._sweep_rows()
         # `max` keeps the first of equal rows: the lowest threshold
@@ -142,7 +144,8 @@ class Tally:
             return None
         means = (ends.miou, ends.mean_dice, ends.miou_all, ends.mean_dice_all)
         replicates = len(self.bootstrap.sums)
-        return report.Bootstrap(METHOD, LEVEL, replicates, self.bootstrap.seed, *(_pair(mean) for mean in means))
+        method = METHOD.format(self.sources.kind)
+        return report.Bootstrap(method, LEVEL, replicates, self.bootstrap.seed, *(_pair(mean) for mean in means))
 
     def _foreground(self) -> report.Foreground:
         counts = foreground_counts(self.confusion.matrix)
@@ -152,9 +155,8 @@ class Tally:
         )
 
     def _notes(self, gate: str) -> tuple[str, ...]:
-        notes = []
-        if self.bootstrap is not None and self.images < MANY_IMAGES:
-            notes.append(f"The intervals are rough: {self.images} images are few for a bootstrap.")
+        about = about_intervals(self.sources.names) if self.bootstrap is not None else ""
+        notes = [about] if about else []
         if gate == NOT_STATED:
             notes.append(
                 "No published results are shown, because the gate that made these label maps is not stated: "

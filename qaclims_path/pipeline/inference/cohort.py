@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qaclims_path.files.tables import write_csv
 from qaclims_path.pipeline.inference.inputs import SegmentTask
-from qaclims_path.pipeline.inference.model import SegmentModel
 from qaclims_path.slides.cohort.state import ended_state
+
+if TYPE_CHECKING:
+    from qaclims_path.pipeline.inference.model import SegmentModel
 
 COHORT = "cohort.csv"
 FIRST = ("name", "patient", "kind", "path", "status", "mpp_um", "map_mpp_um", "tiles", "confidence", "labelled_mm2")
@@ -90,7 +93,7 @@ class SegmentReport:
     notes: tuple[str, ...] = ()
 
 
-def row_of(task: SegmentTask, model: SegmentModel) -> CohortRow:
+def row_of(task: SegmentTask, model: "SegmentModel") -> CohortRow:
     """Make the row of a task from its recorded state."""
     about = (task.name, task.entry.path, task.entry.patient, task.kind)
     state = ended_state(task.out, task.name, task.fingerprint)
@@ -144,7 +147,7 @@ def line_of(row: CohortRow, classes: Sequence[str], warnings: Sequence[str] = ()
     return line
 
 
-def notes_on(tasks: Sequence[SegmentTask], model: SegmentModel) -> tuple[str, ...]:
+def notes_on(tasks: Sequence[SegmentTask], model: "SegmentModel") -> tuple[str, ...]:
     """Warn about images that do not state their pixel size."""
     images = [task for task in tasks if task.kind == "image"]
     silent = [task for task in images if (task.entry.mpp or task.slide_mpp) is None]

@@ -15,13 +15,12 @@ from qaclims_path.compute.transfer import sent
 from qaclims_path.errors import UsageError
 from qaclims_path.files.digest import digest_of_file
 from qaclims_path.models.segmenters.predicting import Predictor, for_inference
-from qaclims_path.models.segmenters.segmenter import Segmenter, find_segmenter
-from qaclims_path.models.segmenters.spec import BACKGROUND, WEIGHTS, Channel, read_spec
+from qaclims_path.models.segmenters.segmenter import Segmenter
+from qaclims_path.models.segmenters.spec import BACKGROUND, WEIGHTS, Channel, find_segmenter, read_spec
 from qaclims_path.pipeline.inference.options import SegmentOptions
-from qaclims_path.slides.grid import MIN_RELATIVE_MPP
+from qaclims_path.slides.grid import MIN_RELATIVE_MPP, SAME_SCALE
 from qaclims_path.slides.maps.label_tiff import Label
 
-SAME_SCALE = 0.05  # pixel sizes of images that differ by less are taken as equal
 DOUBTFUL, MOST_ENLARGED = 2.0, 4.0  # more enlarged tiles lack the detail that the model was trained on
 LEAST_SIDE = 32  # pixels of a tile
 LETTERS = 8  # of a hash that people read

@@ -3,17 +3,20 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from qaclims_path.files.atomic import write_text
 from qaclims_path.files.tables import cell
 from qaclims_path.pipeline.inference.cohort import COHORT, CohortRow, columns_of, line_of
 from qaclims_path.pipeline.inference.inputs import CONFIDENCE, DOUBT, LABELS, OVERLAY, SegmentTask
-from qaclims_path.pipeline.inference.model import SegmentModel
 from qaclims_path.pipeline.inference.pictures import image_pictures, slide_pictures
 from qaclims_path.report.cohort import CohortPage, Failed, cohort_page
 from qaclims_path.report.slides import Picture, Share, SlideShown, slide_table
 from qaclims_path.slides.maps.areas import significant
+
+if TYPE_CHECKING:
+    from qaclims_path.pipeline.inference.model import SegmentModel
 
 PAGE = "cohort.html"
 MOST_PICTURED, MOST_ROWS, MOST_FAILED = 150, 2000, 100
@@ -23,7 +26,7 @@ IMAGE_FILES = (("labels", LABELS), ("confidence", CONFIDENCE))
 
 
 def write_page(
-    out: Path, tasks: Sequence[SegmentTask], rows: Sequence[CohortRow], model: SegmentModel, warnings: Sequence[str]
+    out: Path, tasks: Sequence[SegmentTask], rows: Sequence[CohortRow], model: "SegmentModel", warnings: Sequence[str]
 ) -> Path:
     """Write the page: pictures and shares of the first slides and images, all failures, and the table.
 
@@ -63,7 +66,7 @@ def _state(rows: Sequence[CohortRow]) -> str:
     return ", ".join([f"{counts['done']} of {len(rows)} done", *said])
 
 
-def _facts(model: SegmentModel) -> Iterator[tuple[str, str]]:
+def _facts(model: "SegmentModel") -> Iterator[tuple[str, str]]:
     yield "model", model.title
     if model.mpp is not None:
         yield "µm per pixel", f"{model.mpp:g}"
@@ -72,7 +75,7 @@ def _facts(model: SegmentModel) -> Iterator[tuple[str, str]]:
             yield f"learnt from {key}" if key != "protocol" else key, known
 
 
-def _shown(task: SegmentTask, row: CohortRow, model: SegmentModel) -> SlideShown:
+def _shown(task: SegmentTask, row: CohortRow, model: "SegmentModel") -> SlideShown:
     """Gather pictures, shares and files of a slide or image that is done."""
     names = [channel.name for channel in model.channels]
     shares = ((channel, row.percent(channel.name)) for channel in model.channels)
@@ -89,7 +92,7 @@ def _shown(task: SegmentTask, row: CohortRow, model: SegmentModel) -> SlideShown
     )
 
 
-def _drawn(task: SegmentTask, model: SegmentModel) -> tuple[Picture, ...]:
+def _drawn(task: SegmentTask, model: "SegmentModel") -> tuple[Picture, ...]:
     if task.kind == "slide":
         return slide_pictures(task.out, task.name, task.name, SIDE)
     return image_pictures(task.out, task.name, Path(task.entry.path), model.channels, SIDE)

@@ -12,22 +12,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qaclims_path.compute.devices import device_of
-from qaclims_path.data.phantoms.write import is_painted
+from qaclims_path.data.phantoms.painted import is_painted
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.processes import end_with_parent
 from qaclims_path.files.shards import RUN_LOCK
+from qaclims_path.models.segmenters.spec import SegmenterSpec, find_segmenter, read_spec
 from qaclims_path.pipeline.inference.cohort import COHORT, CohortRow, SegmentReport, notes_on, row_of, write_cohort
-from qaclims_path.pipeline.inference.images import process_images
 from qaclims_path.pipeline.inference.inputs import SegmentInputs, SegmentTask, collect
-from qaclims_path.pipeline.inference.model import SegmentModel
 from qaclims_path.pipeline.inference.options import ComputeOptions, SegmentOptions, check_folder
 from qaclims_path.pipeline.inference.page import PAGE, write_page
-from qaclims_path.pipeline.inference.slides import process
 from qaclims_path.pipeline.inference.warnings import warnings_about
 from qaclims_path.slides.cohort.state import SlideState
 from qaclims_path.slides.tissue import check_tissue
+
+if TYPE_CHECKING:
+    from qaclims_path.pipeline.inference.model import SegmentModel
 
 BATCH = {"cpu": 4, "cuda": 16}  # tiles of 512 pixels; a CPU is not faster with more
 REFRESH = 120  # seconds between two pages of a run that is not done
@@ -55,13 +56,18 @@ def segment(
     """
     options, work, out = options or SegmentOptions(), work or ComputeOptions(), out.absolute()
     check_tissue(inputs.tissue)
+    tasks, skipped = collect(inputs, out, options)
+    spec = read_spec(find_segmenter(model))
+    if spec.warning and not work.yes_demo:
+        _check_painted(tasks, model, spec)
+    # wrong inputs are refused before torch is imported, which takes seconds
+    from qaclims_path.compute.devices import device_of
+    from qaclims_path.pipeline.inference.model import SegmentModel
+
     devices = [str(device_of(name.strip())) for name in work.device.split(",")]
     segmenter = SegmentModel(model, options, devices[0])
-    tasks, skipped = collect(inputs, out, options)
     if segmenter.mpp is None and any(task.kind == "slide" for task in tasks):
         segmenter.working_size((1.0, 1.0))  # raises the error for slides
-    if segmenter.warning and not work.yes_demo:
-        _check_painted(tasks, segmenter)
     made_with = {
         "model": segmenter.identity(),
         "options": options.model_copy(
@@ -97,12 +103,12 @@ def segment(
     )
 
 
-def _check_painted(tasks: Sequence[SegmentTask], model: SegmentModel) -> None:
+def _check_painted(tasks: Sequence[SegmentTask], model: str | Path, spec: SegmenterSpec) -> None:
     """Refuse slides and images that are not painted, for a demonstration model."""
     real = [task.entry.path for task in tasks if not is_painted(task.entry.path)]
     if real:
         raise UsageError(
-            f"{model.name} is a demonstration model, which learnt from {model.spec.about['demonstration']}, and "
+            f"{model} is a demonstration model, which learnt from {spec.about['demonstration']}, and "
             f"{len(real)} of {len(tasks)} inputs are not painted, first {real[0]}: give a model that learnt from such "
             "tissue, or add --yes-demo to see what this one makes of it."
         )
@@ -113,7 +119,7 @@ def _tissue(inputs: SegmentInputs) -> str:
 
 
 def _shown(
-    out: Path, tasks: Sequence[SegmentTask], model: SegmentModel, warnings: Sequence[str], told: Sequence[str]
+    out: Path, tasks: Sequence[SegmentTask], model: "SegmentModel", warnings: Sequence[str], told: Sequence[str]
 ) -> tuple[CohortRow, ...]:
     """Write table and page; write them again where another shard ended meanwhile, because that may have newer ones."""
     while True:
@@ -125,7 +131,7 @@ def _shown(
 
 
 def _here(
-    model: SegmentModel,
+    model: "SegmentModel",
     tasks: Sequence[SegmentTask],
     made_with: Mapping[str, object],
     work: ComputeOptions,
@@ -147,7 +153,10 @@ def _here(
     return len(mine), failed
 
 
-def _states(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int) -> Iterator[SlideState]:
+def _states(tasks: Sequence[SegmentTask], model: "SegmentModel", batch: int) -> Iterator[SlideState]:
+    from qaclims_path.pipeline.inference.images import process_images
+    from qaclims_path.pipeline.inference.slides import process
+
     images = [task for task in tasks if task.kind == "image"]
     if images:
         yield from process_images(images, model, batch)

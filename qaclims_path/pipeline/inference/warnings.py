@@ -1,10 +1,15 @@
 """Warnings about a model for the slides and images at hand: made-up material, pixel size, organ, stain."""
 
-from qaclims_path.pipeline.inference.model import SAME_SCALE, SegmentModel
+from typing import TYPE_CHECKING
+
 from qaclims_path.pipeline.inference.options import ComputeOptions
+from qaclims_path.slides.grid import SAME_SCALE
+
+if TYPE_CHECKING:
+    from qaclims_path.pipeline.inference.model import SegmentModel
 
 
-def warnings_about(model: SegmentModel, work: ComputeOptions) -> tuple[str, ...]:
+def warnings_about(model: "SegmentModel", work: ComputeOptions) -> tuple[str, ...]:
     """Say that a model is for demonstration, and how what it learnt from differs from what it is given, as sentences.
 
     Args:
@@ -15,14 +20,14 @@ def warnings_about(model: SegmentModel, work: ComputeOptions) -> tuple[str, ...]
     return tuple(said for said in (model.warning, _other_size(model), *differences) if said)
 
 
-def _other_size(model: SegmentModel) -> str:
+def _other_size(model: "SegmentModel") -> str:
     own = model.spec.mpp
     if own is None or model.mpp is None or abs(model.mpp / own - 1) <= SAME_SCALE:
         return ""
     return f"The model predicts at {model.mpp:g} um per pixel, but it learnt at {own:g}."
 
 
-def _other(what: str, given: str, model: SegmentModel) -> str:
+def _other(what: str, given: str, model: "SegmentModel") -> str:
     known = str(model.spec.about.get(what, ""))
     if not given or given.casefold() == known.casefold():
         return ""

@@ -9,23 +9,21 @@ import numpy as np
 from safetensors.torch import load_file
 
 from qaclims_path.data.card import Card
-from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import Record
 from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.settings import RunSettings, TrainOptions
-from qaclims_path.errors import UsageError
 from qaclims_path.files.progress import track
 from qaclims_path.language.captions import Captioner
 from qaclims_path.language.lexicon import Lexicon, load_lexicon
 from qaclims_path.language.questions import QuestionBank, load_bank
 from qaclims_path.models.judges.small import Shape, build, configuration, learn_vocabulary, save
+from qaclims_path.pipeline.judge.images import training_images
 from qaclims_path.pipeline.judge.options import JudgeTrainOptions
 from qaclims_path.pipeline.judge.task import Colours, JudgeTask, Pictures
 
 TRAINING = "training"  # folder of checkpoints and logs
 MEASURED = 64  # images whose colours are measured
-FEWEST = 8  # images to train on
 
 
 @dataclass(frozen=True)
@@ -79,13 +77,7 @@ def train_judge(
         240
     """
     processes = launch(running)
-    split = split or training_split(card)
-    if card.split(split).labels_from == "masks":
-        raise UsageError(f"The labels of '{split}' come from masks, which this never opens. Choose another split.")
-    listed = list_records(card, root, split)
-    records = [record for record in listed if record.present]
-    if len(records) < FEWEST:
-        raise UsageError(f"'{split}' of {card.name} has {len(records)} images with a class; {FEWEST} are the least.")
+    split, listed, records = training_images(card, root, split)
     bank = load_bank(options.questions or ("natural" if card.domain == "natural" else "histology"), card.organ)
     lexicon = load_lexicon(bank.lexicon) if bank.lexicon else None
     captioner = Captioner(card, bank, lexicon)
@@ -102,17 +94,6 @@ def train_judge(
     processes.on_leader(lambda: save(out, network, config, tokenizer, notes))
     parameters = sum(value.numel() for value in network.parameters())
     return _report(card, split, listed, records, out, parameters, result, str(notes["warning"]))
-
-
-def training_split(card: Card) -> str:
-    """Find the training split with image-level labels of its own."""
-    for name, split in card.splits.items():
-        if split.part == "train" and split.labels_from != "masks":
-            return name
-    raise UsageError(
-        f"No training split of '{card.name}' has image-level labels of its own; they would come from masks, which this "
-        "never opens. Write a table of labels and a card whose `labels_from` is `table` (see datasets/README.md)."
-    )
 
 
 def measure_colours(records: Sequence[Record], seed: int) -> Colours:

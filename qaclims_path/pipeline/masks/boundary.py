@@ -4,14 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, model_validator
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from qaclims_path.compute.refiners.affinity import boundary_loss, pairs_of
-from qaclims_path.config import Options, override, parse
 from qaclims_path.data.augmentation import Augment, augmentation_for
 from qaclims_path.data.card import Card
 from qaclims_path.data.dataset import SegmentationDataset
@@ -22,64 +20,17 @@ from qaclims_path.data.windows import Windows, collate_windows
 from qaclims_path.engine.distributed import Processes, launch
 from qaclims_path.engine.kept import open_kept
 from qaclims_path.engine.loop import FitResult, fit
-from qaclims_path.engine.settings import RunSettings, TrainOptions, check_watched
+from qaclims_path.engine.settings import RunSettings
 from qaclims_path.engine.task import Batch, StepInfo
-from qaclims_path.errors import BadConfig, UsageError
+from qaclims_path.errors import UsageError
 from qaclims_path.models.boundary import STRIDE, BoundaryNet
-from qaclims_path.models.camnet import CamNet, read_settings
-from qaclims_path.pipeline.masks.make import BOUNDARY, make_masks
-from qaclims_path.pipeline.masks.options import MaskOptions
+from qaclims_path.models.cam_folder import read_settings
+from qaclims_path.models.camnet import CamNet
+from qaclims_path.pipeline.masks.make import make_masks
+from qaclims_path.pipeline.masks.options import BOUNDARY, BoundaryOptions, MaskOptions
 from qaclims_path.pipeline.masks.settings import protocol_threshold
 
 CAM = "cam"
-SECTION = "masks.boundary."  # section of a recipe
-
-
-class BoundaryOptions(Options):
-    """Training of the boundary network; defaults as published with IRN, except the sizes of crop and batch.
-
-    Attributes:
-        split: Split whose maps are turned into labels.
-        backbone: `cam` takes the backbone of the run's own network; else a timm name or `hf-hub:...`.
-        weights: Weights of another backbone: `pretrained`, a file, or `hf-hub:...`.
-        band: Thresholds below which background and above which a class is confident, where a protocol has background.
-        least: Confidence above which a label is used, where a protocol has no background.
-        crf: Settings of the dense CRF.
-        size: Side of a crop in pixels.
-        zoom: Smallest and largest scale.
-        radius: Largest distance of a pair of pixels, in cells of 4 pixels.
-        train: Options of the engine.
-    """
-
-    split: str = "train"
-    backbone: str = "cam"
-    weights: str = "pretrained"
-    band: tuple[float, float] = (0.1, 0.3)
-    least: Annotated[float, Field(ge=0, lt=1)] = 0.7
-    crf: Literal["auto", "photo", "segmenter", "tissue"] = "auto"
-    size: Annotated[int, Field(ge=32)] = 224
-    zoom: tuple[float, float] = (0.5, 1.5)
-    radius: Annotated[int, Field(ge=2)] = 10
-    train: TrainOptions = TrainOptions(epochs=3, batch=16, lr=0.1)
-
-    @model_validator(mode="after")
-    def _something_to_watch(self) -> "BoundaryOptions":
-        check_watched(self.train)
-        return self
-
-
-def load_boundary_options(settings: Sequence[str], split: str) -> BoundaryOptions:
-    """Read the options of the training of a boundary network from overrides.
-
-    Examples:
-        >>> load_boundary_options(["masks.boundary.train.epochs=5"], "train").train.epochs
-        5
-    """
-    for setting in settings:
-        if not setting.startswith(SECTION):
-            raise BadConfig(f"--set {setting}: name the key as a recipe does, {SECTION}{setting}.")
-    tree = override({"split": split}, [setting.removeprefix(SECTION) for setting in settings])
-    return parse(BoundaryOptions, tree, SECTION.removesuffix("."))
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ import numpy as np
 
 from qaclims_path.compute.devices import device_of
 from qaclims_path.data.card import Card
-from qaclims_path.data.cards import card_of
 from qaclims_path.data.protocol import GateKind, Protocol
 from qaclims_path.data.pseudo import SETTINGS
 from qaclims_path.data.record import Record
-from qaclims_path.data.split import SplitData, open_split
+from qaclims_path.data.split import SplitData
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json
@@ -28,14 +27,13 @@ from qaclims_path.files.progress import track
 from qaclims_path.models.boundary import WEIGHTS, BoundaryNet
 from qaclims_path.models.refiners import Refined, Refiner, build_refiner
 from qaclims_path.pipeline.masks.crossfit import crossfitted
-from qaclims_path.pipeline.masks.options import MaskOptions
+from qaclims_path.pipeline.masks.options import BOUNDARY, MaskOptions
 from qaclims_path.pipeline.masks.refine import MaskWriter, Opener, Pictured, refine_images, to_label_indices
 from qaclims_path.pipeline.masks.settings import fixed_threshold, glass_rule, refine_settings
 
 if TYPE_CHECKING:  # loads lightning, which only trainings need
     from qaclims_path.engine.distributed import Processes
 
-BOUNDARY = "boundary"
 LESS = "Lower --batch and --threads, or cut the images into tiles; finished results are kept."
 NOTHING = "it has no class, and the data set has no background, so there is nothing to label"
 
@@ -71,29 +69,6 @@ class MasksReport:
     def as_json(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
         return dict(self.__dict__)
-
-
-def split_of_maps(
-    run: Path,
-    root: Path,
-    name: str,
-    *,
-    dataset: str | Path | Card | None = None,
-    protocol: str | None = None,
-    maps: Path | None = None,
-) -> SplitData:
-    """List the split that the maps of a run were made of.
-
-    Args:
-        run: Folder of the run, with maps in `cams/<split>`.
-        root: Folder of the data in the publisher's layout.
-        name: Name of the split.
-        dataset: Name or path of a card, or a card; that of the run, else that of the maps, when None.
-        protocol: Name of one of the card's protocols; the first when None.
-        maps: Folder of the maps, instead of the run's.
-    """
-    with MapReader(maps or run / "cams" / name) as reader:
-        return open_split(card_of(run, dataset, reader.settings.get("dataset")), root, name, protocol)
 
 
 def make_masks(

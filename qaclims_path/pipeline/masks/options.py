@@ -1,11 +1,16 @@
-"""Options of the stage `masks`."""
+"""Options of the stages `masks` and `boundary`."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from qaclims_path.config import Options
+from qaclims_path.config import Options, override, parse
+from qaclims_path.engine.settings import TrainOptions, check_watched
+from qaclims_path.errors import BadConfig
 
+BOUNDARY = "boundary"  # part of the section `masks` in a recipe, and folder in a run
+SECTION = f"masks.{BOUNDARY}."
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -38,3 +43,50 @@ class MaskOptions(Options):
     certainty: Annotated[float, Field(gt=0, lt=1)] = 0.7
     glass: Literal["protocol", "keep"] = "protocol"
     batch: Annotated[int, Field(ge=1)] = 16
+
+
+class BoundaryOptions(Options):
+    """Training of the boundary network; defaults as published with IRN, except the sizes of crop and batch.
+
+    Attributes:
+        split: Split whose maps are turned into labels.
+        backbone: `cam` takes the backbone of the run's own network; else a timm name or `hf-hub:...`.
+        weights: Weights of another backbone: `pretrained`, a file, or `hf-hub:...`.
+        band: Thresholds below which background and above which a class is confident, where a protocol has background.
+        least: Confidence above which a label is used, where a protocol has no background.
+        crf: Settings of the dense CRF.
+        size: Side of a crop in pixels.
+        zoom: Smallest and largest scale.
+        radius: Largest distance of a pair of pixels, in cells of 4 pixels.
+        train: Options of the engine.
+    """
+
+    split: str = "train"
+    backbone: str = "cam"
+    weights: str = "pretrained"
+    band: tuple[float, float] = (0.1, 0.3)
+    least: Annotated[float, Field(ge=0, lt=1)] = 0.7
+    crf: Literal["auto", "photo", "segmenter", "tissue"] = "auto"
+    size: Annotated[int, Field(ge=32)] = 224
+    zoom: tuple[float, float] = (0.5, 1.5)
+    radius: Annotated[int, Field(ge=2)] = 10
+    train: TrainOptions = TrainOptions(epochs=3, batch=16, lr=0.1)
+
+    @model_validator(mode="after")
+    def _something_to_watch(self) -> "BoundaryOptions":
+        check_watched(self.train)
+        return self
+
+
+def load_boundary_options(settings: Sequence[str], split: str) -> BoundaryOptions:
+    """Read the options of the training of a boundary network from overrides.
+
+    Examples:
+        >>> load_boundary_options(["masks.boundary.train.epochs=5"], "train").train.epochs
+        5
+    """
+    for setting in settings:
+        if not setting.startswith(SECTION):
+            raise BadConfig(f"--set {setting}: name the key as a recipe does, {SECTION}{setting}.")
+    tree = override({"split": split}, [setting.removeprefix(SECTION) for setting in settings])
+    return parse(BoundaryOptions, tree, SECTION.removesuffix("."))

@@ -1,17 +1,18 @@
 """Threshold, treatment of glass and refiner that follow from the options of masks, the card and the protocol."""
 
-from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from scipy.optimize import brentq
-from torch import Tensor
-
-from qaclims_path.compute.refiners.crf import LABEL_STEP, SEGMENTER, TISSUE, CrfSettings
+from qaclims_path.compute.refiners.crf_settings import LABEL_STEP, SEGMENTER, TISSUE, CrfSettings
 from qaclims_path.data.card import Card
 from qaclims_path.data.protocol import Protocol
 from qaclims_path.errors import UsageError
 from qaclims_path.models.refiners import RefineSettings, check_band
 from qaclims_path.pipeline.masks.options import MaskOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
 
 Glass = Literal["keep", "ignore", "background"]
 CRF: dict[str, CrfSettings] = {"photo": LABEL_STEP, "segmenter": SEGMENTER, "tissue": TISSUE}
@@ -61,6 +62,8 @@ def protocol_threshold(rules: Protocol, refiner: str) -> float | None:
         return WALKED_THRESHOLD
     if rules.background_power is None:
         return rules.map_threshold
+    from scipy.optimize import brentq
+
     power = rules.background_power
     return float(brentq(lambda highest: highest - (1 - highest) ** power, 0, 1))
 
@@ -73,7 +76,7 @@ def glass_rule(options: MaskOptions, card: Card, rules: Protocol) -> Glass:
 
 
 def refine_settings(
-    options: MaskOptions, card: Card, threshold: float | None, threads: int, edges: Callable[[Tensor], Tensor] | None
+    options: MaskOptions, card: Card, threshold: float | None, threads: int, edges: "Callable[[Tensor], Tensor] | None"
 ) -> RefineSettings:
     """Collect the settings that a refiner is built from."""
     preset = ("tissue" if card.domain == "pathology" else "photo") if options.crf == "auto" else options.crf

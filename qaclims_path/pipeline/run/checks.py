@@ -3,25 +3,16 @@
 Nothing is downloaded: of an id of a hub, only the spelling is checked.
 """
 
-from pathlib import Path
-
 from qaclims_path.data.card import Card
 from qaclims_path.data.card_parts import Split
 from qaclims_path.data.protocol import load_protocol
-from qaclims_path.errors import UsageError
-from qaclims_path.files.hub import HUB
+from qaclims_path.errors import BadConfig, UsageError
 from qaclims_path.language.answerers import ANSWERERS
-from qaclims_path.models.backbones import find_backbone
-from qaclims_path.models.camnet import network_folder, read_settings
 from qaclims_path.models.judges import check_judge
-from qaclims_path.models.weights import check_weights
-from qaclims_path.pipeline.cam.options import CamOptions
-from qaclims_path.pipeline.configs import JudgeOptions
 from qaclims_path.pipeline.corpus.options import CorpusOptions
 from qaclims_path.pipeline.masks.options import MaskOptions
 from qaclims_path.pipeline.masks.settings import fixed_threshold
 from qaclims_path.pipeline.run.steps import Run
-from qaclims_path.pipeline.segmenter.options import TrainSegOptions
 from qaclims_path.registry import suggest
 
 
@@ -32,6 +23,11 @@ def check_fit(run: Run, card: Card) -> None:
         raise UsageError(
             f"`qaclims run` works on one machine, not on {run.running.nodes}, because it locks its folder. Do the "
             "stages one by one, `qaclims train cam` and `qaclims train seg` with --nodes; `qaclims run` then continues."
+        )
+    if options.shared.words.need_corpus and not (run.corpus or options.corpus) and options.shared.judge.id is not None:
+        raise BadConfig(
+            f"{options.recipe}: the words of '{options.shared.method}' are answers, so 'corpus.config' has to name a "
+            "configuration, or --corpus a file of answers."
         )
     for name, section in (("corpus", options.corpus), ("masks.boundary", options.boundary), ("seg", options.seg)):
         dataset, split = getattr(section, "dataset", run.dataset), getattr(section, "split", train)
@@ -65,26 +61,6 @@ def check_corpus(options: CorpusOptions) -> None:
         check_judge(options.judge.id)
 
 
-def check_cam(options: CamOptions, judge: JudgeOptions) -> None:
-    """Refuse unknown networks, weights, starting maps and judges."""
-    _check_network(options.network.backbone, options.network.weights)
-    if judge.id is not None:
-        check_judge(judge.id)
-    if options.init.start not in ("cam", "none"):
-        read_settings(network_folder(Path(options.init.start)))
-
-
 def check_masks(options: MaskOptions, protocol: str, split: Split) -> None:
     """Refuse thresholds that these images cannot have."""
     fixed_threshold(options, load_protocol(protocol), masks=split.supervision == "masks")
-
-
-def check_seg(options: TrainSegOptions) -> None:
-    """Refuse unknown encoders and weights of the segmenter."""
-    _check_network(options.network.encoder, options.network.weights)
-
-
-def _check_network(name: str, weights: str) -> None:
-    if not name.startswith(HUB):
-        find_backbone(name)
-    check_weights(weights)

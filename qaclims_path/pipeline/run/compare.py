@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from qaclims_path.compute.bootstrap import MANY_IMAGES
+from qaclims_path.compute.bootstrap import about_intervals
 from qaclims_path.compute.paired import difference_interval, drawn_scores
 from qaclims_path.compute.scores import Counts, Floats
 from qaclims_path.data.card_parts import Published
@@ -81,6 +81,7 @@ class _Comparison:
     def __init__(self, key: Key, rows: Mapping[str, Sequence[Scored]], replicates: int, seed: int) -> None:
         self.key, self.rows, self.replicates, self.seed = key, rows, replicates, seed
         self._drawn: dict[Path, tuple[tuple[str, ...], Floats]] = {}
+        self._sources: tuple[str, ...] = ()  # of the rows that were compared
 
     def table(self, against: str | None, notes: Sequence[str]) -> Table:
         """Build all rows with their difference from one of them."""
@@ -89,11 +90,8 @@ class _Comparison:
         if base not in self.rows:
             remarks.append(f"Nothing is compared here, because '{base}' is not in this table.")
         rows = [self._row(label, base) for label in self.rows]
-        sources = max((row.difference.sources for row in rows if row.difference), default=0)
-        if sources == 1:
-            remarks.append("There are no intervals: all images are of one source, and a bootstrap needs several.")
-        elif 0 < sources < MANY_IMAGES:
-            remarks.append(f"The intervals are rough: {sources} sources of images are few for a bootstrap.")
+        if self._sources and (about := about_intervals(self._sources)):
+            remarks.append(about)
         return Table(self.key, tuple(rows), _published(self.key), tuple(remarks))
 
     def _row(self, label: str, base: str) -> Row:
@@ -125,7 +123,8 @@ class _Comparison:
             return Difference(base, why_not=f"other images were scored ({counts} sources)")
         difference = mean(one.miou - other.miou for one, other in pairs)
         seeds = tuple(map(_seed_text, shared))
-        sources = len(next(iter(names)))
+        self._sources = next(iter(names))
+        sources = len(self._sources)
         if sources < 2:  # every draw would be the same
             return Difference(base, finite(difference), seeds=seeds, sources=sources)
         low, high = difference_interval([one for (_, one), _ in drawn], [other for _, (_, other) in drawn], self.seed)

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from qaclims_path.data.card import Card
-from qaclims_path.models.camnet import SETTINGS as MAPS
-from qaclims_path.models.camnet import demonstration_of, network_folder, read_settings
-from qaclims_path.models.segmenters.segmenter import find_segmenter
-from qaclims_path.models.segmenters.spec import SETTINGS, read_spec, warning_of
+from qaclims_path.models.cam_folder import SETTINGS as MAPS
+from qaclims_path.models.cam_folder import demonstration_of, network_folder, read_settings
+from qaclims_path.models.segmenters.spec import SETTINGS, find_segmenter, read_spec, warning_of
 
 
 def warning_about(run: Path, card: Card | None) -> str:

@@ -10,11 +10,11 @@ from qaclims_path.data.protocol import load_protocol
 from qaclims_path.errors import BadFile
 from qaclims_path.files.digest import digest_of_file, digest_of_json
 from qaclims_path.files.hub import HUB, LOCAL, revision_of
+from qaclims_path.language.prompts import load_prompts
 from qaclims_path.language.questions import load_bank
-from qaclims_path.models.camnet import WEIGHTS, network_folder
+from qaclims_path.models.cam_folder import WEIGHTS, network_folder
 from qaclims_path.models.judges import PICKLED
 from qaclims_path.pipeline.cam.options import TrainCamOptions
-from qaclims_path.pipeline.configs import load_prompts
 from qaclims_path.pipeline.corpus.options import CorpusOptions
 from qaclims_path.pipeline.corpus.plan import describe, plan_corpus
 

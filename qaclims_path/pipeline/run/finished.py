@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from qaclims_path.compute.bootstrap import source_of
 from qaclims_path.compute.scores import Counts, iou_of, mean_of
 from qaclims_path.config import Tree, flat
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.hub import LOCAL
 from qaclims_path.files.tables import read_csv
 from qaclims_path.pipeline.configs import CONFIG, read_run_config
-from qaclims_path.pipeline.evaluation.evaluate import COUNTS, PER_IMAGE
+from qaclims_path.pipeline.evaluation.options import COUNTS, PER_IMAGE
 from qaclims_path.pipeline.run.stages import read_records
 from qaclims_path.pipeline.run.steps import METRICS, SCORED_BY, SCORES, read_metrics
 from qaclims_path.report.comparison import Key
@@ -53,12 +54,13 @@ class Scored:
     def counts(self) -> dict[str, Counts]:
         """Read the counts of every source of images (N 3): right, in the truth, predicted pixels of N classes.
 
-        A source is a patient, or an image if the data set names no patients.
+        Sources are named by `compute.bootstrap.source_of`.
 
         Raises:
             BadFile: The tables are missing, or do not give the score.
         """
-        sources = {row["image"]: row["patient"] or row["image"] for row in self._table(PER_IMAGE, ("image", "patient"))}
+        rows = self._table(PER_IMAGE, ("image", "patient"))
+        sources = {row["image"]: source_of(row["image"], row["patient"]) for row in rows}
         found: dict[str, Counts] = {
             name: np.zeros((len(self.classes), 3), np.int64) for name in sorted({*sources.values()})
         }

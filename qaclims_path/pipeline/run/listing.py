@@ -9,9 +9,10 @@ from functools import cache, partial
 from qaclims_path.config import Tree
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
+from qaclims_path.pipeline.cam.checks import check_cam
 from qaclims_path.pipeline.corpus.options import CorpusOptions
-from qaclims_path.pipeline.masks.boundary import BoundaryOptions
-from qaclims_path.pipeline.run.checks import check_cam, check_corpus, check_fit, check_masks, check_seg
+from qaclims_path.pipeline.masks.options import BoundaryOptions
+from qaclims_path.pipeline.run.checks import check_corpus, check_fit, check_masks
 from qaclims_path.pipeline.run.fingerprints import (
     content_of,
     corpus_depends,
@@ -40,6 +41,7 @@ from qaclims_path.pipeline.run.steps import (
     do_report,
     do_seg,
 )
+from qaclims_path.pipeline.segmenter.checks import check_seg
 
 
 def stages_of(run: Run) -> list[Stage]:
@@ -121,7 +123,7 @@ def _cam(run: Run, inputs: _Inputs, reads: tuple[str, ...]) -> Stage:
         reads=reads,
         makes=("cam", "init") if options.cam.init.start == "cam" else ("cam",),
         run=partial(do_cam, run),
-        check=partial(check_cam, options.cam, options.shared.judge),
+        check=partial(check_cam, options.training_of_maps),
     )
 
 

@@ -12,13 +12,11 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.errors import BadConfig, NotRegistered, SplitAbsent
 from qaclims_path.models.refiners import REFINERS
-from qaclims_path.models.segmenters import known_segmenters
+from qaclims_path.models.segmenters import SEGMENTERS
 from qaclims_path.pipeline.cam.options import CamOptions, TrainCamOptions, cam_options
 from qaclims_path.pipeline.configs import AUTO, Recipe, SharedOptions, read_recipe, with_seed, without_seed
 from qaclims_path.pipeline.corpus.options import CorpusOptions, load_corpus_options
-from qaclims_path.pipeline.masks.boundary import BoundaryOptions
-from qaclims_path.pipeline.masks.make import BOUNDARY
-from qaclims_path.pipeline.masks.options import MaskOptions
+from qaclims_path.pipeline.masks.options import BOUNDARY, BoundaryOptions, MaskOptions
 from qaclims_path.pipeline.segmenter.options import TrainSegOptions, seg_options
 from qaclims_path.registry import suggest
 
@@ -67,7 +65,7 @@ class RunOptions:
         settings: Overrides of the recipe, for the same.
         shared: The top keys of the recipe.
         corpus_config: Name or path of the corpus configuration.
-        corpus: Options of the corpus; None if the words are not answers.
+        corpus: Options of the corpus; None if the words are not answers, or the recipe names no configuration.
         cam: The section `cam`.
         cams: The section `cams`.
         masks: The section `masks`, without `boundary`.
@@ -108,7 +106,7 @@ class RunOptions:
 
 
 def load_run(recipe: str | Path, settings: Settings = (), root: Path | None = None) -> RunOptions:
-    """Read all sections of a recipe.
+    """Read all sections of a recipe, and refuse wrong keys in every one.
 
     Args:
         recipe: Name or path of the recipe.
@@ -132,7 +130,7 @@ def load_run(recipe: str | Path, settings: Settings = (), root: Path | None = No
         settings=where.settings,
         shared=found.shared,
         corpus_config=str(found.corpus.get("config", "")),
-        corpus=_corpus(found, where) if found.words.need_corpus and found.judge.id is not None else None,
+        corpus=_corpus(found, where),
         cam=cam,
         cams=parse(CamsSection, found.cams, where.part("cams")),
         masks=masks,
@@ -172,20 +170,22 @@ def _boundary(recipe: Recipe, where: Origin) -> BoundaryOptions:
 
 def _check_names(masks: MaskOptions, seg: TrainSegOptions) -> None:
     """Look up names that a run needs only after hours."""
-    for registry, name in ((REFINERS, masks.refiner), (known_segmenters(), seg.network.architecture)):
+    for registry, name in ((REFINERS, masks.refiner), (SEGMENTERS, seg.network.architecture)):
         if name not in registry:
             raise NotRegistered(f"There is no {registry.kind} '{name}'. {suggest(name, list(registry))}")
 
 
-def _corpus(recipe: Recipe, where: Origin) -> CorpusOptions:
+def _corpus(recipe: Recipe, where: Origin) -> CorpusOptions | None:
     """Read the corpus configuration, changed by the section; the recipe's judge replaces that of the configuration."""
     own = {key: value for key, value in recipe.corpus.items() if key != "config"}
+    here = {"dataset": recipe.dataset, "split": recipe.split}
     if "config" not in recipe.corpus:
-        raise BadConfig(
-            f"{where}: the words of '{recipe.method}' are answers, so 'corpus.config' has to name a configuration."
-        )
-    settings = {"dataset": recipe.dataset, "split": recipe.split, **flat(own)}
-    found = load_corpus_options(str(recipe.corpus["config"]), settings_of(settings), where)
+        parse(CorpusOptions, {**here, **own}, where.part("corpus"))  # wrong keys are refused where nothing reads them
+        return None
+    settings = settings_of({**here, **flat(own)})
+    found = load_corpus_options(str(recipe.corpus["config"]), settings, where)
+    if not recipe.words.need_corpus or recipe.judge.id is None:
+        return None
     if (found.judge is not None or found.answerer.kind == "retrieval") and "judge" not in own:
         judge = {"id": recipe.judge.id, "revision": recipe.judge.revision}
         found = parse(CorpusOptions, {**found.model_dump(mode="json"), "judge": judge}, where.part("corpus"))

@@ -18,6 +18,7 @@ from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.digest import digest_of
 from qaclims_path.files.lock import locked
+from qaclims_path.files.numbers import spent
 from qaclims_path.pipeline.run.memory import PeakMemory
 from qaclims_path.registry import suggest
 
@@ -79,7 +80,7 @@ class Record:
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage with the planned action and its reason."""
+    """A stage with the planned action and its reason, which is empty for a stage that was never begun."""
 
     stage: Stage
     hash: str
@@ -149,16 +150,18 @@ def execute(steps: Sequence[PlannedStage], out: Path, say: Callable[[str], None]
     Args:
         steps: Result of `plan`.
         out: Folder of the run, locked by the caller.
-        say: Receives a line per stage.
+        say: Receives lines about each stage: what begins and why, and how long it took, or why it is skipped.
     """
     _outdate(steps, out)
     for number, step in enumerate(steps, 1):
-        title = f"[{number}/{len(steps)}] {step.stage.name}: {step.stage.does}"
+        title = f"[{number}/{len(steps)}] {step.stage.name}"
         if step.action == "skip":
             say(f"{title}: skipped, {step.reason}")
         else:
-            say(f"{title} ({step.reason})")
+            say(f"{title}: {step.stage.does}{f' ({step.reason})' if step.reason else ''}")
+            start = time.monotonic()
             _do(step, out, {each.stage.name for each in steps})
+            say(f"{title}: done in {spent(time.monotonic() - start)}")
 
 
 def read_records(out: Path) -> dict[str, Record]:
@@ -181,7 +184,7 @@ def _selects(asked: str | None, stage: Stage) -> bool:
 def _verdict(stage: Stage, out: Path, record: Record | None, wanted: str, redone: Set[str]) -> tuple[Action, str]:
     because = next((f"'{name}' is repeated" for name in stage.reads if name in redone), "")
     if record is None:
-        return "run", "not done yet"
+        return "run", ""
     if record.hash != wanted:
         changed = differences(record.depends, flat(stage.depends))
         return "run", changed or because or (
@@ -192,7 +195,7 @@ def _verdict(stage: Stage, out: Path, record: Record | None, wanted: str, redone
     missing = [name for name in stage.makes if not (out / name).exists()]
     if missing:
         return "resume", f"'{missing[0]}' is missing"
-    return ("run", because) if because else ("skip", "done")
+    return ("run", because) if because else ("skip", "done before")
 
 
 def _check_inputs(steps: list[PlannedStage], out: Path, records: dict[str, Record], hashes: dict[str, str]) -> None:
@@ -224,8 +227,8 @@ def _do(step: PlannedStage, out: Path, planned: Set[str]) -> None:
     if step.action == "run" and before is not None:  # without a record, single commands made it: continue
         _clear(stage, out, records, planned)
         before = None
-    spent = before.seconds if before else 0.0
-    record = Record("running", step.hash, flat(stage.depends), spent, reads=stage.reads, makes=stage.makes)
+    earlier = before.seconds if before else 0.0
+    record = Record("running", step.hash, flat(stage.depends), earlier, reads=stage.reads, makes=stage.makes)
     _write(out, records | {stage.name: record})
     start, memory = time.monotonic(), PeakMemory()
     try:

@@ -1,4 +1,7 @@
-"""Stages of a run as functions: each calls its stage with the options of the run, and resumes when called again."""
+"""Stages of a run as functions: each calls its stage with the options of the run, and resumes when called again.
+
+Stages are imported when they are done, so that wrong options are refused before torch is imported.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -9,24 +12,14 @@ from typing import Any, Literal
 from qaclims_path.config import flat, settings_of
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.split import SplitData, open_split
-from qaclims_path.engine.guards import Interrupted
 from qaclims_path.engine.settings import RunSettings
-from qaclims_path.errors import BadFile, QaclimsError
+from qaclims_path.errors import BadFile, Interrupted, QaclimsError
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.json_files import read_objects
 from qaclims_path.files.processes import wait_for
 from qaclims_path.pipeline.cam.map_options import MapOptions
-from qaclims_path.pipeline.cam.maps import make_cams
-from qaclims_path.pipeline.cam.train import train_cam
-from qaclims_path.pipeline.corpus.build import build_corpus
-from qaclims_path.pipeline.evaluation.stages import score_cams, score_labels, score_masks
-from qaclims_path.pipeline.masks.boundary import train_boundary
-from qaclims_path.pipeline.masks.make import make_masks
 from qaclims_path.pipeline.run.options import RunOptions
-from qaclims_path.pipeline.run.report import ELSEWHERE, write_run_report
-from qaclims_path.pipeline.segmenter.predict import predict
 from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
-from qaclims_path.pipeline.segmenter.train import train_seg
 
 CORPUS, METRICS, REPORT = "corpus.jsonl", "metrics.json", "report.html"
 SCORES = {
@@ -74,6 +67,8 @@ class Run:
 
 def do_corpus(run: Run) -> None:
     """Build the corpus."""
+    from qaclims_path.pipeline.corpus.build import build_corpus
+
     if run.options.corpus is None:
         return
     report = build_corpus(run.options.corpus, run.root, run.out / CORPUS)
@@ -86,6 +81,8 @@ def do_corpus(run: Run) -> None:
 
 def do_cam(run: Run) -> None:
     """Train the network of the maps, and the one it starts from."""
+    from qaclims_path.pipeline.cam.train import train_cam
+
     corpus = run.corpus or (run.out / CORPUS if run.options.corpus is not None else None)
     if _several(run.running):
         words = [run.options.recipe, "--out", str(run.out), *(["--corpus", str(corpus)] if corpus else [])]
@@ -96,6 +93,9 @@ def do_cam(run: Run) -> None:
 
 def do_cams(run: Run, split: str) -> None:
     """Make the maps of a split."""
+    from qaclims_path.pipeline.cam.maps import make_cams
+    from qaclims_path.pipeline.evaluation.stages import score_cams
+
     options = MapOptions(
         classes=classes_of(run, split), scales=run.options.cams.scales, precision=run.running.precision
     )
@@ -113,6 +113,8 @@ def classes_of(run: Run, split: str) -> Literal["present", "all"]:
 
 def do_boundary(run: Run) -> None:
     """Train the boundary network, if the refiner needs one."""
+    from qaclims_path.pipeline.masks.boundary import train_boundary
+
     options = run.options.boundary
     if options is None:
         return
@@ -126,6 +128,9 @@ def do_boundary(run: Run) -> None:
 
 def do_masks(run: Run, split: str) -> None:
     """Turn the maps of a split into masks."""
+    from qaclims_path.pipeline.evaluation.stages import score_masks
+    from qaclims_path.pipeline.masks.make import make_masks
+
     images = run.open(split)
     report = make_masks(run.out, images, run.options.masks, threads=run.threads)
     score_masks(Path(report.folder), images)
@@ -133,6 +138,8 @@ def do_masks(run: Run, split: str) -> None:
 
 def do_seg(run: Run) -> None:
     """Train the segmenter."""
+    from qaclims_path.pipeline.segmenter.train import train_seg
+
     options = run.options.seg
     if _several(run.running):
         words = [run.options.recipe, "--out", str(run.out), *_hardware(run.running)]
@@ -143,6 +150,9 @@ def do_seg(run: Run) -> None:
 
 def do_predict(run: Run, split: str) -> None:
     """Label the images of a split with the segmenter."""
+    from qaclims_path.pipeline.evaluation.stages import score_labels
+    from qaclims_path.pipeline.segmenter.predict import predict
+
     section = run.options.evaluate
     options = PredictOptions(
         scales=section.scales, flip=section.flip, window=section.window, precision=run.running.precision
@@ -161,6 +171,8 @@ def do_evaluate(run: Run) -> None:
 
 def do_report(run: Run) -> None:
     """Write the page of the run."""
+    from qaclims_path.pipeline.run.report import ELSEWHERE, write_run_report
+
     if run.corpus is None:
         (run.out / ELSEWHERE).unlink(missing_ok=True)  # written by an earlier run with --corpus
     write_run_report(run.out, run.root, corpus=run.corpus)

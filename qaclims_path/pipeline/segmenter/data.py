@@ -13,15 +13,13 @@ from torch import Tensor
 from qaclims_path.data.augmentation import Augmentation, augmentation_for
 from qaclims_path.data.card import IGNORE, Card
 from qaclims_path.data.decoded import Decoded
-from qaclims_path.data.pseudo import CONFIDENCE, SETTINGS, pseudo_records
+from qaclims_path.data.pseudo import CONFIDENCE, pseudo_records, read_mask_settings
 from qaclims_path.data.record import MaskFile, Record, load_record
 from qaclims_path.data.windows import Window, collate_windows
 from qaclims_path.errors import BadFile, UsageError, first_of
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.images import image_size, read_mask
-from qaclims_path.files.json_files import read_object
-from qaclims_path.files.made_with import INDEX
 from qaclims_path.files.progress import track
 from qaclims_path.pipeline.segmenter.options import SegAugmentOptions
 
@@ -145,7 +143,7 @@ def pseudo_masks(
         maps: Digest of the run's network of maps; None does not compare.
         confidence: Read the confidence of pixels, too.
     """
-    settings = _settings(folder)
+    settings = read_mask_settings(folder)
     made = settings.get("maps", {})
     if made.get("dataset", card.name) != card.name or tuple(made.get("classes", card.names)) != card.names:
         raise UsageError(
@@ -169,21 +167,6 @@ def pseudo_masks(
     confidences = folder / CONFIDENCE if confidence else None
     _check_files(kept, confidences)
     return Labelled(own, kept, confidences, settings, len(records) - len(kept))
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    """Read the options of finished masks."""
-    if not (folder / SETTINGS).is_file():
-        raise BadFile(
-            f"There are no masks in {folder}. Make them with `qaclims masks`, or train on true masks with "
-            "--set seg.truth=true."
-        )
-    found = read_object(folder / SETTINGS, f"Remove {folder}, and make the masks again.")
-    if not (folder / INDEX).is_file():
-        raise BadFile(
-            f"The masks in {folder} are not finished. Run the same `qaclims masks` command again to continue."
-        )
-    return found
 
 
 def _check_files(records: Sequence[Record], confidence: Path | None) -> None:

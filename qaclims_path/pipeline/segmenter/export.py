@@ -8,8 +8,8 @@ from typing import Any, Literal
 from qaclims_path.errors import UsageError
 from qaclims_path.files.json_files import read_objects
 from qaclims_path.models.segmenters.bundle import write_bundle
-from qaclims_path.models.segmenters.segmenter import Segmenter, find_segmenter
-from qaclims_path.models.segmenters.spec import WEIGHTS
+from qaclims_path.models.segmenters.segmenter import Segmenter
+from qaclims_path.models.segmenters.spec import WEIGHTS, find_segmenter, segmenter_in
 from qaclims_path.pipeline.evaluation.stages import SCORES
 from qaclims_path.pipeline.segmenter.predict import PREDICTIONS
 
@@ -74,8 +74,7 @@ def push(run: Path, repo: str, *, private: bool = True, endpoint: str | None = N
 
 def described(run: Path) -> Segmenter:
     """Load the segmenter of a run, with all its evaluations on the model card."""
-    if not run.is_dir():
-        raise UsageError(f"{run} is no folder. Give the folder of a run.")
+    segmenter_in(run)
     segmenter = Segmenter.from_pretrained(run)
     scores = scores_of(run, find_segmenter(run)) or segmenter.spec.about.get("scores", [])
     segmenter.spec = replace(segmenter.spec, about={**segmenter.spec.about, "scores": scores})

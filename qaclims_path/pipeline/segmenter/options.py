@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from qaclims_path.config import Options, Origin, Settings, Tree, merge, parse
 from qaclims_path.engine.settings import LOSS, TrainOptions, check_watched
-from qaclims_path.models.segmenters.losses import Term
+from qaclims_path.models.segmenters import Term
 from qaclims_path.pipeline.cam.options import NetworkOptions, cam_options
 from qaclims_path.pipeline.configs import Recipe, read_recipe, with_seed
 

@@ -15,12 +15,11 @@ from qaclims_path.compute.devices import Precision, device_of, precision_of
 from qaclims_path.compute.labels import labels_and_confidence
 from qaclims_path.compute.transfer import fetched
 from qaclims_path.data.card import BACKGROUND_NAME, Card
-from qaclims_path.data.cards import card_of
 from qaclims_path.data.loading import Failed, ImageLoader, Loaded, batches
 from qaclims_path.data.protocol import Protocol
 from qaclims_path.data.pseudo import CONFIDENCE
 from qaclims_path.data.record import Record
-from qaclims_path.data.split import SplitData, open_split
+from qaclims_path.data.split import SplitData
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import UsageError
 from qaclims_path.files.ahead import ahead
@@ -33,14 +32,13 @@ from qaclims_path.files.made_with import INDEX, begin
 from qaclims_path.files.progress import track
 from qaclims_path.files.scores import write_scores
 from qaclims_path.models.segmenters.predicting import Predictor, for_inference
-from qaclims_path.models.segmenters.segmenter import Segmenter, check_classes, find_segmenter
-from qaclims_path.models.segmenters.spec import WEIGHTS, SegmenterSpec, read_spec
+from qaclims_path.models.segmenters.segmenter import Segmenter
+from qaclims_path.models.segmenters.spec import WEIGHTS, SegmenterSpec, check_classes, find_segmenter, read_spec
 from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
-from qaclims_path.slides.grid import MPP_OF_1X
+from qaclims_path.slides.grid import MPP_OF_1X, SAME_SCALE
 
 SETTINGS, PREDICTIONS = "predictions.json", "predictions"
 LESS = "Lower --batch, or look at large images through --window 512; finished results are kept."
-SAME_SCALE = 0.05  # pixel sizes that differ by less are taken as equal
 
 
 @dataclass(frozen=True)
@@ -70,31 +68,6 @@ class PredictReport:
     def as_json(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
         return dict(self.__dict__)
-
-
-def split_of_segmenter(
-    model: Path | str,
-    root: Path,
-    name: str,
-    *,
-    dataset: str | Path | Card | None = None,
-    protocol: str | None = None,
-) -> SplitData:
-    """List a split of the data set that a segmenter was trained on, under the protocol of its training.
-
-    Args:
-        model: Folder of a run or of a segmenter, or its name on the hub.
-        root: Folder of the data in the publisher's layout.
-        name: Name of the split.
-        dataset: Name or path of another card, or a card.
-        protocol: Another protocol.
-    """
-    folder = find_segmenter(model)
-    spec = read_spec(folder)
-    card = card_of(folder, dataset, spec.about.get("dataset"))
-    check_classes(spec, card.names, model)
-    trained = spec.about.get("protocol")
-    return open_split(card, root, name, protocol or (trained if trained in card.protocols else None))
 
 
 def predict(

@@ -30,10 +30,10 @@ from qaclims_path.files.atomic import write_text
 from qaclims_path.files.digest import digest_of_file
 from qaclims_path.files.made_with import check_same
 from qaclims_path.models.backbones import find_backbone
-from qaclims_path.models.camnet import WEIGHTS, demonstration_of, network_folder, read_settings
+from qaclims_path.models.cam_folder import WEIGHTS, demonstration_of, network_folder, read_settings
 from qaclims_path.models.segmenters.losses import balanced_weights
-from qaclims_path.models.segmenters.segmenter import SUBFOLDER, Segmenter
-from qaclims_path.models.segmenters.spec import BACKGROUND, Channel, SegmenterSpec
+from qaclims_path.models.segmenters.segmenter import Segmenter
+from qaclims_path.models.segmenters.spec import BACKGROUND, SUBFOLDER, Channel, SegmenterSpec
 from qaclims_path.pipeline.configs import CONFIG
 from qaclims_path.pipeline.segmenter.data import (
     Labelled,

@@ -13,17 +13,15 @@ from qaclims_path.errors import QaclimsError
 from qaclims_path.pipeline.tiling.options import BACKGROUND, TileOptions
 from qaclims_path.pipeline.tiling.write import Tell, encoded, write_masks, write_tiles
 from qaclims_path.slides.annotations.masks import draw_regions
-from qaclims_path.slides.annotations.regions import SlideRegions
+from qaclims_path.slides.annotations.regions import SlideRegions, read_roi
 from qaclims_path.slides.cohort.manifest import TileLabels, write_slide_manifest
 from qaclims_path.slides.cohort.slide_list import SlideEntry
 from qaclims_path.slides.cohort.state import Keep, SlideState, attempt, slide_bytes
 from qaclims_path.slides.geometry import best_level, extent
 from qaclims_path.slides.grid import make_grid
 from qaclims_path.slides.problems import explain
-from qaclims_path.slides.quality import draw_quality, save_quality, scale_text, write_tile_shapes
 from qaclims_path.slides.reader import Slide, open_slide
-from qaclims_path.slides.stain import save_fit
-from qaclims_path.slides.tissue import TissueOptions
+from qaclims_path.slides.tissue import TissueOptions, tissue_mask
 from qaclims_path.types import TileGrid
 
 SAMPLED = 4  # tiles encoded to estimate the size of all
@@ -122,6 +120,9 @@ def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
     Returns:
         Facts for the summary.
     """
+    from qaclims_path.slides.quality import draw_quality, save_quality, scale_text, write_tile_shapes
+    from qaclims_path.slides.stain import save_fit
+
     name, options = task.name, task.options
     manifest, shapes, quality, stain, tiles_folder, masks_folder = written(task)
     manifest.unlink(missing_ok=True)
@@ -167,26 +168,22 @@ def written(task: SlideTask) -> tuple[Path, Path, Path, Path, Path, Path]:
 
 
 def find_tiles(task: SlideTask) -> dict[str, Any]:
-    """Open a slide and find its tissue and its grid."""
-    from monai.transforms.compose import Compose  # slow; a run with nothing to do skips it
-
-    from qaclims_path.slides.transforms import LoadSlided, TileGridd, TissueMaskd
-
+    """Open a slide and find its tissue and its grid, for the transforms of `_reading`."""
     options = task.options
     tissue = TissueOptions(pens=options.pens, blur=options.blur)
-    find = Compose(
-        [
-            LoadSlided("slide", backend=options.backend),
-            TissueMaskd("slide", task.tissue, tile_um=options.mpp * options.size, options=tissue),
-            TileGridd(
-                "slide", mpp=options.mpp, size=options.size, stride=options.stride, min_tissue=options.min_tissue
-            ),
-        ]
+    slide = open_slide(task.entry.path, backend=options.backend, mpp=task.entry.mpp or given_mpp(task))
+    mask = tissue_mask(slide, task.tissue, tile_um=options.mpp * options.size, options=tissue)
+    roi = read_roi(Path(task.roi), slide.info) if task.roi is not None else None
+    grid = make_grid(
+        slide.info,
+        size=options.size,
+        mpp=options.mpp,
+        stride=options.stride,
+        mask=mask,
+        min_tissue=options.min_tissue,
+        roi=roi,
     )
-    item: dict[str, Any] = find(
-        {"slide": task.entry.path, "mpp": task.entry.mpp or given_mpp(task), "roi": task.roi, "regions": task.regions}
-    )
-    return item
+    return {"slide": slide, "tissue": mask, "grid": grid, "regions": task.regions}
 
 
 def given_mpp(task: SlideTask) -> float | None:
@@ -233,7 +230,7 @@ def _plan(task: SlideTask, slide: Any, grid: Any) -> SlidePlan:  # noqa: ANN401
 
 def _reading(task: SlideTask) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Transforms for a grid that has tiles: read, normalise, label."""
-    from monai.transforms.compose import Compose
+    from monai.transforms.compose import Compose  # slow; a run with nothing to do skips it
 
     from qaclims_path.slides.transforms import NormalizeStaind, ReadTilesd, RegionLabelsd
 

@@ -11,68 +11,35 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from queue import Empty
-from types import TracebackType
 from typing import Any
 
+from qaclims_path.assets import install_command
 from qaclims_path.errors import MissingExtra, QaclimsError
 from qaclims_path.files.processes import end_with_parent
+from qaclims_path.files.progress import Meter
 from qaclims_path.pipeline.tiling.slide import SlideTask, process
 from qaclims_path.slides.cohort.state import SlideState, give_up
 
 TICK = 0.2  # seconds between two updates of the bars
-NAME = 28  # characters of a slide's name beside its bar
 IMPORTS = ["qaclims_path.slides.transforms"]  # of every worker; MONAI takes seconds
 _WORKER: dict[str, Any] = {}  # state of a worker process: the queue of reports to its parent
 
 
-class ProgressBars:
-    """Bars on standard error: one for all slides, one for the tiles of each at work; silent without a terminal."""
-
-    def __init__(self, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        console = Console(stderr=True)
-        self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self.slides = self.progress.add_task("slides", total=total)
-        self.bars: dict[str, Any] = {}
-
-    def tiles(self, name: str, done: int, total: int) -> None:
-        """Show how many tiles of a slide are done."""
-        if name not in self.bars:
-            self.bars[name] = self.progress.add_task(f"  {name[:NAME]}", total=total)
-        self.progress.update(self.bars[name], completed=done, total=total)
-
-    def finished(self, name: str) -> None:
-        """Count a slide that is done or has failed."""
-        if name in self.bars:
-            self.progress.remove_task(self.bars.pop(name))
-        self.progress.advance(self.slides)
-
-    def __enter__(self) -> "ProgressBars":
-        self.progress.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.progress.stop()
-
-
 def run_tasks(tasks: Sequence[SlideTask], *, workers: int, engine: str) -> Iterator[SlideState]:
     """Tile slides and yield the state of each when it ends."""
-    with ProgressBars(len(tasks)) as bars:
+    with Meter("tiling slides", len(tasks)) as bars:
         if engine == "ray":
             states = _on_ray(tasks)
         elif workers > 1 and len(tasks) > 1:
             states = _in_processes(tasks, workers, bars)
         else:
-            states = (process(replace(task, threads=2), partial(bars.tiles, task.name)) for task in tasks)
+            states = (process(replace(task, threads=2), partial(bars.part, task.name)) for task in tasks)
         for state in states:
-            bars.finished(state.name)
+            bars.end_part(state.name)
             yield state
 
 
-def _in_processes(tasks: Sequence[SlideTask], workers: int, bars: ProgressBars) -> Iterator[SlideState]:
+def _in_processes(tasks: Sequence[SlideTask], workers: int, bars: Meter) -> Iterator[SlideState]:
     """Give each worker one slide at a time; when a worker dies, its slide fails and a new pool continues.
 
     Workers are forked from a process that has imported what they need, so the imports are paid for once.
@@ -117,10 +84,10 @@ def _work(task: SlideTask) -> SlideState:
     return process(task, lambda done, total: _WORKER["reports"].put((task.name, done, total)))
 
 
-def _show(reports: Any, bars: ProgressBars) -> None:  # noqa: ANN401
+def _show(reports: Any, bars: Meter) -> None:  # noqa: ANN401
     with suppress(Empty):
         while True:
-            bars.tiles(*reports.get_nowait())
+            bars.part(*reports.get_nowait())
 
 
 def _on_ray(tasks: Sequence[SlideTask]) -> Iterator[SlideState]:
@@ -153,7 +120,7 @@ def connect() -> Any:  # noqa: ANN401 - the module ray, which may not be install
     try:
         ray = import_module("ray")
     except ImportError as error:
-        raise MissingExtra('--engine ray needs Ray. Install it: pip install "qaclims_path[ray]"') from error
+        raise MissingExtra(f"--engine ray needs Ray. Install it: {install_command('ray')}") from error
     try:
         ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:

@@ -4,7 +4,6 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from qaclims_path.compute.coverage import covered_area
 from qaclims_path.slides.annotations.regions import SlideRegions, rings
 
 EPSILON = 1e-6  # shares are sums of floats
@@ -66,5 +65,7 @@ def _clip(polygons: Polygons, tile: shapely.Polygon) -> Polygons:
 
 def _shares(polygons: Polygons, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the share of every pixel (rows, columns) that polygons cover; they must not overlap."""
+    from qaclims_path.compute.coverage import covered_area  # compiled loops, which take a second to import
+
     shares: NDArray[np.float64] = covered_area(rings(polygons), xs, ys) / ((xs[1] - xs[0]) * (ys[1] - ys[0]))
     return shares

@@ -7,17 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from qaclims_path.compute.coverage import Ring, covered_area
 from qaclims_path.errors import BadFile
 from qaclims_path.files.geojson import Annotation, read_geojson
 from qaclims_path.registry import suggest
 from qaclims_path.types import SlideInfo, TileGrid
+
+if TYPE_CHECKING:
+    from qaclims_path.compute.coverage import Ring
 
 OVERHANG = 0.01  # share of the slide's side: QuPath lets users draw slightly beyond the slide
 
@@ -114,6 +116,8 @@ def lattice_shares(
         width0: Width of a tile in level 0 pixels.
         height0: Height of a tile in level 0 pixels.
     """
+    from qaclims_path.compute.coverage import covered_area  # compiled loops, which take a second to import
+
     if shape.is_empty or not len(columns) or not len(rows):
         return np.zeros((len(rows), len(columns)))
     xs = np.unique([columns, columns + width0]).astype(np.float64)
@@ -127,7 +131,7 @@ def lattice_shares(
     return shares
 
 
-def rings(shape: Any) -> Iterator[tuple[Ring, list[Ring]]]:  # noqa: ANN401 - a shapely geometry
+def rings(shape: Any) -> Iterator["tuple[Ring, list[Ring]]"]:  # noqa: ANN401 - a shapely geometry
     """Yield outer ring and holes of every polygon of a shape, each as points (P 2)."""
     for polygon in shapely.get_parts(shape):
         yield shapely.get_coordinates(polygon.exterior), [shapely.get_coordinates(hole) for hole in polygon.interiors]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from qaclims_path.assets import install_command
 from qaclims_path.errors import BadFile, MissingExtra
 from qaclims_path.slides.geometry import LevelRegion, Pixels, read_padded
 from qaclims_path.slides.readers.registry import SLIDE_READERS, UnsupportedFormat
@@ -108,7 +109,7 @@ def open_with_wsidicom(path: str) -> DicomBackend:
     try:
         wsidicom = import_module("wsidicom")  # an extra, which most installations and the type checker lack
     except ImportError as error:
-        raise MissingExtra('wsidicom is missing. Install it: pip install "qaclims_path[dicom]"') from error
+        raise MissingExtra(f"wsidicom is missing. Install it: {install_command('dicom')}") from error
     file = Path(path)
     if file.is_dir():
         files = slide_in(file)

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qaclims_path.compute.refiners.crf import LABEL_STEP, SEGMENTER, CrfSettings, dense_crf, label_energy, map_energy
+from qaclims_path.compute.refiners.crf import dense_crf, label_energy, map_energy
+from qaclims_path.compute.refiners.crf_settings import LABEL_STEP, SEGMENTER, CrfSettings
 
 
 @pytest.fixture(scope="module")

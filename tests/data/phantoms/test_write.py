@@ -11,9 +11,10 @@ import tiffslide
 from PIL import Image, ImageDraw
 from shapely.geometry import shape
 
+from qaclims_path.data.phantoms.painted import is_painted
 from qaclims_path.data.phantoms.regions import CLASS_COLORS, CLASS_NAMES, annotations
 from qaclims_path.data.phantoms.slide import PhantomSlide, PhantomSpec
-from qaclims_path.data.phantoms.write import is_painted, levels, write_slide
+from qaclims_path.data.phantoms.write import levels, write_slide
 from qaclims_path.files.images import read_mask
 
 SPEC = PhantomSpec(seed=4, width=1900, height=1500, mpp=0.5, patient="FK-0009")

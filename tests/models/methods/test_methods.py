@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from qaclims_path.errors import BadConfig, NotRegistered
-from qaclims_path.models.methods import build_method, known_methods
+from qaclims_path.models.methods import METHODS, build_method
+from qaclims_path.models.methods.contrasts import shares
 from qaclims_path.models.methods.method import MapBatch, PairBatch
-from qaclims_path.models.methods.qa_clims_path import QaClimsPath, shares
+from qaclims_path.models.methods.qa_clims_path import QaClimsPath
 from qaclims_path.types import PairTexts
 
 LABELS = torch.tensor([0, 2, 1, 0, 2])
@@ -107,7 +108,7 @@ def test_sums_are_scaled_to_the_reference_batch() -> None:
     assert once["foreground"].item() == pytest.approx(2 * twice["foreground"].item())
 
 
-@pytest.mark.parametrize("name", sorted(known_methods()))
+@pytest.mark.parametrize("name", sorted(METHODS))
 def test_losses_of_the_parts_of_a_batch_add_up(name: str) -> None:
     method = build_method(name, {}, "a test")
     pairs = pairs_of()
@@ -120,7 +121,7 @@ def test_losses_of_the_parts_of_a_batch_add_up(name: str) -> None:
         torch.testing.assert_close(sum(part[key] for part in parts), value)
 
 
-@pytest.mark.parametrize("name", sorted(known_methods()))
+@pytest.mark.parametrize("name", sorted(METHODS))
 def test_images_without_classes_have_finite_losses_and_gradients(name: str) -> None:
     method = build_method(name, {}, "a test")
     logits = torch.randn(2, 3, 4, 4, requires_grad=True)
@@ -130,7 +131,7 @@ def test_images_without_classes_have_finite_losses_and_gradients(name: str) -> N
     assert logits.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("name", sorted(known_methods()))
+@pytest.mark.parametrize("name", sorted(METHODS))
 def test_losses_without_pairs_are_zero(name: str) -> None:
     method = build_method(name, {}, "a test")
     none = {key: getattr(pairs_of(), key)[:0] for key in ("foreground", "background", "label", "present")}
@@ -194,7 +195,7 @@ def test_an_unknown_method_is_named_with_a_suggestion() -> None:
 
 def test_every_loss_has_a_gradient() -> None:
     foreground, background = (unit(5, seed).requires_grad_() for seed in (1, 2))
-    for name in known_methods():
+    for name in METHODS:
         losses = build_method(name, {}, "a test").pair_losses(pairs_of(foreground=foreground, background=background))
         if losses:
             gradients = torch.autograd.grad(sum(losses.values()), [foreground, background])

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from qaclims_path.errors import BadFile, NotRegistered, UsageError
 from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.camnet import CamNet
-from qaclims_path.models.segmenters import SEGMENTERS, known_segmenters
+from qaclims_path.models.segmenters import SEGMENTERS
 from qaclims_path.models.segmenters.model_card import model_card
 from qaclims_path.models.segmenters.predicting import NetworkWithFeatures, Predictor, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter
@@ -28,7 +28,7 @@ def tensor(picture):
     return torch.from_numpy(picture).permute(0, 3, 1, 2).float() / 255
 
 
-@pytest.mark.parametrize("name", [*known_segmenters()])
+@pytest.mark.parametrize("name", [*SEGMENTERS])
 def test_every_architecture_trains_all_its_parameters_on_any_size(name, make):
     segmenter = make(name)
     images = torch.rand(2, 3, 45, 70)
@@ -43,7 +43,7 @@ def test_every_architecture_trains_all_its_parameters_on_any_size(name, make):
     assert all(parameter.grad is not None for parameter in grouped)
 
 
-@pytest.mark.parametrize("name", [*known_segmenters()])
+@pytest.mark.parametrize("name", [*SEGMENTERS])
 def test_a_loaded_segmenter_gives_the_same_logits(name, make, tmp_path):
     segmenter, images = make(name), torch.rand(2, 3, 45, 70)
     segmenter.save_pretrained(tmp_path)

@@ -5,8 +5,9 @@ import math
 import pytest
 
 from qaclims_path.assets import asset_dir
+from qaclims_path.language.prompts import load_prompts
 from qaclims_path.pipeline.cam.options import load_options
-from qaclims_path.pipeline.configs import load_prompts, recipe_names
+from qaclims_path.pipeline.configs import recipe_names
 
 METHODS = {"cam", "cam+", "names", "shuffled", "clims", "qa-clims", "qa-clims-path"}
 DATASETS = {"bcss-wsss", "luad-histoseg", "gcss", "wsss4luad", "glas", "voc2012", "coco2014", "phantom"}

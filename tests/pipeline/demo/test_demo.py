@@ -12,7 +12,8 @@ import pytest
 from qaclims_path.cli.views.console import print_parts
 from qaclims_path.config import override
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
-from qaclims_path.pipeline.demo.demo import Demo, DemoReport, _check_scored, _do, demo
+from qaclims_path.pipeline.demo.demo import Demo, DemoReport, _check_scored, demo
+from qaclims_path.pipeline.demo.pace import do_parts, measured_pace
 from qaclims_path.pipeline.demo.size import FULL, MARKER, QUICK, Size, mark_folder, settings_for
 from qaclims_path.pipeline.run.pipeline import RunReport
 from qaclims_path.pipeline.run.report import write_run_report
@@ -124,7 +125,7 @@ def test_plain_maps_are_used_only_when_their_stage_is_done(tmp_path: Path) -> No
 def test_finished_parts_do_not_change_the_predicted_time() -> None:
     said: list[str] = []
     steps = [("one", 0.3, lambda: time.sleep(0.3)), ("two", 600, lambda: None), ("three", 600, lambda: None)]
-    _do(steps, said.append)
+    do_parts(steps, said.append)
     assert [line.partition("about ")[2] for line in said] == ["20 min left)", "20 min left)", "10 min left)"]
 
 
@@ -148,16 +149,21 @@ def test_the_predicted_time_follows_the_machine_from_the_first_part_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: Size, pace: float
 ) -> None:
     clock, said = Clock(pace), list[tuple[float, int]]()
-    monkeypatch.setattr("qaclims_path.pipeline.demo.demo.time", clock)
+    monkeypatch.setattr("qaclims_path.pipeline.demo.pace.time", clock)
     parts = [
         (title, seconds, partial(clock.work, seconds))
         for title, seconds, _ in Demo(tmp_path, size, 0, lambda _: None).parts()
     ]
-    _do(parts, lambda line: said.append((clock.now, int(line.partition("(about ")[2].split()[0]))))
+    do_parts(parts, lambda line: said.append((clock.now, int(line.partition("(about ")[2].split()[0]))), pace)
+    assert said[0][1] == pytest.approx(pace * sum(seconds for _, seconds, _ in parts) / 60, abs=1)
     whole = pace * sum(seconds for _, seconds, _ in parts) / 60
     for at, (now, minutes) in enumerate(said[1:], 1):
         left = whole - now / 60
         assert minutes == pytest.approx(left, rel=0.5 if at == 1 else 0.3, abs=1)
+
+
+def test_the_pace_of_this_machine_is_measured() -> None:
+    assert 0.1 < measured_pace() < 100
 
 
 def test_the_predicted_time_is_that_of_one_core(tmp_path: Path) -> None:

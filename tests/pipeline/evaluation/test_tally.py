@@ -1,17 +1,23 @@
 """The report of an evaluation: its files, its intervals, absent classes, foreground."""
 
 import csv
+import io
 import json
 
 import numpy as np
 import pytest
 
+from qaclims_path.compute.bootstrap import about_intervals
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import truth_of
-from qaclims_path.files.images import write_mask
+from qaclims_path.data.split import open_split
+from qaclims_path.files.images import read_mask, write_mask
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
+from qaclims_path.pipeline.evaluation.options import ScoreOptions
+from qaclims_path.pipeline.evaluation.predictions import Prediction
+from qaclims_path.pipeline.evaluation.tally import Tally
 
 CARD = load_card("bcss-wsss")
 OPTIONS = {"bootstrap": 50}
@@ -82,6 +88,38 @@ def test_intervals_are_seeded_and_can_be_left_out(bcss, masks):
     assert without.entry()["intervals"] is None
     low, high = reports[0].intervals.miou
     assert low <= reports[0].scores.miou <= high
+
+
+@pytest.fixture
+def tallied(bcss, masks):
+    """The report of the same predictions, with patients of one's choice, by image."""
+    split = open_split(CARD, bcss, "val")
+
+    def tally(patient_of):
+        found = Tally(split, ScoreOptions(bootstrap=50), io.StringIO(), io.StringIO())
+        for record in split.records:
+            truth = truth_of(CARD, record)
+            labels = CARD.decode(read_mask(masks / f"{record.id}.png"), record.id)
+            found.add(record.id, truth, Prediction(labels), patient_of(record.id))
+        return found.finish("none")
+
+    return tally
+
+
+def test_intervals_are_over_patients_where_they_are_known(tallied):
+    images, patients = tallied(lambda _: None), tallied(lambda image: image)
+    assert images.intervals.method == "Poisson bootstrap over images"
+    assert patients.intervals.method == "Poisson bootstrap over patients"
+    assert images.intervals.miou == patients.intervals.miou  # a patient for every image
+    assert any("over images, because patients are not known" in note for note in images.notes)
+    assert any("4 patients are few for a bootstrap" in note for note in patients.notes)
+
+
+def test_one_patient_gives_no_interval_as_in_compare(tallied):
+    report = tallied(lambda _: "7")
+    assert report.intervals is None
+    assert all(row.iou_interval is None for row in report.per_class)
+    assert report.notes[0] == about_intervals(["patient 7"])
 
 
 def test_absent_classes_are_named_and_null(bcss, truths, tmp_path):

@@ -14,9 +14,9 @@ from qaclims_path.files.images import read_mask
 from qaclims_path.files.maps import ImageMaps, MapWriter
 from qaclims_path.models.boundary import BoundaryNet
 from qaclims_path.models.camnet import CamNet
-from qaclims_path.pipeline.masks.boundary import BoundaryOptions, train_boundary
+from qaclims_path.pipeline.masks.boundary import train_boundary
 from qaclims_path.pipeline.masks.make import make_masks
-from qaclims_path.pipeline.masks.options import MaskOptions
+from qaclims_path.pipeline.masks.options import BoundaryOptions, MaskOptions
 
 QUIET = RunSettings(devices=1, precision="fp32", workers=0, loggers=("csv",), quiet=True)
 SHORT = TrainOptions(epochs=2, batch=2, lr=0.1)

@@ -21,12 +21,13 @@ from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.images import read_mask, write_image
 from qaclims_path.files.lock import Locked, locked
 from qaclims_path.files.maps import ImageMaps, MapReader, MapWriter
-from qaclims_path.models import refiners
+from qaclims_path.models.refiners import pixels
 from qaclims_path.pipeline.evaluation.stages import score_masks
 from qaclims_path.pipeline.masks import make
 from qaclims_path.pipeline.masks.crossfit import crossfitted
-from qaclims_path.pipeline.masks.make import make_masks, split_of_maps
+from qaclims_path.pipeline.masks.make import make_masks
 from qaclims_path.pipeline.masks.options import MaskOptions
+from qaclims_path.pipeline.masks.split import split_of_maps
 
 BCSS, VOC = load_card("bcss-wsss"), load_card("voc2012")
 
@@ -94,7 +95,7 @@ def test_every_image_gets_three_files(run, bcss):
 
 
 def test_running_out_of_memory_names_the_options_to_lower(run, bcss, monkeypatch, out_of_memory):
-    monkeypatch.setattr(refiners, "pixel_adaptive", out_of_memory)
+    monkeypatch.setattr(pixels, "pixel_adaptive", out_of_memory)
     with pytest.raises(OutOfMemory, match=r"not enough memory for these images\. Lower --batch and --threads"):
         masks_of(run, "train", bcss, options=MaskOptions(refiner="par"))
 

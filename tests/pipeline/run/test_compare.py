@@ -88,7 +88,7 @@ def test_differences_are_paired(six):
     assert apart.mean == pytest.approx(table.rows[1].miou.mean - table.rows[0].miou.mean)
     assert 0 < apart.low < apart.mean < apart.high < 1
     assert apart.sources == 3  # patients, not images
-    assert any("3 sources of images are few" in note for note in table.notes)
+    assert any("3 patients are few" in note for note in table.notes)
     (other,) = compare(six, against="clims", replicates=200).tables
     assert other.rows[0].difference.low == pytest.approx(-apart.high)
     assert compare(six, replicates=200) == compare(six, replicates=200)
@@ -108,7 +108,7 @@ def test_one_source_gives_no_interval(six, tmp_path):
     apart = table.rows[1].difference
     assert apart.mean == pytest.approx(score(six[3]) - score(six[0]))
     assert (apart.low, apart.high, apart.sources) == (None, None, 1)
-    assert any("There are no intervals" in note for note in table.notes)
+    assert any("There are no intervals: all images are of one patient" in note for note in table.notes)
 
 
 def test_only_seeds_that_both_have_are_compared(six):

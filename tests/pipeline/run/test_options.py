@@ -73,6 +73,8 @@ def test_tissue_is_scored_without_a_gate_and_photographs_as_published(recipe, se
         (["evaluate.whatt=[cams]"], BadConfig, "unknown key 'whatt'"),
         (["masks=crf"], BadConfig, "'masks': should hold"),
         (["cams.overlays=3"], BadConfig, "unknown key 'overlays'"),
+        (["corpus.answrer.kind=blip"], BadConfig, "unknown key 'answrer'. Did you mean 'answerer'"),  # not read by cam
+        (["masks.boundary.trian.epochs=1"], BadConfig, "unknown key 'trian'. Did you mean 'train'"),
     ],
 )
 def test_wrong_options_are_refused(settings, error, sentence):
@@ -84,7 +86,7 @@ def test_words_from_answers_need_a_corpus_configuration(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text("dataset: phantom\nmethod: qa-clims-path\njudge: {id: owner/name}\n")
     with pytest.raises(BadConfig, match=r"corpus\.config"):
-        load_run(path)
+        stages_of(Run(load_run(path), tmp_path, tmp_path / "run"))
 
 
 def test_a_card_may_be_a_file(root, tmp_path, tiny):

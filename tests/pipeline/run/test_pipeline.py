@@ -85,7 +85,7 @@ def test_the_plan_gives_reasons(finished, make):
     reasons = {step.stage.name: step.reason for step in plan_run(make(finished, "masks.refiner=par"))}
     assert reasons["masks"] == "masks.refiner was none, now par"
     assert reasons["seg"] == "'masks' is repeated"
-    assert reasons["cams"] == "done"
+    assert reasons["cams"] == "done before"
 
 
 def test_folders_and_hardware_change_no_hash(make, root, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def test_a_second_run_does_nothing(tmp_path):
     log: list[str] = []
     go(tmp_path, log)
     assert log == ["maps", "masks", "seg"]
-    assert go(tmp_path, log)[0].endswith("skipped, done")
+    assert go(tmp_path, log)[0].endswith("skipped, done before")
     assert log == []
 
 
@@ -56,8 +57,10 @@ def test_a_changed_option_repeats_the_stages_that_depend_on_it(tmp_path):
     go(tmp_path, log)
     said = go(tmp_path, log, masks=5)
     assert log == ["masks", "seg"]
-    assert "train.lr was 0, now 5" in said[1]
-    assert "'masks' is repeated" in said[2]
+    assert said[0] == "[1/3] maps: skipped, done before"
+    assert said[1] == "[2/3] masks: make masks (train.lr was 0, now 5)"
+    assert re.fullmatch(r"\[2/3\] masks: done in \d\.\d s", said[2])
+    assert said[3] == "[3/3] seg: make seg ('masks' is repeated)"
     assert (tmp_path / "masks/result").read_text() == "5"
 
 
@@ -106,7 +109,7 @@ def test_a_failure_is_recorded_and_resumed(tmp_path):
     record = read_records(tmp_path)["masks"]
     assert (record.state, record.error) == ("failed", "The disk is full.")
     assert [step.reason for step in plan(stages(tmp_path, log), tmp_path)] == [
-        "done", "it failed", "not done yet"]  # fmt: skip
+        "done before", "it failed", ""]  # fmt: skip
 
 
 def test_hashes_do_not_depend_on_the_order_of_keys_or_the_folder(tmp_path):

@@ -23,8 +23,9 @@ from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
 from qaclims_path.pipeline.evaluation.stages import score_labels
 from qaclims_path.pipeline.segmenter.options import load_seg_options
-from qaclims_path.pipeline.segmenter.predict import predict, split_of_segmenter
+from qaclims_path.pipeline.segmenter.predict import predict
 from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
+from qaclims_path.pipeline.segmenter.split import split_of_segmenter
 from qaclims_path.pipeline.segmenter.train import train_seg
 
 BCSS = load_card("bcss-wsss")

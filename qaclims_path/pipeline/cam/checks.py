@@ -1,0 +1,73 @@
+"""Checks before a training of maps, for errors that would come after seconds of imports, or after hours.
+
+Nothing is downloaded: of an id of a hub, only the spelling is checked.
+"""
+
+from pathlib import Path
+
+from qaclims_path.data.cards import load_card
+from qaclims_path.data.listing import list_records
+from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.models.cam_folder import network_folder, read_settings
+from qaclims_path.models.judges import check_judge
+from qaclims_path.models.methods import build_method
+from qaclims_path.models.names import check_network
+from qaclims_path.pipeline.cam.options import TrainCamOptions
+from qaclims_path.pipeline.configs import SharedOptions, refuse_earlier_run
+
+NO_CORPUS = (
+    "This method uses answers. Build them with `qaclims corpus build` and pass --corpus FILE, or use the names of the "
+    "classes alone: --set words.source=names."
+)
+
+
+def check_training(options: TrainCamOptions, root: Path, out: Path, corpus: Path | None) -> None:
+    """Refuse a training whose data, answers or models are missing.
+
+    Args:
+        options: Options of the training.
+        root: Folder of the data in the publisher's layout.
+        out: Folder of the run.
+        corpus: File of answers, for methods that use them.
+    """
+    refuse_earlier_run(out)
+    card, split = load_card(options.shared.dataset), options.shared.split
+    if not list_records(card, root, split):
+        raise UsageError(f"The split '{split}' of '{card.name}' holds no image in {root}.")
+    check_cam(options)
+    if _needs_judge(options) and options.shared.words.need_corpus:
+        check_corpus_file(corpus)
+
+
+def check_cam(options: TrainCamOptions) -> None:
+    """Refuse unknown networks, weights, starting maps and judges, and a missing judge."""
+    cam = options.cam
+    check_network(cam.network.backbone, cam.network.weights)
+    if _needs_judge(options):
+        check_judge(judge_id(options.shared))
+    if cam.init.start not in ("cam", "none"):
+        read_settings(network_folder(Path(cam.init.start)))
+
+
+def judge_id(shared: SharedOptions) -> str:
+    """Return the id of the judge of a method that needs one; a missing one is refused."""
+    if shared.judge.id is None:
+        raise UsageError(
+            f"The method '{shared.method}' needs a judge. Name one with --set judge.id=ID (see `qaclims judge show`), "
+            "or make one for this data set with `qaclims judge train`."
+        )
+    return shared.judge.id
+
+
+def check_corpus_file(corpus: Path | None) -> None:
+    """Refuse a missing file of answers."""
+    if corpus is None:
+        raise UsageError(NO_CORPUS)
+    if not corpus.is_file():
+        raise BadFile(f"The corpus {corpus} does not exist. Build one with `qaclims corpus build`.")
+
+
+def _needs_judge(options: TrainCamOptions) -> bool:
+    settings = {key: value for key, value in options.cam.losses.items() if key != "method"}
+    method = build_method(str(options.cam.losses.get("method", options.shared.method)), settings, "cam.losses")
+    return method.needs_judge(1.0)
