@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qaclims_path.errors import UsageError
-from qaclims_path.models.backbones import Backbone, BackboneSpec
+from qaclims_path.models.backbones import Backbone
+from qaclims_path.models.names import BackboneSpec
 from qaclims_path.models.segmenters import SEGMENTERS
 
 MOMENTUM = 3e-4  # of the norms, as released

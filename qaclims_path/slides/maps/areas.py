@@ -3,9 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qaclims_path.slides.maps.label_tiff import Label
-from qaclims_path.slides.maps.write import SlideMap
+
+if TYPE_CHECKING:
+    from qaclims_path.slides.maps.write import SlideMap
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class AreaRow:
     share: float
 
 
-def areas(slide: str, slide_map: SlideMap, labels: Sequence[Label]) -> list[AreaRow]:
+def areas(slide: str, slide_map: "SlideMap", labels: Sequence[Label]) -> list[AreaRow]:
     """Count the area of every class, including absent ones."""
     counts = {label.name: int(slide_map.counts[label.code]) for label in labels}
     total = sum(counts.values())
