@@ -17,7 +17,8 @@ from qaclims_path.pipeline.run.settings import (
 )
 
 SETTINGS = list_settings()
-FOLLOWING = {"seg.dataset", "seg.method", "corpus.dataset"}  # what the recipe says elsewhere
+FOLLOWING = {"seg.dataset", "seg.method", "corpus.dataset", "seg.split", "corpus.split", "masks.boundary.split"}
+RESOLVED = {"dataset", "split", "evaluate.splits"}  # `auto` becomes what the card says
 
 
 def test_every_setting_is_described_once():
@@ -31,7 +32,7 @@ def test_defaults_are_those_of_a_recipe_that_sets_nothing(tmp_path):
     values = flat(load_run(path).tree)
     known = {each.key: each.default for each in SETTINGS if each.of in ("", "cam")}
     assert len(values.keys() & known.keys()) > 100
-    for key in values.keys() & known.keys() - FOLLOWING - {"dataset"}:
+    for key in values.keys() & known.keys() - FOLLOWING - RESOLVED:
         assert values[key] == known[key], key
 
 
