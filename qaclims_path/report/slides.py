@@ -9,7 +9,7 @@ from PIL import Image
 
 from qaclims_path.files.numbers import parse_number
 from qaclims_path.report.pages import jpeg_address
-from qaclims_path.slides.maps.areas import significant
+from qaclims_path.slides.maps.areas import percent_text, significant
 
 Color = tuple[int, int, int]
 PERCENT, MM2 = "_percent", "_mm2"
@@ -24,6 +24,11 @@ class Share:
     title: str
     color: Color
     percent: float
+
+    @property
+    def text(self) -> str:
+        """The percentage for people."""
+        return percent_text(self.percent)
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class SlideShown:
         shares: Classes that it has, in the order of the classes.
         facts: Area and confidence, as short texts.
         notes: Warnings, as sentences.
-        links: Files beside the page, as pairs of text and relative path; the first is opened by the picture.
+        links: Files beside the page, as pairs of text and relative path; a picture opens the one at its place.
     """
 
     name: str
@@ -122,4 +127,4 @@ def _cell(key: str, text: str) -> Cell:
     number = parse_number(text)
     if number is None or not key.endswith((PERCENT, MM2, "_um", "confidence")):
         return Cell(text, text)
-    return Cell(f"{number:.1f}" if key.endswith(PERCENT) else significant(number), text)
+    return Cell(percent_text(number).removesuffix(" %") if key.endswith(PERCENT) else significant(number), text)

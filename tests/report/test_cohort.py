@@ -53,7 +53,7 @@ def test_percentages_come_first_and_empty_columns_are_left_out():
     table = slide_table("cohort.csv", lines(3), {"tumor": "Tumor"}, most=2)
     assert table.columns[:6] == ("name", "Tumor %", "stroma %", "labelled mm²", "Tumor mm²", "stroma mm²")
     assert table.columns[6:] == ("status", "µm per pixel", "confidence")
-    assert [cell.text for cell in table.rows[0]][1:6] == ["0.0", "100.0", "12.3", "0.00123", "12.3"]
+    assert [cell.text for cell in table.rows[0]][1:6] == ["<0.1", "100.0", "12.3", "0.00123", "12.3"]
     assert table.rows[0][1].value == "0.01"
     assert table.numeric == (False, True, True, True, True, True, False, True, True)
     assert (len(table.rows), table.left_out) == (2, 1)

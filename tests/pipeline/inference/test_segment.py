@@ -79,6 +79,8 @@ def test_the_page_shows_every_slide_and_leads_to_its_files(done):
     links = {unquote(link) for link in re.findall(r'href="([^"]+)"', html)} - {"data:,"}
     assert {"cohort.csv", "slides/s0_overlay.jpg", "slides/s1.geojson", "slides/s1_confidence.jpg"} <= links
     assert all((out / link).is_file() for link in links)
+    opened = re.findall(r'<a href="(slides/s0_[^"]+)">\s*<img', html)
+    assert opened == ["slides/s0_overlay.jpg", "slides/s0_confidence.jpg"]
     pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)" width="(\d+)" height="(\d+)"', html)
     assert len(pictures) == 4
     for content, width, height in pictures:
