@@ -12,6 +12,7 @@ from qaclims_path.report.pages import jpeg_address
 from qaclims_path.slides.maps.areas import percent_text, significant
 
 Color = tuple[int, int, int]
+QUALITY = 76  # of JPEG
 PERCENT, MM2 = "_percent", "_mm2"
 TITLES = {"mpp_um": "µm per pixel", "map_mpp_um": "µm per pixel of the map", "labelled_mm2": "labelled mm²"}
 LEFT_OUT = ("path", "kind")  # columns that a page does not need
@@ -83,7 +84,7 @@ def picture_of(pixels: NDArray[np.uint8], alt: str, side: int) -> Picture:
     """Embed a picture (H W 3), made smaller where its longer side is above `side` pixels."""
     image = Image.fromarray(pixels)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return Picture(jpeg_address(np.asarray(image), side), image.size, alt)
+    return Picture(jpeg_address(np.asarray(image), side, QUALITY), image.size, alt)
 
 
 def slide_table(

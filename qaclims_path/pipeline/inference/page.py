@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from qaclims_path.pipeline.inference.model import SegmentModel
 
 PAGE = "cohort.html"
-MOST_PICTURED, MOST_ROWS, MOST_FAILED = 150, 2000, 100
-SIDE = 360  # pixels of a picture's longer side
+MOST_PICTURED, MOST_ROWS, MOST_FAILED = 100, 1000, 100
+SIDE = 320  # pixels of a picture's longer side
 FILES = (("overlay", OVERLAY), ("confidence", DOUBT), ("outlines for QuPath", ".geojson"), ("map", "_classes.ome.tiff"))
 IMAGE_FILES = (("labels", LABELS), ("confidence", CONFIDENCE))
 

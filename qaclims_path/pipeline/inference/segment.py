@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from qaclims_path.pipeline.inference.model import SegmentModel
 
 BATCH = {"cpu": 4, "cuda": 16}  # tiles of 512 pixels; a CPU is not faster with more
-REFRESH = 120  # seconds between two pages of a run that is not done
+REFRESH, SHARE = 120, 20  # seconds from one page of a run that is not done to the next, or 20 times its own
 
 
 def segment(
@@ -144,13 +144,19 @@ def _here(
         mine = work.shard.take(tasks)
         to_do = [task for task in mine if not task.is_done()]
         batch = work.batch or BATCH.get(model.device.type, BATCH["cpu"])
-        failed, shown = 0, time.monotonic()
-        for state in _states(to_do, model, batch):
-            failed += state.status == "failed"
-            if time.monotonic() - shown > REFRESH:
-                show()
-                shown = time.monotonic()
+        failed = sum(state.status == "failed" for state in _showing(_states(to_do, model, batch), show))
     return len(mine), failed
+
+
+def _showing(states: Iterator[SlideState], show: Callable[[], object]) -> Iterator[SlideState]:
+    """Yield the states, and call `show` now and then, for a small share of the time."""
+    due = time.monotonic() + REFRESH
+    for state in states:
+        yield state
+        began = time.monotonic()
+        if began >= due:
+            show()
+            due = time.monotonic() + max(REFRESH, SHARE * (time.monotonic() - began))
 
 
 def _states(tasks: Sequence[SegmentTask], model: "SegmentModel", batch: int) -> Iterator[SlideState]:

@@ -26,6 +26,7 @@ from qaclims_path.pipeline.inference.inputs import SegmentInputs
 from qaclims_path.pipeline.inference.model import SegmentModel
 from qaclims_path.pipeline.inference.options import ComputeOptions, SegmentOptions
 from qaclims_path.pipeline.inference.segment import segment
+from qaclims_path.pipeline.inference.slides import process
 from qaclims_path.report.pages import prose
 from qaclims_path.slides.problems import OutOfSpace
 from qaclims_path.slides.reader import open_slide
@@ -255,6 +256,26 @@ def test_the_table_includes_a_shard_that_ended_while_it_was_written(done, model,
 
     monkeypatch.setattr("qaclims_path.pipeline.inference.segment.write_cohort", late)
     assert segment(model, inputs(slides), out, OPTIONS, ComputeOptions(shard=Shard(1, 2))).complete
+    assert contents(out) == contents(done[0])
+
+
+def test_a_run_that_is_stopped_leaves_a_page_and_continues_to_the_same_bytes(
+    done, model, slides, tmp_path, monkeypatch
+):
+    out = tmp_path / "maps"
+
+    def stopping(task, *given):
+        if task.name == "s1":
+            raise KeyboardInterrupt
+        return process(task, *given)
+
+    monkeypatch.setattr("qaclims_path.pipeline.inference.segment.REFRESH", 0)
+    monkeypatch.setattr("qaclims_path.pipeline.inference.slides.process", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        segment(model, inputs(slides), out, OPTIONS)
+    assert "1 of 2 done, 1 waiting" in (out / "cohort.html").read_text(encoding="utf-8")
+    monkeypatch.undo()
+    assert segment(model, inputs(slides), out, OPTIONS).complete
     assert contents(out) == contents(done[0])
 
 
