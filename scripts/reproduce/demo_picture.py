@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from qaclims_path import load_segmenter, open_slide
+from qaclims_path.compute.painting import blended, faded
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.images import read_mask, write_image
@@ -67,9 +68,8 @@ def truth_labels(path: Path, classes: Sequence[str]) -> Pixels:
 
 def overlaid(pixels: Pixels, labels: Pixels, segmenter: ImageSegmenter) -> Pixels:
     """Colour labels H W over the grey slide; white where there is no label."""
-    grey = pixels.mean(axis=-1, keepdims=True)
-    mixed = grey + COVER * (segmenter.colored(labels) - grey)
-    return np.where((labels == 255)[..., None], 255, mixed.round()).astype(np.uint8)
+    strength = np.where(labels == 255, 1.0, COVER)  # `colored` is white where there is no label
+    return blended(faded(pixels, 0.0), segmenter.colored(labels), strength)
 
 
 def sheet(panels: dict[str, Pixels], segmenter: ImageSegmenter) -> Pixels:

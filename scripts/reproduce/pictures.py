@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from qaclims_path.compute.painting import blended, faded
 from qaclims_path.data.card import IGNORE, Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
@@ -96,12 +97,11 @@ def _panels(card: Card, record: Record, *compared: Result) -> list[Image.Image]:
         unscored = (truth == IGNORE) | ((truth == card.background_index) & glass)
         truth, *found = (np.where(unscored, IGNORE, each) for each in (truth, *found))
     labelled = [truth, *found]
-    grey = picture.mean(axis=-1, keepdims=True)
+    grey = faded(picture, 0.0)
     drawn = [picture]
-    for labels in labelled:
-        if labels is not None:
-            shown = COVER * (labels != IGNORE)[..., None]
-            drawn.append((grey + shown * (card.palette[labels] - grey)).round().astype(np.uint8))
+    drawn += [
+        blended(grey, card.palette[labels], COVER * (labels != IGNORE)) for labels in labelled if labels is not None
+    ]
     return [_fitted(Image.fromarray(each)) for each in drawn]
 
 
