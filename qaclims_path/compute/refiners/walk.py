@@ -3,7 +3,8 @@
 The affinity of two pixels within a radius is one minus the highest boundary on the straight path between them, to the
 power of beta. The published code makes a dense matrix of all pairs of pixels and squares it eight times. Here the
 affinities are one map per direction, and the 256 steps are a sum of Chebyshev polynomials, about a third as many
-(Sachdeva and Vishnoi, 2014). The error is below `PRECISION` of the maps' sum.
+(Sachdeva and Vishnoi, 2014). The error is below `PRECISION` of the maps' sum. The recursion is computed in double
+precision, which takes 1.3 times as long: in single precision it loses digits (2.7e-4 of maps in 0..1).
 """
 
 import math
@@ -68,8 +69,11 @@ def random_walk(
         doublings: Base-2 logarithm of the number of steps, as published.
         steps: Number of steps, instead of `doublings`.
     """
+    dtype = maps.dtype
+    if maps.device.type != "mps":  # which has no double precision
+        maps, edges = maps.double(), edges.double()
     walk = _Walk(affinities(edges, radius).pow(beta), [path[0] for path in paths(radius)])
-    return walk.run(maps * (1 - edges[:, None]), 2**doublings if steps is None else steps)
+    return walk.run(maps * (1 - edges[:, None]), 2**doublings if steps is None else steps).to(dtype)
 
 
 class _Walk:

@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
-from qaclims_path.compute.refiners.walk import affinities, chebyshev_factors, paths, random_walk
+from qaclims_path.compute.refiners.walk import _Walk, affinities, chebyshev_factors, paths, random_walk
 
 
 def dense_twin(maps: torch.Tensor, edges: torch.Tensor, radius: int, beta: float, doublings: int) -> torch.Tensor:
@@ -44,6 +45,22 @@ def test_equals_the_dense_twin(radius, doublings):
     maps = torch.rand(1, 2, 7, 9, generator=generator, dtype=torch.float64)
     found = random_walk(maps, edges, radius=radius, beta=4, doublings=doublings)[0]
     torch.testing.assert_close(found, dense_twin(maps[0], edges[0], radius, 4, doublings), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("steepness", [1, 3])
+def test_equals_256_single_steps(steepness):
+    """Plain steps in double precision, on maps large enough for rounding errors to grow."""
+    generator = torch.Generator().manual_seed(steepness)
+    edges = F.interpolate(torch.rand(1, 1, 9, 12, generator=generator), (70, 95), mode="bilinear")[:, 0].pow(steepness)
+    maps = torch.rand(1, 2, 70, 95, generator=generator)
+    weights = affinities(edges.double(), 5).pow(10)
+    wanted = maps.double() * (1 - edges.double()[:, None])
+    walk = _Walk(weights, [path[0] for path in paths(5)])
+    for _ in range(256):
+        wanted = walk._step(wanted)
+    found = random_walk(maps, edges)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), wanted, atol=1e-5, rtol=0)
 
 
 def test_images_of_a_batch_do_not_affect_each_other():
