@@ -1,4 +1,4 @@
-"""Prepare a network for training: device, memory layout, synchronised or frozen batch norm."""
+"""Prepare a network for training: device, memory layout, synchronised or fixed batch norm."""
 
 from typing import Protocol, runtime_checkable
 
@@ -38,12 +38,14 @@ def _synchronised(processes: Processes, options: TrainOptions) -> bool:
 
 
 def training_mode(network: nn.Module, options: TrainOptions) -> None:
-    """Put a network into training mode; with `batchnorm: frozen`, batch norms stay in evaluation mode."""
+    """Put a network into training mode; batch norms that are `fixed` or `frozen` stay in evaluation mode."""
     network.train()
-    if options.batchnorm == "frozen":
-        for module in network.modules():
-            if isinstance(module, _BatchNorm):
-                module.eval()
+    if options.batchnorm == "train":
+        return
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+            if options.batchnorm == "frozen":
                 module.requires_grad_(requires_grad=False)
 
 

@@ -33,7 +33,8 @@ class TrainOptions(Options):
         floor: Share of the learning rate that remains at the end.
         clip: Maximal norm of the gradient over all parameters; None does not clip.
         ema: Decay of the exponential moving average of weights; None keeps no average.
-        batchnorm: `train` (synchronised between GPUs), or `frozen`: statistics and scales do not change.
+        batchnorm: `train` (synchronised between GPUs), `fixed` (statistics do not change, scales are trained), or
+            `frozen` (neither changes).
         explode: Stop when the loss exceeds its running mean by this factor; None stops only at NaN and infinity.
         seed: Seed of every random number.
         deterministic: Use only deterministic operations; some are slower on a GPU.
@@ -57,7 +58,7 @@ class TrainOptions(Options):
     floor: Share = 0.0
     clip: Positive | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    batchnorm: Literal["train", "frozen"] = "train"
+    batchnorm: Literal["train", "fixed", "frozen"] = "train"
     explode: Annotated[float, Field(gt=1)] | None = 1000.0
     seed: Count = 0
     deterministic: bool = False

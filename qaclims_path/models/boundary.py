@@ -64,7 +64,7 @@ class BoundaryNet(nn.Module):
         """Compute boundary logits B h w of B 3 H W images in 0..1, at every 4th pixel from the first on."""
         height, width = ((side - 1) // STRIDE + 1 for side in images.shape[-2:])
         levels = [
-            F.interpolate(reduce(level), (height, width), mode="bilinear", align_corners=False).relu()
+            _enlarged(reduce(level), height, width).relu()
             for reduce, level in zip(self.reduce, self._features(images), strict=True)
         ]
         return cast("Tensor", self.decide(torch.cat(levels, dim=1)))[:, 0]
@@ -129,4 +129,28 @@ class BoundaryNet(nn.Module):
         pixels = self.backbone.normalise(images).to(next(model.parameters()).dtype)
         with torch.no_grad():
             levels = model.forward_intermediates(pixels, intermediates_only=True)[-LEVELS:]
-        return [level.float() for level in levels]
+        rows = (images.shape[-2] - 1) // STRIDE + 1
+        return [_pooled(level.float(), rows) for level in levels]
+
+
+def reduced(labels: Tensor) -> Tensor:
+    """Take the labels (B h w) of the cells of a boundary map from B H W labels: those in the middle, as published."""
+    rows, columns = (_middles(side, labels.device) for side in labels.shape[-2:])
+    return labels[:, rows][:, :, columns]
+
+
+def _middles(side: int, device: torch.device) -> Tensor:
+    return torch.arange(STRIDE // 2, side + STRIDE // 2, STRIDE, device=device).clamp(max=side - 1)
+
+
+def _pooled(level: Tensor, rows: int) -> Tensor:
+    """Halve features that are finer than the map of boundaries, as the maximum after a stem does."""
+    return F.max_pool2d(level, 3, stride=2, padding=1) if level.shape[-2] >= 2 * rows - 1 > 1 else level
+
+
+def _enlarged(values: Tensor, rows: int, columns: int) -> Tensor:
+    """Enlarge by a whole number and cut at the right and below; as published, cells keep their positions."""
+    factor = max(-(-rows // values.shape[-2]), -(-columns // values.shape[-1]))
+    if factor > 1:
+        values = F.interpolate(values, scale_factor=factor, mode="bilinear", align_corners=False)
+    return values[..., :rows, :columns]

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.atomic import write_json
@@ -57,7 +56,6 @@ class CamNet(nn.Module):
         stride: int = 16,
         dilated: bool = True,
         weights: str | Path | None = None,
-        freeze_bn: bool = False,
         freeze_stem: bool = False,
     ) -> None:
         """Build the network and load its initial weights.
@@ -69,14 +67,12 @@ class CamNet(nn.Module):
             dilated: See `Backbone`; False as published.
             weights: `none` or None for random weights, `pretrained` for the backbone's own, `hf-hub:...` or
                 `local-dir:...`, a .safetensors file of the backbone, or the folder of an earlier run.
-            freeze_bn: Keep the statistics of batch norms during training.
             freeze_stem: Do not train the layers before the first stage; True as published.
         """
         super().__init__()
         if not classes:
             raise UsageError("A network for activation maps needs at least one class.")
         self.classes = tuple(classes)
-        self.freeze_bn = freeze_bn
         self.backbone = Backbone(
             find_backbone(backbone) if isinstance(backbone, str) else backbone, stride=stride, dilated=dilated
         )
@@ -97,15 +93,6 @@ class CamNet(nn.Module):
         """Compute maps (logits) and features of B 3 H W images in 0..1."""
         features = self.backbone(images)
         return CamOutput(self.head(features.to(self.head.weight.dtype)), features)
-
-    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's own signature
-        """Switch between training and evaluation mode; frozen batch norms stay in evaluation mode."""
-        super().train(mode)
-        if self.freeze_bn:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
 
     def parameter_groups(self, lr: float, head_factor: float = 10.0) -> list[dict[str, Any]]:
         """Parameter groups: the backbone at `lr`, and the head, which has random weights, at `lr * head_factor`."""

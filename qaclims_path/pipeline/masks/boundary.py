@@ -23,7 +23,7 @@ from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.settings import RunSettings
 from qaclims_path.engine.task import Batch, StepInfo
 from qaclims_path.errors import UsageError
-from qaclims_path.models.boundary import STRIDE, BoundaryNet
+from qaclims_path.models.boundary import BoundaryNet, reduced
 from qaclims_path.models.cam_folder import read_settings
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.pipeline.masks.make import make_masks
@@ -68,7 +68,7 @@ class BoundaryTask:
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:  # noqa: ARG002 - the engine's signature
         """Return losses of a micro-batch."""
         edges = self._boundaries(self.augment(batch)).float().sigmoid()
-        labels = batch["planes"][:, 0, ::STRIDE, ::STRIDE]
+        labels = reduced(batch["planes"][:, 0])
         losses = boundary_loss(edges, pairs_of(labels, self._background, self._radius), self._radius)
         return {name: value if name == "loss" else value.detach() for name, value in losses.items()}
 

@@ -5,12 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from qaclims_path.config import Options, override, parse
+from qaclims_path.config import Options, Origin, Tree, merge, override, parse
 from qaclims_path.engine.settings import TrainOptions, check_watched
 from qaclims_path.errors import BadConfig
+from qaclims_path.pipeline.configs import with_seed
 
 BOUNDARY = "boundary"  # part of the section `masks` in a recipe, and folder in a run
 SECTION = f"masks.{BOUNDARY}."
+USUAL: Tree = {"epochs": 3, "batch": 16, "lr": 0.01}  # a tenth of the published rate, as momentum is 0.9 and not 0.0001
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -46,7 +48,7 @@ class MaskOptions(Options):
 
 
 class BoundaryOptions(Options):
-    """Training of the boundary network; defaults as published with IRN, except the sizes of crop and batch.
+    """Training of the boundary network; defaults as published with IRN, except crop, batch, rate and momentum.
 
     Attributes:
         split: Split whose maps are turned into labels.
@@ -70,7 +72,7 @@ class BoundaryOptions(Options):
     size: Annotated[int, Field(ge=32)] = 224
     zoom: tuple[float, float] = (0.5, 1.5)
     radius: Annotated[int, Field(ge=2)] = 10
-    train: TrainOptions = TrainOptions(epochs=3, batch=16, lr=0.1)
+    train: TrainOptions = TrainOptions(**USUAL)
 
     @model_validator(mode="after")
     def _something_to_watch(self) -> "BoundaryOptions":
@@ -88,5 +90,17 @@ def load_boundary_options(settings: Sequence[str], split: str) -> BoundaryOption
     for setting in settings:
         if not setting.startswith(SECTION):
             raise BadConfig(f"--set {setting}: name the key as a recipe does, {SECTION}{setting}.")
-    tree = override({"split": split}, [setting.removeprefix(SECTION) for setting in settings])
-    return parse(BoundaryOptions, tree, SECTION.removesuffix("."))
+    section = override({}, [setting.removeprefix(SECTION) for setting in settings])
+    return boundary_options(section, split, SECTION.removesuffix("."))
+
+
+def boundary_options(section: Tree, split: str, where: Origin | str, *, seed: int = 0) -> BoundaryOptions:
+    """Parse the section `masks.boundary` of a recipe, over the defaults of its training.
+
+    Args:
+        section: The section.
+        split: Split of the maps, unless the section names its own.
+        where: Origin of the section, for messages.
+        seed: Seed of the recipe, unless the section names its own.
+    """
+    return parse(BoundaryOptions, merge(with_seed({"split": split, "train": USUAL}, seed), section), where)

@@ -14,9 +14,9 @@ from qaclims_path.errors import BadConfig, NotRegistered, SplitAbsent
 from qaclims_path.models.refiners import REFINERS
 from qaclims_path.models.segmenters import SEGMENTERS
 from qaclims_path.pipeline.cam.options import CamOptions, TrainCamOptions, cam_options
-from qaclims_path.pipeline.configs import AUTO, Recipe, SharedOptions, read_recipe, with_seed, without_seed
+from qaclims_path.pipeline.configs import AUTO, Recipe, SharedOptions, read_recipe, without_seed
 from qaclims_path.pipeline.corpus.options import CorpusOptions, load_corpus_options
-from qaclims_path.pipeline.masks.options import BOUNDARY, BoundaryOptions, MaskOptions
+from qaclims_path.pipeline.masks.options import BOUNDARY, BoundaryOptions, MaskOptions, boundary_options
 from qaclims_path.pipeline.segmenter.options import TrainSegOptions, seg_options
 from qaclims_path.registry import suggest
 
@@ -164,8 +164,7 @@ def _boundary(recipe: Recipe, where: Origin) -> BoundaryOptions:
         raise BadConfig(
             f"{where.of(f'masks.{BOUNDARY}')}: 'masks.{BOUNDARY}' should hold `key: value` lines, not {own!r}."
         )
-    section = with_seed({"split": recipe.split, **own}, recipe.seed)
-    return parse(BoundaryOptions, section, where.part(f"masks.{BOUNDARY}"))
+    return boundary_options(own, recipe.split, where.part(f"masks.{BOUNDARY}"), seed=recipe.seed)
 
 
 def _check_names(masks: MaskOptions, seg: TrainSegOptions) -> None:

@@ -65,7 +65,11 @@ def test_published_numbers_are_as_published(name, lr, first, epochs, batch, weig
     assert (options.train.lr, options.train.epochs, options.train.batch) == (lr, epochs, batch)
     assert (options.train.momentum, options.train.weight_decay, options.train.power) == (1e-4, 1e-4, 0.9)
     assert (options.augment.style, options.augment.size, options.augment.long) == ("published", 512, (320, 640))
-    assert (options.network.backbone, options.network.stride, options.network.head_factor) == ("resnet50", 16, 10)
+    assert (options.network.backbone, options.network.stride, options.network.head_factor) == (
+        "resnet50.tv_in1k",
+        16,
+        10,
+    )
     assert found.shared.judge.published_pixels == bool(weights)
     assert weights.items() <= options.losses.items()
     if weights:
@@ -95,3 +99,12 @@ def test_words_of_clims_are_as_published() -> None:
     assert voc.words == ("tree", "river", "sea", "lake", "water", "railway", "railroad", "track", "stone", "rocks")
     assert len(set(coco.words)) == len(coco.words) == 88
     assert voc.rename == coco.rename == {"person": "player"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "own"), [("voc2012/cam", "fixed"), ("voc2012/clims", "train"), ("voc2012/qa-clims", "train")]
+)
+def test_norms_of_the_published_classifier_are_fixed_and_those_of_the_methods_are_not(recipe, own) -> None:
+    found = load_options(recipe, ["published=true"])
+    assert found.cam.network.backbone == "resnet50.tv_in1k"
+    assert (found.cam.train.batchnorm, found.cam.first_train.batchnorm) == (own, "fixed")

@@ -7,6 +7,7 @@ from qaclims_path.config import read_yaml
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.pipeline.configs import Recipe, recipe_names
+from qaclims_path.pipeline.masks.options import load_boundary_options
 from qaclims_path.pipeline.run.listing import stages_of
 from qaclims_path.pipeline.run.options import load_run
 from qaclims_path.pipeline.run.steps import Run, classes_of
@@ -97,3 +98,25 @@ def test_a_card_may_be_a_file(root, tmp_path, tiny):
     named = stages_of(Run(load_run("phantom/cam", tiny), root, tmp_path / "run"))
     assert load_card(card).notes == ("mine",)
     assert [stage.depends for stage in stages] == [stage.depends for stage in named]
+
+
+def test_the_boundary_network_keeps_its_defaults_where_a_recipe_names_a_seed() -> None:
+    """A learning rate of a tenth of the published one goes with a momentum of 0.9."""
+    usual = load_run("voc2012/cam", ["seed=7"]).boundary
+    train = usual.train
+    assert (train.epochs, train.batch, train.lr, train.momentum, train.seed) == (3, 16, 0.01, 0.9, 7)
+    assert load_run("voc2012/cam", ["masks.boundary.train.epochs=5"]).boundary.train.lr == 0.01
+    assert load_boundary_options(["masks.boundary.train.epochs=5"], "train").train.lr == 0.01
+
+
+@pytest.mark.parametrize("method", ["cam", "clims", "qa-clims"])
+def test_the_published_boundary_network_is_trained_as_released(method: str) -> None:
+    found = load_run(f"voc2012/{method}", ["published=true"]).boundary
+    train = found.train
+    assert (found.backbone, found.weights, found.size) == ("resnet50.tv_in1k", "pretrained", 512)
+    assert (train.epochs, train.batch, train.lr, train.momentum) == (3, 32, 0.1, 1e-4)
+
+
+def test_clims_on_coco_has_thresholds_of_its_own_when_published() -> None:
+    found = load_run("coco2014/clims", ["published=true"])
+    assert (found.masks.threshold, found.boundary.band) == (0.25, (0.1, 0.35))
