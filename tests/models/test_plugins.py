@@ -13,9 +13,9 @@ import torch
 from qaclims_path.errors import BadConfig, NotRegistered, UsageError
 from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.judges import JUDGES, load_judge
-from qaclims_path.models.methods import build_method, known_methods
+from qaclims_path.models.methods import METHODS, build_method
 from qaclims_path.models.methods.method import MapBatch
-from qaclims_path.models.segmenters import build_network, known_segmenters
+from qaclims_path.models.segmenters import SEGMENTERS, build_network
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.models.segmenters.spec import Channel, SegmenterSpec
 
@@ -26,9 +26,7 @@ CHANNELS = (Channel("tumor", "Tumor", (255, 0, 0), 1), Channel("stroma", "Stroma
 @pytest.fixture
 def installed(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The package of the tutorial with its entry points, as pip would install it."""
-    for registry in (JUDGES, known_methods(), known_segmenters()):  # they keep what they have loaded
-        known = {name: entry for name, entry in registry._entries.items() if name not in NAMES}
-        monkeypatch.setattr(registry, "_entries", known)
+    _forget()
     page = (checkout / "docs" / "tutorials" / "your-judge.md").read_text(encoding="utf-8")
     files = dict(re.findall(r'```\w+ title="colour_tools/([\w.]+)"\n(.*?)```', page, re.DOTALL))
     (tmp_path / "colour_tools.py").write_text(files["colour_tools.py"])
@@ -44,6 +42,14 @@ def installed(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -
     importlib.invalidate_caches()
     yield
     sys.modules.pop("colour_tools", None)
+    _forget()
+
+
+def _forget() -> None:
+    """Forget the entries, which registries keep once they have loaded them."""
+    for registry in (JUDGES, METHODS, SEGMENTERS):
+        for name in NAMES:
+            registry._entries.pop(name, None)
 
 
 @pytest.mark.usefixtures("installed")
