@@ -33,7 +33,7 @@ from qaclims_path.slides.cohort.state import ended_state, read_state, slide_byte
 from qaclims_path.slides.tissue import check_tissue
 
 SLIDES = "slides.csv"
-ROWS = ("name", "slide", "patient", "split", "mpp")
+ROWS = ("name", "slide", "patient", "split", "mpp", "stain")
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _undrawn(entry: SlideEntry, options: TileOptions, labels: LabelPlan) -> str:
 
 def _fingerprint(task: SlideTask) -> str:
     """Hash of everything that affects the output except the path, because a folder of slides may be moved."""
-    entry = {key: value for key, value in asdict(task.entry).items() if key not in ("path", "labels")}
+    entry = {key: value for key, value in asdict(task.entry).items() if key not in ("path", "labels", "stain")}
     options = task.options.model_dump(
         mode="json", exclude=None if task.options.masks else {"masks"}
     )  # folders older than this option keep their fingerprints
@@ -219,7 +219,7 @@ def _facts(tasks: Sequence[SlideTask]) -> list[SlideFacts]:
     """Collect what is known of the slides that are done."""
     states = [(task, ended_state(task.out, task.name, task.fingerprint)) for task in tasks]
     return [
-        SlideFacts(task.name, task.entry.path, state.result.get("mpp"))
+        SlideFacts(task.name, task.entry.path, state.result.get("mpp"), task.entry.stain)
         for task, state in states
         if state is not None and state.status == "done"
     ]

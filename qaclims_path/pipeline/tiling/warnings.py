@@ -20,16 +20,17 @@ COMPARED = 1 << 20  # bytes compared at either end of two slides of one size
 
 @dataclass(frozen=True)
 class SlideFacts:
-    """Name and file of a slide that was tiled, and its pixel size in micrometres where it is known."""
+    """Name and file of a slide that was tiled, and its pixel size in micrometres and its stain where they are known."""
 
     name: str
     path: str
     mpp: float | None = None
+    stain: str = ""
 
 
 def cohort_warnings(slides: Sequence[SlideFacts]) -> list[str]:
     """Compare the slides of a cohort with each other."""
-    return [*_copies(slides), *_pixel_sizes(slides)]
+    return [*_copies(slides), *_pixel_sizes(slides), *_stains(slides)]
 
 
 def tile_warnings(card: Path, manifest: Path) -> list[str]:
@@ -81,4 +82,17 @@ def _pixel_sizes(slides: Sequence[SlideFacts]) -> Iterator[str]:
         yield (
             f"Slides of {len(sizes)} pixel sizes are mixed ({each}). All tiles have one size, but sharpness may tell a "
             "model the scanner: spread each pixel size over all splits."
+        )
+
+
+def _stains(slides: Sequence[SlideFacts]) -> Iterator[str]:
+    stains: dict[str, list[str]] = defaultdict(list)
+    for slide in slides:
+        if slide.stain:
+            stains[slide.stain.casefold()].append(slide.name)
+    if len(stains) > 1:
+        each = "; ".join(f"{stain}: {first_of(names, SHOWN)}" for stain, names in sorted(stains.items()))
+        yield (
+            f"Slides of {len(stains)} stains are mixed ({each}), so a model may learn the stain instead of the tissue. "
+            "Tile each stain into a folder of its own."
         )

@@ -18,7 +18,7 @@ from qaclims_path.registry import suggest
 
 SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".vms", ".vmu", ".scn", ".bif", ".svslide")
 PICTURES = (".png", ".jpg", ".jpeg")
-COLUMNS = ("slide", "patient", "mpp", "split", "labels", "name")
+COLUMNS = ("slide", "patient", "mpp", "split", "labels", "name", "stain")
 SPLITS = ("train", "val", "test")
 TILED = "tiling.json"  # note in a folder of tiles
 PALETTE = 3  # photometric interpretation of a TIFF whose pixels are codes
@@ -35,6 +35,7 @@ class SlideEntry:
         mpp: Pixel size of the full resolution in micrometres, where it replaces that of the file.
         split: `train`, `val` or `test` where the list states it, else empty.
         labels: Classes of the whole slide separated by `;`, or the path of a GeoJSON, where the list states them.
+        stain: Stain where the list states it, such as `H&E`.
     """
 
     name: str
@@ -43,6 +44,7 @@ class SlideEntry:
     mpp: float | None = None
     split: str = ""
     labels: str = ""
+    stain: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def collect_slides(paths: Sequence[str], *, leave_out: Path | None = None) -> Sl
 
 
 def read_slide_list(path: Path) -> list[SlideEntry]:
-    """Read a CSV with the column `slide` and any of `patient`, `mpp`, `split`, `labels`, `name`.
+    """Read a CSV with the column `slide` and any of `patient`, `mpp`, `split`, `labels`, `name`, `stain`.
 
     Paths are relative to the CSV. A slide that does not exist fails later, alone.
     """
@@ -125,7 +127,8 @@ def _entry(path: Path, line: int, row: dict[str, str]) -> SlideEntry:
     name = row.get("name", "")
     if name != _safe(name):
         raise BadFile(f"{path}, line {line}: the name '{name}' is not valid for a file. Try '{_safe(name)}'.")
-    return SlideEntry(name, slide, row.get("patient", ""), _pixel_size(path, line, mpp), split, labels)
+    stain = row.get("stain", "")
+    return SlideEntry(name, slide, row.get("patient", ""), _pixel_size(path, line, mpp), split, labels, stain)
 
 
 def _pixel_size(path: Path, line: int, text: str) -> float | None:

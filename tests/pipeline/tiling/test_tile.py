@@ -226,13 +226,16 @@ def test_warnings_are_in_the_report_and_in_its_files(slides, tmp_path):
     (tmp_path / "slides").mkdir()
     for name in ("a", "b"):
         shutil.copyfile(slides / "s0.tiff", tmp_path / "slides" / f"{name}.tiff")
-    table = put_list(tmp_path, "slide,patient,mpp,split\nslides/a.tiff,P1,0.5,train\nslides/b.tiff,P2,1.0,train\n")
+    table = put_list(
+        tmp_path, "slide,patient,mpp,split,stain\nslides/a.tiff,P1,0.5,train,H&E\nslides/b.tiff,P2,1,train,PAS\n"
+    )
     (tmp_path / "labels.csv").write_text("slide,labels\na,tumor\nb,stroma\n")
     given = TileInputs((str(table),), labels=tmp_path / "labels.csv")
     report = tile(given, tmp_path / "out", OPTIONS.model_copy(update={"mpp": 1.0}))
     said = " ".join(report.warnings)
     assert "The slides a, b are the same file" in said
     assert "Slides of 2 pixel sizes are mixed (0.5 um: a; 1 um: b)" in said
+    assert "Slides of 2 stains are mixed (h&e: a; pas: b)" in said
     assert f"2 label vectors for {sum(report.tiles.values())} training tiles" in said
     assert "so no result can be scored" in said
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["warnings"] == list(report.warnings)
