@@ -109,7 +109,8 @@ def _whole_slides(records: Sequence[Record]) -> Iterator[str]:
     if several and all(len({record.present for record in each}) == 1 for each in several):
         yield (
             f"Every tile has the labels of its whole slide: {len(tiles)} label vectors for {len(records)} training "
-            "tiles, so tiles are taught classes that they need not show. Annotate regions, or label tiles."
+            "tiles, so tiles are taught classes that they need not show. Annotate regions, or train plain maps with "
+            "cam.labels.of=slide, which learn from all tiles of a slide together."
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from qaclims_path.engine.checkpoint import Checkpoints, save_weights
 from qaclims_path.engine.distributed import Processes, launch
 from qaclims_path.engine.guards import stop_on_signal
-from qaclims_path.engine.sampling import BatchPlan, Collate, MapDataset, load
+from qaclims_path.engine.sampling import BatchPlan, Collate, Groups, MapDataset, load
 from qaclims_path.engine.seeds import determinism
 from qaclims_path.engine.settings import TrainOptions
 from qaclims_path.engine.task import Callback, Task
@@ -59,6 +59,7 @@ def fit(
     processes: Processes | None = None,
     collate: Collate | None = None,
     callbacks: Sequence[Callback] = (),
+    groups: Groups | None = None,
 ) -> FitResult:
     """Train a task, or resume an earlier call with the same `out`.
 
@@ -71,6 +72,7 @@ def fit(
         processes: Result of `launch`, which must be the first call of a command; this process alone if None.
         collate: Makes a batch of items: a mapping with the images' names under `id`.
         callbacks: Called by every process after each epoch.
+        groups: Images that are loaded in runs, of which every micro-batch consists; None for any order.
 
     Raises:
         UsageError: The options do not fit the data or the processes, or differ from those that `out` was started with.
@@ -91,6 +93,7 @@ def fit(
             ranks=processes.size,
             rank=processes.rank,
             accumulate=options.accumulate,
+            groups=groups,
         )
         done = processes.on_leader(lambda: _begin(out, options, len(data)))
         if done is not None:

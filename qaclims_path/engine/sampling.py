@@ -1,8 +1,12 @@
-"""Order of the images: one permutation per (seed, epoch), split over processes, and one random seed per image."""
+"""Order of the images: one permutation per (seed, epoch), split over processes, and one random seed per image.
+
+Images of a group, such as the tiles of a slide, can stand together in runs, for losses that look at them together.
+"""
 
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -27,6 +31,32 @@ class MapDataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Any: ...  # noqa: ANN401 - an item of the collate function
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Items that are loaded in runs.
+
+    Attributes:
+        of: Group of every item.
+        together: Items of a run, all of one group; a group's last run is filled up with other items of the group.
+    """
+
+    of: tuple[Hashable, ...]
+    together: int
+
+    @property
+    def members(self) -> list[list[int]]:
+        """Items of every group."""
+        found: dict[Hashable, list[int]] = {}
+        for item, group in enumerate(self.of):
+            found.setdefault(group, []).append(item)
+        return list(found.values())
+
+    @property
+    def count(self) -> int:
+        """Number of items in all runs, some of them twice."""
+        return sum(-(-len(items) // self.together) * self.together for items in self.members)
 
 
 class SeededDataset(Dataset[Any]):
@@ -55,23 +85,38 @@ class BatchPlan(Sampler[list[Key]]):
         steps: Optimiser steps per epoch; images beyond the last full batch are left out of that epoch.
         accumulate: Micro-batches per process and step: the most that divide a process's share, up to the number given.
         micro_batch: Images of one micro-batch.
+        groups: Images that stand in runs; None where their order is free.
     """
 
     def __init__(
-        self, count: int, batch: int, *, seed: int = 0, ranks: int = 1, rank: int = 0, accumulate: int = 1
+        self,
+        count: int,
+        batch: int,
+        *,
+        seed: int = 0,
+        ranks: int = 1,
+        rank: int = 0,
+        accumulate: int = 1,
+        groups: Groups | None = None,
     ) -> None:
         if batch % ranks:
             raise UsageError(
                 f"A batch of {batch} images cannot be shared equally by {ranks} processes. Set batch to a multiple of "
                 f"{ranks}, or change --devices."
             )
+        count = count if groups is None else groups.count
         if count < batch:
             raise UsageError(f"There are {count} images, fewer than the batch of {batch}. Set a smaller batch.")
-        self.count, self.batch, self.seed = count, batch, seed
+        self.count, self.batch, self.seed, self.groups = count, batch, seed, groups
         self.ranks, self.rank = ranks, rank
         self.accumulate = micro_batches(batch // ranks, accumulate)
         self.steps = count // batch
         self.micro_batch = batch // (ranks * self.accumulate)
+        if groups is not None and self.micro_batch % groups.together:
+            raise UsageError(
+                f"{groups.together} images of a group are loaded together, but {self.micro_batch} are trained on at "
+                f"once. Set batch to a multiple of {ranks * self.accumulate * groups.together}, or accumulate to 1."
+            )
         self.at(0, 0)
 
     def at(self, epoch: int, step: int) -> "BatchPlan":
@@ -83,7 +128,7 @@ class BatchPlan(Sampler[list[Key]]):
         return (self.steps - self.start) * self.accumulate
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = permutation(self.count, self.seed, self.epoch)
+        order = permutation(self.count, self.seed, self.epoch, self.groups)
         share = self.batch // self.ranks
         for step in range(self.start, self.steps):
             indices = order[step * self.batch + self.rank * share :][:share].tolist()
@@ -91,9 +136,21 @@ class BatchPlan(Sampler[list[Key]]):
                 yield [(self.epoch, index) for index in indices[first : first + self.micro_batch]]
 
 
-def permutation(count: int, seed: int, epoch: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """Return the order of the images in an epoch."""
-    return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
+def permutation(
+    count: int, seed: int, epoch: int, groups: Groups | None = None
+) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Return the order of the images in an epoch: any, or runs of `groups` in any order."""
+    rng = np.random.default_rng([seed, ORDER, epoch])
+    if groups is None:
+        return rng.permutation(count)
+    runs = [_filled(rng.permutation(items), groups.together) for items in groups.members]
+    return rng.permutation(np.concatenate(runs)).ravel()
+
+
+def _filled(items: "np.ndarray[Any, np.dtype[np.int64]]", together: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Cut items into runs (R `together`); the last one is filled up from the first items."""
+    runs = -(-len(items) // together)
+    return np.resize(items, (runs, together))
 
 
 @contextmanager

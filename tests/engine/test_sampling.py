@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.sampling import (
     BatchPlan,
+    Groups,
     SeededDataset,
     batches,
     default_workers,
@@ -179,3 +180,32 @@ def test_an_operation_that_is_not_deterministic_is_named() -> None:
 def test_a_real_operation_that_is_not_deterministic_is_named() -> None:
     with pytest.raises(UsageError, match=r"^torch's put_ is not deterministic"), determinism(strict=True):
         torch.zeros(3).put_(torch.tensor([0, 0]), torch.ones(2))
+
+
+GROUPS = Groups(tuple("aaaaabbbcccccccc"), together=4)
+
+
+def test_groups_are_loaded_in_runs_that_hold_every_image() -> None:
+    keys = [key for batch in BatchPlan(16, 4, seed=2, groups=GROUPS).at(1, 0) for key in batch]
+    runs = [[GROUPS.of[index] for _, index in keys[start : start + 4]] for start in range(0, len(keys), 4)]
+    assert all(len(set(run)) == 1 for run in runs)
+    assert sorted(run[0] for run in runs) == ["a", "a", "b", "c", "c"]
+    assert {index for _, index in keys} == set(range(16))
+
+
+@given(st.integers(1, 2), st.integers(1, 2), st.integers(0, 3))
+def test_runs_are_the_same_for_any_number_of_processes_and_after_a_stop(ranks: int, accumulate: int, step: int) -> None:
+    pairs = Groups(GROUPS.of, 2)
+    one = list(BatchPlan(16, 16, seed=3, groups=pairs).at(step, 0))
+    many = [
+        list(BatchPlan(16, 16, seed=3, ranks=ranks, rank=r, accumulate=accumulate, groups=pairs).at(step, 0))
+        for r in range(ranks)
+    ]
+    assert one[0] == [key for rank in many for micro_batch in rank for key in micro_batch]
+    plan = BatchPlan(16, 4, groups=GROUPS)
+    assert list(plan.at(0, 0))[step:] == list(plan.at(0, step))
+
+
+def test_runs_that_no_micro_batch_holds_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"4 images of a group .* 6 are trained on at once.*multiple of 8"):
+        BatchPlan(16, 12, accumulate=2, groups=GROUPS)

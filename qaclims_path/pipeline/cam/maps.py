@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from qaclims_path.compute.cams import STRIDE
 from qaclims_path.compute.devices import Precision, device_of, precision_of
 from qaclims_path.compute.gates import allowed_classes
+from qaclims_path.config import read_yaml
 from qaclims_path.data.loading import Failed, ImageLoader
-from qaclims_path.data.protocol import GateKind, Protocol
+from qaclims_path.data.protocol import Gate, GateKind, Protocol
 from qaclims_path.data.record import Record
+from qaclims_path.data.slide_labels import with_slide_labels
 from qaclims_path.data.split import SplitData
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import UsageError
@@ -29,6 +32,7 @@ from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.inference import for_inference
 from qaclims_path.pipeline.cam.map_options import MapOptions
 from qaclims_path.pipeline.cam.multiscale import Choose, MapMaker, split_maps
+from qaclims_path.pipeline.configs import CONFIG
 
 SHARD = 64  # images to a file; a process that is stopped loses no more
 PREDICTIONS = "predictions.csv"
@@ -89,18 +93,23 @@ def make_cams(
         312.4
     """
     start = time.perf_counter()
+    slides = options.classes == "present" and learnt_slides(run) and not split.has_masks
+    if slides:
+        split = replace(split, records=tuple(with_slide_labels(split.records)))
     device = device_of(options.device)
     precision = precision_of(options.precision, device)
     net = for_inference(CamNet.load(run, classes=split.card.names), device, precision)
     folder = out or run / "cams" / split.name
-    settings = _settings(options, split, precision) | {
+    settings = _settings(options, split, precision, slides=slides) | {
         "model": digest_of_file(network_folder(run) / WEIGHTS),
         "images": digest_of("\n".join(record.id for record in split.records)),
         **({"demonstration": net.demonstration} if net.demonstration else {}),
     }
     with locked(folder / ".lock"):
         load = ImageLoader(split.card, options.scales, labels=options.classes == "present")
-        make = MapMaker(net, _choice(options, split.rules), options.scales, own_maximum=options.classes != "all")
+        make = MapMaker(
+            net, _choice(options, split.rules, slides=slides), options.scales, own_maximum=options.classes != "all"
+        )
         kept = _write(MapWriter(folder, split.card.names, settings), split.records, load, make, options.batch)
         reader = MapReader(folder)
         _write_predictions(reader, folder / PREDICTIONS)
@@ -119,11 +128,19 @@ def make_cams(
     )
 
 
-def _settings(options: MapOptions, split: SplitData, precision: Precision) -> dict[str, Any]:
+def learnt_slides(run: Path) -> bool:
+    """Return whether a training took labels for those of whole slides, of whose classes a tile need not show all."""
+    path = run / CONFIG
+    cam = read_yaml(path).get("cam") if path.is_file() else None
+    labels = cam.get("labels") if isinstance(cam, dict) else None
+    return isinstance(labels, dict) and labels.get("of") == "slide"
+
+
+def _settings(options: MapOptions, split: SplitData, precision: Precision, *, slides: bool) -> dict[str, Any]:
     """Return all options that the values depend on."""
     if not options.scales or min(options.scales) <= 0:
         raise UsageError("--scales needs at least one number above 0, such as 1 or 0.5,1,1.5,2.")
-    gate = split.rules.gate if options.classes == "predicted" else None
+    gate = split.rules.gate if slides or options.classes == "predicted" else None
     return {
         "dataset": split.card.name,
         "split": split.name,
@@ -154,8 +171,10 @@ def _write(writer: MapWriter, records: Sequence[Record], load: ImageLoader, make
     return len(records) - total
 
 
-def _choice(options: MapOptions, rules: Protocol) -> Choose:
-    """Choose the classes of an image that get a map."""
+def _choice(options: MapOptions, rules: Protocol, *, slides: bool) -> Choose:
+    """Choose the classes of an image that get a map; of those of its slide, the predicted ones."""
+    if slides:
+        return partial(_of_slide, rules.gate)
     if options.classes == "present":
         return lambda _, present: present
     if options.classes == "all":
@@ -166,6 +185,15 @@ def _choice(options: MapOptions, rules: Protocol) -> Choose:
         return np.flatnonzero(allowed).tolist()
 
     return predicted
+
+
+def _of_slide(gate: Gate, probabilities: NDArray[np.float64], present: tuple[int, ...]) -> list[int]:
+    """Choose the predicted classes of those that a slide has."""
+    if not present:
+        return []
+    own = probabilities[list(present)]
+    allowed = allowed_classes(own, gate.threshold, keep_highest=gate.keep_highest)
+    return [label for label, is_allowed in zip(present, allowed, strict=True) if is_allowed]
 
 
 def _write_predictions(reader: MapReader, path: Path) -> None:

@@ -54,6 +54,22 @@ class AugmentOptions(Options):
     stain: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+class LabelOptions(Options):
+    """What the labels of the training images say.
+
+    Attributes:
+        of: `tile`: each image shows exactly the classes of its label. `slide`: the label is that of a whole slide. Each
+            of its classes is then somewhere in its tiles, whose scores are pooled by a soft maximum, and all others are
+            in none of them. For plain maps (`method: cam`) only.
+        together: Tiles of a slide whose scores are pooled; with `of: slide` the batch is a multiple of it.
+        sharpness: Sharpness of the soft maximum: 0 is the mean, large values come near the maximum.
+    """
+
+    of: Literal["tile", "slide"] = "tile"
+    together: Annotated[int, Field(ge=2)] = 8
+    sharpness: Annotated[float, Field(ge=0)] = 1.0
+
+
 class InitOptions(Options):
     """Weights that the training starts from.
 
@@ -74,10 +90,12 @@ class CamOptions(Options):
     """The section `cam` of a recipe.
 
     Attributes:
+        labels: What the labels say: of tiles, or of whole slides.
         losses: Settings of the registered method `losses.method`; the recipe's `method` if that is not given.
     """
 
     network: NetworkOptions = NetworkOptions()
+    labels: LabelOptions = LabelOptions()
     augment: AugmentOptions = AugmentOptions()
     train: TrainOptions = TrainOptions()
     losses: dict[str, Any] = Field(default_factory=dict)
@@ -111,6 +129,8 @@ class TrainCamOptions:
     def tree(self) -> Tree:
         """The options as a recipe."""
         cam = without_seed(self.cam.model_dump(mode="json"), self.shared.seed)
+        if cam["labels"]["of"] == "tile":  # runs older than this option keep their hashes
+            del cam["labels"]
         return {**self.shared.model_dump(mode="json"), "cam": cam}
 
 
@@ -133,7 +153,25 @@ def cam_options(recipe: Recipe, where: Origin) -> CamOptions:
     """Parse the section `cam` of a recipe, and check the settings of its method."""
     section = with_seed(recipe.cam, recipe.seed)
     losses = _losses(section.get("losses", {}), recipe.method, where)
-    return parse(CamOptions, {**section, "losses": losses}, where.part("cam"))
+    options = parse(CamOptions, {**section, "losses": losses}, where.part("cam"))
+    if options.labels.of == "slide":
+        _check_slides(options, where)
+    return options
+
+
+def _check_slides(options: CamOptions, where: Origin) -> None:
+    """Refuse labels of slides for methods and batches that cannot learn from them."""
+    name, together, batch = options.losses["method"], options.labels.together, options.train.batch
+    if options.losses != {"method": "cam"}:
+        raise BadConfig(
+            f"{where.of('cam.labels.of')}: labels of slides train plain maps only, not '{name}' or settings of its "
+            "losses, because a slide does not tell which classes a tile shows. Set method=cam, or annotate regions."
+        )
+    if batch % together:
+        raise BadConfig(
+            f"{where.of('cam.train.batch')}: a batch of {batch} does not hold {together} tiles of each slide. Set "
+            "cam.train.batch to a multiple of cam.labels.together."
+        )
 
 
 def _losses(losses: object, name: str, where: Origin) -> Tree:

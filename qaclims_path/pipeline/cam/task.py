@@ -1,18 +1,52 @@
 """Task of the engine: the network of the maps, a method, and a teacher if the method uses language."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from qaclims_path.compute.segments import precise, segment_softmean
 from qaclims_path.compute.windows import pooled, tissue_share
 from qaclims_path.engine.task import Batch, StepInfo
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.methods.method import MapBatch, Method
 from qaclims_path.pipeline.cam.plan import PLAN, Plan
 from qaclims_path.pipeline.cam.teacher import Scene, Teacher
+
+
+@dataclass(frozen=True)
+class Slides:
+    """Learns from labels of whole slides; a batch holds runs of `together` tiles of one slide.
+
+    Attributes:
+        together: Tiles of a run.
+        sharpness: Sharpness of the soft maximum that pools their scores.
+    """
+
+    together: int
+    sharpness: float
+
+    def losses(self, scores: Tensor, present: Tensor, *, images: float, pairs: float) -> dict[str, Tensor]:
+        """Ask that no tile shows a class that its slide lacks, and that some tile shows each class that the slide has.
+
+        Args:
+            scores: B C, the pooled logits of the tiles.
+            present: B C, bool: the classes of each tile's slide.
+            images: Number of tiles, averaged over all processes and micro-batches.
+            pairs: Number of (tile, class of its slide) pairs, averaged likewise.
+        """
+        run = torch.arange(len(scores), device=scores.device) // self.together
+        slides = segment_softmean(scores, run, len(scores) // self.together, self.sharpness)
+        shown = F.softplus(-slides) * present[:: self.together]
+        lacked = F.softplus(precise(scores)) * ~present
+        return {
+            "slides": shown.sum() / max(pairs / self.together, 1.0),
+            "absent": lacked.sum() / max(images * present.shape[1] - pairs, 1.0),
+        }
 
 
 class CamTask:
@@ -37,13 +71,14 @@ class CamTask:
         head_factor: float = 10.0,
         glass: bool = False,
         published_pixels: bool = False,
+        slides: Slides | None = None,
     ) -> None:
         self.network: nn.Module = network  # the type that the engine expects
         self.maps, self.augment, self.glass = network, augment, glass
         self._method, self._teacher = method, teacher
         self.memory_options = {"judge.chunk": teacher.chunk} if teacher else {}
         self.memory_advice = "Or set judge.recompute=on, or lower cam.augment.size." if teacher else ""
-        self._head_factor, self._published_pixels = head_factor, published_pixels
+        self._head_factor, self._published_pixels, self._slides = head_factor, published_pixels, slides
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
         """Return parameters of the backbone, and of the head with its higher learning rate."""
@@ -74,7 +109,7 @@ class CamTask:
             pairs=info.counts["pairs"],
             progress=info.progress,
         )
-        parts = self._method.map_losses(maps)
+        parts = self._map_losses(maps)
         loss = torch.stack([*parts.values()]).sum()
         areas = activations.detach().float().mean((-2, -1)) * present
         watched = self._per_class("area", areas.sum(0), plan)
@@ -86,6 +121,11 @@ class CamTask:
             watched |= self._per_class("background_similarity", language.pop("similar"), plan)
             parts = {**parts, **language}
         return {"loss": loss, **{name: value.detach() for name, value in parts.items()}, **watched}
+
+    def _map_losses(self, maps: MapBatch) -> Mapping[str, Tensor]:
+        if self._slides is None:
+            return self._method.map_losses(maps)
+        return self._slides.losses(maps.scores, maps.present, images=maps.images, pairs=maps.pairs)
 
     def _per_class(self, name: str, sums: Tensor, plan: Plan) -> dict[str, Tensor]:
         """Means of the classes in this micro-batch, which show a lost class early."""

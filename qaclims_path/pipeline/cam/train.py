@@ -16,11 +16,13 @@ from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import SegmentationDataset, open_dataset
 from qaclims_path.data.decoded import first_size
+from qaclims_path.data.slide_labels import with_slide_labels
 from qaclims_path.data.windows import Windows, collate_windows
 from qaclims_path.engine.distributed import Processes, launch
 from qaclims_path.engine.environment import environment
 from qaclims_path.engine.kept import open_kept
 from qaclims_path.engine.loop import FitResult, fit
+from qaclims_path.engine.sampling import Groups
 from qaclims_path.engine.seeds import preserved_random_state, seed_all
 from qaclims_path.engine.settings import RunSettings
 from qaclims_path.errors import UsageError
@@ -36,7 +38,7 @@ from qaclims_path.pipeline.cam.checks import judge_id
 from qaclims_path.pipeline.cam.options import AugmentOptions, TrainCamOptions
 from qaclims_path.pipeline.cam.pictures import MapPictures
 from qaclims_path.pipeline.cam.plan import Planner
-from qaclims_path.pipeline.cam.task import CamTask
+from qaclims_path.pipeline.cam.task import CamTask, Slides
 from qaclims_path.pipeline.cam.teacher import Teacher, mean_embeddings
 from qaclims_path.pipeline.cam.words import check_width, load_words
 from qaclims_path.pipeline.configs import CONFIG, JudgeOptions, refuse_earlier_run
@@ -164,7 +166,8 @@ def _start(options: TrainCamOptions, context: _Context) -> Path | None:
 def _train(options: TrainCamOptions, context: _Context, start: Path | None, teacher: Teacher | None) -> TrainCamReport:
     network = _network(options, context, start)
     network.demonstration = _demonstration(context.card, teacher) or network.demonstration
-    data = _data(options, context, network)
+    labels, source = options.cam.labels, _source(options, context)
+    data = _data(options, context, network, source)
     task = CamTask(
         network,
         _method(options),
@@ -173,11 +176,21 @@ def _train(options: TrainCamOptions, context: _Context, start: Path | None, teac
         head_factor=options.cam.network.head_factor,
         glass=options.shared.judge.glass == "hide",
         published_pixels=options.shared.judge.published_pixels,
+        slides=Slides(labels.together, labels.sharpness) if labels.of == "slide" else None,
     )
     pictures = MapPictures(open_dataset(context.card, context.root, options.shared.split, masks=False), network)
     out = context.out / CAM
     load = teacher.planner(collate_windows) if teacher else Planner(collate_windows)
-    result = fit(task, data, options.cam.train, out, processes=context.processes, collate=load, callbacks=[pictures])
+    result = fit(
+        task,
+        data,
+        options.cam.train,
+        out,
+        processes=context.processes,
+        collate=load,
+        callbacks=[pictures],
+        groups=Groups(tuple(r.slide for r in source.records), labels.together) if labels.of == "slide" else None,
+    )
     context.processes.on_leader(lambda: _save(network, _weights(options, context, start, result), out))
     judge = teacher.judge.card.id if teacher else None
     return _report(options, context, result, judge=judge, images=len(data), notes=network.notes)
@@ -243,8 +256,14 @@ def _report(
     )
 
 
-def _data(options: TrainCamOptions, context: _Context, network: CamNet) -> Windows:
+def _source(options: TrainCamOptions, context: _Context) -> SegmentationDataset:
     source = open_dataset(context.card, context.root, options.shared.split, masks=False)
+    if options.cam.labels.of == "slide":
+        source.records = with_slide_labels(source.records)
+    return source
+
+
+def _data(options: TrainCamOptions, context: _Context, network: CamNet, source: SegmentationDataset) -> Windows:
     kept = open_kept(context.out / CAM, len(source), partial(first_size, source), context.processes)
     return Windows(source, _augmentation(options.cam.augment, network), kept)
 
