@@ -34,10 +34,10 @@ def slides(tmp_path_factory) -> Path:
 def own(slides, tiny, quiet, tmp_path):
     """Tile the slides with some labels, and make the run that learns from the tiles."""
 
-    def make(labels: Path, **options: object) -> Run:
+    def make(labels: Path, *settings: str, **options: object) -> Run:
         out = tmp_path / "tiles"
         tile(TileInputs((str(slides),), labels=labels), out, OPTIONS.model_copy(update=options))
-        found = load_run("folder/cam", [*tiny, f"dataset={out / 'card.yaml'}"], out)
+        found = load_run("folder/cam", [*tiny, *settings, f"dataset={out / 'card.yaml'}"], out)
         return Run(found, out, tmp_path / "run", running=quiet)
 
     return make
@@ -59,7 +59,7 @@ def test_two_annotated_slides_train_and_score(own, slides) -> None:
 def test_slides_with_labels_alone_train_and_score_nothing(own, tmp_path) -> None:
     labels = tmp_path / "labels.csv"
     labels.write_text("slide,labels\ns0,tumor;stroma\ns1,stroma\n")
-    run = own(labels)
+    run = own(labels, "cam.labels={of: slide, together: 2}")
     assert run.options.evaluate.splits == ()
     said = " ".join(run_warnings(run))
     assert "one label vector for all" in said
