@@ -41,6 +41,11 @@ def images_of(card: Card, root: Path, split: str) -> str:
     return f"{len(listed)} images {digest_of_json(listed, 12)}"
 
 
+def slides_of(card: Card, root: Path, split: str) -> str:
+    """Return the hash of which slide each image is a tile of, for trainings on labels of slides."""
+    return digest_of_json([record.slide for record in list_records(card, root, split)], 12)
+
+
 def maps_depend(options: TrainCamOptions, card: Card) -> Tree:
     """Return options of the training of maps, with word lists and questions by their content."""
     shared = options.shared.model_copy(update={"seed": options.cam.train.seed})

@@ -21,6 +21,7 @@ from qaclims_path.pipeline.run.fingerprints import (
     maps_depend,
     named,
     rules_of,
+    slides_of,
 )
 from qaclims_path.pipeline.run.options import RunOptions
 from qaclims_path.pipeline.run.stages import Stage
@@ -113,6 +114,8 @@ def _corpus(run: Run, options: CorpusOptions, inputs: _Inputs) -> Stage:
 def _cam(run: Run, inputs: _Inputs, reads: tuple[str, ...]) -> Stage:
     options = run.options
     depends = {**maps_depend(options.training_of_maps, inputs.card), **inputs.of(options.shared.split)}
+    if options.cam.labels.of == "slide":
+        depends["slides"] = slides_of(inputs.card, run.root, options.shared.split)
     if run.corpus is not None and options.shared.words.need_corpus:
         depends["answers"] = content_of(run.corpus)
     return Stage(

@@ -1,5 +1,7 @@
 """What a person should know before a run trains: its data, and what its judge sees of them."""
 
+from collections.abc import Iterator
+
 from qaclims_path.data.before_training import Sight, before_training
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
@@ -13,7 +15,18 @@ def run_warnings(run: Run) -> list[str]:
     card, options = load_card(run.dataset), run.options
     names = dict.fromkeys((options.shared.split, *options.evaluate.splits))
     splits = {name: list_records(card, run.root, name) for name in names}
-    return before_training(card, splits, _sight(options.shared.judge))
+    images = len(splits[options.shared.split])
+    return [*_batches(run, images), *before_training(card, splits, _sight(options.shared.judge))]
+
+
+def _batches(run: Run, images: int) -> Iterator[str]:
+    """Say which trainings will refuse to begin, because there are fewer images than they take at a time."""
+    for key, train in (("cam.train", run.options.cam.train), ("seg.train", run.options.seg.train)):
+        if images < train.batch:
+            yield (
+                f"There are {images} training images, but {key}.batch is {train.batch}, so that training will not "
+                f"begin. Set {key}.batch={1 << max(images.bit_length() - 1, 0)}, or add images."
+            )
 
 
 def _sight(judge: JudgeOptions) -> Sight | None:

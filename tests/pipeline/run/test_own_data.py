@@ -64,6 +64,9 @@ def test_slides_with_labels_alone_train_and_score_nothing(own, tmp_path) -> None
     said = " ".join(run_warnings(run))
     assert "one label vector for all" in said
     assert "so no result can be scored" in said
+    assert "seg.train.batch" not in said
+    large = replace(run, options=load_run("folder/cam", ["seg.train.batch=512", f"dataset={run.dataset}"], run.root))
+    assert "but seg.train.batch is 512, so that training will not begin. Set seg.train" in " ".join(run_warnings(large))
     report = do_run(run)
     assert report.metrics == ()
     assert {"cam", "cams", "masks", "seg", "report"} <= set(report.done)
