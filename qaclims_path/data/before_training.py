@@ -37,7 +37,7 @@ def before_training(card: Card, splits: Splits, sight: Sight | None = None, *, s
     """
     return [
         *(_two_parts(card, splits) if shared else ()),
-        *_nothing_to_score(card, splits),
+        *_nothing_to_do(card, splits),
         *_of_training(card, _training(card, splits)),
         *(_size(card, sight) if sight else ()),
     ]
@@ -67,13 +67,17 @@ def _two_parts(card: Card, splits: Splits) -> Iterator[str]:
         )
 
 
-def _nothing_to_score(card: Card, splits: Splits) -> Iterator[str]:
+def _nothing_to_do(card: Card, splits: Splits) -> Iterator[str]:
+    """Say when there is nothing to train on, or nothing to score."""
+    parts = {card.split(name).part for name, records in splits.items() if records}
     images = sum(len(records) for records in splits.values())
-    if images and all(card.split(name).part == "train" for name, records in splits.items() if records):
+    if parts == {"train"}:
         yield (
             f"All {images} images are for training, so no result can be scored. Add slides or images of other "
             "patients for validation."
         )
+    elif parts and "train" not in parts:
+        yield f"None of the {images} images is for training. Add slides or images, or give some the split 'train'."
 
 
 def _training(card: Card, splits: Splits) -> list[Record]:

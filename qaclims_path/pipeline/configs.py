@@ -268,8 +268,13 @@ def training_split(dataset: str) -> str:
     names = [name for name, split in card.splits.items() if split.part == "train"]
     if "train" in names or len(names) == 1:
         return "train" if "train" in names else names[0]
-    known = f"several splits for training: {', '.join(names)}" if names else "no split for training"
-    raise UsageError(f"'{card.name}' has {known}. Name the split with --set split=NAME.")
+    if not names:
+        raise UsageError(
+            f"'{card.name}' has no split for training. Add images for training, and their split to the card."
+        )
+    raise UsageError(
+        f"'{card.name}' has several splits for training: {', '.join(names)}. Name one with --set split=NAME."
+    )
 
 
 def _shipped(name: str) -> Path:

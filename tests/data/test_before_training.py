@@ -67,6 +67,7 @@ def test_one_patient_and_nothing_to_score_are_said(card):
     text = said(card, {"train": train})
     assert "All 8 training images are of one patient ('P7')" in text
     assert "All 8 images are for training, so no result can be scored" in text
+    assert "None of the 2 images is for training" in said(card, {"train": [], "val": good()["val"]})
     unknown = [record(f"t{i}", (i % 4,), None) for i in range(8)]
     assert "one patient" not in said(card, {"train": unknown})
 
