@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.hub import HUB, LOCAL, model_name, resolve
-from qaclims_path.models import wideresnet  # noqa: F401 - registers its network in timm
+from qaclims_path.models import cafferesnet, wideresnet  # noqa: F401 - they register their networks in timm
 from qaclims_path.models.names import BackboneSpec, split_revision
 
 SETTINGS = "config.json"

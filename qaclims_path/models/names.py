@@ -85,6 +85,6 @@ def _models_of_timm() -> frozenset[str]:
     """Read the names of timm's models from its files; a name that is not among them is looked up by timm itself."""
     found = find_spec("timm")
     folders = found.submodule_search_locations if found and found.submodule_search_locations else []
-    files = [Path(__file__).with_name("wideresnet.py")]  # which registers its own
+    files = [Path(__file__).with_name(name) for name in ("cafferesnet.py", "wideresnet.py")]  # which register their own
     files += [path for folder in folders for path in Path(folder).glob("models/*.py")]
     return frozenset(name for path in files for name in MODEL.findall(path.read_text(encoding="utf-8")))

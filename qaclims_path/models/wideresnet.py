@@ -20,6 +20,10 @@ RELEASED = re.compile(
     r"_(?:moving_)?(?P<what>weight|gamma|beta|mean|var)"
 )
 PARTS = {"weight": "weight", "gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var"}
+NAME = "wideresnet38"
+default_cfgs = {  # read by timm
+    NAME: {"input_size": (3, 224, 224), "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
+}
 Norm = partial(nn.BatchNorm2d, momentum=3e-4)
 
 
@@ -77,11 +81,7 @@ class WideResNet38(nn.Module):
     """
 
     num_features = WIDTH
-    pretrained_cfg: ClassVar[Mapping[str, Any]] = {
-        "input_size": (3, 224, 224),
-        "mean": IMAGENET_DEFAULT_MEAN,
-        "std": IMAGENET_DEFAULT_STD,
-    }
+    pretrained_cfg: ClassVar[Mapping[str, Any]] = default_cfgs[NAME]
 
     def __init__(self) -> None:
         super().__init__()
