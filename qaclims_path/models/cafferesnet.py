@@ -7,7 +7,7 @@ the released ones, so that their weights load as they are.
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import timm
 from torch import Tensor, nn
@@ -86,7 +86,7 @@ class CaffeResNet(nn.Module):
         values = pixels.flip(1)  # blue green red
         for layer in self.children():
             values = layer(values)
-        return cast("Tensor", values)
+        return values
 
     forward = forward_features
 

@@ -27,7 +27,7 @@ ALL_LOSSES = "seg.loss.terms={ce: 1, focal: 1, dice: 1, tversky: 1}"
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-@pytest.mark.parametrize("architecture", ["unet", "deeplabv3plus", "segformer", "deeplabv2"])
+@pytest.mark.parametrize("architecture", ["unet", "deeplabv3plus", "segformer", "deeplabv1", "deeplabv2"])
 def test_steps_of_every_architecture(steps, check, glas, tmp_path, running, architecture, precision):
     options = load_seg_options("glas/cam", [*TINY, f"seg.network.architecture={architecture}", "seg.truth=true"])
     train_seg(options, glas, tmp_path / "run", running=running(precision=precision))
@@ -35,8 +35,9 @@ def test_steps_of_every_architecture(steps, check, glas, tmp_path, running, arch
         check(notes, "segmenter", *["first step"] * (number == 0), *["fp16"] * (precision == "fp16"))
 
 
-def test_steps_with_all_losses_and_class_weights(steps, check, glas, tmp_path, running):
-    settings = ["seg.network.architecture=unet", ALL_LOSSES, "seg.loss.class_weights=balanced", "seg.truth=true"]
+@pytest.mark.parametrize(("terms", "weights"), [(ALL_LOSSES, "balanced"), ("seg.loss.terms={ce: 1}", "halves")])
+def test_steps_with_all_losses_and_class_weights(terms, weights, steps, check, glas, tmp_path, running):
+    settings = ["seg.network.architecture=unet", terms, f"seg.loss.class_weights={weights}", "seg.truth=true"]
     options = load_seg_options("glas/cam", [*TINY, *settings, "seg.train.accumulate=2"])
     train_seg(options, glas, tmp_path / "run", running=running())
     for number, notes in enumerate(steps):

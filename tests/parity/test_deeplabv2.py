@@ -7,6 +7,7 @@ from torch import nn
 
 from qaclims_path.models.backbones import BackboneSpec, find_backbone
 from qaclims_path.models.cafferesnet import CaffeResNet
+from qaclims_path.models.segmenters.losses import halves, losses, pixel_targets
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.models.segmenters.spec import Channel, SegmenterSpec
 
@@ -76,3 +77,46 @@ def test_groups_of_parameters_are_as_released(released):
     assert [group["lr"] / 2.5e-4 for group in (encoder, head, biases)] == released["group_lr_factor"].tolist()
     assert biases["weight_decay"] == 0
     assert isinstance(network.network.encoder, CaffeResNet)
+
+
+def balanced(logits, labels):
+    """The loss with weights of halves; the released background is channel 0, ours the last."""
+    logits = logits.roll(-1, 1)
+    labels = torch.where(labels == 255, 255, (labels - 1) % logits.shape[1])
+    known = labels != 255
+    background = float((labels == logits.shape[1] - 1).sum())
+    weights = halves(float(known.sum()), background, logits.shape[1])
+    return losses(logits, pixel_targets(labels, known.float(), 1.0), {"ce": 1.0}, weights)["ce"]
+
+
+def test_the_balanced_loss_and_its_gradient_are_as_released(arrays, rule):
+    given = arrays("balanced_ce")
+    logits = torch.from_numpy(given["logits"]).requires_grad_()
+    loss = balanced(logits, torch.from_numpy(given["labels"]))
+    assert float(loss.detach()) == pytest.approx(float(given["loss"]), rel=TOLERANCE)
+    loss.backward()
+    assert rule.relative(logits.grad, given["gradient"]) < TOLERANCE
+    alone = balanced(logits.detach(), torch.from_numpy(given["labels_one_image_background"]))
+    assert float(alone) == pytest.approx(float(given["loss_one_image_background"]), rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("lacking", ["foreground", "background"])
+def test_a_batch_with_one_kind_of_pixels_has_their_mean_where_the_released_loss_is_no_number(lacking, arrays):
+    given = arrays("balanced_ce")
+    logits, labels = (torch.from_numpy(given[name]) for name in ("logits", f"labels_no_{lacking}"))
+    assert np.isnan(given[f"loss_no_{lacking}"])
+    mean = torch.nn.functional.cross_entropy(logits, labels, ignore_index=255)
+    assert float(balanced(logits, labels)) == pytest.approx(float(mean), rel=TOLERANCE)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["plain", "balanced"])
+def test_losses_of_each_scale_are_as_released(kind, segmenter, released):
+    """The released labels are reduced for each output; ours are compared with enlarged logits in training."""
+    outputs = segmenter.network.training_logits(pixels_of(segmenter, released, "a"))
+    full = [outputs[0], outputs[-1]]
+    for logits, number in zip(full, (0, 3), strict=True):
+        labels = torch.from_numpy(released[f"labels_{number}"])
+        plain = torch.nn.functional.cross_entropy(logits, labels, ignore_index=255)
+        found = plain if kind == "plain" else balanced(logits, labels)
+        assert float(found) == pytest.approx(float(released[f"{kind}_loss_per_output"][number]), rel=TOLERANCE)

@@ -97,6 +97,28 @@ LOSSES: dict[Term, Callable[[Tensor, PixelTargets, Tensor | None], Tensor]] = {
 }
 
 
+def halves(total: float, background: float, channels: int) -> Tensor:
+    """Return the class weights (K) with which background and all classes together have half of the loss each.
+
+    As published with CLIMS, the loss is the mean over background plus the mean over all other pixels, halved. A batch
+    that has one kind alone gets the mean over that kind, where the released code gives NaN.
+
+    Args:
+        total: Sum of the weights of all pixels.
+        background: The same of background, the last channel.
+        channels: Number of channels.
+
+    Examples:
+        >>> halves(10, 8, 3).tolist()
+        [0.25, 0.25, 0.0625]
+    """
+    kinds = {"classes": total - background, "background": background}
+    share = {kind: 1 / weight if weight > 0 else 0.0 for kind, weight in kinds.items()}
+    weights = torch.full((channels,), share["classes"])
+    weights[-1] = share["background"]
+    return weights / max(1, sum(value > 0 for value in share.values()))
+
+
 def balanced_weights(counts: Tensor) -> Tensor:
     """Return the class weights (K) from pixel counts (K): 1 / sqrt(count), scaled to a mean of 1 over all pixels.
 

@@ -74,16 +74,23 @@ class SegLossOptions(Options):
 
     Attributes:
         terms: Weights of the losses `ce`, `focal`, `dice` and `tversky`.
-        class_weights: `none`, `balanced` by the root of the inverse frequency of a class, or a number per class (and
-            `background`) by name; classes without a number weigh 1.
+        class_weights: `none`, `balanced` by the root of the inverse frequency of a class, `halves` (background and all
+            classes together have half of `ce` each, as published with CLIMS), or a number per class (and `background`)
+            by name; classes without a number weigh 1.
         confidence: Weigh pixels by the confidence of their pseudo mask.
         least: Confidence below which a pixel is ignored.
     """
 
     terms: Annotated[dict[Term, Positive], Field(min_length=1)] = Field(default_factory=_usual_terms)
-    class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(ge=0)]] = "none"
+    class_weights: Literal["none", "balanced", "halves"] | dict[str, Annotated[float, Field(ge=0)]] = "none"
     confidence: bool = True
     least: Share = 0.0
+
+    @model_validator(mode="after")
+    def _halves_of_ce(self) -> "SegLossOptions":
+        if self.class_weights == "halves" and [*self.terms] != ["ce"]:
+            raise ValueError("'class_weights: halves' is for 'terms: {ce: 1}' alone")
+        return self
 
 
 class TrainSegOptions(Options):

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from qaclims_path.compute.confusion import Confusion
 from qaclims_path.compute.scores import score
+from qaclims_path.compute.transfer import sent
 from qaclims_path.data.card import IGNORE
 from qaclims_path.data.dataset import SegmentationDataset, to_tensor
 from qaclims_path.data.protocol import Protocol
 from qaclims_path.engine.task import Batch, EpochEnd, StepInfo
 from qaclims_path.errors import UsageError
-from qaclims_path.models.segmenters.losses import losses, pixel_targets
+from qaclims_path.models.segmenters.losses import halves, losses, pixel_targets
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.pipeline.segmenter.data import CERTAIN, SegTiles
 from qaclims_path.pipeline.segmenter.options import MIOU, SegLossOptions
@@ -49,6 +50,7 @@ class SegTask:
         self._moved = class_weights  # on the device, from the first step on
         self.augment = augment
         self._terms, self._head_factor = options.terms, head_factor
+        self._halves = options.class_weights == "halves"
         self.memory_advice = "Or lower seg.augment.size."
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
@@ -58,15 +60,15 @@ class SegTask:
     def counts(self, batch: Batch) -> Mapping[str, float]:
         """Return the total weight of the pixels, over which losses are averaged."""
         pixels = batch["pixels"][: len(self.segmenter.spec.channels)]
-        return {"weight": float((pixels if self.class_weights is None else pixels * self.class_weights).sum())}
+        total = float((pixels if self.class_weights is None else pixels * self.class_weights).sum())
+        return {"weight": total, **({"background": float(pixels[-1])} if self._halves else {})}
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
         """Compute the losses of a micro-batch, summed over the outputs of all scales."""
         images = self.augment(batch)
         labels, confidence = batch["planes"].unbind(1)
-        pixels = pixel_targets(labels, confidence / CERTAIN, info.counts["weight"])
-        if self._moved is not None:
-            self._moved = self._moved.to(images.device)
+        classes, total = self._weights(info, images.device)
+        pixels = pixel_targets(labels, confidence / CERTAIN, total)
         try:
             outputs = self.segmenter.training_logits(images)
         except ValueError as error:
@@ -76,12 +78,21 @@ class SegTask:
                 "This architecture normalises over the images of a micro-batch and needs at least two of them. Raise "
                 "seg.train.batch, lower seg.train.accumulate, or set seg.train.batchnorm=frozen."
             ) from error
-        each = [losses(logits, pixels, self._terms, self._moved) for logits in outputs]
+        each = [losses(logits, pixels, self._terms, classes) for logits in outputs]
         named = {name: torch.stack([terms[name] for terms in each]).sum() for name in self._terms}
         loss = torch.stack([weight * named[name] for name, weight in self._terms.items()]).sum()
         right = (outputs[-1].detach().argmax(1) == pixels.labels) & (pixels.weight > 0)
         share = right.sum() / (pixels.weight > 0).sum().clamp(min=1)
         return {"loss": loss, **{name: value.detach() for name, value in named.items()}, "agreement": share}
+
+    def _weights(self, info: StepInfo, device: torch.device) -> tuple[Tensor | None, float]:
+        """Return the class weights of a batch, and the divisor of its losses."""
+        if self._halves:
+            weights = halves(info.counts["weight"], info.counts["background"], len(self.segmenter.spec.channels))
+            return sent(weights.numpy(), device), 1.0
+        if self._moved is not None:
+            self._moved = self._moved.to(device)
+        return self._moved, info.counts["weight"]
 
 
 class LabelPictures:

@@ -186,7 +186,11 @@ def _note(options: TrainSegOptions, labelled: Labelled, folder: Path) -> None:
 
 def _class_weights(options: TrainSegOptions, data: SegTiles, channels: tuple[Channel, ...]) -> Tensor | None:
     given = options.loss.class_weights
-    if given == "none":
+    if given == "halves" and channels[-1].name != BACKGROUND:
+        raise UsageError(
+            "seg.loss.class_weights=halves needs background as a class, which this protocol has not. Take balanced."
+        )
+    if given == "none" or given == "halves":
         return None
     if given == "balanced":
         return balanced_weights(data.class_counts())

@@ -306,6 +306,7 @@ def test_micro_batches_of_one_image_are_refused_for_batch_norm(train):
         ("seg.train.watch=miou", "validate_on"),
         ("seg.train.watch=mious", "there is no number 'mious' to watch"),
         ("seg=3", "should hold"),
+        ("seg.loss.class_weights=halves", "is for 'terms: {ce: 1}' alone"),
     ],
 )
 def test_contradicting_options_are_refused(setting, said):
@@ -316,6 +317,8 @@ def test_contradicting_options_are_refused(setting, said):
 def test_unknown_names_are_refused(train):
     with pytest.raises(UsageError, match="Did you mean 'stroma'"):
         train("bcss-wsss/cam", "seg.loss.class_weights={stromma: 2}")
+    with pytest.raises(UsageError, match="halves needs background as a class, which this protocol has not"):
+        train("bcss-wsss/cam", "seg.loss.class_weights=halves", "seg.loss.terms={ce: 1}")
     with pytest.raises(UsageError, match="'bcss-wsss' is not scored under the protocol 'voc'"):
         train("bcss-wsss/cam", "seg.protocol=voc")
     with pytest.raises(NotRegistered, match="no segmenter 'unt'"):
