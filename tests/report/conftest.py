@@ -279,6 +279,13 @@ class Browser:
         """Events of some kinds since the page was opened."""
         return [event["params"] for event in self.events if event.get("method") in methods]
 
+    def quiet(self) -> bool:
+        """Whether nothing was complained about, and nothing was asked for beside the page."""
+        logged = self.said("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
+        asked = [found["request"]["url"] for found in self.said("Network.requestWillBeSent")]
+        outside = [url for url in asked if not url.startswith(("data:", "file:"))]
+        return not logged and not outside and sum(url.startswith("file:") for url in asked) == 1
+
     def close(self) -> None:
         """End the browser."""
         os.close(self._write)

@@ -2,19 +2,14 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from typer.testing import CliRunner
 
-from qaclims_path.cli.app import app
 from qaclims_path.data.card import IGNORE
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.protocol import ignores_background
-from qaclims_path.errors import UsageError
 from qaclims_path.pipeline.run.examples import Layers, _Painter
 from qaclims_path.pipeline.run.report import write_run_report
 
@@ -68,20 +63,12 @@ def page(made_run):
     return run / "report.html"
 
 
-def quiet(browser):
-    """Nothing was complained about, and nothing was asked for beside the page."""
-    logged = browser.said("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
-    asked = [found["request"]["url"] for found in browser.said("Network.requestWillBeSent")]
-    outside = [url for url in asked if not url.startswith(("data:", "file:"))]
-    return not logged and not outside and sum(url.startswith("file:") for url in asked) == 1
-
-
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_it_opens_without_errors_fits_and_is_readable(browser, page, width, dark):
     browser.open(page, *WIDTHS[width], dark=dark)
     browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    assert quiet(browser)
+    assert browser.quiet()
     assert browser.run("document.documentElement.scrollWidth") == WIDTHS[width][0]
     assert browser.run(CONTRAST) == []
     browser.run("document.querySelector('h1').style.color = 'color-mix(in srgb, var(--ink) 30%, var(--paper))'")
@@ -129,7 +116,7 @@ def test_tables_sort_by_mouse_and_key(browser, page):
     browser.run(f"{head}[8].querySelector('button').click()")
     pixels = browser.run(f"[...{ROWS}].map((row) => Number(row.cells[8].dataset.value))")
     assert pixels == sorted(pixels, reverse=True)
-    assert quiet(browser)
+    assert browser.quiet()
 
 
 def test_examples_open_on_the_prediction_beside_the_image(browser, page):
@@ -163,7 +150,7 @@ def test_the_slider_moves_by_key_mouse_and_name(browser, page):
     browser.run(f"{VIEWER}.querySelectorAll('.layers button')[4].click()")
     assert browser.run(shown) == ["Truth"]
     assert browser.run(f"{VIEWER}.querySelectorAll('.layers [aria-pressed=true]').length") == 1
-    assert quiet(browser)
+    assert browser.quiet()
 
 
 def test_sliders_move_together_and_all_layers_are_shown(browser, page):
@@ -191,7 +178,7 @@ def test_pictures_enlarge_by_mouse_and_key(browser, page):
     assert "activation maps" in browser.run(f"{large}.querySelector('p').textContent")
     browser.click(600, 400)
     assert not browser.run(f"{large}.open")
-    assert quiet(browser)
+    assert browser.quiet()
 
 
 def test_what_is_wider_than_a_phone_says_so(browser, page):
@@ -269,12 +256,6 @@ def test_the_same_run_gives_the_same_page(made_run, page):
     assert page.read_bytes() == before
 
 
-def copied(made_run, folder, *left_out):
-    run, root = made_run
-    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("report.html", *left_out))
-    return folder, root
-
-
 def test_numbers_of_the_page_are_those_of_the_run(made_run, page):
     run, _ = made_run
     html = page.read_text(encoding="utf-8")
@@ -289,104 +270,6 @@ def test_a_demonstration_says_so_in_the_header(browser, page):
     browser.open(page)
     said = browser.run("document.querySelector('header .warning').textContent")
     assert said == "Demonstration model: it learnt from painted tissue. Do not rely on what it says."
-
-
-@pytest.mark.parametrize(
-    ("left_out", "missing"),
-    [
-        (("metrics.json", "confusion.csv", "per_image.csv"), {"scores"}),
-        (("seg",), {"examples"}),
-        (("cams", "masks", "seg", "metrics.json"), {"scores", "examples"}),
-        (("corpus.jsonl", "slides", "log.csv"), {"corpus", "slides", "training"}),
-        (("stages.json", "environment.json"), {"stages", "environment"}),
-    ],
-)
-def test_missing_parts_are_explained(made_run, tmp_path, browser, left_out, missing):
-    run, root = copied(made_run, tmp_path / "half", *left_out)
-    made = write_run_report(run, root)
-    assert set(made.missing) == missing
-    browser.open(run / "report.html")
-    assert quiet(browser)
-    told = browser.run("document.body.textContent")
-    assert all(made.missing[section].replace("`", "") in told for section in missing)
-
-
-def test_a_run_that_has_just_started_has_a_page(made_run, tmp_path, browser):
-    run = tmp_path / "begun"
-    run.mkdir()
-    shutil.copy(made_run[0] / "config.yaml", run)
-    made = write_run_report(run)
-    assert made.images == 0
-    assert "--root" in made.missing["examples"]
-    browser.open(run / "report.html")
-    assert quiet(browser)
-
-
-def test_without_masks_images_are_spread_over_their_split(made_run, tmp_path):
-    run, root = copied(made_run, tmp_path / "new", "metrics.json", "per_image.csv")
-    made = write_run_report(run, root)
-    assert made.images == 6
-    assert "spread over the split" in (run / "report.html").read_text()
-
-
-def test_damaged_files_empty_a_section_and_not_the_page(made_run, tmp_path):
-    run, root = copied(made_run, tmp_path / "damaged")
-    (run / "stages.json").write_text("{")
-    (run / "corpus.jsonl").write_text("no json\n")
-    for path in (run / "masks" / "val" / "labels").iterdir():
-        path.write_bytes(b"no picture")
-    made = write_run_report(run, root)
-    assert {"stages", "corpus", "examples"} <= set(made.missing)
-    assert "stages.json is damaged" in made.missing["stages"]
-    assert "not a picture" in made.missing["examples"]
-    assert made.images == 6
-
-
-def test_the_page_of_an_unknown_data_set(made_run, tmp_path):
-    run, root = copied(made_run, tmp_path / "far")
-    config = yaml.safe_load((run / "config.yaml").read_text()) | {"dataset": "from-another-copy"}
-    (run / "config.yaml").write_text(yaml.safe_dump(config))
-    made = write_run_report(run, root)
-    assert len(made.evaluations) == 3
-    assert "no data set 'from-another-copy'" in made.missing["card"]
-
-
-def test_a_failed_stage_shows_its_error(made_run, tmp_path):
-    run, _ = copied(made_run, tmp_path / "failed")
-    stages = json.loads((run / "stages.json").read_text())
-    stages["seg"] |= {"state": "failed", "error": "Memory does <not> suffice."}
-    (run / "stages.json").write_text(json.dumps(stages))
-    write_run_report(run)
-    html = (run / "report.html").read_text()
-    assert "Memory does &lt;not&gt; suffice." in html
-    assert "5 of 6 stages done, seg failed" in html
-
-
-def test_folders_that_are_no_run_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="not a folder"):
-        write_run_report(tmp_path / "none")
-    with pytest.raises(UsageError, match="nothing of a run"):
-        write_run_report(tmp_path)
-
-
-def test_the_command_names_the_page(made_run, tmp_path):
-    run, root = copied(made_run, tmp_path / "said", "slides")
-    found = CliRunner().invoke(app, ["report", str(run), "--root", str(root), "--json"])
-    assert found.exit_code == 0
-    assert json.loads(found.stdout)["images"] == 6
-    found = CliRunner().invoke(app, ["report", str(run)])
-    assert "was written" in found.stdout
-    assert "without slides" in found.stdout
-
-
-def test_slides_segmented_elsewhere_are_shown_when_their_folder_is_moved_into_the_run(made_run, tmp_path):
-    run, root = copied(made_run, tmp_path / "moved")
-    (run / "slides").rename(tmp_path / "segmented")
-    said = write_run_report(run, root).missing["slides"]
-    assert "`qaclims segment RUN SLIDES --out RUN/slides` writes them there" in said
-    assert "when that folder is moved to RUN/slides" in said
-    (tmp_path / "segmented").rename(run / "slides")
-    assert "slides" not in write_run_report(run, root).missing
 
 
 def test_pixels_that_do_not_count_are_not_painted():
