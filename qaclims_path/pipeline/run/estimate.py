@@ -1,7 +1,9 @@
 """Estimate roughly what a run takes: seconds of each stage, and bytes on disk.
 
 Seconds are counted in operations of the networks for each image, at the speed of this machine. A product of matrices
-measures that in a tenth of a second; importing torch would take seconds. Expect a factor of two.
+measures that in a tenth of a second; importing torch would take seconds. Networks work at about the speed of the small
+products: on one core, training steps of ResNet-18, ResNet-50 and MobileNetV2 took 0.7, 1.0 and 1.0 times as long as
+counted here. Expect a factor of two.
 """
 
 import time
@@ -20,8 +22,8 @@ NETWORKS = {  # GFLOP of one pass of 224 px, million parameters; by the first le
     "resnet34": (7.3, 22),
     "resnet101": (15.6, 45),
     "resnet152": (23.0, 60),
-    "mobilenet": (0.6, 4),
-    "efficientnet": (1.0, 6),
+    "mobilenet": (1.8, 4),  # three times its operations: those of thin convolutions are slower
+    "efficientnet": (3.0, 6),
     "convnext_tiny": (8.9, 29),
     "convnext": (25.0, 70),
     "vit_small": (9.2, 22),
@@ -36,7 +38,7 @@ LEARNING = 3.0  # operations of a training step, in passes
 DECODER = 1.5  # operations of a segmenter, as a multiple of its encoder's
 REFINED = {"none": 0.01, "par": 0.05, "crf": 0.3, "irn": 0.1}  # seconds of an image of 224 px, one core
 QUESTIONS = {"blip": 3000.0, "chat": 30000.0}  # GFLOP of all answers about an image
-SHARE_OF_PEAK = 0.5  # operations of a network per second, as a share of those of a product of matrices
+HANDLED = {"cpu": 0.015, "gpu": 0.0025}  # seconds of one core for an image of 224 px and a pass, without networks
 SMALL = 64  # rows of the matrices that measure the speed
 GPU = 40_000.0  # GFLOP per second of networks on a GPU
 CHECKPOINTS = 8  # bytes of a training, in bytes of its weights: two checkpoints with the optimiser's state, and results
@@ -82,16 +84,27 @@ def costs_of(options: RunOptions, listed: Mapping[str, Listed], classes: int, *,
         classes: Number of classes of the data.
         gpu: Whether networks run on a GPU.
     """
-    speed = GPU if gpu else SHARE_OF_PEAK * gflop_per_second()
-    learnt, maps = listed[options.shared.split], _network(options)
+    speed = GPU if gpu else gflop_per_second()
+    each = HANDLED["gpu" if gpu else "cpu"] / usable_cores()
+
+    def seconds(gflop: float, passes: float) -> float:
+        """Seconds of networks, and of reading, cutting and writing the images of all passes."""
+        return gflop / speed + passes * each
+
+    learnt, maps, cam = listed[options.shared.split], _network(options), options.cam
+    work, epochs = learnt.images, cam.train.epochs + (cam.first_train.epochs if cam.init.start == "cam" else 0)
     found = {
-        "corpus": Cost(learnt.images * _asking(options) / speed, LINE * learnt.images),
-        "cam": Cost(learnt.images * _training_of_maps(options, learnt) / speed, CHECKPOINTS * _bytes(options)),
-        "seg": Cost(learnt.images * _training_of_segmenter(options) / speed, CHECKPOINTS * _bytes(options, "seg")),
+        "corpus": Cost(seconds(work * _asking(options), work), LINE * work),
+        "cam": Cost(seconds(work * _training_of_maps(options, learnt), work * epochs), CHECKPOINTS * _bytes(options)),
+        "seg": Cost(
+            seconds(work * _training_of_segmenter(options), work * options.seg.train.epochs),
+            CHECKPOINTS * _bytes(options, "seg"),
+        ),
     }
-    if options.boundary is not None:
-        each = options.boundary.train.epochs * LEARNING * maps * (options.boundary.size / SIDE) ** 2
-        found["boundary"] = Cost(learnt.images * each / speed, _bytes(options))
+    if (boundary := options.boundary) is not None:
+        passes = work * boundary.train.epochs
+        learnt_on = LEARNING * maps * (boundary.size / SIDE) ** 2
+        found["boundary"] = Cost(seconds(passes * learnt_on, passes), _bytes(options))
     of_maps = 2 * maps * sum(scale**2 for scale in options.cams.scales)
     scales = sum(scale**2 for scale in options.evaluate.scales) * (1 + options.evaluate.flip)
     refined = REFINED.get(options.masks.refiner, REFINED["crf"]) / usable_cores()
@@ -99,10 +112,10 @@ def costs_of(options: RunOptions, listed: Mapping[str, Listed], classes: int, *,
         train = split == options.shared.split
         at, drawn = ("", there.classes) if train else (f"-{split}", classes)
         pixels = there.images * there.pixels
-        found[f"cams{at}"] = Cost(there.passes * of_maps / speed, int(drawn * pixels * MAP))
+        found[f"cams{at}"] = Cost(seconds(there.passes * of_maps, there.passes), int(drawn * pixels * MAP))
         found[f"masks{at}"] = Cost(there.passes * refined, int(WRITTEN["masks"] * pixels))
         labelled = there.passes * DECODER * _known(options.seg.network.encoder)[0] * scales
-        found[f"predict-{split}"] = Cost(labelled / speed, int(WRITTEN["predict"] * pixels))
+        found[f"predict-{split}"] = Cost(seconds(labelled, there.passes), int(WRITTEN["predict"] * pixels))
     return found
 
 

@@ -58,7 +58,7 @@ def seconds_of(recipe, *settings):
 def test_costs_grow_with_what_makes_the_work():
     plain = seconds_of("bcss-wsss/cam", "cam.train.epochs=10")
     assert seconds_of("bcss-wsss/cam", "cam.train.epochs=20")["cam"] == pytest.approx(2 * plain["cam"])
-    assert seconds_of("bcss-wsss/cam", "cam.augment.size=448")["cam"] == pytest.approx(4 * plain["cam"])
+    assert seconds_of("bcss-wsss/cam", "cam.augment.size=448")["cam"] > 1.5 * plain["cam"]
     assert seconds_of("bcss-wsss/cam", "cam.network.backbone=resnet101")["cam"] > plain["cam"]
     judged = seconds_of("bcss-wsss/qa-clims-path", "cam.train.epochs=10", "cam.init.start=none")
     assert judged["cam"] > plain["cam"]
