@@ -22,10 +22,10 @@ from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.language.captions import Captioner
 from qaclims_path.language.questions import load_bank
 from qaclims_path.models.judges import load_judge
+from qaclims_path.pipeline.judge.images import training_split
 from qaclims_path.pipeline.judge.options import JudgeProbeOptions, JudgeTrainOptions
 from qaclims_path.pipeline.judge.probe import probe_judge
 from qaclims_path.pipeline.judge.task import PER_CLASS, make_captions, make_views
-from qaclims_path.pipeline.judge.images import training_split
 from qaclims_path.pipeline.judge.train import train_judge
 
 QUIET = RunSettings(devices=1, accelerator="cpu", precision="fp32", workers=0, loggers=("csv",), quiet=True)
