@@ -78,6 +78,11 @@ def _nothing_to_do(card: Card, splits: Splits) -> Iterator[str]:
         )
     elif parts and "train" not in parts:
         yield f"None of the {images} images is for training. Add slides or images, or give some the split 'train'."
+    elif parts and not any(records and card.split(name).supervision == "masks" for name, records in splits.items()):
+        yield (
+            "No image for validation or test has a mask, so no result can be scored. Annotate regions of their slides, "
+            "and tile with --masks."
+        )
 
 
 def _training(card: Card, splits: Splits) -> list[Record]:

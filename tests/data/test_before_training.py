@@ -72,6 +72,12 @@ def test_one_patient_and_nothing_to_score_are_said(card):
     assert "one patient" not in said(card, {"train": unknown})
 
 
+def test_splits_without_masks_cannot_be_scored(card):
+    labelled = card.split("val").model_copy(update={"supervision": "labels", "labels_from": "name", "masks": ()})
+    unmasked = card.model_copy(update={"splits": {**card.splits, "val": labelled}})
+    assert "No image for validation or test has a mask, so no result can be scored" in said(unmasked, good())
+
+
 def test_a_rare_class_is_said_with_both_counts(card):
     train = [record(f"t{i}", (STROMA, (TUMOR, LYMPHOCYTE)[i % 2]), f"Q{i}") for i in range(99)]
     train.append(record("t99", (NECROSIS,), "Q99"))

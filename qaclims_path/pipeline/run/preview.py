@@ -182,7 +182,8 @@ def _words(run: Run) -> str:
 
 def _about_scores(run: Run) -> Fact:
     options = run.options.evaluate
-    value = f"{', '.join(options.what)} on {', '.join(options.splits)}, protocol {run.protocol}"
+    splits = ", ".join(options.splits)
+    value = f"{', '.join(options.what)} on {splits}, protocol {run.protocol}" if splits else "none: no split has masks"
     return Fact("scores", value, ("evaluate.what", "evaluate.splits", "evaluate.protocol"))
 
 
