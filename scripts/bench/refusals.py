@@ -34,7 +34,10 @@ REFUSED = {
         "Did you mean 'epochs'?",
     ),
     "a run without data": (("run", RECIPE, "--root", "nowhere", "--out", "run"), "nowhere does not exist"),
-    "a run without its judge": (("run", "bcss-wsss/clims", *DATA, "--set", "judge.id=null"), "needs a judge"),
+    "a run without its judge": (
+        ("run", "bcss-wsss/clims", *DATA, "--set", "judge.id=null", "--dry-run"),
+        "needs a judge",
+    ),
     "train cam on a wrong root": (("train", "cam", RECIPE, "--root", "empty", "--out", "run"), "empty"),
     "train cam without data": (("train", "cam", RECIPE, "--root", "nowhere", "--out", "run"), "nowhere does not exist"),
     "train seg without masks": (("train", "seg", RECIPE, *DATA), "There are no masks"),
