@@ -1,7 +1,7 @@
 """Types that several rooms share. Torch is used in annotations only and never imported."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -20,12 +20,19 @@ class Sample:
         image: 3 H W, float32 in 0..1.
         present: C, bool: the image-level label in the card's class order.
         mask: H W, uint8 label indices of the card (classes, then background; 255 is ignored), or None.
+        known: C, bool: whether it is known that the class is present or absent; all true by default. An unknown class
+            is never marked present.
     """
 
     id: str
     image: "Tensor"
     present: "Tensor"
     mask: "Tensor | None" = None
+    known: "Tensor" = field(default=None)  # type: ignore[assignment]  # replaced below, because it has the size of present
+
+    def __post_init__(self) -> None:
+        if self.known is None:
+            object.__setattr__(self, "known", self.present.new_ones(self.present.shape))
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,8 @@ def cooccurring_background(cosines: Tensor, threshold: float) -> Tensor:
 
 
 def area(activations: Tensor) -> Tensor:
-    """Return the mean activation (B C h w in 0..1) of all classes, pixels and images."""
-    return precise(activations).mean()
+    """Return the mean activation (B C h w in 0..1) of every image and class: B C."""
+    return precise(activations).mean((-2, -1))
 
 
 def area_floor(activations: Tensor, present: Tensor, floor: float) -> Tensor:
@@ -97,10 +97,20 @@ def area_floor(activations: Tensor, present: Tensor, floor: float) -> Tensor:
     Returns:
         B C losses, zero for absent classes.
     """
-    area = precise(activations).mean((-2, -1))
-    return torch.where(present, F.relu(math.log(floor) - (area + NOTHING).log()), 0)
+    return torch.where(present, F.relu(math.log(floor) - (area(activations) + NOTHING).log()), 0)
 
 
 def classification(scores: Tensor, present: Tensor) -> Tensor:
-    """Return the multi-label soft margin loss of logits (B C), the mean over classes and images."""
-    return F.multilabel_soft_margin_loss(precise(scores), present.float())
+    """Return the multi-label soft margin loss of logits (B C) for every image and class: B C."""
+    return F.binary_cross_entropy_with_logits(precise(scores), present.float(), reduction="none")
+
+
+def mean_of_known(values: Tensor, known: Tensor | None, total: float) -> Tensor:
+    """Return the mean of B C values over known labels; an unknown one gives neither loss nor gradient.
+
+    Args:
+        values: B C.
+        known: B C, bool; None where all are.
+        total: Number of known labels, by which the sum is divided.
+    """
+    return (values if known is None else torch.where(known, values, 0)).sum() / max(total, 1.0)

@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def pair_targets(present: Tensor, sure: Tensor, said: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
+def pair_targets(
+    present: Tensor, sure: Tensor, said: Tensor, wrong: Tensor, possible: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return which texts are true of which views, and for which pairs this is known.
 
     Args:
@@ -17,6 +19,7 @@ def pair_targets(present: Tensor, sure: Tensor, said: Tensor, wrong: Tensor) -> 
         sure: N, bool: the view shows all of them, as a complete image does.
         said: T C, bool: classes that a text is about; it names at least one.
         wrong: T, bool: the text also names a class that is not among these (a hard negative).
+        possible: N C, bool: `present`, and the classes of which nothing is known; None where all are known.
 
     Returns:
         True pairs (N T) and known pairs (N T), bool.
@@ -27,9 +30,10 @@ def pair_targets(present: Tensor, sure: Tensor, said: Tensor, wrong: Tensor) -> 
         [[True, True, False]]
     """
     shows, about = present.float(), said.float()
+    may_show = shows if possible is None else possible.float()
     all_there = (about @ (1 - shows).T == 0).T
-    none_there = shows @ about.T == 0
-    within = shows @ (1 - about).T == 0  # so these views cannot show the class that a hard negative adds
+    none_there = may_show @ about.T == 0
+    within = may_show @ (1 - about).T == 0  # so these views cannot show the class that a hard negative adds
     truth = all_there & sure[:, None] & ~wrong
     false = torch.where(wrong, within, none_there)
     return truth, truth | false
@@ -52,7 +56,7 @@ def matching_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     return (parts[0] + parts[1]) / 2
 
 
-def patch_loss(logits: Tensor, present: Tensor, share: float = 0.15) -> Tensor:
+def patch_loss(logits: Tensor, present: Tensor, possible: Tensor | None = None, share: float = 0.15) -> Tensor:
     """Train patches from image-level labels: every patch shows a present class, every present class has some patches.
 
     Classes compete for patches. So two classes that mostly occur together can still be told apart: the images that hold
@@ -61,10 +65,11 @@ def patch_loss(logits: Tensor, present: Tensor, share: float = 0.15) -> Tensor:
     Args:
         logits: B K C of K patches.
         present: B C, bool, with a class in every image.
+        possible: B C, bool: `present`, and unknown classes, which a patch may show, too; None where all are known.
         share: Least share of the patches of a present class.
     """
     chances = logits.softmax(-1).clamp(1e-6, 1)
-    one_of = -(chances * present[:, None]).sum(-1).clamp(1e-6, 1).log().mean()
+    one_of = -(chances * (present if possible is None else possible)[:, None]).sum(-1).clamp(1e-6, 1).log().mean()
     most = chances.topk(max(round(share * logits.shape[1]), 1), dim=1).values.mean(1)
     some_patches = -most.log()[present].mean()
     return one_of + some_patches

@@ -23,10 +23,10 @@ Transform = Callable[[dict[str, Any]], Any]
 class SegmentationDataset(Dataset[Sample]):
     """Samples of one split.
 
-    A transform takes and returns a MONAI dictionary: `id`, `image` (3 H W, float32 in 0..1), `present` (C, bool) and,
-    if the split shows masks, `mask` (1 H W, uint8 label indices). Random MONAI transforms are seeded for every (epoch,
-    image) pair from their own random state, so that results depend neither on the order of images nor on the number of
-    workers. Call `set_epoch` before each epoch.
+    A transform takes and returns a MONAI dictionary: `id`, `image` (3 H W, float32 in 0..1), `present` and
+    `known` (C, bool) and, if the split shows masks, `mask` (1 H W, uint8 label indices). Random MONAI transforms are
+    seeded for every (epoch, image) pair from their own random state, so that results depend neither on the order of
+    images nor on the number of workers. Call `set_epoch` before each epoch.
 
     Attributes:
         card: Card of the data set.
@@ -60,24 +60,26 @@ class SegmentationDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         record = self.records[index]
         picture, classes, truth = self._open(record)
-        item: dict[str, Any] = {"id": record.id, "image": to_tensor(picture), "present": self._present(classes)}
+        item: dict[str, Any] = {"id": record.id, "image": to_tensor(picture), "present": self._marked(classes)}
+        item["known"] = ~self._marked(record.unknown)
         if truth is not None:
             item["mask"] = torch.from_numpy(truth)[None]
         if self.transform is not None:
             item = self._transform(item, index % len(self.records))
         mask = item.get("mask")
-        return Sample(item["id"], item["image"], item["present"], None if mask is None else mask[0])
+        return Sample(item["id"], item["image"], item["present"], None if mask is None else mask[0], item["known"])
 
     def decoded(self, index: int) -> Decoded:
         """Read one image as it is stored, without the transform; the first plane is the mask."""
         record = self.records[index]
         picture, classes, truth = self._open(record)
-        return Decoded(record.id, picture, self._present(classes), None if truth is None else truth[None])
+        planes = None if truth is None else truth[None]
+        return Decoded(record.id, picture, self._marked(classes), planes, ~self._marked(record.unknown))
 
-    def _present(self, classes: Sequence[int]) -> torch.Tensor:
-        present = torch.zeros(len(self.classes), dtype=torch.bool)
-        present[list(classes)] = True
-        return present
+    def _marked(self, classes: Sequence[int]) -> torch.Tensor:
+        marked = torch.zeros(len(self.classes), dtype=torch.bool)
+        marked[list(classes)] = True
+        return marked
 
     def _open(self, record: Record) -> tuple[NDArray[np.uint8], tuple[int, ...], NDArray[np.uint8] | None]:
         if not self.masks and record.present is not None:
@@ -130,9 +132,9 @@ def to_tensor(picture: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Stack samples of one size for a DataLoader: `id` (list), `image` (B 3 H W), `present` (B C), `mask` (B H W).
+    """Stack samples of one size for a DataLoader: `id` (list), `image` (B 3 H W), `mask` (B H W), labels.
 
-    The batch has a `mask` only if every sample has one.
+    Labels are `present` and `known` (B C). The batch has a `mask` only if every sample has one.
     """
     sizes = {tuple(sample.image.shape) for sample in samples}
     if len(sizes) > 1:
@@ -143,6 +145,7 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
         "id": [sample.id for sample in samples],
         "image": torch.stack([sample.image for sample in samples]),
         "present": torch.stack([sample.present for sample in samples]),
+        "known": torch.stack([sample.known for sample in samples]),
     }
     masks = [sample.mask for sample in samples if sample.mask is not None]
     return {**batch, "mask": torch.stack(masks)} if len(masks) == len(samples) else batch

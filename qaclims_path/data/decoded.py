@@ -10,6 +10,8 @@ from torch import Tensor
 
 from qaclims_path.files.kept import Kept
 
+PRESENT, UNKNOWN = 1, 2  # marks of classes in a kept image; 0 is absent
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -20,12 +22,18 @@ class Decoded:
         pixels: H W 3.
         present: C, classes present; None where the training does not use them.
         planes: P H W, labels and whatever else moves with the image; None without masks.
+        known: C, whether it is known that the class is present or absent; all where `present` is given alone.
     """
 
     id: str
     pixels: NDArray[np.uint8]
     present: Tensor | None = None
     planes: NDArray[np.uint8] | None = None
+    known: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.known is None and self.present is not None:
+            object.__setattr__(self, "known", torch.ones_like(self.present))
 
 
 class Source(Protocol):
@@ -59,12 +67,13 @@ class KeptSource:
             found = self.source.decoded(index)
             self.kept.put(index, _arrays(found))
             return found
-        name, pixels, present, *planes = arrays
+        name, pixels, marks, *planes = arrays
         return Decoded(
             name.tobytes().decode(),
             pixels,
-            torch.from_numpy(present.astype(bool)) if len(present) else None,
+            torch.from_numpy(marks == PRESENT) if len(marks) else None,
             planes[0] if planes else None,
+            torch.from_numpy(marks != UNKNOWN) if len(marks) else None,
         )
 
 
@@ -74,6 +83,12 @@ def first_size(source: Source) -> int:
 
 
 def _arrays(image: Decoded) -> list[NDArray[np.uint8]]:
-    present = np.zeros(0, np.uint8) if image.present is None else image.present.numpy().astype(np.uint8)
     planes = [] if image.planes is None else [image.planes]
-    return [np.frombuffer(image.id.encode(), np.uint8), image.pixels, present, *planes]
+    return [np.frombuffer(image.id.encode(), np.uint8), image.pixels, _marks(image), *planes]
+
+
+def _marks(image: Decoded) -> NDArray[np.uint8]:
+    """Return one number per class; none where the training does not use labels."""
+    if image.present is None or image.known is None:
+        return np.zeros(0, np.uint8)
+    return np.where(image.known.numpy(), image.present.numpy(), UNKNOWN).astype(np.uint8)

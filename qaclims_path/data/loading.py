@@ -24,12 +24,14 @@ class Loaded:
         scales: One picture (H W 3) per scale.
         size: Height and width at scale 1.
         present: Indices of the classes present; empty if labels were not requested.
+        unknown: Indices of the classes of which the label says nothing; empty likewise.
     """
 
     image: str
     scales: tuple[NDArray[np.uint8], ...]
     size: tuple[int, int]
     present: tuple[int, ...]
+    unknown: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class ImageLoader:
         except QaclimsError as error:
             return Failed(record.id, str(error))
         size = picture.shape[:2]
-        return Loaded(record.id, tuple(_scaled(picture, scale) for scale in self.scales), size, present)
+        unknown = record.unknown if self.labels else ()
+        return Loaded(record.id, tuple(_scaled(picture, scale) for scale in self.scales), size, present, unknown)
 
     def _present(self, record: Record) -> tuple[int, ...]:
         return record.present if record.present is not None else classes_in(self.card, truth_of(self.card, record))

@@ -97,6 +97,7 @@ class Record:
         mask: Source of the truth, or None if the split trains on image labels.
         patient: Name of the patient, if known.
         slide: Name of the slide that the image is a tile of, if known.
+        unknown: Indices of the classes of which it is not known whether they are present.
     """
 
     id: str
@@ -105,6 +106,7 @@ class Record:
     mask: MaskSource | None = None
     patient: str | None = None
     slide: str | None = None
+    unknown: tuple[int, ...] = ()
 
 
 def truth_of(card: Card, record: Record) -> NDArray[np.uint8]:

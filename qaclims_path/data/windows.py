@@ -1,7 +1,7 @@
 """Training images for the device: windows of bytes, and the random numbers that they are changed by."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ class Windows(Dataset[Window]):
         drawn = draw(self.options, np.random.default_rng(int(torch.randint(2**63 - 1, ()))))
         pixels, numbers = cut(self.options, drawn, found.pixels)
         planes = None if found.planes is None else cut_planes(self.options, drawn, found.planes)
-        return Window(Decoded(found.id, pixels, found.present, planes), numbers)
+        return Window(replace(found, pixels=pixels, planes=planes), numbers)
 
 
 def collate_windows(windows: Sequence[Window]) -> dict[str, Any]:
@@ -56,7 +56,8 @@ def collate_windows(windows: Sequence[Window]) -> dict[str, Any]:
 
     Returns:
         `id` (list), `image` (B 3 H W bytes, the largest window of the batch, others beside zeros), `numbers` (B 25),
-        `blurred` and `noisy` (indices of images); where the images have them, `present` (B C) and `planes` (B P S S).
+        `blurred` and `noisy` (indices of images); where the images have them, `present` and `known` (B C), and `planes`
+        (B P S S).
     """
     sources = [window.source for window in windows]
     height, width = (max(source.pixels.shape[axis] for source in sources) for axis in (0, 1))
@@ -72,10 +73,10 @@ def collate_windows(windows: Sequence[Window]) -> dict[str, Any]:
         BLURRED: drawn.sigmas[:, 0].nonzero()[:, 0],
         NOISY: drawn.noise[:, 0].nonzero()[:, 0],
     }
-    present = [source.present for source in sources if source.present is not None]
+    labels = [(s.present, s.known) for s in sources if s.present is not None and s.known is not None]
     planes = [torch.from_numpy(np.ascontiguousarray(s.planes)) for s in sources if s.planes is not None]
-    if present:
-        batch["present"] = torch.stack(present)
+    if labels:
+        batch["present"], batch["known"] = (torch.stack(column) for column in zip(*labels, strict=True))
     if planes:
         batch["planes"] = torch.stack(planes)
     return batch

@@ -34,6 +34,7 @@ class TiledSlide:
         mpp: Pixel size of level 0 in um (x, y), if it differs from that of the file.
         stain: Stain fit that tiles are normalised with, if any.
         present: N C, bool: labels of the tiles, if any.
+        known: N C, bool: whether the presence of the class is known; None where all are.
     """
 
     path: str
@@ -42,6 +43,7 @@ class TiledSlide:
     mpp: tuple[float, float] | None = None
     stain: StainFit | None = None
     present: NDArray[np.bool_] | None = None
+    known: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.grid)
@@ -84,7 +86,7 @@ class SlideTileDataset(Dataset[Item]):
     """Tiles of several slides by index, for shuffled loading.
 
     An item holds `image` (3 H W, uint8, or float32 in 0..1), `slide` (path), `x0` and `y0` (level 0 pixels), `index`
-    (in this data set) and, if the slides have labels, `present` (C, bool).
+    (in this data set) and, if the slides have labels, `present` and `known` (C, bool).
 
     Examples:
         >>> loader = DataLoader(SlideTileDataset(slides), 32, shuffle=True, num_workers=4)  # doctest: +SKIP
@@ -193,4 +195,7 @@ def _item(tiled: TiledSlide, index: int, tile: NDArray[np.uint8], *, as_float: b
     }
     if tiled.present is not None:
         item["present"] = torch.from_numpy(tiled.present[index].copy())
+        item["known"] = torch.ones_like(item["present"])
+        if tiled.known is not None:
+            item["known"] = torch.from_numpy(tiled.known[index].copy())
     return item

@@ -55,6 +55,23 @@ def test_an_image_and_single_class_texts() -> None:
     assert known.tolist() == [[True] * 4, [True, True, False, True]]
 
 
+def test_a_text_about_an_unknown_class_is_neither_true_nor_false() -> None:
+    """Of the image, class 0 is present, 1 unknown and 2 absent."""
+    said = rows([frozenset({0}), frozenset({1}), frozenset({2}), frozenset({0, 1}), frozenset({0})])
+    wrong = torch.tensor([False] * 4 + [True])  # the last also names another class, which may be the unknown one
+    present, possible = rows([frozenset({0})]), rows([frozenset({0, 1})])
+    truth, known = pair_targets(present, torch.tensor([True]), said, wrong, possible)
+    assert known.tolist() == [[True, False, True, False, False]]
+    assert truth[known].tolist() == [True, False]
+
+
+def test_a_patch_may_show_an_unknown_class() -> None:
+    logits = 20 * F.one_hot(torch.tensor([[0, 0, 1, 1]]), 3).float()
+    present, possible = torch.tensor([[True, False, False]]), torch.tensor([[True, True, False]])
+    assert patch_loss(logits, present) > 1
+    assert patch_loss(logits, present, possible) < 1e-4
+
+
 def test_true_and_false_pairs_of_every_text_have_equal_weight() -> None:
     logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
     truth = torch.tensor([[1, 0, 0]] * 2 + [[0, 1, 0]] * 4).bool()

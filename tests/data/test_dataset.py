@@ -1,5 +1,7 @@
 """The torch Dataset of every card: samples, transforms, seeds, batches."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from qaclims_path.data.dataset import collate
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.record import load_record
 from qaclims_path.data.transforms import augmentation
+from qaclims_path.data.windows import Window, collate_windows
 from qaclims_path.errors import NotRegistered, UsageError
 from qaclims_path.types import Sample
 
@@ -60,7 +63,7 @@ def test_wrong_names_are_refused_with_the_nearest(root):
 
 def test_a_plain_transform_gets_and_gives_a_dictionary(root):
     def darker(item):
-        assert set(item) == {"id", "image", "present", "mask"}
+        assert set(item) == {"id", "image", "present", "known", "mask"}
         assert item["mask"].shape == (1, *item["image"].shape[1:])
         return {**item, "image": item["image"] / 2}
 
@@ -108,6 +111,22 @@ def test_a_batch_holds_names_masks_and_labels(root):
     assert batch["id"] == [data[0].id, data[1].id]
     assert batch["mask"].shape == (2, 64, 64)
     assert batch["present"].shape == (2, 4)
+
+
+def test_unknown_classes_reach_sample_window_and_batch(root):
+    data = open_dataset("bcss-wsss", root, "train")
+    data.records[0] = replace(data.records[0], present=(1,), unknown=(0, 3))
+    sample, image = data[0], data.decoded(0)
+    assert sample.present.tolist() == image.present.tolist() == [False, True, False, False]
+    assert sample.known.tolist() == image.known.tolist() == [False, True, True, False]
+    numbers = np.zeros(25, np.float32)
+    batches = collate([sample, data[1]]), collate_windows([Window(data.decoded(row), numbers) for row in (0, 1)])
+    for batch in batches:
+        assert batch["known"].tolist() == [[False, True, True, False], [True] * 4]
+
+
+def test_a_sample_without_a_word_is_known():
+    assert Sample("one", torch.zeros(3, 4, 4), torch.tensor([True, False])).known.tolist() == [True, True]
 
 
 def test_a_batch_has_no_masks_where_a_sample_has_none(root):

@@ -26,7 +26,9 @@ class Counting:
         self.reads += 1
         pixels = np.random.default_rng(index).integers(0, 256, (20 + index, 30, 3), np.uint8)
         present = None if index == 1 else torch.tensor([index % 2 == 0, True])
-        return Decoded(f"bild-ä{index}", pixels, present, None if index == 2 else pixels.transpose(2, 0, 1)[:2])
+        planes = None if index == 2 else pixels.transpose(2, 0, 1)[:2]
+        known = None if index == 1 else torch.tensor([index != 3, True])
+        return Decoded(f"bild-ä{index}", pixels, present, planes, known)
 
 
 def kept(source: Counting, folder: Path, running: RunSettings, **settings: object) -> Source:
@@ -44,7 +46,8 @@ def test_images_are_equal_and_decoded_once(tmp_path: Path, quiet: RunSettings) -
             found, wanted = data.decoded(index), Counting().decoded(index)
             assert found.id == wanted.id
             np.testing.assert_array_equal(found.pixels, wanted.pixels)
-            for one, other in ((found.present, wanted.present), (found.planes, wanted.planes)):
+            pairs = ((getattr(each, part) for each in (found, wanted)) for part in ("present", "planes", "known"))
+            for one, other in pairs:
                 assert (one is None) == (other is None)
                 assert one is None or np.array_equal(one, other)
     assert source.reads == 6

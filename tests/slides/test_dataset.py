@@ -1,6 +1,7 @@
 """Tiles for torch have the pixels of reading one by one, with any number of workers."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,14 @@ def test_tiles_have_the_labels_of_their_slide(slides):
     tiles = SlideTileDataset(slides)
     assert "present" not in tiles[0]
     assert tiles[25]["present"].tolist() == [5 % 3 == 0, 5 % 3 == 1]
+    assert tiles[25]["known"].tolist() == [True, True]
+
+
+def test_tiles_say_what_is_not_known(slides):
+    known = np.zeros_like(slides[1].present)
+    known[:, 1] = True
+    (tile, *_) = SlideTileStream([replace(slides[1], known=known)])
+    assert tile["known"].tolist() == [False, True]
 
 
 def test_slides_are_opened_once_and_the_least_used_is_closed(slides, monkeypatch):

@@ -1,7 +1,7 @@
 """Show data sets, their cards, and what was checked or counted in them."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import compress, groupby
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -158,13 +158,14 @@ def _published_table(rows: Sequence[Published]) -> Group:
 
 
 def _class_stats_table(classes: Sequence[ClassStats]) -> Table:
-    masked = classes[0].pixels is not None
-    table = plain_table("class", ">images", ">of images", *((">pixels", ">of pixels") if masked else ()))
+    masked, unsure = classes[0].pixels is not None, any(each.unknown for each in classes)
+    headings = {">images": True, ">of images": True, ">unknown": unsure, ">pixels": masked, ">of pixels": masked}
+    table = plain_table("class", *(heading for heading, shown in headings.items() if shown))
     for each in classes:
-        images = "" if each.images is None else spaced(each.images)
+        images, unknown = ("", "") if each.images is None else (spaced(each.images), spaced(each.unknown))
         pixels = "" if each.pixels is None else spaced(each.pixels)
-        cells = (images, number(each.image_share, ".1%", ""), pixels, number(each.pixel_share, ".1%", ""))
-        table.add_row(Text(each.name), *cells[: 4 if masked else 2])
+        cells = (images, number(each.image_share, ".1%", ""), unknown, pixels, number(each.pixel_share, ".1%", ""))
+        table.add_row(Text(each.name), *compress(cells, headings.values()))
     return table
 
 

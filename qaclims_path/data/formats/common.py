@@ -102,9 +102,10 @@ class SplitFiles:
         masks: Sequence[MaskSource | None],
         present: Mapping[str, tuple[int, ...]] | None,
         patients: Mapping[str, str] | None = None,
+        unknown: Mapping[str, tuple[int, ...]] | None = None,
     ) -> list[Record]:
-        """Make the records of images; `present` and `patients` are by file name."""
-        patients = patients or {}
+        """Make the records of images; `present`, `patients` and `unknown` classes are by file name."""
+        patients, unknown = patients or {}, unknown or {}
         return [
             Record(
                 id=stem_key(name),
@@ -112,6 +113,7 @@ class SplitFiles:
                 present=None if present is None else present[name],
                 mask=mask,
                 patient=patients.get(name) or self.card.patient_of(name),
+                unknown=unknown.get(name, ()),
             )
             for name, mask in zip(names, masks, strict=True)
         ]

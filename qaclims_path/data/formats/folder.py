@@ -20,19 +20,19 @@ from qaclims_path.data.formats.common import (
 from qaclims_path.data.record import Record
 from qaclims_path.errors import BadFile, DatasetProblem, first_of
 from qaclims_path.files.folders import stem_key
+from qaclims_path.files.marks import Label, Mark, label_of, read_mark, read_names
 from qaclims_path.files.tables import read_csv, write_csv
 
 IMAGE_COLUMNS = ("file", "image", "name", "id")
 PATIENT_COLUMNS = ("patient", "case")
 SLIDE_COLUMNS = ("slide",)
-TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 
 
 @dataclass
 class Table:
-    """Classes present, patients and slides of images by `image_key`, from a CSV."""
+    """Labels, patients and slides of images by `image_key`, from a CSV."""
 
-    present: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    labels: dict[str, Label] = field(default_factory=dict)
     patients: dict[str, str] = field(default_factory=dict)
     slides: dict[str, str] = field(default_factory=dict)
 
@@ -47,18 +47,19 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
     path = files.find("the table of labels", files.split.labels)
     table = read_table(card, path)
     keys = {image: stem_key(image) for image in names}
-    refuse([image for image, key in keys.items() if key not in table.present], f"without a row in {path}", "Add them")
-    present = {image: table.present[key] for image, key in keys.items()}
+    refuse([image for image, key in keys.items() if key not in table.labels], f"without a row in {path}", "Add them")
+    present = {image: table.labels[key].present for image, key in keys.items()}
+    unknown = {image: table.labels[key].unknown for image, key in keys.items()}
     patients = {image: table.patients[key] for image, key in keys.items() if key in table.patients}
-    records = files.records(folder, names, masks, present, patients)
+    records = files.records(folder, names, masks, present, patients, unknown)
     return [replace(record, slide=table.slides.get(record.id)) for record in records]
 
 
 def read_table(card: Card, path: Path) -> Table:
-    """Read labels: one 0/1 column per class (by name, display name or synonym), or one `labels` column.
+    """Read labels: one column of 0, 1 or ? per class (by name, display name or synonym), or one `labels` column.
 
     Examples:
-        `file,patient,tumor,stroma` with `a.png,7,1,0`, or `file,labels` with `a.png,tumor;stroma`.
+        `file,patient,tumor,stroma` with `a.png,7,1,?`, or `file,labels` with `a.png,tumor;stroma?`.
     """
     table, problems, index = Table(), [], class_index(card)
     for line, row in enumerate(read_csv(path), start=2):
@@ -70,9 +71,9 @@ def read_table(card: Card, path: Path) -> Table:
             )
         key = image_key(image)
         try:
-            if key in table.present:
+            if key in table.labels:
                 raise ValueError(f"'{image}' has a second row")
-            table.present[key] = _present(card, index, cells, path)
+            table.labels[key] = _label(card, index, cells, path)
         except ValueError as error:
             problems.append(f"line {line}: {error}")
         for columns, known in ((PATIENT_COLUMNS, table.patients), (SLIDE_COLUMNS, table.slides)):
@@ -83,26 +84,31 @@ def read_table(card: Card, path: Path) -> Table:
     return table
 
 
-def _present(card: Card, index: Mapping[str, int], cells: Mapping[str, str], path: Path) -> tuple[int, ...]:
+def _label(card: Card, index: Mapping[str, int], cells: Mapping[str, str], path: Path) -> Label:
     if "labels" in cells:
-        labels = [part.strip() for part in cells["labels"].replace("|", ";").split(";") if part.strip()]
-        unknown = [name for name in labels if normalised(name) not in index]
-        if unknown:
-            raise ValueError(f"there is no class '{unknown[0]}' on the card '{card.name}'")
-        return tuple(sorted({index[normalised(name)] for name in labels}))
-    marks = {
+        names = read_names(cells["labels"])
+        strange = [name for name in names if normalised(name) not in index]
+        if strange:
+            raise ValueError(f"there is no class '{strange[0]}' on the card '{card.name}'")
+        named = {index[normalised(name)]: mark for name, mark in names.items()}
+        return label_of(named.get(k, False) for k in range(len(card.names)))
+    columns = {
         index[normalised(column)]: (column, value) for column, value in cells.items() if normalised(column) in index
     }
-    missing = [name for i, name in enumerate(card.names) if i not in marks]
+    missing = [name for i, name in enumerate(card.names) if i not in columns]
     if missing:
         raise BadFile(
             f"{path} needs a column `labels`, or one column per class; {', '.join(missing)} has none. "
             f"Found: {', '.join(cells)}."
         )
-    wrong = [f"{column} is '{value}'" for column, value in marks.values() if value.casefold() not in (*TRUE, *FALSE)]
-    if wrong:
-        raise ValueError(f"{wrong[0]}, which is neither 0 nor 1")
-    return tuple(sorted(i for i, (_, value) in marks.items() if value.casefold() in TRUE))
+    return label_of(_mark(*columns[k]) for k in range(len(card.names)))
+
+
+def _mark(column: str, text: str) -> Mark:
+    try:
+        return read_mark(text)
+    except ValueError as error:
+        raise ValueError(f"{column} is {error}") from error
 
 
 def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) -> None:

@@ -49,10 +49,11 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
         Record(
             id=row.tile,
             image=_tile_file(root, row, options) if as_files else _slide_tile(root, row, slides[row.slide], options),
-            present=None if split.labels_from == "masks" else row.present,
+            present=None if split.labels_from == "masks" else row.label.present,
             mask=None if masks is None else MaskFile(_mask_path(masks, row.slide, row.x, row.y)),
             patient=row.patient,
             slide=row.slide,
+            unknown=() if split.labels_from == "masks" else row.label.unknown,
         )
         for row in rows
     ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from qaclims_path.models.methods import METHODS
-from qaclims_path.models.methods.method import MapBatch, PairBatch, mean_over_images
+from qaclims_path.models.methods.method import MapBatch, PairBatch, area_loss, classification_loss
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,13 +37,8 @@ class Cam:
 
     def map_losses(self, batch: MapBatch) -> "dict[str, Tensor]":
         """Classification, and area if it has a weight."""
-        from qaclims_path.compute import losses
-
-        loss = losses.classification(batch.scores, batch.present)
-        out = {"classification": self.classification * mean_over_images(loss, batch)}
-        if self.area:
-            out["area"] = self.area * mean_over_images(losses.area(batch.activations), batch)
-        return out
+        out = classification_loss(batch, self.classification)
+        return out | area_loss(batch, self.area) if self.area else out
 
     def pair_losses(self, pairs: PairBatch) -> "dict[str, Tensor]":  # noqa: ARG002
         """No losses."""

@@ -50,12 +50,12 @@ def _similarities(regions: Tensor, pairs: PairBatch, sharpness: float) -> tuple[
 
 
 def shares(logits: Tensor, present: Tensor, *, rest: bool) -> Tensor:
-    """Softmax over the present classes at every pixel, and over one more, unnamed class of logit 0 if `rest` is set.
+    """Softmax at every pixel over the classes that may be there, and over one more of logit 0 if `rest` is set.
 
     Args:
         logits: B C h w.
         present: B C, bool; the share of other classes is 0.
-        rest: Add the unnamed class; with one present class the result is its sigmoid.
+        rest: Add an unnamed class; with one present class the result is its sigmoid.
 
     Returns:
         B C h w in 0..1.

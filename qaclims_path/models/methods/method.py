@@ -17,9 +17,11 @@ class MapBatch:
         activations: B C h w in 0..1, the maps that regions are masked with.
         scores: B C, the pooled logits.
         present: B C, bool: the classes in each image.
-        images: Divisor of means over images: B, or the mean B over all processes and micro-batches.
+        images: Number of images: B, or the mean B over all processes and micro-batches.
         pairs: Divisor of means over (image, present class) pairs, averaged in the same way.
         progress: Share of the training done, 0..1.
+        known: B C, bool: whether it is known that the class is present or absent; None where all are.
+        labels: Divisor of means over known labels, averaged in the same way; None where all are known.
     """
 
     activations: "Tensor"
@@ -28,6 +30,8 @@ class MapBatch:
     images: float
     pairs: float
     progress: float = 1.0
+    known: "Tensor | None" = None
+    labels: float | None = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class PairBatch:
         foreground: P D, unit vectors of the foreground regions.
         background: P D, unit vectors of the background regions.
         label: P, index of the pair's class.
-        present: P C, bool: all classes in the pair's image.
+        present: P C, bool: all classes in the pair's image; a class that is unknown there is left out. It is no pair,
+            and its text may be a negative of a foreground, which shows another class, but never of a background.
         texts: Texts of the pairs.
         images: As in `MapBatch`.
         total: Divisor of means over pairs, as `MapBatch.pairs`; not P.
@@ -67,7 +72,7 @@ class Method(Protocol):
         ...
 
     def activations(self, logits: "Tensor", present: "Tensor") -> "Tensor":
-        """Convert logits B C h w to maps in 0..1 that regions are masked with."""
+        """Convert logits B C h w to maps in 0..1 that regions are masked with; `present` holds unknown classes, too."""
         ...
 
     def map_losses(self, batch: MapBatch) -> "dict[str, Tensor]":
@@ -81,13 +86,22 @@ class Method(Protocol):
 
 def published_map_losses(batch: MapBatch, *, area: float, classification: float) -> "dict[str, Tensor]":
     """Return losses of both published methods that need no judge: area, and classification if it has a weight."""
+    out = area_loss(batch, area)
+    return out | classification_loss(batch, classification) if classification else out
+
+
+def classification_loss(batch: MapBatch, weight: float) -> "dict[str, Tensor]":
+    """Multi-label classification of the pooled maps, the mean over known labels."""
     from qaclims_path.compute import losses
 
-    out = {"area": area * mean_over_images(losses.area(batch.activations), batch)}
-    if classification:
-        loss = losses.classification(batch.scores, batch.present)
-        out["classification"] = classification * mean_over_images(loss, batch)
-    return out
+    return {"classification": weight * mean_over_labels(losses.classification(batch.scores, batch.present), batch)}
+
+
+def area_loss(batch: MapBatch, weight: float) -> "dict[str, Tensor]":
+    """Mean activation of the classes whose presence is known."""
+    from qaclims_path.compute import losses
+
+    return {"area": weight * mean_over_labels(losses.area(batch.activations), batch)}
 
 
 def floor_loss(batch: MapBatch, weight: float, floor: float) -> "dict[str, Tensor]":
@@ -100,9 +114,12 @@ def floor_loss(batch: MapBatch, weight: float, floor: float) -> "dict[str, Tenso
     return {"floor": weight * mean_over_pairs(penalty, batch.pairs)}
 
 
-def mean_over_images(mean: "Tensor", batch: MapBatch) -> "Tensor":
-    """Turn a mean over this batch's images into its part of the mean over all processes and micro-batches."""
-    return mean * (len(batch.present) / batch.images)
+def mean_over_labels(values: "Tensor", batch: MapBatch) -> "Tensor":
+    """Turn B C values into their part of the mean over the known labels of all processes and micro-batches."""
+    from qaclims_path.compute import losses
+
+    total = values.shape[1] * batch.images if batch.labels is None else batch.labels
+    return losses.mean_of_known(values, batch.known, total)
 
 
 def mean_over_pairs(values: "Tensor", total: float) -> "Tensor":

@@ -14,8 +14,9 @@ from qaclims_path.models.methods import METHODS
 from qaclims_path.models.methods.method import (
     MapBatch,
     PairBatch,
+    area_loss,
+    classification_loss,
     floor_loss,
-    mean_over_images,
     mean_over_pairs,
 )
 
@@ -73,7 +74,7 @@ class QaClimsPath:
         return self.foreground + self.background > 0 and self.language(progress) > 0
 
     def activations(self, logits: "Tensor", present: "Tensor") -> "Tensor":
-        """Return the sigmoid of the maps, or the shares of the present classes in each pixel."""
+        """Return the sigmoid of the maps, or the shares of the classes that may be present in each pixel."""
         from qaclims_path.models.methods import contrasts
 
         if self.competition == "none":
@@ -82,12 +83,9 @@ class QaClimsPath:
 
     def map_losses(self, batch: MapBatch) -> "dict[str, Tensor]":
         """Classification, and area and floor if they have a weight."""
-        from qaclims_path.compute import losses
-
-        loss = losses.classification(batch.scores, batch.present)
-        out = {"classification": self.classification * mean_over_images(loss, batch)}
+        out = classification_loss(batch, self.classification)
         if self.area:
-            out["area"] = self.area * mean_over_images(losses.area(batch.activations), batch)
+            out |= area_loss(batch, self.area)
         return out | floor_loss(batch, self.floor, self.floor_area)
 
     def pair_losses(self, pairs: PairBatch) -> "dict[str, Tensor]":

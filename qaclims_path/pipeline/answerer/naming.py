@@ -44,13 +44,14 @@ class Words:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer about one image, the classes that are in the image, and the one asked about, if any."""
+    """One answer about one image, the classes that are in the image, the one asked about, if any, and unknown ones."""
 
     image: str
     question: Question
     text: str
     present: frozenset[int]
     label: int | None
+    unknown: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class ProbeRow:
         asked: Number of questions.
         itself: Answers that name the class asked about.
         present: Answers that name another class that is in the image.
-        absent: Answers that name only classes that are not in the image.
+        absent: Answers that name only classes that are not in the image; classes that are unknown there do not count.
         neither: Answers that name no class.
         empty: Questions without an answer.
         hit: Share of answers that name a class that is in the image.
@@ -90,7 +91,7 @@ def rows(replies: Sequence[Reply], words: Words) -> Iterator[ProbeRow]:
     for reply in replies:
         groups[reply.question.kind, reply.question.topic].append(reply)
     for (kind, topic), group in groups.items():
-        named = [words.named(reply.text) if reply.text else frozenset[int]() for reply in group]
+        named = [words.named(reply.text) - reply.unknown if reply.text else frozenset[int]() for reply in group]
         counts = Counter(_verdict(reply, classes) for reply, classes in zip(group, named, strict=True))
         texts = [reply.text for reply in group if reply.text]
         yield ProbeRow(

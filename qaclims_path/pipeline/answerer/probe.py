@@ -142,29 +142,28 @@ def _ask(
         answers = answerer.answer([ask for ask, _ in asked])
         times.append((time.perf_counter() - start, len(opened), len(asked)))
         replies += [
-            Reply(ask.image, question, answer.text, frozenset(present), label)
-            for (ask, (question, present, label)), answer in zip(asked, answers, strict=True)
+            Reply(ask.image, question, answer.text, frozenset(record.present or ()), label, frozenset(record.unknown))
+            for (ask, (question, record, label)), answer in zip(asked, answers, strict=True)
         ]
     return replies, times, unread
 
 
 def _asks(
     words: Words, record: Record, pixels: NDArray[np.uint8], *, blind: bool
-) -> Iterator[tuple[Ask, tuple[Question, Sequence[int], int | None]]]:
+) -> Iterator[tuple[Ask, tuple[Question, Record, int | None]]]:
     """Yield the questions about an image: blind ones once, others once for each class that is present."""
-    present = record.present or ()
     read = partial(np.asarray, pixels)
     if blind:
         for question in words.bank.questions:
             text = question.about(BLIND[words.bank.domain])
-            yield Ask(record.id, read, "", text, question.kind, question.topic), (question, present, None)
+            yield Ask(record.id, read, "", text, question.kind, question.topic), (question, record, None)
         return
-    for label in present:
+    for label in record.present or ():
         info = words.card.classes[label]
         for question in words.bank.questions:
             text = question.about(display_name(info))
             ask = Ask(record.id, read, info.name, text, question.kind, question.topic, names_of(info))
-            yield ask, (question, present, label)
+            yield ask, (question, record, label)
 
 
 def _opened(group: Sequence[Record], unread: dict[str, str]) -> Iterator[tuple[Record, NDArray[np.uint8]]]:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from qaclims_path.compute.cams import STRIDE
 from qaclims_path.compute.devices import Precision, device_of, precision_of
-from qaclims_path.compute.gates import allowed_classes
+from qaclims_path.compute.gates import allowed_classes, known_or_predicted
 from qaclims_path.config import read_yaml
-from qaclims_path.data.loading import Failed, ImageLoader
+from qaclims_path.data.loading import Failed, ImageLoader, Loaded
 from qaclims_path.data.protocol import Gate, GateKind, Protocol
 from qaclims_path.data.record import Record
 from qaclims_path.data.slide_labels import with_slide_labels
@@ -140,7 +140,8 @@ def _settings(options: MapOptions, split: SplitData, precision: Precision, *, sl
     """Return all options that the values depend on."""
     if not options.scales or min(options.scales) <= 0:
         raise UsageError("--scales needs at least one number above 0, such as 1 or 0.5,1,1.5,2.")
-    gate = split.rules.gate if slides or options.classes == "predicted" else None
+    unsure = options.classes == "present" and any(record.unknown for record in split.records)
+    gate = split.rules.gate if slides or unsure or options.classes == "predicted" else None
     return {
         "dataset": split.card.name,
         "split": split.name,
@@ -176,24 +177,27 @@ def _choice(options: MapOptions, rules: Protocol, *, slides: bool) -> Choose:
     if slides:
         return partial(_of_slide, rules.gate)
     if options.classes == "present":
-        return lambda _, present: present
+        return partial(_by_label, rules.gate)
     if options.classes == "all":
         return lambda probabilities, _: range(len(probabilities))
 
-    def predicted(probabilities: NDArray[np.float64], _: tuple[int, ...]) -> list[int]:
+    def predicted(probabilities: NDArray[np.float64], _: Loaded) -> list[int]:
         allowed = allowed_classes(probabilities, rules.gate.threshold, keep_highest=rules.gate.keep_highest)
         return np.flatnonzero(allowed).tolist()
 
     return predicted
 
 
-def _of_slide(gate: Gate, probabilities: NDArray[np.float64], present: tuple[int, ...]) -> list[int]:
-    """Choose the predicted classes of those that a slide has."""
-    if not present:
-        return []
-    own = probabilities[list(present)]
-    allowed = allowed_classes(own, gate.threshold, keep_highest=gate.keep_highest)
-    return [label for label, is_allowed in zip(present, allowed, strict=True) if is_allowed]
+def _of_slide(gate: Gate, probabilities: NDArray[np.float64], image: Loaded) -> tuple[int, ...]:
+    """Choose the predicted classes of those that a slide may have."""
+    possible = (*image.present, *image.unknown)
+    return known_or_predicted((), possible, probabilities, gate.threshold, keep_highest=gate.keep_highest)
+
+
+def _by_label(gate: Gate, probabilities: NDArray[np.float64], image: Loaded) -> tuple[int, ...]:
+    return known_or_predicted(
+        image.present, image.unknown, probabilities, gate.threshold, keep_highest=gate.keep_highest
+    )
 
 
 def _write_predictions(reader: MapReader, path: Path) -> None:

@@ -16,7 +16,7 @@ from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.maps import ImageMaps
 from qaclims_path.models.camnet import CamNet
 
-Choose = Callable[[NDArray[np.float64], tuple[int, ...]], Sequence[int]]
+Choose = Callable[[NDArray[np.float64], Loaded], Sequence[int]]
 
 
 class MapMaker:
@@ -24,7 +24,7 @@ class MapMaker:
 
     Args:
         net: Network, as `models.inference.for_inference` returns it.
-        choose: Returns the classes that get a map, from class probabilities (C) and the classes present.
+        choose: Returns the classes that get a map, from class probabilities (C) and the image with its label.
         scales: Factors by which the image loader scales images.
         own_maximum: Divide each map by its maximum, as published.
     """
@@ -40,7 +40,7 @@ class MapMaker:
         pyramid = [np.stack(pictures) for pictures in zip(*(item.scales for item in batch), strict=True)]
         logits = [self.net(self._views(pictures)).maps for pictures in pyramid]
         probabilities = image_probabilities(logits[self.unscaled]).double().cpu().numpy()
-        classes = [tuple(self.choose(row, item.present)) for row, item in zip(probabilities, batch, strict=True)]
+        classes = [tuple(self.choose(row, item)) for row, item in zip(probabilities, batch, strict=True)]
         owners = torch.tensor([row for row, each in enumerate(classes) for _ in each], device=self.device)
         labels = torch.tensor([label for each in classes for label in each], device=self.device)
         pairs = (owners.long(), labels.long())

@@ -90,15 +90,17 @@ class CamTask:
             self._teacher.judge.compile()
 
     def counts(self, batch: Batch) -> Mapping[str, float]:
-        """Return images and (image, class) pairs, over which losses are averaged."""
-        return {"images": float(len(batch["present"])), "pairs": float(batch[PLAN].pairs)}
+        """Return images, (image, class) pairs and known labels, over which losses are averaged."""
+        known = float(batch["known"].sum())
+        return {"images": float(len(batch["present"])), "pairs": float(batch[PLAN].pairs), "labels": known}
 
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
         """Compute the losses of a micro-batch, and means per class for the log."""
-        images, present, plan = self.augment(batch), batch["present"], batch[PLAN]
+        images, plan = self.augment(batch), batch[PLAN]
+        present, known = batch["present"], batch["known"]
         logits = self.maps(images).maps.float()
         tissue = tissue_share(images, logits.shape[-2:]) if self.glass else None
-        activations = self._method.activations(logits, present)
+        activations = self._method.activations(logits, present | ~known)
         if tissue is not None:
             activations = activations * tissue[:, None]
         maps = MapBatch(
@@ -108,6 +110,8 @@ class CamTask:
             images=info.counts["images"],
             pairs=info.counts["pairs"],
             progress=info.progress,
+            known=known,
+            labels=info.counts["labels"],
         )
         parts = self._map_losses(maps)
         loss = torch.stack([*parts.values()]).sum()

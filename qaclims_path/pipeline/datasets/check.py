@@ -192,7 +192,7 @@ def _rows_without_image(card: Card, root: Path, listings: dict[str, Listing]) ->
     )
     for path in dict.fromkeys(table for table in tables if table is not None and table.suffix == ".csv"):
         try:
-            gone = [key for key in read_table(card, path).present if key not in known]
+            gone = [key for key in read_table(card, path).labels if key not in known]
         except QaclimsError:  # the listing has reported it
             continue
         if gone:

@@ -60,9 +60,7 @@ def list_tolerantly(card: Card, root: Path, name: str) -> Listing:
             kinds.setdefault(sentence, both or kind)
     labels = {record.id: record for record in labelled}
     records = tuple(
-        replace(record, present=labels[record.id].present, patient=labels[record.id].patient)
-        if record.id in labels
-        else record
+        replace(labels[record.id], mask=record.mask) if record.id in labels else record
         for record in masked or _any_images(files)
     )
     return Listing(
@@ -189,7 +187,7 @@ def _contradiction(card: Card, record: Record, truth: NDArray[np.uint8]) -> str:
     if record.present is None or not isinstance(record.mask, MaskFile):  # one annotation gives both label and mask
         return ""
     seen, labelled = set(classes_in(card, truth)), set(record.present)
-    clearly = {index for index in seen - labelled if (truth == index).mean() >= CLEARLY_PRESENT}
+    clearly = {index for index in seen - labelled - {*record.unknown} if (truth == index).mean() >= CLEARLY_PRESENT}
     unseen = set() if (truth == IGNORE).any() else labelled - seen
     if not clearly and not unseen:
         return ""

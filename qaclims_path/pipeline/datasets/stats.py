@@ -16,7 +16,7 @@ from qaclims_path.errors import DatasetProblem
 from qaclims_path.files.progress import track
 from qaclims_path.files.tables import write_csv
 
-COLUMNS = ("split", "class", "images", "image_share", "pixels", "pixel_share")
+COLUMNS = ("split", "class", "images", "image_share", "pixels", "pixel_share", "unknown")
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class ClassStats:
     Attributes:
         images: Images with the class; None for background and ignored pixels.
         pixels: Pixels of the class in the masks; None for a split without masks.
+        unknown: Images of which it is not known whether they hold the class.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ClassStats:
     image_share: float | None
     pixels: int | None
     pixel_share: float | None
+    unknown: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def split_stats(card: Card, name: str, records: list[Record]) -> SplitStats:
     pixels = np.zeros(256, np.int64)
     together = np.zeros((count, count), np.int64)
     per_image: Counter[int] = Counter()
+    unknown: Counter[int] = Counter()
     for record in track(records, f"counting {name}"):
         sizes.append(record.image.size())
         present = record.present or ()
@@ -117,6 +120,7 @@ def split_stats(card: Card, name: str, records: list[Record]) -> SplitStats:
             present = classes_in(card, truth) if record.present is None else present
         together[np.ix_(present, present)] += 1
         per_image[len(present)] += 1
+        unknown.update(record.unknown)
     patients = {record.patient for record in records if record.patient is not None}
     masked = any(record.mask is not None for record in records)
     widths, heights = zip(*sizes, strict=True)
@@ -127,20 +131,21 @@ def split_stats(card: Card, name: str, records: list[Record]) -> SplitStats:
         patients=len(patients) or None,
         widths=_spread(widths),
         heights=_spread(heights),
-        classes=tuple(_class_stats(card, len(records), together, pixels if masked else None)),
+        classes=tuple(_class_stats(card, len(records), together, pixels if masked else None, unknown)),
         together=tuple(tuple(row) for row in together.tolist()),
         classes_per_image=tuple(per_image[number] for number in range(max(per_image) + 1)),
     )
 
 
 def _class_stats(
-    card: Card, images: int, together: NDArray[np.int64], pixels: NDArray[np.int64] | None
+    card: Card, images: int, together: NDArray[np.int64], pixels: NDArray[np.int64] | None, unknown: Counter[int]
 ) -> Iterator[ClassStats]:
     total = 0 if pixels is None else int(pixels.sum())
     for index, name in enumerate(card.names):
         with_class = int(together[index, index])
         covered = None if pixels is None else int(pixels[index])
-        yield ClassStats(name, with_class, with_class / images, covered, None if covered is None else covered / total)
+        share = None if covered is None else covered / total
+        yield ClassStats(name, with_class, with_class / images, covered, share, unknown[index])
     if pixels is not None:
         for name, index in ((BACKGROUND_NAME, card.background_index), (IGNORE_NAME, IGNORE)):
             yield ClassStats(name, None, None, int(pixels[index]), int(pixels[index]) / total)
@@ -153,5 +158,6 @@ def _spread(values: tuple[int, ...]) -> tuple[int, int, int]:
 def _rows(report: StatsReport) -> Iterator[dict[str, object]]:
     for split in report.splits:
         for each in split.classes:
-            values = (split.name, each.name, each.images, each.image_share, each.pixels, each.pixel_share)
+            unknown = None if each.images is None else each.unknown
+            values = (split.name, each.name, each.images, each.image_share, each.pixels, each.pixel_share, unknown)
             yield dict(zip(COLUMNS, values, strict=True))

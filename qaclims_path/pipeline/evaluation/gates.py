@@ -98,7 +98,7 @@ def check_made_with(kind: GateKind, made_with_gate: str | None, *, are_scores: b
 def _true_classes(card: Card, record: Record, truth: NDArray[np.uint8]) -> Mask:
     present = record.present if record.present is not None else classes_in(card, truth)
     allowed = np.zeros(len(card.classes), np.bool_)
-    allowed[list(present)] = True
+    allowed[[*present, *record.unknown]] = True  # what is not known is not forbidden
     return allowed
 
 

@@ -109,7 +109,7 @@ def probe_judge(
         records = random.Random(options.seed).sample(records, options.limit)  # noqa: S311 - a choice of images
     bank = load_bank(options.questions or ("natural" if card.domain == "natural" else "histology"), card.organ)
     texts = class_features(judge, card, bank)
-    seen = _Seen([], [], [], [], [])
+    seen = _Seen([], [], [], [], [], [])
     for start in track(range(0, len(records), BATCH), f"probing on {split}"):
         _look(judge, card, records[start : start + BATCH], texts, seen)
     if not seen.present:
@@ -126,7 +126,7 @@ def probe_judge(
         fill=judge.fill,
         classes=card.names,
         texts=tuple(bank.label_texts(info) for info in card.classes),
-        images=_trial(np.stack(seen.scores), np.stack(seen.present)),
+        images=_trial(np.stack(seen.scores), np.stack(seen.present), np.stack(seen.known)),
         regions=_regions_trial(seen, len(card.classes)),
         skipped=len(seen.problems),
         unreadable=tuple(seen.problems[:SHOWN]),
@@ -147,6 +147,7 @@ class _Seen:
 
     scores: list[NDArray[np.float32]]
     present: list[NDArray[np.bool_]]
+    known: list[NDArray[np.bool_]]
     region_scores: list[NDArray[np.float32]]
     region_class: list[int]
     problems: list[str]
@@ -165,6 +166,7 @@ def _look(judge: FrozenJudge, card: Card, records: Sequence[Record], texts: Tens
             seen.problems.append(str(error))
             continue
         seen.present.append(np.isin(np.arange(len(card.classes)), present))
+        seen.known.append(~np.isin(np.arange(len(card.classes)), record.unknown))
         for label, region in _regions(card, truth, judge.card.input_size):
             seen.region_class.append(label)
             maps.append(region)
@@ -193,17 +195,18 @@ def _regions(card: Card, truth: NDArray[np.uint8] | None, side: int) -> Iterator
 def _regions_trial(seen: _Seen, classes: int) -> Trial | None:
     if not seen.region_class:
         return None
-    return _trial(np.stack(seen.region_scores), np.eye(classes, dtype=bool)[seen.region_class])
+    present = np.eye(classes, dtype=bool)[seen.region_class]
+    return _trial(np.stack(seen.region_scores), present, np.ones_like(present))
 
 
-def _trial(scores: NDArray[np.float32], present: NDArray[np.bool_]) -> Trial:
-    """Score N C cosines against N C truth."""
-    alone = present.sum(1) == 1
+def _trial(scores: NDArray[np.float32], present: NDArray[np.bool_], known: NDArray[np.bool_]) -> Trial:
+    """Score N C cosines against N C truth; where that is not known, they do not count."""
+    alone = (present.sum(1) == 1) & known.all(1)
     confusion = named_confusion(scores[alone], present[alone].argmax(1))
     return Trial(
         count=len(scores),
         named=int(alone.sum()),
         balanced_accuracy=finite(balanced_accuracy(confusion)),
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
-        auc=tuple(finite(roc_auc(scores[:, c], present[:, c])) for c in range(scores.shape[1])),
+        auc=tuple(finite(roc_auc(scores[k, c], present[k, c])) for c, k in enumerate(known.T)),
     )

@@ -39,9 +39,10 @@ class Pictures(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         record = self.records[index]
-        present = torch.zeros(self.classes, dtype=torch.bool)
-        present[list(record.present or ())] = True
-        return {"id": record.id, "image": self._varied(to_tensor(record.image.pixels())), "present": present}
+        present, known = torch.zeros(self.classes, dtype=torch.bool), torch.ones(self.classes, dtype=torch.bool)
+        present[list(record.present or ())], known[list(record.unknown)] = True, False
+        image = self._varied(to_tensor(record.image.pixels()))
+        return {"id": record.id, "image": image, "present": present, "known": known}
 
     def _varied(self, image: Tensor) -> Tensor:
         height, width = image.shape[1:]
@@ -65,17 +66,21 @@ class Views:
     Attributes:
         pixels: N 3 S S, normalised.
         present: N C, the classes that a view may show.
-        sure: N, whether it shows all of them.
+        possible: N C, these and the classes of which nothing is known.
+        sure: N, whether it shows all of `present`.
         blobs: B S S in 0..1, the regions that the second B views show.
     """
 
     pixels: Tensor
     present: Tensor
+    possible: Tensor
     sure: Tensor
     blobs: Tensor
 
 
-def make_views(images: Tensor, present: Tensor, white: Tensor, generator: torch.Generator) -> Views:
+def make_views(
+    images: Tensor, present: Tensor, white: Tensor, generator: torch.Generator, *, known: Tensor | None = None
+) -> Views:
     """Make views of whole images, and of regions of them or of mixtures.
 
     Two images of one class each are mixed, and both parts are shown as regions. Their classes are known, so regions are
@@ -86,10 +91,12 @@ def make_views(images: Tensor, present: Tensor, white: Tensor, generator: torch.
         present: B C, bool.
         white: 3, white in normalised space.
         generator: Random numbers, on the CPU.
+        known: B C, bool: whether it is known that the class is present or absent; None where all are.
     """
+    possible = present if known is None else present | ~known
     count, side = len(images), images.shape[-1]
     blobs = soft_blobs(count, side, generator).to(images)
-    alone = present.sum(1) == 1
+    alone = (present.sum(1) == 1) & (possible.sum(1) == 1)
     singles = alone.nonzero()[:, 0]
     partner = torch.arange(count, device=images.device)
     partner[singles] = singles[torch.randperm(len(singles), generator=generator).to(images.device)]
@@ -102,6 +109,7 @@ def make_views(images: Tensor, present: Tensor, white: Tensor, generator: torch.
     return Views(
         torch.cat([images, regions, others]),
         torch.cat([present, present, present[partner[singles]]]),
+        torch.cat([possible, possible, possible[partner[singles]]]),
         torch.cat([torch.ones_like(alone), alone, alone[singles]]),
         blobs,
     )
@@ -169,22 +177,25 @@ class JudgeTask:
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
         """Return losses of a micro-batch."""
         network: Any = self.network
-        present, device = batch["present"], batch["image"].device
+        present, known, device = batch["present"], batch["known"], batch["image"].device
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + info.step)
         mean, std = self._mean.to(device), self._std.to(device)
-        views = make_views((batch["image"] - mean) / std, present, ((1 - mean) / std).flatten(), generator)
+        white = ((1 - mean) / std).flatten()
+        views = make_views((batch["image"] - mean) / std, present, white, generator, known=known)
         captions = make_captions(self._captioner, self._names, present, self._seed + 7919 * info.step)
         encoded = F.normalize(self._encode(captions.texts, device).float(), dim=-1)
         shown, positions = self._look(views.pixels, len(present))
         scale = network.logit_scale.exp().clamp(max=MOST_SCALE)
         logits = scale * shown @ encoded.T + network.logit_bias
-        truth, known = pair_targets(views.present, views.sure, captions.classes.to(device), captions.wrong.to(device))
+        about, wrong = captions.classes.to(device), captions.wrong.to(device)
+        truth, sure = pair_targets(views.present, views.sure, about, wrong, views.possible)
         named = self._per_class(logits)
-        parts = {"matching": matching_loss(logits, truth, known), "naming": _naming(named, views)}
+        parts = {"matching": matching_loss(logits, truth, sure), "naming": _naming(named, views)}
         if positions is not None:
             placed = self._per_class((scale * positions @ encoded.T).flatten(0, 1)).view(*positions.shape[:2], -1)
-            parts["placing"] = patch_loss(placed, present)
-            parts["regions"] = info.progress * _regions(named[len(present) : 2 * len(present)], placed, views, present)
+            possible, regions = present | ~known, named[len(present) : 2 * len(present)]
+            parts["placing"] = patch_loss(placed, present, possible)
+            parts["regions"] = info.progress * _regions(regions, placed, views, possible)
         return {"loss": torch.stack([*parts.values()]).sum(), **{name: part.detach() for name, part in parts.items()}}
 
     def _encode(self, texts: list[str], device: torch.device) -> Tensor:
@@ -218,17 +229,17 @@ class JudgeTask:
 
 def _naming(named: Tensor, views: Views) -> Tensor:
     """Cross-entropy over the views that show exactly one class."""
-    chosen = views.sure & (views.present.sum(1) == 1)
+    chosen = views.sure & (views.present.sum(1) == 1) & (views.possible.sum(1) == 1)
     if not chosen.any():
         return named.sum() * 0
     return F.cross_entropy(named[chosen], views.present[chosen].float().argmax(1))
 
 
-def _regions(named: Tensor, placed: Tensor, views: Views, present: Tensor) -> Tensor:
-    """Cross-entropy between regions of images with several classes and the positions below them."""
-    several = present.sum(1) > 1
+def _regions(named: Tensor, placed: Tensor, views: Views, possible: Tensor) -> Tensor:
+    """Cross-entropy between regions of images with several possible classes and the positions below them."""
+    several = possible.sum(1) > 1
     if not several.any():
         return named.sum() * 0
     side = round(placed.shape[1] ** 0.5)
     under = F.adaptive_avg_pool2d(views.blobs[:, None], side).flatten(1)
-    return F.cross_entropy(named[several], region_shares(placed.detach(), under, present)[several])
+    return F.cross_entropy(named[several], region_shares(placed.detach(), under, possible)[several])

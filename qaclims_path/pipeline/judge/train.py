@@ -164,7 +164,8 @@ def _report(
     result: FitResult,
     warning: str,
 ) -> JudgeTrainReport:
-    alone = {name: sum(record.present == (c,) for record in records) for c, name in enumerate(card.names)}
+    labels = [record.present for record in records if not record.unknown]
+    alone = {name: labels.count((c,)) for c, name in enumerate(card.names)}
     return JudgeTrainReport(
         out=str(out),
         dataset=card.name,

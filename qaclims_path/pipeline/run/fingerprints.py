@@ -37,7 +37,10 @@ def rules_of(name: str) -> str:
 
 def images_of(card: Card, root: Path, split: str) -> str:
     """Count and hash the images of a split and their labels; no image is opened."""
-    listed = [(record.id, record.present) for record in list_records(card, root, split)]
+    listed = [
+        (record.id, record.present, *([record.unknown] if record.unknown else []))  # as before, where all is known
+        for record in list_records(card, root, split)
+    ]
     return f"{len(listed)} images {digest_of_json(listed, 12)}"
 
 

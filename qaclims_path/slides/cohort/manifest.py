@@ -2,7 +2,8 @@
 
 Columns: `tile` (its id), `slide`, `patient`, `split`; the position in pixels of the full resolution (`x_px_level0`,
 `y_px_level0`, `width_px_level0`, `height_px_level0`); size and pixel size when read (`size_px`, `mpp_um`);
-`tissue_share`; per class `present_<class>` (0 or 1), and `share_<class>` where labels come from regions.
+`tissue_share`; per class `present_<class>` (0, 1, or ? where it is not known), and `share_<class>` where labels come
+from regions.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from qaclims_path.errors import BadFile
 from qaclims_path.files.atomic import atomic_path
+from qaclims_path.files.marks import UNKNOWN, Label, label_of, read_mark, write_mark
 from qaclims_path.files.tables import read_csv, write_csv
 from qaclims_path.slides.cohort.slide_list import SlideEntry
 from qaclims_path.types import TileGrid
@@ -36,16 +38,22 @@ class TileLabels:
         classes: Class names.
         present: N C, bool.
         shares: N C, share of the tile that each class covers; None where whole slides are labelled.
+        known: N C, bool: whether it is known that the class is present or absent; None where all are.
     """
 
     classes: tuple[str, ...]
     present: NDArray[np.bool_]
     shares: NDArray[np.float32] | None = None
+    known: NDArray[np.bool_] | None = None
+
+    def mark(self, tile: int, k: int) -> str:
+        """Return the cell of a tile and a class."""
+        return write_mark(bool(self.present[tile, k]), self.known is None or bool(self.known[tile, k]))
 
 
 @dataclass(frozen=True, slots=True)
 class TileRow:
-    """A row of a manifest."""
+    """A row of a manifest; `drawn` says whether any annotated region covers part of the tile."""
 
     tile: str
     slide: str
@@ -55,7 +63,8 @@ class TileRow:
     y: int
     size: int
     mpp: float
-    present: tuple[int, ...]
+    label: Label
+    drawn: bool
 
 
 def tile_id(slide: str, x: int, y: int) -> str:
@@ -80,12 +89,12 @@ def write_slide_manifest(path: Path, entry: SlideEntry, grid: TileGrid, labels: 
     fixed |= {"size_px": grid.size, "mpp_um": grid.mpp}  # type: ignore[dict-item]
 
     def rows() -> Iterator[dict[str, object]]:
-        present, shares = labels.present.astype(int).tolist(), labels.shares
+        shares = labels.shares
         for i, (x, y, tissue) in enumerate(zip(grid.x.tolist(), grid.y.tolist(), grid.tissue.tolist(), strict=True)):
             row: dict[str, object] = {**fixed, "tile": tile_id(entry.name, x, y), "x_px_level0": x, "y_px_level0": y}
             row["tissue_share"] = tissue
             for c, name in enumerate(labels.classes):
-                row[PRESENT + name] = present[i][c]
+                row[PRESENT + name] = labels.mark(i, c)
                 row[SHARE + name] = None if shares is None else float(shares[i, c])
             yield row
 
@@ -104,16 +113,17 @@ def merge(target: Path, parts: Sequence[Path], classes: Sequence[str]) -> None:
 
 
 def read_tiles(path: Path, classes: Sequence[str]) -> Iterator[TileRow]:
-    """Yield the rows of a manifest, with the indices of the classes that are present."""
-    marks = [PRESENT + name for name in classes]
+    """Yield the rows of a manifest, with the label of each tile."""
+    marks, shares = [PRESENT + name for name in classes], [SHARE + name for name in classes]
     for line, row in enumerate(read_csv(path, [*COLUMNS, *marks]), start=2):
         try:
             x, y, size = (int(row[column]) for column in ("x_px_level0", "y_px_level0", "size_px"))
             mpp = float(row["mpp_um"])
-            present = tuple(k for k, mark in enumerate(marks) if int(row[mark]))
+            label = label_of(read_mark(row[mark]) for mark in marks)
+            drawn = any(float(row.get(share) or 0) > 0 for share in shares)
         except ValueError as error:
             raise BadFile(f"{path}, line {line}: {error}. Tile the slides again.") from error
-        yield TileRow(row["tile"], row["slide"], row["patient"], row["split"], x, y, size, mpp, present)
+        yield TileRow(row["tile"], row["slide"], row["patient"], row["split"], x, y, size, mpp, label, drawn)
 
 
 def _join(file: BinaryIO, parts: Sequence[Path]) -> None:
@@ -136,7 +146,7 @@ def _write_parquet(source: Path, classes: Sequence[str]) -> None:
     pa, csv, parquet = (import_module(name) for name in ("pyarrow", "pyarrow.csv", "pyarrow.parquet"))
     types = dict.fromkeys(TEXT, pa.string()) | dict.fromkeys(WHOLE, pa.int64()) | dict.fromkeys(REAL, pa.float64())
     types |= {PRESENT + name: pa.int8() for name in classes} | {SHARE + name: pa.float64() for name in classes}
-    options = csv.ConvertOptions(column_types=types, strings_can_be_null=False)
+    options = csv.ConvertOptions(column_types=types, strings_can_be_null=False, null_values=["", UNKNOWN])
     table = csv.read_csv(source, convert_options=options)
     with atomic_path(source.with_suffix(".parquet")) as temporary:
         parquet.write_table(table, temporary)

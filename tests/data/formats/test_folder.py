@@ -38,6 +38,18 @@ def test_a_table_may_have_one_column_of_class_names(tmp_path, card, put):
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["file,benign,tumour\nx,1,?\ny,?,0\n", "file,labels\nx,benign; tumour?\ny,adenoma ?\n"],
+    ids=["columns", "names"],
+)
+def test_a_class_may_be_unknown(tmp_path, card, put, text):
+    put(tmp_path / "images", "x.png", "y.png")
+    (tmp_path / "labels.csv").write_text(text)
+    found = [(record.present, record.unknown) for record in list_records(card, tmp_path, "one")]
+    assert found == [((0,), (1,)), ((), (0,))]
+
+
+@pytest.mark.parametrize(
     ("text", "match"),
     [
         ("file,benign,tumour\nx,1,maybe\ny,0,0\ny,0,0\n", r"line 2: tumour is 'maybe'.*; line 4: 'y' has a second row"),

@@ -132,6 +132,32 @@ def test_images_without_classes_have_finite_losses_and_gradients(name: str) -> N
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
+def test_an_unknown_class_is_neither_trained_as_present_nor_as_absent(name: str) -> None:
+    weights = (key for key in ("floor", "area", "classification") if hasattr(METHODS[name], key))
+    method = build_method(name, dict.fromkeys(weights, 1.0), "a test")
+    if name == "qa-clims-path":
+        method = replace(method, competition="none")  # otherwise it takes pixels from the others, as it should
+    logits = torch.randn(4, 3, 4, 4, requires_grad=True)
+    present = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1]], dtype=torch.bool)
+    known = torch.tensor([[1, 0, 1], [1, 1, 1], [0, 0, 0], [1, 1, 1]], dtype=torch.bool)
+    batch = replace(batch_of(logits, method, present | ~known), present=present, known=known, labels=float(known.sum()))
+    sum(method.map_losses(batch).values()).backward()
+    touched = logits.grad.abs().sum((-2, -1)) > 0
+    assert torch.equal(touched, known)
+
+
+def test_the_classification_loss_is_a_mean_over_known_labels() -> None:
+    method = build_method("cam", {}, "a test")
+    logits = torch.randn(2, 3, 1, 1)
+    present = torch.tensor([[1, 0, 0], [0, 1, 0]], dtype=torch.bool)
+    known = torch.tensor([[1, 0, 1], [0, 1, 0]], dtype=torch.bool)
+    batch = replace(batch_of(logits, method, present), known=known, labels=3.0)
+    p = logits[:, :, 0, 0].sigmoid()
+    slow = -(p[0, 0].log() + (1 - p[0, 2]).log() + p[1, 1].log()) / 3
+    torch.testing.assert_close(method.map_losses(batch)["classification"], slow)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
 def test_losses_without_pairs_are_zero(name: str) -> None:
     method = build_method(name, {}, "a test")
     none = {key: getattr(pairs_of(), key)[:0] for key in ("foreground", "background", "label", "present")}

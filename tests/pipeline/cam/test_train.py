@@ -228,7 +228,9 @@ def make_task(judge: FrozenJudge, *, chunk: int = 64, pixels: int | None = None,
 
 
 def batch_of(images: torch.Tensor, present: list[list[int]]) -> dict:
-    return {"image": images, "present": torch.tensor(present).bool(), "id": [f"i{n}" for n in range(len(images))]}
+    labels = torch.tensor(present).bool()
+    names = [f"i{n}" for n in range(len(images))]
+    return {"image": images, "present": labels, "known": torch.ones_like(labels), "id": names}
 
 
 def step(task: CamTask, batch: dict) -> dict[str, torch.Tensor]:

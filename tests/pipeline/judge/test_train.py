@@ -121,6 +121,15 @@ def test_views_know_the_classes_that_they_show() -> None:
     assert checked >= 3
 
 
+def test_an_image_with_an_unknown_class_does_not_show_one_class_alone() -> None:
+    images = torch.rand(3, 3, 16, 16)
+    present = torch.tensor([[1, 0], [1, 0], [0, 1]]).bool()
+    known = torch.tensor([[1, 0], [1, 1], [1, 1]]).bool()
+    views = make_views(images, present, torch.zeros(3), torch.Generator().manual_seed(0), known=known)
+    assert views.sure.tolist() == [True] * 3 + [False, True, True] + [True] * 2
+    assert views.possible[:3].tolist() == [[True, True], [True, False], [False, True]]
+
+
 def test_captions_of_a_class_alone_come_first() -> None:
     card = load_card("bcss-wsss")
     captioner = Captioner(card, load_bank("histology"))
