@@ -64,7 +64,8 @@ class Bench:
         """The batch, as a loader returns it, with the plan of its pairs."""
         ids = [str(image) for image in range(len(self.images))]
         plan = Planner(dict, self.find, len(self.texts.label)).plan(ids, self.present.cpu())
-        return {"image": self.images, "present": self.present, "id": ids, PLAN: plan.to(self.images.device)}
+        labels = {"present": self.present, "known": torch.ones_like(self.present)}
+        return {"image": self.images, **labels, "id": ids, PLAN: plan.to(self.images.device)}
 
     def find(self, _: Sequence[tuple[str, int]]) -> dict[str, Tensor]:
         """Return the rows of the texts of all pairs."""
