@@ -86,7 +86,8 @@ def tile(
         **options: Fields of `TileOptions` and `WorkOptions`.
 
     Examples:
-        >>> tile("slides", "tiles", mpp=0.5, size=224, labels="annotations").tiles  # doctest: +SKIP
+        >>> drawn = {"labels": "annotations", "annotations": "sparse"}
+        >>> tile("slides", "tiles", mpp=0.5, size=224, **drawn).tiles  # doctest: +SKIP
         {'train': 4218, 'val': 901, 'test': 733}
     """
     from qaclims_path.pipeline.tiling.tile import tile as cut

@@ -79,7 +79,7 @@ def tile(
 ) -> None:
     """Cut tiles from slides; the folder is a data set. Exit code 3 when some slides failed, 1 when all.
 
-    Example: `qaclims slides tile slides --out tiles --mpp 0.5 --size 224 --labels annotations`
+    Example: `qaclims slides tile slides --out tiles --mpp 0.5 --size 224 --labels annotations --annotations sparse`
     """
     from qaclims_path.cli.views.console import show
     from qaclims_path.cli.views.slides import plan_view, tile_view

@@ -95,7 +95,7 @@ def _training(card: Card, splits: Splits) -> list[Record]:
 def _of_training(card: Card, records: Sequence[Record]) -> Iterator[str]:
     if not records:
         return
-    vectors = {record.present for record in records}
+    vectors = {(record.present, record.unknown) for record in records}
     if len(vectors) == 1 and len(records) > 1:
         yield (
             f"There is one label vector for all {len(records)} training images ({_named(card, records[0].present)}), "
@@ -115,7 +115,7 @@ def _whole_slides(records: Sequence[Record]) -> Iterator[str]:
         if record.slide:
             tiles[record.slide].append(record)
     several = [each for each in tiles.values() if len(each) > 1]
-    if several and all(len({record.present for record in each}) == 1 for each in several):
+    if several and all(len({(record.present, record.unknown) for record in each}) == 1 for each in several):
         yield (
             f"Every tile has the labels of its whole slide: {len(tiles)} label vectors for {len(records)} training "
             "tiles, so tiles are taught classes that they need not show. Annotate regions, or train plain maps with "
@@ -125,9 +125,10 @@ def _whole_slides(records: Sequence[Record]) -> Iterator[str]:
 
 def _one_sided(card: Card, records: Sequence[Record]) -> Iterator[str]:
     """Name the classes without a positive or without a negative image."""
-    positive = _positives(card, records)
+    positive, unknown = _positives(card, records), Counter(index for record in records for index in record.unknown)
     never = [name for name, count in positive.items() if count == 0]
-    always = [name for name, count in positive.items() if count == len(records)]
+    without = {name: len(records) - positive[name] - unknown[index] for index, name in enumerate(card.names)}
+    always = [name for name, count in without.items() if count == 0 and name not in never]
     if never:
         yield (
             f"None of the {len(records)} training images is known to show {_joined(never)}, so nothing is learnt about "
@@ -136,7 +137,7 @@ def _one_sided(card: Card, records: Sequence[Record]) -> Iterator[str]:
     if always:
         yield (
             f"None of the {len(records)} training images is known to be without {_joined(always)}, so nothing says "
-            "where it is not. Add images without it, or cut smaller tiles."
+            "where it is not. Add images without it, draw other classes on whole tiles, or cut smaller tiles."
         )
 
 

@@ -52,6 +52,7 @@ class Split(Options):
         match: Regular expression that the file names of the split match.
         mask_name: File name of a mask; `{stem}` stands for the image's name without suffix.
         count: Published number of images.
+        supervised: Whether its masks are only for rows that say that they are supervised.
         fake_name: File name of fake images; `{i}`, `{patient}`, `{x}`, `{y}` and `{bits}` are filled in.
     """
 
@@ -66,6 +67,7 @@ class Split(Options):
     match: str = ""
     mask_name: str = "{stem}.png"
     count: Annotated[int, Field(ge=1)] | None = None
+    supervised: bool = False
     fake_name: str = "image_{i:03d}.png"
     note: str = ""
 

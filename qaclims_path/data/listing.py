@@ -50,10 +50,13 @@ def list_records(card: Card, root: Path, split: str) -> list[Record]:
 def choose_split(card: Card, root: Path, split: str | None) -> tuple[str, list[Record]]:
     """List the records of a split; without a name, of the first split that exists, splits with masks before others.
 
+    A split for supervised rows only is never chosen.
+
     Raises:
         DatasetProblem: There is no such split, or it cannot be listed.
     """
-    masks_first = sorted(card.splits, key=lambda name: card.splits[name].supervision == "labels")
+    names = [name for name, each in card.splits.items() if not each.supervised]
+    masks_first = sorted(names, key=lambda name: card.splits[name].supervision == "labels")
     reasons = []
     for name in masks_first if split is None else [split]:
         try:

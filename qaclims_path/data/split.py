@@ -36,7 +36,12 @@ class SplitData:
         return self.card.split(self.name).supervision == "masks"
 
     def scored_records(self) -> list[Record]:
-        """List the records that have a mask; refuse a split without any."""
+        """List the records that have a mask; refuse a split without any, or whose masks are not for scores."""
+        if self.card.split(self.name).supervised:
+            raise UsageError(
+                f"The masks of the split '{self.name}' of '{self.card.name}' are only for supervised rows (--set "
+                f"seg.truth=true --set seg.split={self.name}). Score another split."
+            )
         if not self.has_masks:
             others = [name for name, each in self.card.splits.items() if each.supervision == "masks"]
             raise UsageError(

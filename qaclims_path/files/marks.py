@@ -21,6 +21,9 @@ class Label:
     unknown: tuple[int, ...] = ()
 
 
+NOTHING = Label()  # no class is present
+
+
 def read_mark(text: str) -> Mark:
     """Read the cell of a class.
 

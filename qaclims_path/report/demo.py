@@ -36,7 +36,7 @@ def results_part(paths: Mapping[str, Path], embedded: str, cpu_seconds: float, p
     commands = (
         f"qaclims corpus show {answers} --html answers.html",
         f"qaclims slides info {slides}/DM0001.tiff",
-        "qaclims slides tile YOUR-SLIDES --out tiles --mpp 0.5 --size 224 --labels YOUR-ANNOTATIONS --masks",
+        "qaclims slides tile YOUR-SLIDES --out tiles --mpp 0.5 --labels YOUR-ANNOTATIONS --annotations sparse --masks",
         "qaclims datasets check --card tiles/card.yaml --root tiles",
         f"{train} --set judge.id=hf-hub:wisdomik/QuiltNet-B-32",
     )

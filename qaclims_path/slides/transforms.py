@@ -22,8 +22,8 @@ from typing import Any
 from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import MapTransform
 
-from qaclims_path.slides.annotations.labels import present_in
-from qaclims_path.slides.annotations.regions import read_regions, read_roi, region_shares
+from qaclims_path.slides.annotations.labels import known_in, present_in
+from qaclims_path.slides.annotations.regions import drawn_shares, read_regions, read_roi, region_shares
 from qaclims_path.slides.dataset import TiledSlide
 from qaclims_path.slides.grid import make_grid
 from qaclims_path.slides.reader import open_slide
@@ -144,7 +144,10 @@ class NormalizeStaind(MapTransform):
 
 
 class RegionLabelsd(MapTransform):
-    """Label the tiles of an open slide from the annotated regions of a GeoJSON, whose path is in the item."""
+    """Label the tiles of an open slide from the annotated regions of a GeoJSON, whose path is in the item.
+
+    Of sparse annotations it is known only where they are drawn which classes are present; see `known_in`.
+    """
 
     def __init__(
         self,
@@ -152,6 +155,7 @@ class RegionLabelsd(MapTransform):
         classes: Sequence[str],
         *,
         present_from: float = 0.05,
+        sparse: bool = False,
         regions_key: str = "regions",
         tiles_key: str = "tiles",
         shares_key: str = "shares",
@@ -161,6 +165,7 @@ class RegionLabelsd(MapTransform):
         super().__init__(keys)
         self.classes = tuple(classes)
         self.present_from = present_from
+        self.sparse = sparse
         self.regions_key = regions_key
         self.tiles_key = tiles_key
         self.shares_key = shares_key
@@ -175,5 +180,7 @@ class RegionLabelsd(MapTransform):
             regions = read_regions(path, item[key].info, self.classes)
             shares = region_shares(regions, tiles.grid)
             item[self.shares_key], item[self.notes_key], item[self.drawn_key] = shares, regions.notes, regions
-            item[self.tiles_key] = replace(tiles, present=present_in(shares, self.present_from))
+            drawn = drawn_shares(regions, tiles.grid)
+            known = known_in(shares, drawn, self.present_from) if self.sparse else None
+            item[self.tiles_key] = replace(tiles, present=present_in(shares, self.present_from), known=known)
         return item

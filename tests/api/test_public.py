@@ -144,7 +144,7 @@ def test_tiles_are_cut_from_paths_of_any_kind(tmp_path: Path) -> None:
     assert public.slide_info(slide).slide.width == 512
     assert len(public.plan_tiles(str(slide), tmp_path / "tiles", magnification=20, size=128)) == 1
     assert not (tmp_path / "tiles").exists()
-    given = {"mpp": 0.5, "labels": tmp_path / "slides", "tissue": "none"}
+    given = {"mpp": 0.5, "labels": tmp_path / "slides", "annotations": "complete", "tissue": "none"}
     report = public.tile([slide], str(tmp_path / "tiles"), size=128, options=given, shard="1/1")
     assert report.tiles == {"train": 16}
     assert public.load_card(tmp_path / "tiles" / "card.yaml").names

@@ -46,6 +46,10 @@ def test_info_without_pixel_size(slides, tmp_path):
 
 def test_tile(slides, tmp_path):
     common = [slides, "--out", tmp_path / "tiles", "--magnification", "20", "--size", "128", "--labels", slides]
+    with pytest.raises(QaclimsError, match="Say what that means: --annotations sparse") as raised:
+        qaclims("tile", *common)
+    assert raised.value.exit_code == 2
+    common += ["--annotations", "complete"]
     code, said = qaclims("tile", *common, "--dry-run")
     assert code == 0
     assert "Nothing was written" in said
@@ -54,6 +58,8 @@ def test_tile(slides, tmp_path):
     assert code == 0
     assert "from 2 slides" in said
     assert "palette" in said
+    assert "drawn mm2  present  absent  unknown" in said
+    assert "annotations.json" in said
     report = json.loads(qaclims("tile", *common, "--json")[1])
     assert report["complete"]
     assert report["tiles"].keys() == {"train", "val"}
@@ -67,7 +73,7 @@ def test_tile_with_masks(slides, tmp_path):
     with pytest.raises(QaclimsError, match="--masks draws the regions") as raised:
         qaclims("tile", *common)
     assert raised.value.exit_code == 2
-    assert qaclims("tile", *common, "--labels", slides)[0] == 0
+    assert qaclims("tile", *common, "--labels", slides, "--annotations", "complete")[0] == 0
     assert "supervision: masks" in (tmp_path / "tiles" / "card.yaml").read_text()
     assert list((tmp_path / "tiles" / "masks").glob("s?/*.png"))
 

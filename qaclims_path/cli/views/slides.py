@@ -2,17 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from qaclims_path.cli.views.tables import FAINT, pairs, plain_table, warnings_part
+from qaclims_path.pipeline.tiling.annotations import ANNOTATIONS, total
 from qaclims_path.pipeline.tiling.info import SlideReport
-from qaclims_path.pipeline.tiling.report import TileReport
+from qaclims_path.pipeline.tiling.report import SlideLine, TileReport
 from qaclims_path.pipeline.tiling.slide import SlidePlan
 from qaclims_path.report.numbers import size_on_disk, spaced
 
-SHOWN = 10
+SHOWN, SLIDES_SHOWN = 10, 6
 
 
 def info_view(report: SlideReport) -> Iterator[RenderableType]:
@@ -27,7 +29,7 @@ def info_view(report: SlideReport) -> Iterator[RenderableType]:
 
 
 def tile_view(report: TileReport) -> Iterator[RenderableType]:
-    """Notes and failures slide by slide, then warnings, the totals and the next step."""
+    """Notes and failures slide by slide, what was understood of the labels, then warnings, totals and the next step."""
     counts = Counter(line.status for line in report.slides)
     total = sum(report.tiles.values())
     for line in report.slides:
@@ -37,6 +39,9 @@ def tile_view(report: TileReport) -> Iterator[RenderableType]:
         if line.status == "failed":
             yield Text.assemble((f"{line.name} failed: ", "red"), line.error)
     yield from _skipped(report.skipped)
+    if report.card is not None:
+        yield _understood(report.slides)
+        yield Text(f"The same for every slide: {Path(report.out) / ANNOTATIONS}", style=FAINT)
     yield from warnings_part(report.warnings)
     splits = ", ".join(f"{split} {spaced(count)}" for split, count in report.tiles.items())
     yield Text(
@@ -52,6 +57,19 @@ def tile_view(report: TileReport) -> Iterator[RenderableType]:
     elif report.card is not None:
         yield Text(f"Check them: qaclims datasets check --card {report.card} --root {report.out}", style=FAINT)
         yield Text(f"Train: qaclims run folder/cam --card {report.card} --root {report.out} --out RUN", style=FAINT)
+
+
+def _understood(slides: Sequence[SlideLine]) -> RenderableType:
+    """Drawn area and tiles of every slide and class; of many slides their sum."""
+    done = {line.name: line.classes for line in slides if line.status == "done"}
+    shown = done if len(done) <= SLIDES_SHOWN else {f"all {len(done)}": total([*done.values()])}
+    table = plain_table("slide", "class", ">drawn mm2", ">present", ">absent", ">unknown")
+    for slide, classes in shown.items():
+        for number, (name, line) in enumerate(classes.items()):
+            area = "" if line.drawn_mm2 is None else f"{line.drawn_mm2:.3g}"
+            counts = (spaced(count) for count in (line.present, line.absent, line.unknown))
+            table.add_row(Text(slide if number == 0 else ""), Text(name), area, *counts)
+    return table
 
 
 def plan_view(plans: Sequence[SlidePlan]) -> Iterator[RenderableType]:

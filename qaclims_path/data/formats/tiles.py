@@ -1,7 +1,8 @@
 """A folder written by `qaclims slides tile`: images are its tile files, or tiles read from the slides on demand.
 
 `manifest.csv` lists the tiles with their labels, `slides.csv` the slides (paths relative to itself or absolute), and
-`tiling.json` the options of the tiling. If a split of the card has masks, `masks` holds one folder of them per slide.
+`tiling.json` the options of the tiling. If a split of the card has masks, `masks` holds one folder of them per slide. A
+split with masks and labels from the table has the tiles on which something is drawn, and no others.
 """
 
 from collections import defaultdict
@@ -39,7 +40,9 @@ def list_split(card: Card, root: Path, name: str) -> list[Record]:
                 f"tile --out {root}` again, until it says that it is done."
             )
     options = read_object(root / TILED, "Tile the slides again.")
-    rows = [row for row in read_tiles(root / MANIFEST, card.names) if row.split == split.part]
+    only_drawn = split.supervision == "masks" and split.labels_from == "table"
+    listed = (row for row in read_tiles(root / MANIFEST, card.names) if row.split == split.part)
+    rows = [row for row in listed if row.drawn or not only_drawn]
     slides = read_rows(root / SLIDES)
     as_files = options.get("write") in SUFFIXES
     if not as_files:

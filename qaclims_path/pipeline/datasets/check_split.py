@@ -184,7 +184,8 @@ def _contradiction(card: Card, record: Record, truth: NDArray[np.uint8]) -> str:
 
     A label may leave out a class that covers a small part, and ignored pixels may hide an object.
     """
-    if record.present is None or not isinstance(record.mask, MaskFile):  # one annotation gives both label and mask
+    one_source = card.format == "tiles" or not isinstance(record.mask, MaskFile)  # annotations give label and mask
+    if record.present is None or one_source:
         return ""
     seen, labelled = set(classes_in(card, truth)), set(record.present)
     clearly = {index for index in seen - labelled - {*record.unknown} if (truth == index).mean() >= CLEARLY_PRESENT}

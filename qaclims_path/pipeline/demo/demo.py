@@ -120,7 +120,8 @@ class Demo:
 
     def _tile(self, folder: Path) -> None:
         size = self.size
-        options = TileOptions(mpp=MPP, size=size.tile, stride=size.stride, write="png", masks=True, seed=self.seed)
+        meaning: dict[str, Any] = {"annotations": "complete", "masks": True}  # all tissue is painted, and drawn
+        options = TileOptions(mpp=MPP, size=size.tile, stride=size.stride, write="png", seed=self.seed, **meaning)
         report = tile(TileInputs((str(self.slides / f"{folder.name}.csv"),), labels=self.slides), folder, options)
         self._check_slides(report.slides)
         tree = read_yaml(folder / "card.yaml")

@@ -12,6 +12,8 @@ from qaclims_path.pipeline.evaluation.options import ScoreOptions
 from qaclims_path.pipeline.evaluation.sources import PredictionFiles, StoredMaps
 from qaclims_path.report.evaluation import EvaluationReport
 
+PREDICTED = "predictions.json"  # the options of predictions
+SUPERVISED = "supervised"  # among them: sentence on masks of training images that the segmenter learnt from
 SCORES = "scores"  # folder of the scores beside maps and predictions
 REMEDY = "Remove the folder, and run the same command again."
 
@@ -45,5 +47,6 @@ def score_labels(folder: Path, split: SplitData) -> EvaluationReport | None:
     index = read_object(folder / INDEX, REMEDY)
     if not split.has_masks or not index["images"]:
         return None
-    options = ScoreOptions(made_with_gate="none", allow_missing=bool(index["failed"]), what="seg")
+    note = str(read_object(folder / PREDICTED, REMEDY).get(SUPERVISED, ""))
+    options = ScoreOptions(made_with_gate="none", allow_missing=bool(index["failed"]), what="seg", supervised=note)
     return score_predictions(PredictionFiles(folder, split), split, options, folder / SCORES)

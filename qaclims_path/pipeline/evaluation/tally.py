@@ -42,6 +42,7 @@ class Tally:
         card, rules = split.card, split.rules
         classes = len(card.classes)
         self.split, self.card, self.rules, self.what = split.name, card, rules, options.what
+        self.supervised = (options.supervised,) if options.supervised else ()
         self.names = (*card.names, BACKGROUND_NAME) if rules.background == "score" else card.names
         self.headline = _headline(rules, self.names)
         self.images = self.missing = 0
@@ -166,7 +167,7 @@ class Tally:
             notes.append(
                 f"Published numbers of the protocol '{self.rules.name}' were made with gate {self.rules.gate.kind}."
             )
-        return tuple(notes)
+        return (*self.supervised, *notes)
 
 
 class _RunningMeans:

@@ -60,7 +60,7 @@ def compare(
     for key in track(keys, "comparing", len(keys)):
         rows, twice = labelled[key]
         others = {other: tuple(labelled[other][0]) for other in keys if other != key}
-        notes = [*twice, *_elsewhere(key, tuple(rows), others)]
+        notes = [*twice, *_supervised(rows), *_elsewhere(key, tuple(rows), others)]
         tables.append(_Comparison(key, rows, replicates, seed).table(against, notes))
     report = CompareReport(tuple(tables))
     if out is not None:
@@ -167,6 +167,11 @@ def _labels(members: Sequence[Scored]) -> list[str]:
 def _check_against(against: str | None, known: set[str]) -> None:
     if against is not None and against not in known:
         raise UsageError(f"There is no row '{against}' to compare with. {suggest(against, sorted(known))}")
+
+
+def _supervised(rows: Mapping[str, Sequence[Scored]]) -> list[str]:
+    """Say which rows learnt from masks of training images."""
+    return [f"{label}: {each[0].supervised}" for label, each in rows.items() if each[0].supervised]
 
 
 def _elsewhere(key: Key, rows: Sequence[str], others: Mapping[Key, Sequence[str]]) -> list[str]:

@@ -21,6 +21,7 @@ from qaclims_path.report.comparison import Key
 
 BESIDE = {"cams": ("masks", "seg"), "masks": ("seg",), "seg": ()}  # sections that do not affect a result
 EXACT = 1e-9
+SUPERVISED = "Supervised by"  # beginning of the sentence of a card on masks of training images
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Scored:
         mean_over: Indices of the classes in the mean.
         miou: Mean IoU in 0..1, NaN if nothing was scored.
         dice: Mean Dice, in the same form.
+        supervised: Sentence on true masks of training images; empty for rows that saw none.
     """
 
     key: Key
@@ -50,6 +52,7 @@ class Scored:
     mean_over: tuple[int, ...]
     miou: float
     dice: float
+    supervised: str = ""
 
     def counts(self) -> dict[str, Counts]:
         """Read the counts of every source of images (N 3): right, in the truth, predicted pixels of N classes.
@@ -118,6 +121,7 @@ def _scored(run: Path, entry: Mapping[str, Any], config: Tree) -> Scored:
             mean_over=tuple(classes.index(name) for name in entry["mean_over"]),
             miou=float(miou),
             dice=float(dice),
+            supervised=next((note for note in entry.get("notes", ()) if note.startswith(SUPERVISED)), ""),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadFile(f"{run / METRICS} is not in the format of this version: {error!r}. Evaluate again.") from error

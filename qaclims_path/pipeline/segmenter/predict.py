@@ -34,10 +34,11 @@ from qaclims_path.files.scores import write_scores
 from qaclims_path.models.segmenters.predicting import Predictor, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.models.segmenters.spec import WEIGHTS, SegmenterSpec, check_classes, find_segmenter, read_spec
+from qaclims_path.pipeline.evaluation.stages import PREDICTED, SUPERVISED
 from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
 from qaclims_path.slides.grid import MPP_OF_1X, SAME_SCALE
 
-SETTINGS, PREDICTIONS = "predictions.json", "predictions"
+PREDICTIONS = "predictions"
 LESS = "Lower --batch, or look at large images through --window 512; finished results are kept."
 
 
@@ -97,7 +98,8 @@ def predict(
     factor, notes = _factor(spec, card)
     folder = out or _default_folder(model, source) / split.name
     with locked(folder / ".lock"):
-        begin(folder / SETTINGS, _settings(options, source, split, precision, factor), ".*.part.*")
+        about = {key: spec.about[key] for key in (SUPERVISED,) if spec.about.get(key)}
+        begin(folder / PREDICTED, _settings(options, source, split, precision, factor) | about, ".*.part.*")
         segmenter = for_inference(Segmenter.from_pretrained(source), device, precision)
         scales = tuple(scale * factor for scale in options.scales)
         predictor = Predictor(segmenter, scales=scales, flip=options.flip, window=options.window)

@@ -216,10 +216,12 @@ def _segmenter(
         "protocol": rules.name,
         "size": options.augment.size,
         "method": "supervised" if options.truth else options.method,
-        "trained_on": _describe(options, labelled),
+        "trained_on": _describe(options, card, labelled),
         "notes": [f"The epoch was chosen by its mIoU on '{options.validate_on}'."] if options.validate_on else [],
     }
     network = options.network
+    if options.truth and card.split(options.split).supervised:
+        about["supervised"] = card.split(options.split).note
     if made_up := _demonstration(card, labelled, network.weights):
         about["demonstration"] = made_up
     encoder = find_backbone(network.encoder)
@@ -237,11 +239,13 @@ def _demonstration(card: Card, labelled: Labelled, weights: str) -> str:
     return demonstration_of(read_settings(network_folder(Path(weights))))
 
 
-def _describe(options: TrainSegOptions, labelled: Labelled) -> str:
+def _describe(options: TrainSegOptions, card: Card, labelled: Labelled) -> str:
     """Describe the masks in a sentence."""
     images = f"{len(labelled.records)} images of the split '{options.split}'"
     if options.truth:
-        return f"{images}, with their true masks (supervised reference)."
+        split = card.split(options.split)
+        note = f" {split.note}" if split.supervised else ""
+        return f"{images}, with their true masks (supervised reference).{note}"
     source = labelled.source
     return (
         f"{images}, with pseudo masks of the method '{options.method}' (refiner {source.get('refiner', 'not stated')}, "
@@ -254,6 +258,11 @@ def _validation(
 ) -> list[Validation]:
     if options.validate_on is None:
         return []
+    if card.split(options.validate_on).supervised and not options.truth:
+        raise UsageError(
+            f"The masks of '{options.validate_on}' are only for supervised rows, so they may choose no epoch of this "
+            "one. Choose another split with --set seg.validate_on=NAME."
+        )
     return [Validation(open_dataset(card, root, options.validate_on, masks=True), segmenter, rules)]
 
 
@@ -273,7 +282,7 @@ def _report(
         run=str(out),
         folder=str(out / SUBFOLDER),
         architecture=options.network.architecture,
-        labels=_describe(options, labelled),
+        labels=str(segmenter.spec.about["trained_on"]),
         classes=tuple(channel.name for channel in segmenter.spec.channels),
         images=len(labelled.records),
         left_out=labelled.left_out,

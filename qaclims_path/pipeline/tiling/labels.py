@@ -9,6 +9,7 @@ from qaclims_path.compute.colours import color_of
 from qaclims_path.data.card import BACKGROUND_NAME, IGNORE_NAME
 from qaclims_path.errors import BadFile, QaclimsError, UsageError, first_of
 from qaclims_path.files.geojson import classifications, read_geojson
+from qaclims_path.files.marks import Label, Mark, label_of, read_names
 from qaclims_path.files.tables import read_csv
 from qaclims_path.slides.annotations.labels import read_slide_labels, slides_elsewhere
 from qaclims_path.slides.cohort.slide_list import COLUMNS, SlideEntry
@@ -26,7 +27,7 @@ class LabelPlan:
         classes: Names, in the order of the columns.
         colors: One colour per class.
         regions: GeoJSON file by slide name.
-        present: Class indices of a whole slide, by slide name.
+        whole: Label of a whole slide, by slide name.
         missing: Reason why a slide cannot be labelled, by slide name.
         warnings: What was found in the files of labels, as sentences.
     """
@@ -34,7 +35,7 @@ class LabelPlan:
     classes: tuple[str, ...] = ()
     colors: tuple[Color, ...] = ()
     regions: dict[str, str] = field(default_factory=dict)
-    present: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    whole: dict[str, Label] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -127,14 +128,14 @@ def _from_table(slides: Sequence[SlideEntry], path: Path) -> LabelPlan:
     rows, elsewhere = read_slide_labels(path, classes, list(names)), slides_elsewhere(path, list(names))
     if not rows:
         raise BadFile(f"{path} has no row for any slide. Add one per slide, such as {next(iter(names))}.")
-    present = {names[file]: tuple(int(k) for k in marks.nonzero()[0]) for file, marks in rows.items()}
+    whole = {names[file]: label for file, label in rows.items()}
     missing = {
         name: f"{path} has no row for {file}. {_meant(file, elsewhere)}Add it, or leave the slide out."
         for file, name in names.items()
-        if name not in present
+        if name not in whole
     }
     colors = tuple(color_of(i) for i in range(len(classes)))
-    return LabelPlan(classes, colors, present=present, missing=missing, warnings=_unused(path, elsewhere))
+    return LabelPlan(classes, colors, whole=whole, missing=missing, warnings=_unused(path, elsewhere))
 
 
 def _classes_of(path: Path) -> tuple[str, ...]:
@@ -173,14 +174,14 @@ def _from_column(slides: Sequence[SlideEntry]) -> LabelPlan:
     }
     classes = tuple(sorted({*plan.classes, *(label for labels in named.values() for label in labels)}))
     colors = dict(zip(plan.classes, plan.colors, strict=True))
-    present = {name: tuple(sorted({classes.index(label) for label in labels})) for name, labels in named.items()}
+    whole = {name: label_of(marks.get(each, False) for each in classes) for name, marks in named.items()}
     chosen = tuple(colors.get(name) or color_of(i) for i, name in enumerate(classes))
-    return LabelPlan(classes, chosen, drawn, present, missing)
+    return LabelPlan(classes, chosen, drawn, whole, missing)
 
 
-def _classes_in(text: str, where: str) -> list[str]:
+def _classes_in(text: str, where: str) -> dict[str, Mark]:
     """Return the classes that a cell names, separated by `;` or `|`."""
-    names = [part.strip() for part in text.replace("|", ";").split(";") if part.strip()]
+    names = read_names(text)
     for mark, title in ((",", "','"), ("\t", "tabs"), ("/", "'/'")):
         if any(mark in name for name in names):
             raise BadFile(

@@ -11,7 +11,9 @@ from qaclims_path.files.shards import ALL, Shard
 from qaclims_path.slides.cohort.slide_list import TILED
 
 Share = Annotated[float, Field(ge=0, le=1)]
-BACKGROUND = (255, 255, 255)  # colour of pixels outside the drawn regions, in masks
+BACKGROUND, UNKNOWN = (255, 255, 255), (200, 200, 200)  # colours of undrawn pixels in masks: complete, sparse
+TRAIN = "train"
+MASKS, TRAIN_MASKS = "masks", "train-masks"  # folders of masks; only supervised rows read the second
 
 
 class TileOptions(Options):
@@ -30,7 +32,10 @@ class TileOptions(Options):
         split_shares: Shares of training, validation and test.
         write: Format of written pixels; `none` writes no pixels.
         stain: Stain normalisation.
+        annotations: Meaning of area on which nothing is drawn: `sparse`, nobody looked there, so its classes are
+            unknown; `complete`, it holds none of the classes. It must be given where area is undrawn.
         masks: Draw the regions of --labels as masks of the validation and test tiles.
+        train_masks: Draw those of training tiles, too, as a split of their own, for supervised rows only.
         backend: Reader of slides: auto, openslide, tiffslide, tiff, or another that is installed.
         seed: Seed of the splits and the stain fits.
     """
@@ -47,7 +52,9 @@ class TileOptions(Options):
     split_shares: tuple[Share, Share, Share] = (0.7, 0.15, 0.15)
     write: Literal["none", "jpeg", "png", "webp"] = "none"
     stain: Literal["none", "macenko", "reinhard"] = "none"
+    annotations: Literal["sparse", "complete"] | None = None
     masks: bool = False
+    train_masks: bool = False
     backend: str = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -59,7 +66,12 @@ class TileOptions(Options):
 
     def masked(self, split: str) -> bool:
         """Return whether tiles of a split get masks; training tiles only need labels."""
-        return self.masks and split != "train"
+        return self.train_masks if split == TRAIN else self.masks
+
+    @property
+    def sparse(self) -> bool:
+        """Whether nothing is known of area on which nothing is drawn."""
+        return self.annotations == "sparse"
 
 
 class WorkOptions(Options):
@@ -80,6 +92,7 @@ def check_folder(out: Path, options: TileOptions, *, write: bool = False) -> Non
     """Refuse a folder of other options or of another program; `write` notes the options in a new one."""
     refuse_foreign(out / TILED, "`qaclims slides tile`")
     defaults = {key: field.default for key, field in TileOptions.model_fields.items() if not field.is_required()}
+    defaults["annotations"] = "complete"  # of folders that are older than this option
     settings = options.model_dump(mode="json")
     made_with(out / TILED, settings, defaults=defaults, describe=_changed_options, write=write)
 

@@ -1,7 +1,7 @@
 """Results of a tiling: for people (`summary.md`), for programs (`summary.json`), as a data set (`card.yaml`)."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,16 @@ import yaml
 from qaclims_path.config import parse
 from qaclims_path.data.card import Card
 from qaclims_path.files.atomic import write_json, write_text
+from qaclims_path.pipeline.tiling.annotations import ClassLine
 from qaclims_path.pipeline.tiling.labels import LabelPlan
-from qaclims_path.pipeline.tiling.options import BACKGROUND, TileOptions
+from qaclims_path.pipeline.tiling.options import BACKGROUND, MASKS, TRAIN, TRAIN_MASKS, TileOptions
 from qaclims_path.slides.cohort.slide_list import SPLITS
 
 MANIFEST = "manifest.csv"
+TRAIN_DRAWN = "train-drawn"
+SPARSE = "Sparse annotations: where nothing is drawn, classes are unknown."
+ONLY_DRAWN = "Holds only tiles on which something is drawn."
+TRAINING = "Supervised by regions drawn on training slides, which no other row reads."
 HEADER = """\
 # Written by `qaclims slides tile`: the tiles in this folder as a data set. Check them:
 #   qaclims datasets check --card card.yaml --root .
@@ -29,7 +34,8 @@ class SlideLine:
 
     Attributes:
         status: `done`, `failed`, or `waiting` for another shard.
-        present: Number of tiles with each class.
+        drawn: Number of tiles on which anything is drawn.
+        classes: What is known of each class.
         notes: Warnings, as sentences.
     """
 
@@ -39,7 +45,8 @@ class SlideLine:
     split: str
     status: str
     tiles: int = 0
-    present: dict[str, int] = field(default_factory=dict)
+    drawn: int = 0
+    classes: dict[str, ClassLine] = field(default_factory=dict)
     error: str = ""
     notes: tuple[str, ...] = ()
 
@@ -71,14 +78,33 @@ class TileReport:
 
 def tiles_by_split(lines: Sequence[SlideLine]) -> dict[str, int]:
     """Return the number of tiles of each split that has tiles."""
+    return _by_split((line.split, line.tiles) for line in lines)
+
+
+def drawn_by_split(lines: Sequence[SlideLine]) -> dict[str, int]:
+    """Return the number of tiles of each split on which anything is drawn."""
+    return _by_split((line.split, line.drawn) for line in lines)
+
+
+def _by_split(numbers: Iterable[tuple[str, int]]) -> dict[str, int]:
     counts: Counter[str] = Counter()
-    for line in lines:
-        counts[line.split] += line.tiles
+    for split, number in numbers:
+        counts[split] += number
     return {split: counts[split] for split in SPLITS if counts[split]}
 
 
-def make_card(name: str, options: TileOptions, labels: LabelPlan, splits: dict[str, int]) -> dict[str, Any]:
-    """Make the card of a tiled folder as a tree, and check it."""
+def make_card(
+    name: str, options: TileOptions, labels: LabelPlan, tiles: dict[str, int], drawn: dict[str, int]
+) -> dict[str, Any]:
+    """Make the card of a tiled folder as a tree, and check it.
+
+    Args:
+        name: Name of the data set.
+        options: Options of the tiling.
+        labels: Classes and their colours.
+        tiles: Number of tiles by split.
+        drawn: Number of tiles by split on which anything is drawn.
+    """
     tree: dict[str, Any] = {
         "name": name,
         "title": f"Tiles of {name}",
@@ -96,7 +122,10 @@ def make_card(name: str, options: TileOptions, labels: LabelPlan, splits: dict[s
             **{str(code): label for code, label in enumerate(labels.classes, start=1)},
             "255": "ignore",
         },
-        "splits": {split: _split(split, count, masks=options.masked(split)) for split, count in splits.items()},
+        "splits": {
+            split: {key: value for key, value in about.items() if value}
+            for split, about in _splits(options, tiles, drawn).items()
+        },
         "protocols": ["tissue"],
         "licence": "Private; not to be shared.",
         "citation": "None; unpublished.",
@@ -120,13 +149,30 @@ def write_summary(out: Path, report: TileReport, options: TileOptions) -> None:
     write_text(out / "summary.md", _markdown(report, options))
 
 
-def _split(split: str, count: int, *, masks: bool) -> dict[str, Any]:
-    known = (
-        {"supervision": "masks", "images": [MANIFEST], "masks": ["masks"], "labels_from": "masks"}
-        if masks
-        else {"supervision": "labels", "images": [MANIFEST], "labels_from": "table", "labels": [MANIFEST]}
-    )
-    return {"part": split, **known, "count": count}
+def _splits(options: TileOptions, tiles: dict[str, int], drawn: dict[str, int]) -> dict[str, Any]:
+    """Describe the splits, and that of drawn training tiles if their masks are written."""
+    sparse = SPARSE if options.sparse else ""
+    splits: dict[str, Any] = {}
+    for split, count in tiles.items():
+        if split == TRAIN or not options.masks:
+            splits[split] = _labelled(split, count, sparse)
+        elif not options.sparse:
+            splits[split] = _masked(split, count, MASKS) | {"labels_from": "masks", "labels": []}
+        elif split in drawn:
+            splits[split] = _masked(split, drawn[split], MASKS, f"{SPARSE} {ONLY_DRAWN}")
+    if options.train_masks and TRAIN in drawn:
+        splits[TRAIN_DRAWN] = _masked(TRAIN, drawn[TRAIN], TRAIN_MASKS, f"{TRAINING} {ONLY_DRAWN}")
+        splits[TRAIN_DRAWN]["supervised"] = True
+    return splits
+
+
+def _labelled(part: str, count: int, note: str) -> dict[str, Any]:
+    table = {"images": [MANIFEST], "labels_from": "table", "labels": [MANIFEST]}
+    return {"part": part, "supervision": "labels", **table, "count": count, "note": note}
+
+
+def _masked(part: str, count: int, folder: str, note: str = "") -> dict[str, Any]:
+    return _labelled(part, count, note) | {"supervision": "masks", "masks": [folder]}
 
 
 def _markdown(report: TileReport, options: TileOptions) -> str:

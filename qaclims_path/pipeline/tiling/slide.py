@@ -1,28 +1,31 @@
 """Tile one slide: compose the MONAI transforms of `slides.transforms` and write their results to files."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qaclims_path.errors import QaclimsError
-from qaclims_path.pipeline.tiling.options import BACKGROUND, TileOptions
+from qaclims_path.files.marks import NOTHING, Label
+from qaclims_path.pipeline.tiling.annotations import understood
+from qaclims_path.pipeline.tiling.masks import draw_masks, palette
+from qaclims_path.pipeline.tiling.options import MASKS, TRAIN, TRAIN_MASKS, TileOptions
 from qaclims_path.pipeline.tiling.write import Tell, encoded, write_masks, write_tiles
-from qaclims_path.slides.annotations.masks import draw_regions
-from qaclims_path.slides.annotations.regions import SlideRegions, read_roi
+from qaclims_path.slides.annotations.regions import read_roi
 from qaclims_path.slides.cohort.manifest import TileLabels, write_slide_manifest
 from qaclims_path.slides.cohort.slide_list import SlideEntry
 from qaclims_path.slides.cohort.state import Keep, SlideState, attempt, slide_bytes
-from qaclims_path.slides.geometry import best_level, extent
+from qaclims_path.slides.geometry import best_level
 from qaclims_path.slides.grid import make_grid
 from qaclims_path.slides.problems import explain
-from qaclims_path.slides.reader import Slide, open_slide
+from qaclims_path.slides.reader import open_slide
 from qaclims_path.slides.tissue import TissueOptions, tissue_mask
-from qaclims_path.types import TileGrid
+
+if TYPE_CHECKING:
+    from qaclims_path.slides.quality import Drawn
 
 SAMPLED = 4  # tiles encoded to estimate the size of all
 ROW_BYTES = 400  # approximate size of a tile in the manifest and the GeoJSON
@@ -41,7 +44,7 @@ class SlideTask:
         classes: Class names.
         colors: Class colours.
         regions: GeoJSON that labels its tiles, if any.
-        present: Class indices of the whole slide, where it is labelled as a whole.
+        whole: Label of the slide, where it is labelled as a whole.
         roi: GeoJSON with its regions of interest, if any.
         tissue: `otsu`, `none`, or a mask.
         slide_mpp: Pixel size in micrometres, for a slide without one.
@@ -56,7 +59,7 @@ class SlideTask:
     classes: tuple[str, ...] = ()
     colors: tuple[tuple[int, int, int], ...] = ()
     regions: str | None = None
-    present: tuple[int, ...] = ()
+    whole: Label = NOTHING
     roi: str | None = None
     tissue: str = "otsu"
     slide_mpp: float | None = None
@@ -72,6 +75,11 @@ class SlideTask:
     def has_masks(self) -> bool:
         """Whether its tiles get masks."""
         return self.regions is not None and self.options.masked(self.entry.split)
+
+    @property
+    def only_drawn(self) -> bool:
+        """Whether only tiles on which something is drawn get masks."""
+        return self.options.sparse or self.entry.split == TRAIN
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,8 @@ def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
     name, options = task.name, task.options
     manifest, shapes, quality, stain, tiles_folder, masks_folder = written(task)
     manifest.unlink(missing_ok=True)
-    shutil.rmtree(masks_folder, ignore_errors=True)  # the split may have changed from validation to training
+    for kind in (MASKS, TRAIN_MASKS):  # the split may have changed from validation to training
+        shutil.rmtree(task.out / kind / name, ignore_errors=True)
     item = find_tiles(task)
     with item["slide"] as slide:
         grid, mask = item["grid"], item["tissue"]
@@ -140,18 +149,23 @@ def tile_slide(task: SlideTask, tell: Tell) -> dict[str, Any]:
             stream = tiles.stream(slide, 0, len(grid)) if tiles is not None else iter(())
             write_tiles(tiles_folder, stream, grid, options.write, threads=task.threads, tell=tell)
         if task.has_masks:
-            masks = _masks(slide, item["drawn"], grid) if len(grid) else iter(())
-            write_masks(masks_folder, masks, grid, _palette(task), threads=task.threads, tell=tell)
+            chosen = labels.drawn if task.only_drawn else np.ones_like(labels.drawn)
+            masks = draw_masks(slide, item["drawn"], grid, chosen, sparse=options.sparse) if len(grid) else iter(())
+            colors = palette(task.colors, sparse=options.sparse)
+            write_masks(masks_folder, masks, grid, colors, threads=task.threads, tell=tell)
         write_tile_shapes(shapes, name, grid, labels, task.colors)
         title = f"{name}: tiles of {scale_text(grid)}, {len(grid)} kept; green: tissue"
-        save_quality(quality, draw_quality(slide, mask, grid, title))
+        drawn = _shown(task, item, labels)
+        title += "; grey: nothing is known" if drawn and drawn.unknown.any() else ""
+        save_quality(quality, draw_quality(slide, mask, grid, title, drawn))
     write_slide_manifest(manifest, task.entry, grid, labels)
     tell(len(grid), len(grid))
-    counts = {called: int(labels.present[:, k].sum()) for k, called in enumerate(labels.classes)}
+    found = understood(labels, item.get("drawn"), slide.info)
+    counts = {"classes": {called: asdict(line) for called, line in found.items()}, "drawn": int(labels.drawn.sum())}
     none = "" if len(grid) or mask.note else "No tile holds enough tissue; see its quality picture."
     notes = [note for note in (mask.note, none, *item.get("notes", ())) if note]
     about = {"bytes": slide_bytes(task.entry.path), "given_mpp": given_mpp(task), "mpp": slide.mpp[0]}
-    return {"tiles": len(grid), "present": counts, "notes": notes, **about}
+    return {"tiles": len(grid), "notes": notes, **counts, **about}
 
 
 def written(task: SlideTask) -> tuple[Path, Path, Path, Path, Path, Path]:
@@ -163,7 +177,7 @@ def written(task: SlideTask) -> tuple[Path, Path, Path, Path, Path, Path]:
         out / "quality" / f"{name}.jpg",
         out / "stain" / f"{name}.json",
         out / "tiles" / name,
-        out / "masks" / name,
+        out / (TRAIN_MASKS if task.entry.split == TRAIN else MASKS) / name,
     )
 
 
@@ -238,26 +252,25 @@ def _reading(task: SlideTask) -> Callable[[dict[str, Any]], dict[str, Any]]:
     if task.options.stain != "none":
         steps.append(NormalizeStaind("slide", task.options.stain, seed=task.options.seed))
     if task.regions is not None:
-        steps.append(RegionLabelsd("slide", task.classes, present_from=task.options.present_from))
+        options = task.options
+        steps.append(RegionLabelsd("slide", task.classes, present_from=options.present_from, sparse=options.sparse))
     composed: Callable[[dict[str, Any]], dict[str, Any]] = Compose(steps)
     return composed
 
 
 def _labels(task: SlideTask, item: dict[str, Any], count: int) -> TileLabels:
     if task.regions is not None and count:
-        return TileLabels(task.classes, item["tiles"].present, item["shares"])
-    present = np.zeros((count, len(task.classes)), np.bool_)
-    present[:, list(task.present)] = True
-    return TileLabels(task.classes, present)
+        return TileLabels(task.classes, item["tiles"].present, item["shares"], item["tiles"].known)
+    present, known = np.zeros((count, len(task.classes)), np.bool_), np.ones((count, len(task.classes)), np.bool_)
+    present[:, list(task.whole.present)], known[:, list(task.whole.unknown)] = True, False
+    return TileLabels(task.classes, present, known=known)
 
 
-def _masks(slide: Slide, regions: SlideRegions, grid: TileGrid) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Yield the number and the mask of every tile, at the pixels that are read."""
-    size, step = (grid.size, grid.size), slide.steps(grid.mpp)
-    for number, (x, y) in enumerate(zip(grid.x.tolist(), grid.y.tolist(), strict=True)):
-        yield number, draw_regions(regions, *extent(slide.info.levels, x, y, size, step), grid.size)
+def _shown(task: SlideTask, item: dict[str, Any], labels: TileLabels) -> "Drawn | None":
+    """Return the annotations for the quality picture, if there are any."""
+    from qaclims_path.slides.quality import Drawn
 
-
-def _palette(task: SlideTask) -> list[int]:
-    """Flat palette of the codes of `draw_regions`."""
-    return [channel for color in (BACKGROUND, *task.colors) for channel in color]
+    if "drawn" not in item:
+        return None
+    known = np.ones_like(labels.present) if labels.known is None else labels.known
+    return Drawn(item["drawn"], task.colors, np.logical_not(known.any(axis=1)))

@@ -1,7 +1,8 @@
 """Tile slides into a folder that is a data set; a stopped run is resumed, and a bad slide does not stop the others.
 
 The folder holds `manifest.csv` (all tiles), `slides.csv` (the slides), `card.yaml`, `summary.md`; per slide
-`slides/<slide>.csv`, `quality/<slide>.jpg`, `geojson/<slide>.geojson`, `stain/`, `tiles/`, `masks/` and `state/`.
+`slides/<slide>.csv`, `quality/<slide>.jpg`, `geojson/<slide>.geojson`, `stain/`, `tiles/`, `masks/`, `train-masks/` and
+`state/`. `annotations.json` says what was understood of drawn regions.
 """
 
 from collections.abc import Sequence
@@ -9,15 +10,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from qaclims_path.files.digest import FULL, digest_of, digest_of_json
+from qaclims_path.files.marks import NOTHING
 from qaclims_path.files.progress import track
 from qaclims_path.files.shards import RUN_LOCK
 from qaclims_path.files.tables import write_csv
+from qaclims_path.pipeline.tiling.annotations import ClassLine, settled, undrawn_in_training, write_understood
 from qaclims_path.pipeline.tiling.labels import LabelPlan, files_for, plan_labels
-from qaclims_path.pipeline.tiling.options import TileOptions, WorkOptions, check_folder
+from qaclims_path.pipeline.tiling.options import TRAIN, TileOptions, WorkOptions, check_folder
 from qaclims_path.pipeline.tiling.report import (
     MANIFEST,
     SlideLine,
     TileReport,
+    drawn_by_split,
     make_card,
     tiles_by_split,
     write_card,
@@ -73,9 +77,9 @@ def tile(inputs: TileInputs, out: Path, options: TileOptions, work: WorkOptions 
     out = out.absolute()
     check_tissue(inputs.tissue)
     found = collect_slides(inputs.slides, leave_out=out)
-    labels = plan_labels(found.slides, inputs.labels, masks=options.masks)
+    labels, options = _settled(inputs, found.slides, options)
     if labels.classes:
-        make_card(out.name, options, labels, {"train": 1})  # refuse class names that a card cannot hold
+        make_card(out.name, options, labels, {TRAIN: 1}, {})  # refuse class names that a card cannot hold
     check_folder(out, options)
     with work.shard.hold(out / RUN_LOCK):
         check_folder(out, options)  # again under the lock
@@ -99,13 +103,20 @@ def plan(inputs: TileInputs, out: Path, options: TileOptions, work: WorkOptions 
     """Plan the slides that `tile` would tile; nothing is written."""
     work = work or WorkOptions()
     out = out.absolute()
-    check_folder(out, options)
     check_tissue(inputs.tissue)
     found = collect_slides(inputs.slides, leave_out=out)
-    labels = plan_labels(found.slides, inputs.labels, masks=options.masks)
+    labels, options = _settled(inputs, found.slides, options)
+    check_folder(out, options)
     tasks = _tasks(inputs, _assigned(found, out, options), out, options, labels)
     mine = [task for task in work.shard.take(tasks) if not _is_done(task)]
     return [plan_slide(task) for task in track(mine, "looking at slides")]
+
+
+def _settled(inputs: TileInputs, slides: Sequence[SlideEntry], options: TileOptions) -> tuple[LabelPlan, TileOptions]:
+    """Find the labels of all slides, and settle what undrawn area means."""
+    labels = plan_labels(slides, inputs.labels, masks=options.masks or options.train_masks)
+    rois, _ = files_for(slides, inputs.roi, "--roi") if inputs.roi else ({}, {})
+    return labels, settled(options, slides, labels, rois)
 
 
 def _assigned(found: SlideList, out: Path, options: TileOptions) -> tuple[SlideEntry, ...]:
@@ -132,7 +143,7 @@ def _tasks(
             classes=labels.classes,
             colors=labels.colors,
             regions=labels.regions.get(entry.name),
-            present=labels.present.get(entry.name, ()),
+            whole=labels.whole.get(entry.name, NOTHING),
             roi=rois.get(entry.name),
             tissue=inputs.tissue,
             slide_mpp=inputs.slide_mpp,
@@ -145,7 +156,7 @@ def _tasks(
 
 def _undrawn(entry: SlideEntry, options: TileOptions, labels: LabelPlan) -> str:
     """Return the reason why a slide cannot get the masks of its split; empty where it can, or needs none."""
-    if not options.masked(entry.split) or entry.name in labels.regions:
+    if entry.split == TRAIN or not options.masked(entry.split) or entry.name in labels.regions:
         return ""
     return (
         f"Only its classes are named, but with --masks the slides for '{entry.split}' need drawn regions. Name a "
@@ -156,10 +167,11 @@ def _undrawn(entry: SlideEntry, options: TileOptions, labels: LabelPlan) -> str:
 def _fingerprint(task: SlideTask) -> str:
     """Hash of everything that affects the output except the path, because a folder of slides may be moved."""
     entry = {key: value for key, value in asdict(task.entry).items() if key not in ("path", "labels", "stain")}
-    options = task.options.model_dump(
-        mode="json", exclude=None if task.options.masks else {"masks"}
-    )  # folders older than this option keep their fingerprints
-    known = [options, entry, task.classes, task.colors, task.present, task.problem]
+    later = {"masks": False, "annotations": "complete", "train_masks": False}  # options that older folders lack
+    options = task.options.model_dump(mode="json")
+    options = {key: value for key, value in options.items() if key not in later or later[key] != value}
+    whole = [task.whole.present, *([task.whole.unknown] if task.whole.unknown else [])]
+    known = [options, entry, task.classes, task.colors, *whole, task.problem]
     files = [path for path in (task.regions, task.roi) if path]
     if task.options.tissue == "file":
         tissue = Path(task.tissue)
@@ -212,7 +224,8 @@ def _line(task: SlideTask) -> SlideLine:
     if state.status == "failed":
         return SlideLine(*about, "failed", error=state.error)
     found = state.result
-    return SlideLine(*about, "done", found["tiles"], found["present"], notes=tuple(found["notes"]))
+    classes = {name: ClassLine(**line) for name, line in found.get("classes", {}).items()}  # older folders lack them
+    return SlideLine(*about, "done", found["tiles"], found.get("drawn", 0), classes, notes=tuple(found["notes"]))
 
 
 def _facts(tasks: Sequence[SlideTask]) -> list[SlideFacts]:
@@ -230,8 +243,12 @@ def _finished(out: Path, report: TileReport, options: TileOptions, labels: Label
     parts = [out / "slides" / f"{line.name}.csv" for line in report.slides if line.status == "done"]
     merge(out / MANIFEST, parts, labels.classes)
     if labels.classes and report.tiles:
-        write_card(out / "card.yaml", make_card(out.name, options, labels, report.tiles))
-        warnings = (*report.warnings, *tile_warnings(out / "card.yaml", out / MANIFEST))
+        card = make_card(out.name, options, labels, report.tiles, drawn_by_split(report.slides))
+        write_card(out / "card.yaml", card)
+        slides = {line.name: (line.split, line.classes) for line in report.slides if line.status == "done"}
+        undrawn = undrawn_in_training({name: slides[name] for name in slides if name in labels.regions})
+        warnings = (*report.warnings, *undrawn, *tile_warnings(out / "card.yaml", out / MANIFEST))
+        write_understood(out, options, slides, warnings)
         report = replace(report, card=str(out / "card.yaml"), warnings=warnings)
     write_summary(out, report, options)
     return report

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qaclims_path.config import parse, read_yaml
@@ -39,7 +39,9 @@ def tile_warnings(card: Path, manifest: Path) -> list[str]:
     splits: dict[str, list[Record]] = {name: [] for name in facts.splits}
     for row in read_tiles(manifest, facts.names):
         image = ImageFile(manifest.parent / row.tile)
-        splits[row.split].append(Record(row.tile, image, row.present, patient=row.patient, slide=row.slide))
+        if row.split in splits:  # a split on whose slides nothing is drawn may have been left out
+            record = Record(row.tile, image, row.label.present, patient=row.patient, slide=row.slide)
+            splits[row.split].append(replace(record, unknown=row.label.unknown))
     return before_training(facts, splits, Sight())
 
 

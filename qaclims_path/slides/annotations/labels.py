@@ -1,4 +1,8 @@
-"""Labels of tiles, from the share that annotated regions cover, and labels of whole slides, from a CSV."""
+"""Labels of tiles, from the share that annotated regions cover, and labels of whole slides, from a CSV.
+
+Complete annotations leave nothing out: a class is absent where it is not drawn. Sparse ones say nothing of area on
+which nothing is drawn.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qaclims_path.errors import BadFile
+from qaclims_path.files.marks import Label, Mark, label_of, read_mark, read_names
 from qaclims_path.files.tables import read_csv
 from qaclims_path.registry import suggest
-
-SEPARATORS = ";", "|"
 
 
 def present_in(shares: NDArray[np.float32], present_from: float) -> NDArray[np.bool_]:
@@ -24,11 +27,31 @@ def present_in(shares: NDArray[np.float32], present_from: float) -> NDArray[np.b
     return present
 
 
-def read_slide_labels(path: Path, classes: Sequence[str], slides: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
+def known_in(shares: NDArray[np.float32], drawn: NDArray[np.float32], present_from: float) -> NDArray[np.bool_]:
+    """Decide, for sparse annotations, of which classes it is known whether they are present (N C).
+
+    A class is absent where it would not count as present even if it filled all undrawn area.
+
+    Args:
+        shares: N C, share of a tile that each class covers.
+        drawn: N, share that any class covers.
+        present_from: Share from which a class counts as present.
+
+    Examples:
+        >>> shares, drawn = np.array([[0.3, 0], [0.98, 0], [0, 0]], np.float32), np.array([0.3, 0.98, 0], np.float32)
+        >>> known_in(shares, drawn, 0.05).tolist()
+        [[True, False], [True, True], [False, False]]
+    """
+    most = shares + (1 - drawn)[:, None]
+    return present_in(shares, present_from) | ~present_in(most, present_from)
+
+
+def read_slide_labels(path: Path, classes: Sequence[str], slides: Sequence[str]) -> dict[str, Label]:
     """Read the labels of slides from a CSV.
 
     The column `slide` holds the file name, with or without suffix; the classes are in one column `labels`, separated
-    by `;` or `|`, or in one column per class with 0 or 1.
+    by `;` or `|`, or in one column per class with 0 or 1. A class of which nobody knows is `tumor?` in the first, and
+    `?` in the others.
 
     Args:
         path: The CSV.
@@ -36,14 +59,14 @@ def read_slide_labels(path: Path, classes: Sequence[str], slides: Sequence[str])
         slides: File names of all slides that need labels.
 
     Returns:
-        The labels (C, bool) by name; names in `slides` without a row are left out, and so are rows of other slides.
+        The labels by name; names in `slides` without a row are left out, and so are rows of other slides.
     """
-    labels: dict[str, NDArray[np.bool_]] = {}
+    labels: dict[str, Label] = {}
     for row, name in _rows(path, slides):
         if name in labels:
             raise BadFile(f"{path} names the slide '{row['slide']}' twice. Keep one row per slide.")
         if name is not None:
-            labels[name] = _present(path, row, classes)
+            labels[name] = _label(path, row, classes)
     return labels
 
 
@@ -59,20 +82,21 @@ def _rows(path: Path, slides: Sequence[str]) -> Iterator[tuple[dict[str, str], s
         yield row, names.get(row["slide"]) or names.get(Path(row["slide"]).name)
 
 
-def _present(path: Path, row: dict[str, str], classes: Sequence[str]) -> NDArray[np.bool_]:
+def _label(path: Path, row: dict[str, str], classes: Sequence[str]) -> Label:
     if "labels" in row:
-        text = row["labels"]
-        for separator in SEPARATORS[1:]:
-            text = text.replace(separator, SEPARATORS[0])
-        labels = [label.strip() for label in text.split(SEPARATORS[0]) if label.strip()]
-        for label in labels:
-            if label not in classes:
-                raise BadFile(f"{path}, slide '{row['slide']}': no class '{label}'. {suggest(label, list(classes))}")
-        return np.array([name in labels for name in classes])
+        marks = read_names(row["labels"])
+        for name in marks:
+            if name not in classes:
+                raise BadFile(f"{path}, slide '{row['slide']}': no class '{name}'. {suggest(name, list(classes))}")
+        return label_of(marks.get(name, False) for name in classes)
     missing = [name for name in classes if name not in row]
     if missing:
         raise BadFile(f"{path} has neither a column 'labels' nor one for {', '.join(missing)}.")
-    wrong = next((name for name in classes if row[name] not in ("0", "1")), None)
-    if wrong is not None:
-        raise BadFile(f"{path}, slide '{row['slide']}': {wrong} is '{row[wrong]}'; write 0 or 1.")
-    return np.array([row[name] == "1" for name in classes])
+    return label_of(_mark(path, row, name) for name in classes)
+
+
+def _mark(path: Path, row: dict[str, str], name: str) -> Mark:
+    try:
+        return read_mark(row[name])
+    except ValueError as error:
+        raise BadFile(f"{path}, slide '{row['slide']}': {name} is {error}.") from error

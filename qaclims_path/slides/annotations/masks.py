@@ -12,9 +12,9 @@ Polygons = NDArray[np.object_]
 
 
 def draw_regions(
-    regions: SlideRegions, x: float, y: float, width0: float, height0: float, size: int
+    regions: SlideRegions, x: float, y: float, width0: float, height0: float, size: int, *, undrawn: int = 0
 ) -> NDArray[np.uint8]:
-    """Draw the regions in a tile (size size): code k + 1 for class k, 0 where less than half of a pixel is covered.
+    """Draw the regions in a tile (size size): code k + 1 for class k, another one where less than half is covered.
 
     A pixel gets the class that covers most of it. If several classes cover it equally, because one is drawn over the
     other, it gets the class with the smallest area on the slide. Position and size are those of `geometry.extent`.
@@ -26,6 +26,7 @@ def draw_regions(
         width0: Width of the tile in level 0 pixels.
         height0: Height of the tile in level 0 pixels.
         size: Width and height of the tile in its own pixels.
+        undrawn: Code of pixels of which no class covers half.
 
     Examples:
         >>> left = SlideRegions(("tumor",), (shapely.box(0, 0, 3, 8),))
@@ -47,7 +48,7 @@ def draw_regions(
         total += share
     if ((total >= HALF) & (largest < HALF)).any():  # several classes share a pixel: count their overlap only once
         total = _shares(shapely.get_parts(shapely.union_all(np.concatenate(clipped))), xs, ys)
-    codes[total < HALF] = 0
+    codes[total < HALF] = undrawn
     return codes
 
 

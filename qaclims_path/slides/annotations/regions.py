@@ -4,8 +4,9 @@ Coordinates are level 0 pixels. Overlapping regions of one class count once; tho
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from qaclims_path.types import SlideInfo, TileGrid
 if TYPE_CHECKING:
     from qaclims_path.compute.coverage import Ring
 
+OVERLAP = 1e-3  # share of the drawn area, below which an overlap is a neighbouring outline that was not quite met
 OVERHANG = 0.01  # share of the slide's side: QuPath lets users draw slightly beyond the slide
 
 
@@ -42,6 +44,11 @@ class SlideRegions:
     def smallest_first(self) -> tuple[int, ...]:
         """Class indices by ascending area."""
         return tuple(int(k) for k in np.argsort(shapely.area(self.shapes), kind="stable"))
+
+    @cached_property
+    def union(self) -> Any:  # noqa: ANN401 - a shapely geometry
+        """The area on which anything is drawn."""
+        return shapely.union_all(self.shapes)
 
     @cached_property
     def polygons(self) -> tuple[NDArray[np.object_], NDArray[np.int64], shapely.STRtree]:
@@ -76,7 +83,8 @@ def read_regions(path: Path, info: SlideInfo, classes: Sequence[str] | None = No
         *_omission_notes(path, areas, annotations, requested),
         *_scale_note(path, areas, info),
     ]
-    return SlideRegions(requested, tuple(shapes), tuple(notes))
+    found = SlideRegions(requested, tuple(shapes))
+    return replace(found, notes=(*notes, *_overlap_notes(path, found, info)))
 
 
 def read_roi(path: Path, info: SlideInfo) -> SlideRegions:
@@ -92,12 +100,21 @@ def read_roi(path: Path, info: SlideInfo) -> SlideRegions:
 
 def region_shares(regions: SlideRegions, grid: TileGrid) -> NDArray[np.float32]:
     """Measure the share of every tile that each class covers (N C), 0..1, exactly."""
-    columns, column = np.unique(grid.x, return_inverse=True)
-    rows, row = np.unique(grid.y, return_inverse=True)
     shares = np.zeros((len(grid), len(regions.classes)), np.float32)
     for c, shape in enumerate(regions.shapes):
-        shares[:, c] = lattice_shares(shape, columns, rows, grid.width0, grid.height0)[row, column]
+        shares[:, c] = _tile_shares(shape, grid)
     return shares
+
+
+def drawn_shares(regions: SlideRegions, grid: TileGrid) -> NDArray[np.float32]:
+    """Measure the share of every tile that any class covers (N), 0..1, exactly."""
+    return _tile_shares(regions.union, grid)
+
+
+def _tile_shares(shape: Any, grid: TileGrid) -> NDArray[np.float32]:  # noqa: ANN401 - a shapely geometry
+    columns, column = np.unique(grid.x, return_inverse=True)
+    rows, row = np.unique(grid.y, return_inverse=True)
+    return lattice_shares(shape, columns, rows, grid.width0, grid.height0)[row, column].astype(np.float32)
 
 
 def lattice_shares(
@@ -181,6 +198,25 @@ def _scale_note(path: Path, areas: list[Any], info: SlideInfo) -> list[str]:
         if smaller and 0.8 * width < right <= 1.01 * width and 0.8 * height < bottom <= 1.01 * height:
             return [f"{path.name}: all regions lie in the upper left part; they look like {unit}, not full resolution."]
     return []
+
+
+def _overlap_notes(path: Path, found: SlideRegions, info: SlideInfo) -> list[str]:
+    """Return a note for every two classes that are drawn over each other."""
+    total = shapely.area(found.shapes).sum()
+    if total - found.union.area <= OVERLAP * total:
+        return []
+    square = (info.mpp[0] * info.mpp[1] / 1e6, "mm2") if info.mpp else (1.0, "pixels")
+    notes = []
+    for one, other in combinations(range(len(found.classes)), 2):
+        both = shapely.intersection(found.shapes[one], found.shapes[other]).area
+        if both > OVERLAP * min(found.shapes[one].area, found.shapes[other].area):
+            small, large = sorted((one, other), key=found.smallest_first.index)
+            notes.append(
+                f"{path.name}: {both * square[0]:.3g} {square[1]} are drawn both as {found.classes[one]} and as "
+                f"{found.classes[other]}. Tiles there hold both; masks show {found.classes[small]} over "
+                f"{found.classes[large]}, because less of it is drawn."
+            )
+    return notes
 
 
 def _repair_note(path: Path, repaired: int) -> list[str]:

@@ -46,6 +46,12 @@ class TileLabels:
     shares: NDArray[np.float32] | None = None
     known: NDArray[np.bool_] | None = None
 
+    @property
+    def drawn(self) -> NDArray[np.bool_]:
+        """N: the tiles on which anything is drawn."""
+        shares = np.zeros_like(self.present, np.float32) if self.shares is None else self.shares
+        return np.asarray((shares > 0).any(axis=1))
+
     def mark(self, tile: int, k: int) -> str:
         """Return the cell of a tile and a class."""
         return write_mark(bool(self.present[tile, k]), self.known is None or bool(self.known[tile, k]))

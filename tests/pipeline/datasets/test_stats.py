@@ -62,6 +62,7 @@ def test_statistics_equal_those_counted_by_hand(tmp_path, card):
         "image_share": "0.666667",
         "pixels": "5",
         "pixel_share": "0.625",
+        "unknown": "0",
     }
     assert rows[3]["images"] == ""
 

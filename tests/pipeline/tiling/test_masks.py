@@ -17,6 +17,7 @@ from qaclims_path.data.phantoms.slide import PhantomSpec
 from qaclims_path.data.phantoms.write import write_slide
 from qaclims_path.data.record import truth_of
 from qaclims_path.errors import DatasetProblem, UsageError
+from qaclims_path.files.marks import Label
 from qaclims_path.files.tables import read_csv
 from qaclims_path.pipeline.datasets.check import check
 from qaclims_path.pipeline.datasets.fake import make_fake
@@ -27,7 +28,7 @@ from qaclims_path.pipeline.tiling.slide import SlideTask
 from qaclims_path.pipeline.tiling.tile import TileInputs, _fingerprint, plan, tile
 from qaclims_path.slides.cohort.slide_list import SlideEntry
 
-OPTIONS = TileOptions(mpp=1.0, size=64, stride=64, masks=True)
+OPTIONS = TileOptions(annotations="complete", mpp=1.0, size=64, stride=64, masks=True)
 NAMES = ("lymphocyte", "necrosis", "stroma", "tumor")
 TRUTH_NAMES = ("tumor", "stroma", "lymphocyte", "necrosis")  # by code of the phantoms' truth
 SPLITS = {"s0": "train", "s1": "val", "s2": "test"}
@@ -133,7 +134,7 @@ def test_masks_lie_on_the_pixels_where_sizes_only_count_as_equal(slides, tmp_pat
         table = tmp_path / f"{mpp}.csv"
         rows = [f"{slides}/{name}.tiff,{name},{split},{mpp}" for name, split in SPLITS.items()]
         table.write_text("\n".join(["slide,patient,split,mpp", *rows]) + "\n")
-        options = TileOptions(mpp=0.5, size=384, stride=384, min_tissue=0, masks=True)
+        options = TileOptions(annotations="complete", mpp=0.5, size=384, stride=384, min_tissue=0, masks=True)
         reports[mpp] = tile(TileInputs((str(table),), labels=slides), tmp_path / str(mpp), options)
     first = [masks_of(Path(report.out))["masks/s1/0_0.png"] for report in reports.values()]
     assert first[0] == first[1]
@@ -295,8 +296,8 @@ def test_folders_of_older_versions_are_recognised(slides, tmp_path):
 def test_results_of_older_versions_are_recognised():
     """Without masks, the options have the hash that they had before masks existed."""
     entry = SlideEntry("a", "/x/a.svs", "P1", 0.25, "val")
-    options = TileOptions(mpp=0.5, size=224, stride=112)
-    task = SlideTask(entry, Path("out"), options, "", ("tumor",), ((1, 2, 3),), present=(0,))
+    options = TileOptions(annotations="complete", mpp=0.5, size=224, stride=112)
+    task = SlideTask(entry, Path("out"), options, "", ("tumor",), ((1, 2, 3),), whole=Label((0,)))
     assert _fingerprint(task) == "4595d5945519a8b7f9bb6418c5bb745dcbea7d29b37d74d7843cb6b68116570a"
     assert _fingerprint(replace(task, options=options.model_copy(update={"masks": True}))) != _fingerprint(task)
 

@@ -18,7 +18,7 @@ from qaclims_path.pipeline.tiling.options import TileOptions, WorkOptions
 from qaclims_path.pipeline.tiling.tile import TileInputs, tile
 from qaclims_path.slides.problems import OutOfSpace
 
-OPTIONS = TileOptions(mpp=0.5, size=64, stride=32, write="png", stain="macenko")
+OPTIONS = TileOptions(annotations="complete", mpp=0.5, size=64, stride=32, write="png", stain="macenko")
 RUN = """
 import sys
 from pathlib import Path

@@ -23,7 +23,7 @@ from qaclims_path.pipeline.tiling.options import TileOptions
 from qaclims_path.pipeline.tiling.tile import TileInputs, plan, tile
 from qaclims_path.slides.reader import open_slide
 
-OPTIONS = TileOptions(mpp=0.5, size=128, stride=128)
+OPTIONS = TileOptions(annotations="complete", mpp=0.5, size=128, stride=128)
 NAMES = ("lymphocyte", "necrosis", "stroma", "tumor")
 CODES = {"tumor": 0, "stroma": 1, "lymphocyte": 2, "necrosis": 3}
 
@@ -168,8 +168,8 @@ def test_a_changed_annotation_redoes_its_slide_only(slides, tmp_path):
     again = tile(inputs(slides, labels=labels), tmp_path / "out", OPTIONS)
     attempts = [json.loads((tmp_path / "out" / "state" / f"s{i}.json").read_text())["attempts"] for i in range(3)]
     assert attempts == [1, 1, 2]
-    assert report.slides[2].present["tumor"] > 0
-    assert again.slides[2].present["tumor"] == 0
+    assert report.slides[2].classes["tumor"].present > 0
+    assert again.slides[2].classes["tumor"].present == 0
 
 
 def test_slides_of_one_name_and_a_moved_folder(slides, tmp_path):
@@ -202,7 +202,7 @@ def test_labels_from_a_table_of_slides(slides, tmp_path):
     table = tmp_path / "labels.csv"
     table.write_text("slide,tumor,stroma\ns0.tiff,1,0\ns1,1,1\ns2.tiff,0,1\n")
     report = tile(inputs(slides, labels=table), tmp_path / "out", OPTIONS)
-    assert [line.present["tumor"] > 0 for line in report.slides] == [True, True, False]
+    assert [line.classes["tumor"].present > 0 for line in report.slides] == [True, True, False]
     assert next(read_csv(tmp_path / "out" / "manifest.csv"))["share_tumor"] == ""
     assert "2 label vectors for" not in " ".join(report.warnings)  # one training slide: one vector
     assert "one label vector for all" in " ".join(report.warnings)
@@ -401,7 +401,7 @@ def test_real_slides(real_data, tmp_path, names, mpp, least):
     """The DICOM files are overviews, with 29 um per pixel."""
     given = TileInputs(tuple(str(real_data / "slides" / name) for name in names), slide_mpp=0.5)
     side = 224 if mpp < 2 else 64
-    report = tile(given, tmp_path / "out", TileOptions(mpp=mpp, size=side, stride=side))
+    report = tile(given, tmp_path / "out", TileOptions(annotations="complete", mpp=mpp, size=side, stride=side))
     assert report.failed == 0
     assert sum(report.tiles.values()) >= least
 

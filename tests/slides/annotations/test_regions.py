@@ -7,8 +7,9 @@ import pytest
 import shapely
 
 from qaclims_path.errors import BadFile
-from qaclims_path.slides.annotations.labels import present_in, read_slide_labels, slides_elsewhere
-from qaclims_path.slides.annotations.regions import read_regions, read_roi, region_shares
+from qaclims_path.files.marks import Label
+from qaclims_path.slides.annotations.labels import known_in, present_in, read_slide_labels, slides_elsewhere
+from qaclims_path.slides.annotations.regions import drawn_shares, read_regions, read_roi, region_shares
 from qaclims_path.types import Level, SlideInfo, TileGrid
 
 INFO = SlideInfo(
@@ -128,12 +129,34 @@ def test_presence_needs_the_share_and_some_area():
     assert present_in(shares, 0.0).tolist() == [[True, True, False]]
 
 
-@pytest.mark.parametrize("text", ["slide,labels\na.svs,Tumor;Stroma\nb,\n", "slide,Tumor,Stroma\na,1,1\nx/b.svs,0,0\n"])
+def test_what_follows_from_sparse_annotations_equals_all_that_may_be_undrawn():
+    """A class is known where every way to fill the undrawn area gives the same answer."""
+    rng = np.random.default_rng(0)
+    cut = np.sort(rng.random((300, 2)), axis=1) * (rng.random((300, 1)) < 0.5) + 0.0
+    shares = np.stack([cut[:, 0], cut[:, 1] - cut[:, 0]], axis=1).astype(np.float32)
+    drawn = shares.sum(axis=1)
+    fillings = np.linspace(0, 1, 101, dtype=np.float32)
+    for row, share, (a, b) in zip(known_in(shares, drawn, 0.05), drawn, shares, strict=True):
+        for is_known, own in zip(row, (a, b), strict=True):
+            answers = {bool(own + more * (1 - share) >= np.float32(0.05)) for more in fillings}
+            assert is_known == (len(answers) == 1)
+
+
+def test_a_share_counts_once_where_classes_are_drawn_over_each_other(written):
+    regions = read_regions(written(*(feature(n, [SQUARE]) for n in "AB")), INFO)
+    grid = TileGrid(np.array([100, 0]), np.array([100, 0]), 200, 200, 200, 0.5, np.ones(2, np.float32))
+    assert drawn_shares(regions, grid).tolist() == [1, 0.25]
+    assert regions.notes[0].startswith("a.geojson: 0.01 mm2 are drawn both as A and as B. Tiles there hold both;")
+
+
+@pytest.mark.parametrize(
+    "text", ["slide,labels\na.svs,Tumor;Stroma?\nb,\n", "slide,Tumor,Stroma\na,1,?\nx/b.svs,0,0\n"]
+)
 def test_slide_labels_are_read_from_names_and_from_columns(tmp_path, text):
     path = tmp_path / "labels.csv"
     path.write_text(text)
     found = read_slide_labels(path, ["Tumor", "Stroma"], ["a.svs", "b.svs"])
-    assert {name: values.tolist() for name, values in found.items()} == {"a.svs": [True] * 2, "b.svs": [False] * 2}
+    assert found == {"a.svs": Label((0,), (1,)), "b.svs": Label()}
 
 
 def test_rows_of_other_slides_are_left_out_and_named(tmp_path):
@@ -149,7 +172,7 @@ def test_rows_of_other_slides_are_left_out_and_named(tmp_path):
         ("slide,labels\na.svs,Tumor\na,Tumor\n", "twice"),
         ("slide,labels\na.svs,tumor\n", "no class 'tumor'. Did you mean 'Tumor'"),
         ("slide,Tumor\na.svs,1\n", "neither a column 'labels' nor one for Stroma"),
-        ("slide,Tumor,Stroma\na.svs,1,yes\n", "Stroma is 'yes'"),
+        ("slide,Tumor,Stroma\na.svs,1,maybe\n", "Stroma is 'maybe', which is neither"),
         ("name,labels\n", "no column slide"),
     ],
 )
