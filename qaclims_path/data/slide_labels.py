@@ -11,7 +11,7 @@ SHOWN = 5
 
 
 def with_slide_labels(records: Sequence[Record]) -> list[Record]:
-    """Give every tile the label of its slide: the classes that any of its tiles shows.
+    """Give every tile the label of its slide: the classes that any of its tiles shows; unknown where one may.
 
     Raises:
         UsageError: The slide or the label of an image is not known.
@@ -23,6 +23,15 @@ def with_slide_labels(records: Sequence[Record]) -> list[Record]:
             f"({first_of(missing, SHOWN)}). Add the column 'slide' to the table of labels, or set cam.labels.of=tile."
         )
     present: dict[str | None, set[int]] = defaultdict(set)
+    unknown: dict[str | None, set[int]] = defaultdict(set)
     for record in records:
         present[record.slide].update(record.present or ())
-    return [replace(record, present=tuple(sorted(present[record.slide]))) for record in records]
+        unknown[record.slide].update(record.unknown)
+    return [
+        replace(
+            record,
+            present=tuple(sorted(present[record.slide])),
+            unknown=tuple(sorted(unknown[record.slide] - present[record.slide])),
+        )
+        for record in records
+    ]

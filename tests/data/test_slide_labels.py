@@ -1,5 +1,6 @@
 """Labels of whole slides, from labels of their tiles."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,11 @@ def test_a_slide_shows_what_any_of_its_tiles_shows():
     found = with_slide_labels(RECORDS)
     assert [each.present for each in found] == [(0, 2), (0, 2), (1,)]
     assert [each.id for each in found] == ["a1", "a2", "b1"]
+
+
+def test_a_class_that_is_unknown_in_a_tile_is_unknown_in_its_slide_unless_another_tile_shows_it():
+    found = with_slide_labels([replace(RECORDS[0], unknown=(1, 2)), *RECORDS[1:]])
+    assert [(each.present, each.unknown) for each in found] == [((0, 2), (1,)), ((0, 2), (1,)), ((1,), ())]
 
 
 def test_images_without_a_slide_are_refused():

@@ -30,7 +30,16 @@ class Slides:
     together: int
     sharpness: float
 
-    def losses(self, scores: Tensor, present: Tensor, *, images: float, pairs: float) -> dict[str, Tensor]:
+    def losses(
+        self,
+        scores: Tensor,
+        present: Tensor,
+        *,
+        images: float,
+        pairs: float,
+        known: Tensor | None = None,
+        labels: float | None = None,
+    ) -> dict[str, Tensor]:
         """Ask that no tile shows a class that its slide lacks, and that some tile shows each class that the slide has.
 
         Args:
@@ -38,14 +47,18 @@ class Slides:
             present: B C, bool: the classes of each tile's slide.
             images: Number of tiles, averaged over all processes and micro-batches.
             pairs: Number of (tile, class of its slide) pairs, averaged likewise.
+            known: B C, bool: whether it is known that the slide has or lacks the class; None where all are.
+            labels: Number of known labels, averaged likewise; None where all are known.
         """
+        total = images * present.shape[1] if labels is None else labels
+        absent = ~present if known is None else ~present & known
         run = torch.arange(len(scores), device=scores.device) // self.together
         slides = segment_softmean(scores, run, len(scores) // self.together, self.sharpness)
         shown = F.softplus(-slides) * present[:: self.together]
-        lacked = F.softplus(precise(scores)) * ~present
+        lacked = F.softplus(precise(scores)) * absent
         return {
             "slides": shown.sum() / max(pairs / self.together, 1.0),
-            "absent": lacked.sum() / max(images * present.shape[1] - pairs, 1.0),
+            "absent": lacked.sum() / max(total - pairs, 1.0),
         }
 
 
@@ -129,7 +142,9 @@ class CamTask:
     def _map_losses(self, maps: MapBatch) -> Mapping[str, Tensor]:
         if self._slides is None:
             return self._method.map_losses(maps)
-        return self._slides.losses(maps.scores, maps.present, images=maps.images, pairs=maps.pairs)
+        return self._slides.losses(
+            maps.scores, maps.present, images=maps.images, pairs=maps.pairs, known=maps.known, labels=maps.labels
+        )
 
     def _per_class(self, name: str, sums: Tensor, plan: Plan) -> dict[str, Tensor]:
         """Means of the classes in this micro-batch, which show a lost class early."""
