@@ -1,6 +1,7 @@
 """Sparse annotations: what is known where somebody drew, and what is not concluded from area without a drawing."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,19 @@ from PIL import Image
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import open_dataset
 from qaclims_path.data.listing import choose_split, list_records
+from qaclims_path.data.protocol import load_protocol
 from qaclims_path.data.record import truth_of
 from qaclims_path.data.split import open_split
 from qaclims_path.errors import UsageError
+from qaclims_path.files.atomic import write_json
+from qaclims_path.files.made_with import INDEX
 from qaclims_path.pipeline.datasets.check import check
 from qaclims_path.pipeline.datasets.stats import stats
 from qaclims_path.pipeline.evaluation.gates import open_gate
+from qaclims_path.pipeline.evaluation.stages import score_labels
+from qaclims_path.pipeline.segmenter.data import true_masks
+from qaclims_path.pipeline.segmenter.options import load_seg_options
+from qaclims_path.pipeline.segmenter.train import _validation
 from qaclims_path.pipeline.tiling.annotations import ClassLine
 from qaclims_path.pipeline.tiling.options import TileOptions
 from qaclims_path.pipeline.tiling.tile import TileInputs, plan, tile
@@ -122,6 +130,28 @@ def test_masks_of_training_slides_are_for_supervised_rows_only(tiled):
     assert choose_split(card, out, None)[0] == "val"
     with pytest.raises(UsageError, match=r"only for supervised rows .*seg\.split=train-drawn\)\. Score another split"):
         open_split(card, out, "train-drawn").scored_records()
+
+
+def test_a_supervised_row_learns_from_them_and_every_table_says_so(tiled, tmp_path):
+    card, out = load_card(tiled.card), Path(tiled.out)
+    assert len(true_masks(card, list_records(card, out, "train-drawn"), "train-drawn").records) == 3
+    note = card.splits["train-drawn"].note
+    assert note.startswith("Supervised by regions drawn on training slides, which no other row reads.")
+    split = open_split(card, out, "val")
+    (record,) = split.records
+    shutil.copy(record.mask.path, tmp_path / f"{record.id}.png")
+    write_json(tmp_path / "predictions.json", {"supervised": note})
+    write_json(tmp_path / INDEX, {"images": 1, "failed": {}})
+    assert score_labels(tmp_path, split).notes[0] == note
+    assert note in json.loads((tmp_path / "scores" / "metrics.json").read_text())[0]["notes"]
+
+
+def test_no_other_row_chooses_its_epoch_by_them(tiled, tmp_path):
+    settings = [f"dataset={tiled.card}", "seg.validate_on=train-drawn"]
+    options = load_seg_options("folder/cam", settings)
+    card = load_card(tiled.card)
+    with pytest.raises(UsageError, match="only for supervised rows, so they may choose no epoch of this one"):
+        _validation(options, card, load_protocol("tissue"), tmp_path, None)
 
 
 def test_a_gate_of_true_labels_does_not_forbid_what_is_unknown(tiled):
