@@ -32,13 +32,12 @@ def results_part(paths: Mapping[str, Path], embedded: str, cpu_seconds: float, p
         "was trained on; they say nothing about tissue. The networks of all rows start from the weights of the judge's "
         "image tower."
     )
-    train = "qaclims run bcss-wsss/qa-clims-path --root tiles --out run --set dataset=tiles/card.yaml"
     commands = (
         f"qaclims corpus show {answers} --html answers.html",
         f"qaclims slides info {slides}/DM0001.tiff",
         "qaclims slides tile YOUR-SLIDES --out tiles --mpp 0.5 --labels YOUR-ANNOTATIONS --annotations sparse --masks",
         "qaclims datasets check --card tiles/card.yaml --root tiles",
-        f"{train} --set judge.id=hf-hub:wisdomik/QuiltNet-B-32",
+        "qaclims run folder/qa-clims-path --card tiles/card.yaml --root tiles --out run",
     )
     lines = (
         "",
