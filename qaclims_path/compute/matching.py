@@ -51,8 +51,8 @@ def matching_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     parts = []
     for side in (truth & known, ~truth & known):
         count = side.sum(0)
-        mean = (losses * side).sum(0) / count.clamp(min=1)
-        parts.append(mean[count > 0].mean() if (count > 0).any() else losses.sum() * 0)
+        means = (losses * side).sum(0) / count.clamp(min=1)  # 0 of a text without such a pair
+        parts.append(means.sum() / (count > 0).sum().clamp(min=1))
     return (parts[0] + parts[1]) / 2
 
 
@@ -71,7 +71,7 @@ def patch_loss(logits: Tensor, present: Tensor, possible: Tensor | None = None, 
     chances = logits.softmax(-1).clamp(1e-6, 1)
     one_of = -(chances * (present if possible is None else possible)[:, None]).sum(-1).clamp(1e-6, 1).log().mean()
     most = chances.topk(max(round(share * logits.shape[1]), 1), dim=1).values.mean(1)
-    some_patches = -most.log()[present].mean()
+    some_patches = -(most.log() * present).sum() / present.sum()
     return one_of + some_patches
 
 

@@ -26,7 +26,7 @@ CEILINGS = {
     "segmenter": Ceiling(1, 0, "the numbers of the step"),
     "first step": Ceiling(0, 2, "the field of noise and the class weights are sent once"),
     "boundary": Ceiling(1, 0, "the numbers of the step"),
-    "judge": Ceiling(13, 7, "captions and counts are read and sent one by one"),
+    "judge": Ceiling(1, 0, "the numbers of the step"),
     # the regions of one chunk of pairs, forward and backward
     "regions": Ceiling(0, 0, "everything stays on the GPU"),
     # one batch of images

@@ -3,14 +3,19 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from safetensors.torch import load_file
 
+from qaclims_path.data.augmentation import Augment
 from qaclims_path.data.card import Card
+from qaclims_path.data.decoded import first_size
 from qaclims_path.data.record import Record
+from qaclims_path.data.windows import Windows
 from qaclims_path.engine.distributed import launch
+from qaclims_path.engine.kept import open_kept
 from qaclims_path.engine.loop import FitResult, fit
 from qaclims_path.engine.settings import RunSettings, TrainOptions
 from qaclims_path.files.progress import track
@@ -20,7 +25,9 @@ from qaclims_path.language.questions import QuestionBank, load_bank
 from qaclims_path.models.judges.small import Shape, build, configuration, learn_vocabulary, save
 from qaclims_path.pipeline.judge.images import training_images
 from qaclims_path.pipeline.judge.options import JudgeTrainOptions
-from qaclims_path.pipeline.judge.task import Colours, JudgeTask, Pictures
+from qaclims_path.pipeline.judge.plan import Planner
+from qaclims_path.pipeline.judge.squares import Shrunk, augmentation_of
+from qaclims_path.pipeline.judge.task import Colours, JudgeTask
 
 TRAINING = "training"  # folder of checkpoints and logs
 MEASURED = 64  # images whose colours are measured
@@ -86,9 +93,13 @@ def train_judge(
     colours = measure_colours(records, options.seed)
     config = configuration(shape, len(tokenizer), *colours)
     network = build(config, seed=options.seed, image_weights=image_weights)
-    task = JudgeTask(network, tokenizer, captioner, card.names, colours, seed=options.seed)
-    pictures = Pictures(records, len(card.names), options.size, turn=card.domain != "natural")
-    result = fit(task, pictures, _train_options(options, len(records)), out / TRAINING, processes=processes)
+    source = Shrunk(records, len(card.names), options.size)
+    kept = open_kept(out / TRAINING, len(source), partial(first_size, source), processes)
+    windows = Windows(source, augmentation_of(options.size, tissue=card.domain != "natural"), kept)
+    task = JudgeTask(network, Augment(windows.options), len(card.names), colours)
+    planner = Planner(captioner, card.names, tokenizer, network.context_length, options.size)
+    training = _train_options(options, len(records))
+    result = fit(task, windows, training, out / TRAINING, processes=processes, collate=planner)
     network.load_state_dict(load_file(result.weights))
     notes = _notes(card, split, records, options)
     processes.on_leader(lambda: save(out, network, config, tokenizer, notes))

@@ -11,24 +11,29 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from qaclims_path.data.augmentation import Augment
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
 from qaclims_path.data.formats import FakeItem
 from qaclims_path.data.listing import list_records, write_split
 from qaclims_path.data.phantoms.tiles import phantom_tiles
+from qaclims_path.data.windows import Windows, collate_windows
 from qaclims_path.engine.settings import RunSettings
 from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.language.captions import Captioner
 from qaclims_path.language.questions import load_bank
 from qaclims_path.models.judges import load_judge
+from qaclims_path.models.judges.small import Shape, learn_vocabulary
 from qaclims_path.pipeline.judge.images import training_split
 from qaclims_path.pipeline.judge.options import JudgeProbeOptions, JudgeTrainOptions
+from qaclims_path.pipeline.judge.plan import PER_CLASS, Planner, make_captions, plan_views, show
 from qaclims_path.pipeline.judge.probe import probe_judge
-from qaclims_path.pipeline.judge.task import PER_CLASS, make_captions, make_views
+from qaclims_path.pipeline.judge.squares import Shrunk, augmentation_of
 from qaclims_path.pipeline.judge.train import train_judge
 
 QUIET = RunSettings(devices=1, accelerator="cpu", precision="fp32", workers=0, loggers=("csv",), quiet=True)
+ALL = torch.ones(8, 4, dtype=torch.bool)  # known
 TINY = JudgeTrainOptions(size=32, tower="test_convnext", width=16, epochs=2, batch=8)
 
 
@@ -104,14 +109,17 @@ def test_views_know_the_classes_that_they_show() -> None:
     """Every image is one number, so that a region tells whose pixels it is made of."""
     images = torch.arange(1.0, 7.0).view(6, 1, 1, 1).expand(6, 3, 16, 16)
     present = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0], [1, 1, 0], [0, 1, 1]]).bool()
-    views = make_views(images, present, torch.full((3,), 9.0), torch.Generator().manual_seed(0))
-    assert len(views.pixels) == 16
-    assert (views.pixels[:6] == images).all()
+    views = plan_views(present, ALL[:6, :3], 16, torch.Generator().manual_seed(11))
+    assert views.singles.tolist() == [0, 1, 2, 3]
     assert views.sure.tolist() == [True] * 10 + [False] * 2 + [True] * 4
     assert (views.present[:12] == present.repeat(2, 1)).all()
+    for fill in ("zero", "white"):
+        pixels = show(images, views, fill, torch.full((3,), 9.0 if fill == "white" else 0.0))
+        assert len(pixels) == 16
+        assert (pixels[:6] == images).all()
     checked = 0
-    sharp = make_views(images, present, torch.zeros(3), torch.Generator().manual_seed(11))
-    for pixels, classes, sure in zip(sharp.pixels[6:], sharp.present[6:], sharp.sure[6:], strict=True):
+    shown = show(images, views, "zero", torch.zeros(3))
+    for pixels, classes, sure in zip(shown[6:], views.present[6:], views.sure[6:], strict=True):
         owner = int(pixels.max().round()) - 1
         if (
             sure and (pixels.amax() - owner - 1).abs() < 1e-3
@@ -122,12 +130,56 @@ def test_views_know_the_classes_that_they_show() -> None:
 
 
 def test_an_image_with_an_unknown_class_does_not_show_one_class_alone() -> None:
-    images = torch.rand(3, 3, 16, 16)
     present = torch.tensor([[1, 0], [1, 0], [0, 1]]).bool()
     known = torch.tensor([[1, 0], [1, 1], [1, 1]]).bool()
-    views = make_views(images, present, torch.zeros(3), torch.Generator().manual_seed(0), known=known)
+    views = plan_views(present, known, 16, torch.Generator().manual_seed(0))
     assert views.sure.tolist() == [True] * 3 + [False, True, True] + [True] * 2
     assert views.possible[:3].tolist() == [[True, True], [True, False], [False, True]]
+
+
+@pytest.fixture(scope="module")
+def planner() -> Planner:
+    """Plans images of 16 pixels for the classes of a card."""
+    card = load_card("bcss-wsss")
+    captioner = Captioner(card, load_bank("histology"))
+    texts = [phrase for kinds in captioner.phrases.values() for group in kinds.values() for phrase in group]
+    return Planner(captioner, card.names, learn_vocabulary(texts, Shape(size=32, width=16, tower="x")), 20, 16)
+
+
+def test_a_plan_names_the_pairs_that_are_known(planner: Planner) -> None:
+    present = torch.tensor([[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0]]).bool()
+    plan = planner.plan(present, ALL[:3], seed=3)
+    assert len(plan.truth) == len(plan.known) == 3 + 3 + 2
+    assert plan.truth.shape[1] == len(plan.tokens)
+    assert plan.tokens.shape[1] <= 20
+    assert not (plan.truth & ~plan.known).any()
+    assert plan.named.tolist() == [0, 2, 3, 5, 6, 7]  # whole images and regions of one class, and the rests of two
+    assert (plan.views.present[plan.named].float().argmax(1) == plan.label).all()
+    assert plan.several.tolist() == [1]
+    alone = plan.truth[:3, : 4 * PER_CLASS].reshape(3, 4, PER_CLASS)
+    assert (alone.all(2) == present).all()
+
+
+def test_a_plan_follows_from_labels_and_seed(planner: Planner) -> None:
+    present = torch.rand(5, 4, generator=torch.Generator().manual_seed(0)) > 0.4
+    present[:, 0] = True
+    one, same, other = (planner.plan(present, ALL[:5], seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(one.tokens, same.tokens)
+    assert torch.equal(one.views.blobs, same.views.blobs)
+    assert not torch.equal(one.views.blobs, other.views.blobs)
+
+
+def test_images_are_shrunk_to_squares_of_which_a_window_shows_enough(root: Path) -> None:
+    records = list_records(load_card("bcss-wsss"), root, "train")
+    source = Shrunk(records, 4, 32)
+    found = source.decoded(0)
+    assert found.pixels.shape == (46, 46, 3)
+    assert found.present.tolist() == [c in records[0].present for c in range(4)]
+    assert abs(found.pixels.mean() - records[0].image.pixels().mean()) < 2
+    batch = collate_windows([Windows(source, augmentation_of(32, tissue=True))[index] for index in range(4)])
+    images = Augment(augmentation_of(32, tissue=True))(batch)
+    assert images.shape == (4, 3, 32, 32)
+    assert 0 <= images.min() < images.max() <= 1
 
 
 def test_captions_of_a_class_alone_come_first() -> None:
