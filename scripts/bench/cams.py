@@ -135,7 +135,7 @@ def ours(tiles: Tiles, net: CamNet, folder: Path) -> None:
     """Make maps as `qaclims cams`, from the loaded network to the written index."""
     for path in folder.iterdir():
         path.unlink()
-    maker = MapMaker(net, lambda _, image: image.present, SCALES, own_maximum=True)
+    maker = MapMaker(net, lambda image, _: image.present, SCALES, own_maximum=True)
     made = split_maps(tiles.records, ImageLoader(load_card("phantom"), SCALES, labels=True), maker, BATCH)
     stored = {each.image: each for each in made if isinstance(each, ImageMaps)}
     writer = MapWriter(folder, net.classes, {})

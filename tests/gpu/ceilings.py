@@ -37,9 +37,8 @@ CEILINGS = {
     "predict": Ceiling(0, 1, "the images"),
     "predict windows": Ceiling(1, 1, "the images; MONAI reads one number"),
     # whole stages, with the loading of their models
-    "maps": Ceiling(
-        2, 37, "probabilities and maps of a batch are read; images, and 33 weights of the network, are sent"
-    ),
+    "maps": Ceiling(1, 33, "the maps of each batch are read, while the next is computed; 33 weights are sent"),
+    "maps of predicted classes": Ceiling(1, 0, "the probabilities of a batch are read, to choose its classes"),
     "masks": Ceiling(12, 115, "four images, read one by one; weights are sent one by one"),
     "segment": Ceiling(2, 58, "the probabilities of each of two batches are read; images, and the weights, are sent"),
     "answers": Ceiling(34, 18, "each word is read, to know when an answer ends"),

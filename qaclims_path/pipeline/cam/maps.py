@@ -1,7 +1,7 @@
 """Maps of a split from a trained network: several scales and mirror images, resumable, stored as fp16."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qaclims_path.compute.cams import STRIDE
 from qaclims_path.compute.devices import Precision, device_of, precision_of
 from qaclims_path.compute.gates import allowed_classes, known_or_predicted
 from qaclims_path.config import read_yaml
 from qaclims_path.data.loading import Failed, ImageLoader, Loaded
-from qaclims_path.data.protocol import Gate, GateKind, Protocol
+from qaclims_path.data.protocol import Gate, GateKind
 from qaclims_path.data.record import Record
 from qaclims_path.data.slide_labels import with_slide_labels
 from qaclims_path.data.split import SplitData
@@ -31,7 +30,7 @@ from qaclims_path.models.cam_folder import WEIGHTS, network_folder
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.inference import for_inference
 from qaclims_path.pipeline.cam.map_options import MapOptions
-from qaclims_path.pipeline.cam.multiscale import Choose, MapMaker, split_maps
+from qaclims_path.pipeline.cam.multiscale import Choose, MapMaker, Probabilities, split_maps
 from qaclims_path.pipeline.configs import CONFIG
 
 SHARD = 64  # images to a file; a process that is stopped loses no more
@@ -107,9 +106,8 @@ def make_cams(
     }
     with locked(folder / ".lock"):
         load = ImageLoader(split.card, options.scales, labels=options.classes == "present")
-        make = MapMaker(
-            net, _choice(options, split.rules, slides=slides), options.scales, own_maximum=options.classes != "all"
-        )
+        choose = _choice(options, split, slides=slides)
+        make = MapMaker(net, choose, options.scales, own_maximum=options.classes != "all")
         kept = _write(MapWriter(folder, split.card.names, settings), split.records, load, make, options.batch)
         reader = MapReader(folder)
         _write_predictions(reader, folder / PREDICTIONS)
@@ -172,32 +170,33 @@ def _write(writer: MapWriter, records: Sequence[Record], load: ImageLoader, make
     return len(records) - total
 
 
-def _choice(options: MapOptions, rules: Protocol, *, slides: bool) -> Choose:
+def _choice(options: MapOptions, split: SplitData, *, slides: bool) -> Choose:
     """Choose the classes of an image that get a map; of those of its slide, the predicted ones."""
     if slides:
-        return partial(_of_slide, rules.gate)
+        return partial(_of_slide, split.rules.gate)
     if options.classes == "present":
-        return partial(_by_label, rules.gate)
+        return partial(_by_label, split.rules.gate)
     if options.classes == "all":
-        return lambda probabilities, _: range(len(probabilities))
-
-    def predicted(probabilities: NDArray[np.float64], _: Loaded) -> list[int]:
-        allowed = allowed_classes(probabilities, rules.gate.threshold, keep_highest=rules.gate.keep_highest)
-        return np.flatnonzero(allowed).tolist()
-
-    return predicted
+        return lambda _, __: range(len(split.card.names))
+    return partial(_predicted, split.rules.gate)
 
 
-def _of_slide(gate: Gate, probabilities: NDArray[np.float64], image: Loaded) -> tuple[int, ...]:
+def _of_slide(gate: Gate, image: Loaded, probabilities: Callable[[], Probabilities]) -> tuple[int, ...]:
     """Choose the predicted classes of those that a slide may have."""
     possible = (*image.present, *image.unknown)
-    return known_or_predicted((), possible, probabilities, gate.threshold, keep_highest=gate.keep_highest)
+    return known_or_predicted((), possible, probabilities(), gate.threshold, keep_highest=gate.keep_highest)
 
 
-def _by_label(gate: Gate, probabilities: NDArray[np.float64], image: Loaded) -> tuple[int, ...]:
-    return known_or_predicted(
-        image.present, image.unknown, probabilities, gate.threshold, keep_highest=gate.keep_highest
-    )
+def _by_label(gate: Gate, image: Loaded, probabilities: Callable[[], Probabilities]) -> tuple[int, ...]:
+    if not image.unknown:
+        return image.present
+    threshold, keep = gate.threshold, gate.keep_highest
+    return known_or_predicted(image.present, image.unknown, probabilities(), threshold, keep_highest=keep)
+
+
+def _predicted(gate: Gate, _: Loaded, probabilities: Callable[[], Probabilities]) -> list[int]:
+    allowed = allowed_classes(probabilities(), gate.threshold, keep_highest=gate.keep_highest)
+    return np.flatnonzero(allowed).tolist()
 
 
 def _write_predictions(reader: MapReader, path: Path) -> None:

@@ -1,14 +1,17 @@
 """Make activation maps of images with one pass through a network at several scales."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qaclims_path.compute.cams import image_probabilities, merged
-from qaclims_path.compute.transfer import sent
+from qaclims_path.compute.cams import image_probabilities, merged, strided_size
+from qaclims_path.compute.transfer import fetched, sent
 from qaclims_path.data.loading import Failed, ImageLoader, Loaded, batches
 from qaclims_path.data.record import Record
 from qaclims_path.files.ahead import ahead
@@ -16,7 +19,22 @@ from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.maps import ImageMaps
 from qaclims_path.models.camnet import CamNet
 
-Choose = Callable[[NDArray[np.float64], Loaded], Sequence[int]]
+Probabilities = NDArray[np.float64]
+Choose = Callable[[Loaded, Callable[[], Probabilities]], Sequence[int]]
+
+
+class Made(NamedTuple):
+    """Maps of images of one size, as a device computes them.
+
+    Attributes:
+        batch: The B images.
+        classes: Classes of each image that have a map.
+        result: Bytes: B C probabilities in fp64, then maps of all images in fp16.
+    """
+
+    batch: Sequence[Loaded]
+    classes: Sequence[tuple[int, ...]]
+    result: Tensor
 
 
 class MapMaker:
@@ -24,7 +42,8 @@ class MapMaker:
 
     Args:
         net: Network, as `models.inference.for_inference` returns it.
-        choose: Returns the classes that get a map, from class probabilities (C) and the image with its label.
+        choose: Returns the classes of an image that get a map, from its label; it may ask for the class probabilities
+            (C), for which the host waits.
         scales: Factors by which the image loader scales images.
         own_maximum: Divide each map by its maximum, as published.
     """
@@ -35,26 +54,33 @@ class MapMaker:
         self.device = net.head.weight.device
 
     @torch.inference_mode()
-    def __call__(self, batch: Sequence[Loaded]) -> list[ImageMaps]:
-        """Make the maps of images of one size."""
+    def __call__(self, batch: Sequence[Loaded]) -> Made:
+        """Make the maps of images of one size, which may still be computed when this returns."""
         pyramid = [np.stack(pictures) for pictures in zip(*(item.scales for item in batch), strict=True)]
         logits = [self.net(self._views(pictures)).maps for pictures in pyramid]
-        probabilities = image_probabilities(logits[self.unscaled]).double().cpu().numpy()
-        classes = [tuple(self.choose(row, item)) for row, item in zip(probabilities, batch, strict=True)]
-        owners = torch.tensor([row for row, each in enumerate(classes) for _ in each], device=self.device)
-        labels = torch.tensor([label for each in classes for label in each], device=self.device)
-        pairs = (owners.long(), labels.long())
-        maps = merged(logits, pairs, batch[0].size, own_maximum=self.own_maximum).half().cpu().numpy()
-        ends = np.cumsum([len(each) for each in classes])[:-1]
-        return [
-            ImageMaps(item.image, each, item.size, own_maps, tuple(row.round(6).tolist()))
-            for item, each, own_maps, row in zip(batch, classes, np.split(maps, ends), probabilities, strict=True)
-        ]
+        probabilities = image_probabilities(logits[self.unscaled]).double()
+        read = cache(lambda: probabilities.cpu().numpy())
+        classes = [tuple(self.choose(item, lambda row=row: read()[row])) for row, item in enumerate(batch)]  # type: ignore[misc]
+        pairs = [(row, label) for row, each in enumerate(classes) for label in each]
+        owners, labels = sent(np.array(pairs, np.int64).reshape(-1, 2).T, self.device)
+        maps = merged(logits, (owners, labels), batch[0].size, own_maximum=self.own_maximum).half()
+        return Made(batch, classes, torch.cat([each.flatten().view(torch.uint8) for each in (probabilities, maps)]))
 
     def _views(self, pictures: NDArray[np.uint8]) -> Tensor:
         """Turn B H W 3 bytes into 2B 3 H W in 0..1, channels last: the images, then their mirror images."""
         images = sent(pictures, self.device).permute(0, 3, 1, 2).float() / 255
         return torch.cat([images, images.flip(-1)]).contiguous(memory_format=torch.channels_last)
+
+
+def images_of(batch: Sequence[Loaded], classes: Sequence[tuple[int, ...]], result: Tensor) -> Iterator[ImageMaps]:
+    """Copy the maps of each image out of a result on the host."""
+    values, pairs = result.numpy(), sum(map(len, classes))
+    width = 2 * pairs * math.prod(strided_size(*batch[0].size))
+    probabilities = values[: len(values) - width].view(np.float64).reshape(len(batch), -1)
+    maps = values[len(values) - width :].view(np.float16).reshape(pairs, *strided_size(*batch[0].size)).copy()
+    ends = np.cumsum([len(each) for each in classes])[:-1]
+    for item, each, own_maps, row in zip(batch, classes, np.split(maps, ends), probabilities, strict=True):
+        yield ImageMaps(item.image, each, item.size, own_maps, tuple(row.round(6).tolist()))
 
 
 def split_maps(
@@ -77,6 +103,7 @@ def split_maps(
             else:
                 failed.append(item)
 
-    for batch in batches(opened(), tiles):
-        yield from make(batch)
+    made = map(make, batches(opened(), tiles))
+    for (batch, classes), result in fetched(((each.batch, each.classes), each.result) for each in made):
+        yield from images_of(batch, classes, result)
     yield from failed

@@ -157,8 +157,8 @@ class Plan:
         return self._each(lambda part: part.to(device, non_blocking=non_blocking))
 
     def _each(self, move: Callable[[Tensor], Tensor]) -> "Plan":
-        tensors = {name: move(part) for name, part in self.__dict__.items() if isinstance(part, Tensor)}
-        return replace(self, views=Views(*map(move, self.views)), **tensors)
+        moved: dict[str, Any] = {name: move(part) for name, part in self.__dict__.items() if isinstance(part, Tensor)}
+        return replace(self, views=Views(*map(move, self.views)), **moved)
 
 
 @dataclass(frozen=True)
