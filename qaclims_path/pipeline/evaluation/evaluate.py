@@ -84,7 +84,7 @@ def evaluate(
 
 
 def score_predictions(
-    source: Predictions, split: SplitData, options: ScoreOptions, out: Path | None = None
+    source: Predictions, split: SplitData, options: ScoreOptions, out: Path | None = None, *, supervised: str = ""
 ) -> EvaluationReport:
     """Score predictions against the truth of a split; memory does not grow with the images.
 
@@ -93,6 +93,7 @@ def score_predictions(
         split: A split with masks.
         options: Options of scoring.
         out: Folder for metrics.json and the tables; nothing is written when None.
+        supervised: Sentence on masks of training images that the model learnt from, for tables.
     """
     records = split.scored_records()
     problems = _mismatches(source, records, allow_missing=options.allow_missing)
@@ -102,7 +103,7 @@ def score_predictions(
     from qaclims_path.pipeline.evaluation.tally import Tally  # its libraries take two seconds to import
 
     with _spooled() as per_image, _spooled() as counts:
-        tally = Tally(split, options, per_image, counts)
+        tally = Tally(split, options, per_image, counts, supervised)
         pairs = ahead(PairLoader(split, source, gate), records, threads_beside(None))
         for pair in track(pairs, "scoring", len(records)):
             if pair.problem is not None:

@@ -20,7 +20,6 @@ class ScoreOptions(Options):
         made_with_gate: Gate that the predictions were made with; labels the table and changes no number.
         allow_missing: Count images without a prediction as wrong everywhere instead of refusing.
         what: Kind of the predictions, for metrics.json.
-        supervised: Sentence on masks of training images that the model learnt from, for tables.
         bootstrap: Replicates of the 95 % intervals; 0 for none.
         seed: Seed of the bootstrap.
         sweep: Score every threshold from 0.01 to 0.99 too (class scores without a background channel).
@@ -30,7 +29,6 @@ class ScoreOptions(Options):
     made_with_gate: MadeWith | None = None
     allow_missing: bool = False
     what: What | None = None
-    supervised: str = ""
     bootstrap: Annotated[int, Field(ge=0)] = 1000
     seed: Annotated[int, Field(ge=0)] = 0
     sweep: bool = False

@@ -48,5 +48,5 @@ def score_labels(folder: Path, split: SplitData) -> EvaluationReport | None:
     if not split.has_masks or not index["images"]:
         return None
     note = str(read_object(folder / PREDICTED, REMEDY).get(SUPERVISED, ""))
-    options = ScoreOptions(made_with_gate="none", allow_missing=bool(index["failed"]), what="seg", supervised=note)
-    return score_predictions(PredictionFiles(folder, split), split, options, folder / SCORES)
+    options = ScoreOptions(made_with_gate="none", allow_missing=bool(index["failed"]), what="seg")
+    return score_predictions(PredictionFiles(folder, split), split, options, folder / SCORES, supervised=note)
