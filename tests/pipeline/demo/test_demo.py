@@ -220,7 +220,7 @@ def test_paths_and_commands_stay_on_one_line(
         "/slides'/DM0001.tiff",
         "--masks",
         "tiles",
-        "judge.id=hf-hub:wisdomik/QuiltNet-B-32",
+        "run",
     ]
     assert any("start from the weights of the judge's image tower" in line for line in lines)
 

@@ -44,7 +44,7 @@ def own(slides, tiny, quiet, tmp_path):
 
 
 def test_two_annotated_slides_train_and_score(own, slides) -> None:
-    run = own(slides, masks=True)
+    run = own(slides, masks=True, annotations="complete")
     assert run.options.shared.split == "train"
     assert run.options.evaluate.splits == ("val",)
     report = do_run(run)
