@@ -39,7 +39,7 @@ class Sources:
 
     @property
     def kind(self) -> str:
-        """What is drawn: patients, images, or both."""
+        """Name the units that are drawn: patients, images, or both."""
         return kind_of(self.names)
 
 

@@ -20,7 +20,7 @@ TISSUE_MPP = (0.2, 3.0)  # micrometres per pixel of what judges of tissue learnt
 
 @dataclass(frozen=True)
 class Sight:
-    """What a judge sees: the side of its input in pixels, and the pixel size that it learnt from, if known."""
+    """Side of a judge's input in pixels, and the pixel size that it learnt from, if known."""
 
     side: int = 224
     mpp: float | None = None

@@ -1,4 +1,4 @@
-"""What a table says of a class: `1` present, `0` absent, `?` unknown; or a list of names, such as `tumor;stroma?`."""
+"""Labels in tables: `1` present, `0` absent, `?` unknown per class; or a list of names, such as `tumor;stroma?`."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

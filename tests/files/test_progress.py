@@ -1,4 +1,4 @@
-"""What long work says of itself: on a terminal, in a log, and at its end."""
+"""Progress of long work on a terminal, in a log, and at its end."""
 
 import pytest
 

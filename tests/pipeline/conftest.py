@@ -1,4 +1,4 @@
-"""What trainings and whole runs of seconds share: a tiny judge, made-up data sets, and one quiet process."""
+"""Fixtures of trainings and whole runs of seconds: a tiny judge, made-up data sets, and one quiet process."""
 
 import json
 from collections.abc import Callable

@@ -254,7 +254,7 @@ class Browser:
             self.events.append(self._next())
 
     def run(self, script: str):
-        """What a script gives on the page."""
+        """Return the result of a script on the page."""
         found = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")

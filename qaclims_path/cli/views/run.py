@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def plan_view(plan: "RunPlan") -> Iterator[RenderableType]:
-    """What the run is made of, with the settings that decide it; a row per stage; what all takes."""
+    """Show the parts of a run with the settings that decide them, a row per stage, and time and disk of all."""
     facts = plain_table("", "", "set by")
     for fact in plan.facts:
         facts.add_row(Text(fact.name, style="bold"), Text(fact.value), Text(", ".join(fact.settings), style=FAINT))

@@ -1,4 +1,4 @@
-"""What a judge sees, from the files of its folder: nothing is loaded or downloaded."""
+"""Input size and pixel size of a judge, read from the files of its folder; nothing is loaded or downloaded."""
 
 import json
 from pathlib import Path

@@ -55,7 +55,7 @@ class AugmentOptions(Options):
 
 
 class LabelOptions(Options):
-    """What the labels of the training images say.
+    """Meaning of the labels of the training images.
 
     Attributes:
         of: `tile`: each image shows exactly the classes of its label. `slide`: the label is that of a whole slide. Each

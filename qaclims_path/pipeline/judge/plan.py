@@ -1,4 +1,4 @@
-"""What a training step of a small judge shows and says, planned on the CPU while the batch is loaded.
+"""Plan the views and captions of a training step of a small judge on the CPU, while its batch is loaded.
 
 With a plan the step never asks the device for a number, which would make the host wait.
 """

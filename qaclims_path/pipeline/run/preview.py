@@ -1,4 +1,4 @@
-"""What a run would do, for `--dry-run`: its recipe, data, judge, trainings and stages, and roughly what they take."""
+"""Preview of a run for `--dry-run`: recipe, data, judge, trainings, stages, and rough time and disk."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run would do.
+    """Preview of a run.
 
     Attributes:
         recipe: Name or path of the recipe.

@@ -1,4 +1,4 @@
-"""What a person should know before a run trains: its data, and what its judge sees of them."""
+"""Warnings before a run trains: about its data, and about the size at which its judge sees them."""
 
 from collections.abc import Iterator
 

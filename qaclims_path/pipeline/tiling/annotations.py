@@ -1,4 +1,4 @@
-"""What annotations mean where nothing is drawn: asked where it matters, and told afterwards per slide and class."""
+"""Meaning of undrawn area: asked for where it matters, and reported afterwards per slide and class."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ QUESTION = (
 
 @dataclass(frozen=True)
 class ClassLine:
-    """What is known of a class on a slide.
+    """Drawn area and tiles of a class on a slide.
 
     Attributes:
         drawn_mm2: Area that is drawn; None where the slide is labelled as a whole.

@@ -1,4 +1,4 @@
-"""What a person should know about a cohort of slides before training on its tiles, one sentence for each."""
+"""Warnings about a cohort of slides before anyone trains on its tiles, one sentence each."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

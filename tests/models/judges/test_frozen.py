@@ -1,4 +1,4 @@
-"""What every judge promises, on tiny models of all families loaded from the real formats."""
+"""Promises of every judge, on tiny models of all families loaded from the real formats."""
 
 import warnings
 from pathlib import Path
