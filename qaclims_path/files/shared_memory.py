@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path("/dev/shm")  # noqa: S108 - the folder of Linux, where torch puts shared tensors
+SEMAPHORES = 2**15  # bytes that the queues of a worker take besides its batches: seven pages, and one to spare
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,10 @@ def free_bytes() -> int | None:
 def find_shortage(traffic: Traffic) -> tuple[str, str] | None:
     """Find out whether batches do not fit into shared memory; returns the problem and the way out, or None."""
     free = free_bytes()
-    if free is None or traffic.bytes <= free:
+    if free is None:
+        return None
+    for_batches = max(0, free - SEMAPHORES * traffic.workers * traffic.trainings)
+    if traffic.bytes <= for_batches:
         return None
     room = 1 << (2 * traffic.bytes // 2**20).bit_length()  # MiB; twice as much, because others use it too
     workers = traffic.workers * traffic.trainings
@@ -60,7 +64,10 @@ def find_shortage(traffic: Traffic) -> tuple[str, str] | None:
         f"{workers} worker(s) pass up to {_mib(traffic.bytes)} of batches through shared memory, and {FOLDER} "
         f"has {_mib(free)} free"
     )
-    return problem, f"start a container with --shm-size={room}m, or give --workers {traffic.workers_within(free)}"
+    return (
+        problem,
+        f"start a container with --shm-size={room}m, or give --workers {traffic.workers_within(for_batches)}",
+    )
 
 
 def _mib(count: int) -> str:

@@ -125,4 +125,5 @@ def test_shared_memory_that_fills_while_loading_is_explained_and_nothing_waits()
 @pytest.mark.slow
 @pytest.mark.usefixtures("_namespaces")
 def test_shared_memory_of_the_size_that_is_asked_for_suffices() -> None:
-    assert in_small_memory("600k", unchecked=False) == "8"
+    """Six batches of 96 KiB, and 64 KiB for the queues of two workers."""
+    assert in_small_memory("640k", unchecked=False) == "8"

@@ -39,6 +39,14 @@ def test_a_shortage_names_the_sizes_and_the_way_out(monkeypatch: pytest.MonkeyPa
     assert find_shortage(Traffic(5, 5 * MIB)) is None
 
 
+def test_room_is_left_for_the_queues_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    traffic = Traffic(2, MIB)
+    monkeypatch.setattr(shared_memory, "free_bytes", lambda: traffic.bytes + 2 * shared_memory.SEMAPHORES)
+    assert find_shortage(traffic) is None
+    monkeypatch.setattr(shared_memory, "free_bytes", lambda: traffic.bytes)
+    assert find_shortage(traffic) is not None
+
+
 def test_shared_memory_without_a_limit_is_never_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_memory, "free_bytes", lambda: None)
     assert find_shortage(Traffic(8, 2**40)) is None
