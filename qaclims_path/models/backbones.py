@@ -115,6 +115,14 @@ class Backbone(nn.Module):
         return [parameter for name, parameter in self.model.named_parameters() if name in names]
 
 
+def convolutional(spec: BackboneSpec, stride: int, purpose: str) -> Backbone:
+    """Build a backbone, and refuse transformers and models with channels last; the sentence names the purpose."""
+    backbone = Backbone(spec, stride=stride)
+    if hasattr(backbone.model, "patch_embed"):
+        raise UsageError(f"{purpose} needs a convolutional encoder, which '{spec.source}' is not.")
+    return backbone
+
+
 def _build(spec: BackboneSpec, stride: int) -> Any:  # noqa: ANN401 - timm carries no types
     """Build the timm model with `output_stride`, else with `dynamic_img_size`, else with neither."""
     arguments = {key: value for key, value in spec.arguments.items() if key not in ("num_classes", "global_pool")}

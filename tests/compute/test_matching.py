@@ -56,7 +56,7 @@ def test_an_image_and_single_class_texts() -> None:
 
 
 def test_a_text_about_an_unknown_class_is_neither_true_nor_false() -> None:
-    """Of the image, class 0 is present, 1 unknown and 2 absent."""
+    """Class 0 of the image is present, 1 unknown and 2 absent."""
     said = rows([frozenset({0}), frozenset({1}), frozenset({2}), frozenset({0, 1}), frozenset({0})])
     wrong = torch.tensor([False] * 4 + [True])  # the last also names another class, which may be the unknown one
     present, possible = rows([frozenset({0})]), rows([frozenset({0, 1})])

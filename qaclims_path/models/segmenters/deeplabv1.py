@@ -5,8 +5,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qaclims_path.errors import UsageError
-from qaclims_path.models.backbones import Backbone
+from qaclims_path.models.backbones import convolutional
 from qaclims_path.models.names import BackboneSpec
 from qaclims_path.models.segmenters import SEGMENTERS
 
@@ -25,9 +24,7 @@ class DeepLabV1(nn.Module):
         self, encoder: BackboneSpec, channels: int, *, stride: int = 8, width: int = 512, rate: int = 12
     ) -> None:
         super().__init__()
-        backbone = Backbone(encoder, stride=stride)
-        if hasattr(backbone.model, "patch_embed"):  # a transformer, or a model with channels last
-            raise UsageError(f"DeepLabV1 needs a convolutional encoder, which '{encoder.source}' is not.")
+        backbone = convolutional(encoder, stride, "DeepLabV1")
         self.encoder: nn.Module = backbone.model
         self.head = nn.Sequential(
             nn.Conv2d(backbone.width, width, 3, padding=rate, dilation=rate, bias=False),

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qaclims_path.errors import UsageError
-from qaclims_path.models.backbones import Backbone
+from qaclims_path.models.backbones import convolutional
 from qaclims_path.models.names import BackboneSpec
 from qaclims_path.models.segmenters import SEGMENTERS
 
@@ -36,9 +35,7 @@ class DeepLabV2(nn.Module):
         scales: Sequence[float] = SCALES,
     ) -> None:
         super().__init__()
-        backbone = Backbone(encoder, stride=stride)
-        if hasattr(backbone.model, "patch_embed"):  # a transformer, or a model with channels last
-            raise UsageError(f"DeepLabV2 needs a convolutional encoder, which '{encoder.source}' is not.")
+        backbone = convolutional(encoder, stride, "DeepLabV2")
         self.encoder: nn.Module = backbone.model
         self.pyramid = nn.ModuleList(
             nn.Conv2d(backbone.width, channels, 3, padding=rate, dilation=rate) for rate in rates

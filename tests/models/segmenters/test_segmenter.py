@@ -136,6 +136,7 @@ def test_weights_of_another_encoder_are_refused(make, tmp_path):
         ("unet", "test_vit", {}, UsageError, "'unet' cannot be built on the encoder 'test_vit'"),
         ("unet", "test_resnet", {"decoder_chanels": (8, 8, 8, 8, 8)}, UsageError, "decoder_chanels"),
         ("deeplabv2", "test_vit", {}, UsageError, r"convolutional|stride"),
+        ("deeplabv1", "test_vit", {}, UsageError, r"convolutional|stride"),
     ],
 )
 def test_impossible_architectures_are_refused(name, encoder, settings, error, message, make):
