@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from qaclims_path.compute.refiners.affinity import Pairs, boundary_loss, pairs_of
+from qaclims_path.compute.refiners.affinity import boundary_loss, pairs_of
 from qaclims_path.compute.refiners.walk import affinities, paths
 from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.boundary import BoundaryNet, reduced
@@ -60,11 +60,8 @@ def test_affinities_are_as_released(released, rule):
 
 
 def test_the_loss_and_its_gradient_are_as_released(released, rule):
-    """The published loss counts only pairs whose first pixel has all its neighbours inside, ours the others, too."""
     edges = torch.from_numpy(released["loss_edge"]).requires_grad_()
-    inside = torch.zeros(1, 1, *edges.shape[-2:], dtype=torch.bool)
-    inside[..., :15, 9:23] = True
-    pairs = Pairs(*(kind & inside for kind in pairs_of(torch.from_numpy(released["loss_labels"]), 0, RADIUS)))
+    pairs = pairs_of(torch.from_numpy(released["loss_labels"]), 0, RADIUS, inside=True)
     losses = boundary_loss(edges, pairs, RADIUS)
     assert [int(kind.sum()) for kind in pairs] == released["loss_counts"].tolist()
     for name, wanted in (("background", "bg_positive"), ("foreground", "fg_positive"), ("different", "negative")):

@@ -26,13 +26,14 @@ class Pairs(NamedTuple):
     different: Tensor
 
 
-def pairs_of(labels: Tensor, background: int, radius: int) -> Pairs:
+def pairs_of(labels: Tensor, background: int, radius: int, *, inside: bool = False) -> Pairs:
     """Compare every pixel with the pixels ahead of it within a radius.
 
     Args:
         labels: B h w, uint8 label indices; 255 is unknown.
         background: Index of background.
         radius: Radius in pixels of the labels.
+        inside: Leave out pixels near the border, some of whose neighbours are outside, as the released loss does.
     """
     height, width = labels.shape[-2:]
     padded = F.pad(labels, (radius, radius, 0, radius), value=IGNORED)
@@ -40,6 +41,8 @@ def pairs_of(labels: Tensor, background: int, radius: int) -> Pairs:
     ahead = torch.stack([padded[:, y : y + height, radius + x : radius + x + width] for y, x in ends], dim=1)
     here = labels[:, None]
     known, same = (here != IGNORED) & (ahead != IGNORED), here == ahead
+    if inside:
+        known = known & _far_inside(labels, radius - 1)  # no neighbour is further than that in a row or a column
     return Pairs(known & same & (here == background), known & same & (here != background), known & ~same)
 
 
@@ -56,6 +59,14 @@ def boundary_loss(edges: Tensor, pairs: Pairs, radius: int) -> dict[str, Tensor]
     share = pairs.background.any().to(edges.dtype) / 4
     loss = share * background + (0.5 - share) * foreground + different / 2
     return {"loss": loss, "background": background, "foreground": foreground, "different": different}
+
+
+def _far_inside(labels: Tensor, margin: int) -> Tensor:
+    """Mark pixels (h w, bool) with `margin` others below, on the left and on the right."""
+    height, width = labels.shape[-2:]
+    found = torch.zeros(height, width, dtype=torch.bool, device=labels.device)
+    found[: max(height - margin, 0), margin : max(width - margin, 0)] = True
+    return found
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:

@@ -56,10 +56,18 @@ class BoundaryReport:
 class BoundaryTask:
     """One training step: boundaries where labels differ, none where they do not."""
 
-    def __init__(self, network: BoundaryNet, background: int, radius: int, augment: Callable[[Batch], Tensor]) -> None:
+    def __init__(
+        self,
+        network: BoundaryNet,
+        background: int,
+        radius: int,
+        augment: Callable[[Batch], Tensor],
+        *,
+        inside: bool = False,
+    ) -> None:
         self.network: nn.Module = network  # the name that the engine's protocol expects
         self.augment = augment
-        self._boundaries, self._background, self._radius = network, background, radius
+        self._boundaries, self._background, self._radius, self._inside = network, background, radius, inside
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
         """Return parameters of the edge branch."""
@@ -69,7 +77,8 @@ class BoundaryTask:
         """Return losses of a micro-batch."""
         edges = self._boundaries(self.augment(batch)).float().sigmoid()
         labels = reduced(batch["planes"][:, 0])
-        losses = boundary_loss(edges, pairs_of(labels, self._background, self._radius), self._radius)
+        pairs = pairs_of(labels, self._background, self._radius, inside=self._inside)
+        losses = boundary_loss(edges, pairs, self._radius)
         return {name: value if name == "loss" else value.detach() for name, value in losses.items()}
 
 
@@ -104,7 +113,13 @@ def train_boundary(
     kept = open_kept(folder / "training", len(source), partial(first_size, source), processes)
     data = Windows(source, augmentation, kept)
     augment = Augment(augmentation)
-    task = BoundaryTask(_network(run, options, card), card.background_index, options.radius, augment)
+    task = BoundaryTask(
+        _network(run, options, card),
+        card.background_index,
+        options.radius,
+        augment,
+        inside=options.pairs == "inside",
+    )
     result = fit(task, data, options.train, folder / "training", processes=processes, collate=collate_windows)
     processes.on_leader(lambda: _save(task, result, folder))
     return BoundaryReport(str(folder), card.name, len(data), result.steps, result.means, ignored)

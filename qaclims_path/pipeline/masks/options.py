@@ -60,6 +60,8 @@ class BoundaryOptions(Options):
         size: Side of a crop in pixels.
         zoom: Smallest and largest scale.
         radius: Largest distance of a pair of pixels, in cells of 4 pixels.
+        pairs: `all` pairs of a crop are learnt from, or those `inside`, whose first cell has all its neighbours in the
+            crop, as the released loss does.
         train: Options of the engine.
     """
 
@@ -72,6 +74,7 @@ class BoundaryOptions(Options):
     size: Annotated[int, Field(ge=32)] = 224
     zoom: tuple[float, float] = (0.5, 1.5)
     radius: Annotated[int, Field(ge=2)] = 10
+    pairs: Literal["all", "inside"] = "all"
     train: TrainOptions = TrainOptions(**USUAL)
 
     @model_validator(mode="after")

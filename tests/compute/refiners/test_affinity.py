@@ -33,6 +33,22 @@ def test_pairs_equal_the_slow_twin():
         assert {tuple(pair) for pair in getattr(found, kind)[0].nonzero().tolist()} == pairs
 
 
+def test_pairs_inside_are_those_whose_first_pixel_has_all_neighbours():
+    labels = torch.full((1, 9, 8), BACKGROUND, dtype=torch.uint8)
+    found, (height, width) = pairs_of(labels, BACKGROUND, 3, inside=True).background, labels.shape[-2:]
+    ends = [path[0] for path in paths(3)]
+    for y in range(height):
+        for x in range(width):
+            whole = all(y + down < height and 0 <= x + right < width for down, right in ends)
+            assert found[0, :, y, x].tolist() == [whole] * len(ends)
+
+
+def test_a_crop_smaller_than_the_radius_has_no_pairs_inside():
+    pairs = pairs_of(torch.zeros(1, 3, 3, dtype=torch.uint8), BACKGROUND, 5, inside=True)
+    assert not any(kind.any() for kind in pairs)
+    assert boundary_loss(torch.full((1, 3, 3), 0.5), pairs, 5)["loss"] == 0
+
+
 def test_the_loss_falls_where_boundaries_are_right():
     labels = torch.full((1, 10, 12), BACKGROUND, dtype=torch.uint8)
     labels[..., 6:] = 0
