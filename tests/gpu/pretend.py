@@ -6,8 +6,7 @@ real GPU would punish is noted by file and line, in the backward pass, too:
 - mixes: an operation on tensors of both devices, an error on a real GPU;
 - waits: the host waits for the GPU, as for `.item()`, `.nonzero()`, `tensor[mask]` or a copy to the CPU;
 - copies: from pageable memory to the GPU, for which the host waits, too;
-- sent: copies between pinned memory and the GPU, which wait for nothing;
-- kernels: operations that start work on the GPU, roughly, because fused kernels differ between devices.
+- sent: copies between pinned memory and the GPU, which wait for nothing.
 
 A function mode sees calls with devices (`to`, factories, `.device`), a dispatch mode sees every operation. Modes are of
 one thread: load data with `workers=0`. Inside a Python function of torch, only the dispatch mode sees what happens.
@@ -17,7 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
 from torch.utils.data._utils.pin_memory import pin_memory
 
@@ -40,25 +40,15 @@ aten = torch.ops.aten
 
 COPIES = {aten.copy_.default, aten._to_copy.default}
 INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
-WAITING = {
-    *(aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default, aten.equal.default),
-    *(aten._unique2.default, aten.unique_dim.default, aten.unique_consecutive.default, aten.bincount.default),
-}
-SCALARS = {
+NUMBERS = {
     aten.masked_fill.Tensor,
     aten.masked_fill_.Tensor,
     aten.fill_.Tensor,
     aten.lerp.Tensor,
-}  # take one number from the CPU
-NO_KERNEL = {
-    "_unsafe_view",
-    "empty",
-    "empty_like",
-    "empty_strided",
-    "new_empty",
-    "new_empty_strided",
-    "set_",
-    "resize_",
+}  # take one of the CPU
+WAITING = {
+    *(aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default, aten.equal.default),
+    *(aten._unique2.default, aten.unique_dim.default, aten.unique_consecutive.default, aten.bincount.default),
 }
 
 
@@ -70,22 +60,19 @@ class Notes:
     waits: Counter[str] = field(default_factory=Counter)
     copies: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
-    kernels: Counter[str] = field(default_factory=Counter)
 
     def clear(self) -> None:
         """Forget everything."""
-        for each in fields(self):
-            getattr(self, each.name).clear()
+        for counts in vars(self).values():
+            counts.clear()
 
     def __sub__(self, before: "Notes") -> "Notes":
         """Return what happened since a copy of the notes was made."""
-        return Notes(*(getattr(self, each.name) - getattr(before, each.name) for each in fields(self)))
+        return Notes(*(now - then for now, then in zip(vars(self).values(), vars(before).values(), strict=True)))
 
     def __str__(self) -> str:
-        """Report all but kernels, one line each."""
-        shown = {each.name: getattr(self, each.name) for each in fields(self)}
-        rows = [f"  {number} x {what}" for name in ("mixes", "waits", "copies") for what, number in shown[name].items()]
-        return "\n".join([", ".join(f"{counts.total()} {name}" for name, counts in shown.items()), *rows])
+        """Report every event, one line each."""
+        return "\n".join(f"{n} {kind}: {what}" for kind, counts in vars(self).items() for what, n in counts.items())
 
 
 def device_of(tensor: Tensor) -> Any:
@@ -129,13 +116,7 @@ def line() -> str:
 @cache
 def one_number_is_fine(operation: Any) -> bool:
     """Whether an operation takes tensors of one number (no dimensions) from the CPU."""
-    return torch.Tag.pointwise in operation.tags or operation in SCALARS or "_foreach_" in operation.name()
-
-
-@cache
-def starts_kernel(operation: Any) -> bool:
-    """Whether an operation starts work on a GPU."""
-    return not operation.is_view and operation.name().partition("::")[2].partition(".")[0] not in NO_KERNEL
+    return torch.Tag.pointwise in operation.tags or operation in NUMBERS or "_foreach_" in operation.name()
 
 
 @cache
@@ -145,15 +126,9 @@ def is_composite(operation: Any) -> bool:
     return kernel(operation.name(), "CompositeImplicitAutograd")
 
 
-def tensors_in(values: Any) -> Iterator[Tensor]:
-    """Yield the tensors in arguments or results of an operation."""
-    if isinstance(values, Tensor):
-        yield values
-    elif isinstance(values, (tuple, list)):
-        for value in values:
-            yield from tensors_in(value)
-    elif isinstance(values, dict):
-        yield from tensors_in(tuple(values.values()))
+def tensors_in(values: Any) -> list[Tensor]:
+    """Return the tensors in arguments or results of an operation."""
+    return [value for value in tree_leaves(values) if isinstance(value, Tensor)]
 
 
 class Operations(TorchDispatchMode):
@@ -161,12 +136,11 @@ class Operations(TorchDispatchMode):
 
     Attributes:
         made_on: Where the call in progress puts its result; None for where its arguments are.
-        quiet: Whether the call in progress would not wait on a real GPU.
     """
 
     def __init__(self, notes: Notes) -> None:
         super().__init__()
-        self.notes, self.made_on, self.quiet = notes, None, False
+        self.notes, self.made_on = notes, None
 
     @contextmanager
     def making(self, where: Any) -> Iterator[None]:
@@ -184,7 +158,7 @@ class Operations(TorchDispatchMode):
                 result = operation.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        tensors = list(tensors_in((args, kwargs)))
+        tensors = tensors_in((args, kwargs))
         if operation is aten.copy_.default:
             self.copied(*args, **kwargs)
             return operation(*args, **kwargs)
@@ -199,8 +173,6 @@ class Operations(TorchDispatchMode):
             where = EITHER  # the others are mere numbers
         else:
             where = GPU if GPU in devices else CPU if CPU in devices else EITHER
-        if where == GPU and starts_kernel(operation):
-            self.notes.kernels[line()] += 1
         result = operation(*args, **kwargs)
         for tensor in tensors_in(result):
             put(tensor, where)
@@ -215,7 +187,7 @@ class Operations(TorchDispatchMode):
         if mixing and operation not in COPIES:
             self.notes.mixes[f"{line()} {operation}"] += 1
         counting = operation is aten.repeat_interleave.Tensor and kwargs.get("output_size") is None
-        if (operation in WAITING or counting) and not self.quiet:
+        if operation in WAITING or counting:
             self.notes.waits[f"{line()} {operation}"] += 1
 
     def indexed(
@@ -240,8 +212,6 @@ class Operations(TorchDispatchMode):
             put(to, device_of(source))
         elif EITHER not in (device_of(source), device_of(to)):
             self.moved(source, device_of(to), without_waiting=non_blocking and (pinned(source) or pinned(to)))
-        if device_of(to) == GPU:
-            self.notes.kernels[line()] += 1
 
     def moved(self, source: Tensor, to: Any, *, without_waiting: bool) -> None:
         """Note a copy between devices."""
@@ -268,11 +238,9 @@ class Calls(TorchFunctionMode):
             Tensor.to: self.to,
             Tensor.cuda: lambda tensor, device=GPU, **more: self.to(tensor, device, **more),
             Tensor.cpu: lambda tensor, **more: self.to(tensor, CPU, **more),
-            Tensor.tolist: partial(self.read, Tensor.tolist),
-            Tensor.numpy: partial(self.read, Tensor.numpy),
-            Tensor.__array__: partial(self.read, Tensor.__array__),
+            **{read: partial(self.read, read) for read in (Tensor.tolist, Tensor.numpy, Tensor.__array__)},
             Tensor.__deepcopy__: lambda tensor, memo: put(Tensor.__deepcopy__(tensor, memo), device_of(tensor)),
-            F.one_hot: self.one_hot,
+            F.one_hot: one_hot,
             torch._C._nn._parse_to: torch._C._nn._parse_to,  # reads the arguments of `Module.to`
         }
 
@@ -283,7 +251,7 @@ class Calls(TorchFunctionMode):
         device = torch.device(kwargs.get("device") or CPU).type
         if device != "meta" and (kwargs.get("device") is not None or kwargs.get("pin_memory")):
             return self.make(function, args, kwargs, GPU if device == "cuda" else CPU)
-        with self.operations.making(CPU) if next(tensors_in((args, kwargs)), None) is None else nullcontext():
+        with self.operations.making(CPU) if not tensors_in((args, kwargs)) else nullcontext():
             return function(*args, **kwargs)
 
     def make(self, function: Any, args: Any, kwargs: dict[str, Any], where: Any) -> Any:
@@ -322,21 +290,16 @@ class Calls(TorchFunctionMode):
 
     def read(self, function: Any, tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Read the values on the host: lists are copied from the GPU, arrays are refused by torch."""
-        if device_of(tensor) == GPU and function is Tensor.tolist:
-            self.operations.notes.waits[f"{line()} tolist"] += 1
-        elif device_of(tensor) == GPU:
-            self.operations.notes.mixes[f"{line()} array of a tensor on the GPU"] += 1
+        if device_of(tensor) == GPU:
+            kind = self.operations.notes.waits if function is Tensor.tolist else self.operations.notes.mixes
+            kind[f"{line()} {function.__name__}"] += 1
         return function(tensor, *args, **kwargs)
 
-    def one_hot(self, tensor: Tensor, num_classes: int = -1) -> Tensor:
-        """Wait only for an unknown number of classes; on the CPU, torch also checks the labels."""
-        if num_classes < 0 and device_of(tensor) == GPU:
-            self.operations.notes.waits[f"{line()} one_hot"] += 1
-        self.operations.quiet = True
-        try:
-            return F.one_hot(tensor, num_classes)
-        finally:
-            self.operations.quiet = False
+
+def one_hot(labels: Tensor, num_classes: int = -1) -> Tensor:
+    """Read the labels only for an unknown number of classes; torch also checks them on the CPU."""
+    count = num_classes if num_classes >= 0 else 1 + int(labels.max())
+    return labels.new_zeros((*labels.shape, count)).scatter_(-1, labels[..., None], 1)
 
 
 class Moment:
@@ -346,21 +309,12 @@ class Moment:
         self.notes = notes
 
     def synchronize(self) -> None:
-        """Wait."""
         self.notes.waits[f"{line()} synchronize"] += 1
 
     def record_event(self, event: "Moment | None" = None) -> "Moment":
-        """Return an event."""
         return event or Moment(self.notes)
 
-    def query(self) -> bool:
-        """Return whether everything is done."""
-        return True
-
-    def record(self, *_: Any) -> None:
-        """Do nothing."""
-
-    wait = wait_stream = wait_event = record
+    query = wait = record = wait_stream = wait_event = lambda *_: True
 
 
 def pinned_batches(iterate: Callable[[DataLoader], Any], loader: DataLoader) -> Iterator[Any]:

@@ -205,7 +205,6 @@ def test_modules_move_and_train_without_mixes(gpu):
         loss.backward()
         optimizer.step()
     assert numbers(gpu) == (0, 0, 0, 0), str(gpu)
-    assert gpu.kernels.total() > 50
     assert all(value.is_cuda for value in network.state_dict().values())
 
 
