@@ -10,6 +10,8 @@ from qaclims_path.engine.distributed import Processes
 from qaclims_path.engine.settings import TrainOptions
 from qaclims_path.engine.task import Compiled, Task
 
+FOLLOWING = "train", "moving"  # batch norms whose statistics follow the images
+
 
 def prepare(task: Task, processes: Processes, options: TrainOptions) -> None:
     """Move a task's network to its device, in place, and give every process the leader's weights."""
@@ -29,23 +31,21 @@ def prepare(task: Task, processes: Processes, options: TrainOptions) -> None:
 
 def buffers_differ(processes: Processes, options: TrainOptions) -> bool:
     """Return whether each process updates the statistics of batch norms with its own images."""
-    return processes.size > 1 and options.batchnorm == "train" and not _synchronised(processes, options)
+    return processes.size > 1 and options.batchnorm in FOLLOWING and not _synchronised(processes, options)
 
 
 def _synchronised(processes: Processes, options: TrainOptions) -> bool:
     """Return whether batch norms use the images of all processes, which torch can do on GPUs alone."""
-    return processes.size > 1 and options.batchnorm == "train" and processes.device.type == "cuda"
+    return processes.size > 1 and options.batchnorm in FOLLOWING and processes.device.type == "cuda"
 
 
 def training_mode(network: nn.Module, options: TrainOptions) -> None:
-    """Put a network into training mode; batch norms that are `fixed` or `frozen` stay in evaluation mode."""
+    """Put a network into training mode; batch norms whose statistics do not change stay in evaluation mode."""
     network.train()
-    if options.batchnorm == "train":
-        return
     for module in network.modules():
         if isinstance(module, _BatchNorm):
-            module.eval()
-            if options.batchnorm == "frozen":
+            module.train(options.batchnorm in FOLLOWING)
+            if options.batchnorm in ("moving", "frozen"):
                 module.requires_grad_(requires_grad=False)
 
 

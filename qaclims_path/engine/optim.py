@@ -28,7 +28,8 @@ def build_optimizer(task: Task, options: TrainOptions) -> torch.optim.Optimizer:
 
 def rate_factor(options: TrainOptions, step: int, steps: int) -> float:
     """Return the factor of the initial learning rates at step `step` of `steps`: warmup times schedule."""
-    rise, step, steps = schedules.warmed(step, options.warmup, steps)
+    rise, step, steps = schedules.warmed(step, options.warmup, steps + options.beyond)
+    step -= step % options.stair
     if options.schedule == "constant":
         fall = 1.0
     elif options.schedule == "cosine":

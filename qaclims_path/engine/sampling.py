@@ -119,18 +119,18 @@ class BatchPlan(Sampler[list[Key]]):
             )
         self.at(0, 0)
 
-    def at(self, epoch: int, step: int) -> "BatchPlan":
-        """Set where the next iteration starts: at a step of an epoch, until the end of that epoch."""
-        self.epoch, self.start = epoch, step
+    def at(self, epoch: int, step: int, end: int | None = None) -> "BatchPlan":
+        """Set where the next iteration starts, at a step of an epoch, and ends; None ends with that epoch."""
+        self.epoch, self.start, self.end = epoch, step, self.steps if end is None else end
         return self
 
     def __len__(self) -> int:
-        return (self.steps - self.start) * self.accumulate
+        return (self.end - self.start) * self.accumulate
 
     def __iter__(self) -> Iterator[list[Key]]:
         order = permutation(self.count, self.seed, self.epoch, self.groups)
         share = self.batch // self.ranks
-        for step in range(self.start, self.steps):
+        for step in range(self.start, self.end):
             indices = order[step * self.batch + self.rank * share :][:share].tolist()
             for first in range(0, share, self.micro_batch):
                 yield [(self.epoch, index) for index in indices[first : first + self.micro_batch]]

@@ -19,6 +19,7 @@ class TrainOptions(Options):
 
     Attributes:
         epochs: Passes over the data.
+        steps: Optimiser steps at which the training ends, within a pass if need be; None does all `epochs`.
         batch: Images of one optimiser step, over all processes and micro-batches.
         accumulate: Most micro-batches per process and step, whose gradients are averaged; more need less memory. Where
             they do not divide a process's share of the batch, fewer are used.
@@ -29,12 +30,15 @@ class TrainOptions(Options):
         weight_decay: Weight decay of parameter groups without their own.
         schedule: Decay of the learning rate over the steps.
         power: Exponent of the poly schedule.
+        stair: Steps between two changes of the schedule: 10 as released with DeepLabV2.
+        beyond: Steps by which the schedule is longer than the training: 1 as released with DeepLabV1.
         warmup: Steps in which the learning rate rises from 0.
         floor: Share of the learning rate that remains at the end.
         clip: Maximal norm of the gradient over all parameters; None does not clip.
         ema: Decay of the exponential moving average of weights; None keeps no average.
-        batchnorm: `train` (synchronised between GPUs), `fixed` (statistics do not change, scales are trained), or
-            `frozen` (neither changes).
+        batchnorm: `train` (synchronised between GPUs), `fixed` (statistics do not change, scales are trained), `moving`
+            (statistics follow the images, scales do not change, as released with DeepLabV1), or `frozen` (neither
+            changes).
         explode: Stop when the loss exceeds its running mean by this factor; None stops only at NaN and infinity.
         seed: Seed of every random number.
         deterministic: Use only deterministic operations; some are slower on a GPU.
@@ -45,6 +49,7 @@ class TrainOptions(Options):
     """
 
     epochs: Annotated[int, Field(ge=1)] = 15
+    steps: Annotated[int, Field(ge=1)] | None = None
     batch: Annotated[int, Field(ge=1)] = 16
     accumulate: Annotated[int, Field(ge=1)] = 1
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -54,17 +59,28 @@ class TrainOptions(Options):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     schedule: Literal["poly", "cosine", "constant"] = "poly"
     power: Positive = 0.9
+    stair: Annotated[int, Field(ge=1)] = 1
+    beyond: Count = 0
     warmup: Count = 0
     floor: Share = 0.0
     clip: Positive | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    batchnorm: Literal["train", "fixed", "frozen"] = "train"
+    batchnorm: Literal["train", "fixed", "moving", "frozen"] = "train"
     explode: Annotated[float, Field(gt=1)] | None = 1000.0
     seed: Count = 0
     deterministic: bool = False
     watch: str | None = None
     better: Literal["more", "less"] = "more"
     patience: Annotated[int, Field(ge=1)] | None = None
+
+    def passes(self, images: int) -> float:
+        """Return how often the training sees each of the images, on average.
+
+        Examples:
+            >>> TrainOptions(steps=30, batch=20).passes(400)
+            1.5
+        """
+        return self.epochs if self.steps is None else self.steps * self.batch / max(images, 1)
 
     @model_validator(mode="after")
     def _patience_needs_watch(self) -> "TrainOptions":

@@ -36,7 +36,7 @@ CHECKPOINTS = "checkpoints"
 
 
 class Training:
-    """Trains a task from its last checkpoint, or from the start, to the last epoch.
+    """Trains a task from its last checkpoint, or from the start, to the last step.
 
     Attributes:
         task: The task that is trained.
@@ -44,6 +44,7 @@ class Training:
         out: Folder of the run, shared by all processes.
         processes: All processes of the training.
         plan: Order of the images.
+        epochs: Passes over the images; the last one may end early.
         stepper: Runs the optimiser steps.
         ema: Exponential moving average of the weights, if `options.ema` is set.
         state: Counters and means.
@@ -65,7 +66,8 @@ class Training:
         training_mode(task.network, options)
         prepare(task, processes, options)
         self._share_buffers = buffers_differ(processes, options)
-        running, device, steps = processes.running, processes.device, plan.steps * options.epochs
+        running, device, steps = processes.running, processes.device, options.steps or plan.steps * options.epochs
+        self.epochs = -(-steps // plan.steps)
         precision = Precision("fp32" if running.precision == "auto" else running.precision, device)
         optimizer = build_optimizer(task, options)
         self.stepper = Stepper(task, optimizer, precision, options, processes, steps, plan.micro_batch)
@@ -142,8 +144,9 @@ class Training:
         """Run the remaining steps of an epoch."""
         running, state, epoch = self.processes.running, self.state, self.state.epochs
         training_mode(self.task.network, self.options)
-        self.plan.at(epoch, state.step - epoch * self.plan.steps)
-        end = (epoch + 1) * self.plan.steps
+        first = epoch * self.plan.steps
+        end = min(first + self.plan.steps, self.stepper.steps)
+        self.plan.at(epoch, state.step - first, end - first)
         self.bar.start(state.step)
         for micro_batches in batches(self.loader, self.plan.accumulate):
             with guards.memory_watched(self.stepper.advise):
@@ -177,7 +180,7 @@ class Training:
         state.usual = guards.update_mean_loss(state.usual, result.loss, state.step)
         state.step += 1
         self.sums.add(result.numbers)
-        self.bar.advance(state.epochs + 1, self.options.epochs, result.loss)
+        self.bar.advance(state.epochs + 1, self.epochs, result.loss)
         if logged:
             gathered = self.processes.gather(result.values)  # a process may lack a number
             values = mean_of_each(pair for each in gathered for pair in each.items())
@@ -198,7 +201,7 @@ class Training:
                 known = suggest(options.watch, [*numbers])
                 raise UsageError(f"No callback returns the watched number '{options.watch}'. {known}")
             state.watch(numbers[options.watch], more=options.better == "more")
-        if state.epochs == options.epochs:
+        if state.epochs == self.epochs:
             state.over = "done"
         elif options.patience is not None and state.waited >= options.patience:
             state.over = "early"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.ema import MovingAverage
 from qaclims_path.engine.loggers import LOGGERS
 from qaclims_path.engine.loop import fit
+from qaclims_path.engine.network import training_mode
 from qaclims_path.engine.optim import build_optimizer, rate_factor
 from qaclims_path.engine.settings import RunSettings, TrainOptions
 from qaclims_path.engine.task import EpochEnd
@@ -254,6 +256,47 @@ def test_schedules_warm_up_and_keep_a_floor(schedule: str) -> None:
     rates = [rate_factor(options, step, 20) for step in range(21)]
     assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert rates[-1] == pytest.approx(1.0 if schedule == "constant" else 0.1)
+
+
+def test_a_stair_keeps_the_rate_of_its_first_step_and_a_longer_schedule_ends_later() -> None:
+    smooth, stair, longer = (
+        TrainOptions(power=1.0, stair=stair, beyond=more) for stair, more in ((1, 0), (4, 0), (1, 5))
+    )
+    rates = [rate_factor(stair, step, 10) for step in range(10)]
+    assert rates == [rate_factor(smooth, step // 4 * 4, 10) for step in range(10)]
+    assert rate_factor(longer, 9, 10) == pytest.approx(1 - 9 / 15)
+    warm = TrainOptions(power=1.0, stair=4, warmup=2)
+    assert [rate_factor(warm, step, 12) for step in (0, 1, 2, 5, 6)] == [0.5, 1, 1, 1, 0.6]
+
+
+def test_a_training_of_steps_ends_within_an_epoch_and_resumes_as_if_never_stopped(toy, tmp_path: Path) -> None:
+    """Three steps are an epoch; the second epoch has one step, and its callbacks are called, too."""
+    options = {**SIX.model_dump(), "steps": 4, "epochs": 1}
+    result = toy.train(tmp_path / "whole", {}, options, {})
+    assert (result.steps, result.epochs, result.over) == (4, 2, "done")
+    rates = [float(row["lr"]) for row in log_of(tmp_path / "whole") if row["lr"]]
+    assert rates == pytest.approx([0.05 * (1 - step / 4) ** 0.9 for step in range(4)])
+    toy.train(tmp_path / "again", {}, options, {"save_every": 1})
+    for left_out in ("result.json", "weights.safetensors", "checkpoints/step-00000004"):
+        path = tmp_path / "again" / left_out
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    again = toy.train(tmp_path / "again", {}, options, {"save_every": 1})
+    assert (again.steps, again.epochs, again.means) == (4, 2, result.means)
+    assert_same(tmp_path / "whole" / "weights.safetensors", tmp_path / "again" / "weights.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("kind", "moves", "learns"),
+    [("train", True, True), ("moving", True, False), ("fixed", False, True), ("frozen", False, False)],
+)
+def test_statistics_and_scales_of_batch_norms_change_as_asked(kind: str, moves: bool, learns: bool) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    training_mode(network.eval(), TrainOptions(batchnorm=kind))
+    network(torch.rand(2, 1, 3, 3)).sum().backward()
+    assert (network[1].num_batches_tracked > 0) == moves
+    assert (network[1].weight.grad is not None) == learns
+    assert network[0].training
+    assert network[0].weight.grad is not None
 
 
 def test_averaged_weights_are_used_only_inside_the_block() -> None:

@@ -73,6 +73,8 @@ def test_a_plan_can_start_at_any_step(epoch: int, step: int) -> None:
     plan = BatchPlan(20, 4, accumulate=2)
     assert list(plan.at(epoch, 0))[step * 2 :] == list(plan.at(epoch, step))
     assert len(plan) == 2 * (5 - step)
+    assert list(plan.at(epoch, 0, step)) == list(plan.at(epoch, 0))[: step * 2]
+    assert len(plan.at(epoch, 0, step)) == 2 * step
 
 
 def test_epochs_and_seeds_have_different_orders() -> None:

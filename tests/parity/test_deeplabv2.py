@@ -5,6 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from qaclims_path.engine.optim import rate_factor
+from qaclims_path.engine.settings import TrainOptions
 from qaclims_path.models.backbones import BackboneSpec, find_backbone
 from qaclims_path.models.cafferesnet import CaffeResNet
 from qaclims_path.models.segmenters.losses import halves, losses, pixel_targets
@@ -77,6 +79,14 @@ def test_groups_of_parameters_are_as_released(released):
     assert [group["lr"] / 2.5e-4 for group in (encoder, head, biases)] == released["group_lr_factor"].tolist()
     assert biases["weight_decay"] == 0
     assert isinstance(network.network.encoder, CaffeResNet)
+
+
+@pytest.mark.parametrize("steps", [100, 20_000, 30_000])
+def test_rates_fall_in_stairs_as_released(steps, released):
+    options = TrainOptions(lr=2.5e-4, schedule="poly", power=0.9, stair=10)
+    iterations = released.get(f"schedule_{steps}_iterations", np.arange(1, 102))
+    rates = [options.lr * rate_factor(options, int(iteration) - 1, steps) for iteration in iterations]
+    assert rates == pytest.approx(released[f"schedule_{steps}"].tolist(), rel=1e-9, abs=1e-15)
 
 
 def balanced(logits, labels):

@@ -1,13 +1,18 @@
 """WideResNet-38 and DeepLabV1 against the networks that papers after SEAM use (`resnet38.npz`)."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from qaclims_path.engine.network import training_mode
+from qaclims_path.engine.optim import build_optimizer, rate_factor, set_rates
+from qaclims_path.engine.settings import TrainOptions
 from qaclims_path.models.backbones import find_backbone
 from qaclims_path.models.segmenters.deeplabv1 import DeepLabV1
+from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.models.wideresnet import Block
 
 TOLERANCE, MOVED = 1e-4, 1e-3
@@ -92,11 +97,22 @@ def test_norms_of_a_fresh_network_move_as_released(net, released, rule):
     assert max(errors.values()) < MOVED, errors
 
 
-def test_the_groups_hold_as_many_tensors_as_released(net, released):
-    convolutions = [each.weight for each in net.encoder.modules() if isinstance(each, nn.Conv2d)]
-    assert [len(convolutions), sum(map(torch.numel, convolutions))] == released["group_counts"][0].tolist()
-    norms = {id(p) for each in net.modules() if isinstance(each, _BatchNorm) for p in each.parameters()}
-    assert len(norms) == 2 * sum(isinstance(each, _BatchNorm) for each in net.modules())
-    heads = [each for each in net.head.parameters() if id(each) not in norms]
-    assert [len(heads[:3]), sum(map(torch.numel, heads[:3]))] == released["group_counts"][2].tolist()
-    assert [len(heads[3:]), heads[3].numel()] == released["group_counts"][3].tolist()
+def test_groups_and_rates_are_as_released(net, released):
+    """Scales of norms are in no group; the released group of biases of the backbone is empty."""
+    options = TrainOptions(lr=0.001, weight_decay=5e-4, schedule="poly", power=0.9, beyond=1, batchnorm="moving")
+    training_mode(net, options)
+    groups = SimpleNamespace(parameter_groups=lambda lr: Segmenter.parameter_groups(SimpleNamespace(network=net), lr))
+    optimizer = build_optimizer(groups, options)
+    counted = [[len(group["params"]), sum(map(torch.numel, group["params"]))] for group in optimizer.param_groups]
+    factors = [group["lr"] / 0.001 for group in optimizer.param_groups]
+    decays = [group["weight_decay"] for group in optimizer.param_groups]
+    rates = []
+    for iteration in released["schedule_iterations"]:
+        set_rates(optimizer, rate_factor(options, int(iteration), 20_000))
+        rates.append([group["lr"] for group in optimizer.param_groups])
+    net.eval().requires_grad_()
+    kept = [0, 2, 3]
+    assert counted == released["group_counts"][kept].tolist()
+    assert factors == pytest.approx(released["group_lr_factor"][kept].tolist(), rel=1e-9)
+    assert decays == released["group_weight_decay"][kept].tolist()
+    assert np.allclose(rates, released["schedule_rates"][:, kept], rtol=1e-9, atol=0)

@@ -92,17 +92,18 @@ def costs_of(options: RunOptions, listed: Mapping[str, Listed], classes: int, *,
         return gflop / speed + passes * each
 
     learnt, maps, cam = listed[options.shared.split], _network(options), options.cam
-    work, epochs = learnt.images, cam.train.epochs + (cam.first_train.epochs if cam.init.start == "cam" else 0)
+    work, first = learnt.images, cam.first_train.passes(learnt.images) if cam.init.start == "cam" else 0
+    seen = work * (cam.train.passes(work) + first)
     found = {
         "corpus": Cost(seconds(work * _asking(options), work), LINE * work),
-        "cam": Cost(seconds(work * _training_of_maps(options, learnt), work * epochs), CHECKPOINTS * _bytes(options)),
+        "cam": Cost(seconds(work * _training_of_maps(options, learnt), seen), CHECKPOINTS * _bytes(options)),
         "seg": Cost(
-            seconds(work * _training_of_segmenter(options), work * options.seg.train.epochs),
+            seconds(work * _training_of_segmenter(options, work), work * options.seg.train.passes(work)),
             CHECKPOINTS * _bytes(options, "seg"),
         ),
     }
     if (boundary := options.boundary) is not None:
-        passes = work * boundary.train.epochs
+        passes = work * boundary.train.passes(work)
         learnt_on = LEARNING * maps * (boundary.size / SIDE) ** 2
         found["boundary"] = Cost(seconds(passes * learnt_on, passes), _bytes(options))
     of_maps = 2 * maps * sum(scale**2 for scale in options.cams.scales)
@@ -123,14 +124,14 @@ def _training_of_maps(options: RunOptions, learnt: Listed) -> float:
     """Return GFLOP for one image."""
     cam, one = options.cam, LEARNING * _network(options) * (options.cam.augment.size / SIDE) ** 2
     judged = 2 * LEARNING * _judge(options) * learnt.classes  # foreground and background of each class
-    first = cam.first_train.epochs * one if cam.init.start == "cam" else 0.0
-    return first + cam.train.epochs * (one + judged)
+    first = cam.first_train.passes(learnt.images) * one if cam.init.start == "cam" else 0.0
+    return first + cam.train.passes(learnt.images) * (one + judged)
 
 
-def _training_of_segmenter(options: RunOptions) -> float:
+def _training_of_segmenter(options: RunOptions, images: int) -> float:
     """Return GFLOP for one image."""
     seg = options.seg
-    passes = LEARNING * seg.train.epochs * (seg.augment.size / SIDE) ** 2
+    passes = LEARNING * seg.train.passes(images) * (seg.augment.size / SIDE) ** 2
     return passes * DECODER * _known(seg.network.encoder)[0]
 
 

@@ -1,5 +1,6 @@
 """Preview of a run for `--dry-run`: recipe, data, judge, trainings, stages, and rough time and disk."""
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -99,14 +100,14 @@ def preview(run: Run, stages: Sequence[PlannedStage]) -> RunPlan:
     listed = {split: _listed(card, run.root, split) for split in splits}
     known = costs_of(options, listed, len(card.classes), gpu=sees_gpu(run.running.accelerator))
     planned = [each.stage.name for each in stages if each.action != "skip"]
-    judge = options.shared.judge
+    judge, epochs = options.shared.judge, _epochs(run, planned, listed[options.shared.split].images)
     return RunPlan(
         recipe=options.recipe,
         out=str(run.out),
         images={split: each.images for split, each in listed.items()},
-        epochs=_epochs(run, planned),
+        epochs=epochs,
         judge={"id": judge.id, "place": None if judge.id is None else place_of(judge.id, judge.revision)},
-        facts=[*_about_data(run, card, listed), *_about_training(run, planned), _about_scores(run)],
+        facts=[*_about_data(run, card, listed), *_about_training(run, planned, epochs), _about_scores(run)],
         stages=stages,
         costs={name: known.get(name, SHORT) for name in planned},
         free=shutil.disk_usage(_existing(run.out)).free,
@@ -122,14 +123,19 @@ def _listed(card: Card, root: Path, split: str) -> Listed:
     return Listed(len(records), classes, width * height)
 
 
-def _epochs(run: Run, planned: Sequence[str]) -> dict[str, int]:
+def _epochs(run: Run, planned: Sequence[str], images: int) -> dict[str, int]:
+    """Return the epochs of every planned training on a number of images, the last one begun."""
     options = run.options
-    found = {"cam": options.cam.train.epochs, "seg": options.seg.train.epochs}
+    found = {"cam": options.cam.train, "seg": options.seg.train}
     if options.cam.init.start == "cam":
-        found = {"init": options.cam.first_train.epochs, **found}
+        found = {"init": options.cam.first_train, **found}
     if options.boundary is not None:
-        found["boundary"] = options.boundary.train.epochs
-    return {name: epochs for name, epochs in found.items() if ("cam" if name == "init" else name) in planned}
+        found["boundary"] = options.boundary.train
+    return {
+        name: math.ceil(train.passes(images))
+        for name, train in found.items()
+        if ("cam" if name == "init" else name) in planned
+    }
 
 
 def _about_data(run: Run, card: Card, listed: Mapping[str, Listed]) -> list[Fact]:
@@ -141,8 +147,8 @@ def _about_data(run: Run, card: Card, listed: Mapping[str, Listed]) -> list[Fact
     ]
 
 
-def _about_training(run: Run, planned: Sequence[str]) -> list[Fact]:
-    options, epochs, facts = run.options, _epochs(run, planned), []
+def _about_training(run: Run, planned: Sequence[str], epochs: Mapping[str, int]) -> list[Fact]:
+    options, facts = run.options, []
     if "cam" in planned:
         facts += _about_language(run)
         first = f", after {epochs['init']} epochs of plain maps" if "init" in epochs else ""
@@ -159,7 +165,8 @@ def _about_training(run: Run, planned: Sequence[str]) -> list[Fact]:
 
 
 def _passes(train: TrainOptions) -> str:
-    return f"{train.epochs} epochs with {train.batch} images a step"
+    length = f"{train.epochs} epochs" if train.steps is None else f"{train.steps} steps"
+    return f"{length} with {train.batch} images a step"
 
 
 def _about_language(run: Run) -> list[Fact]:
