@@ -36,7 +36,7 @@ class Options(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise _bad_config(type(self), error, type(self).__name__) from error
+            raise _bad_config(type(self), error.errors(), type(self).__name__) from error
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> Tree:  # noqa: ANN401 - pydantic's
@@ -290,12 +290,21 @@ def parse(model: type[O], tree: Tree, where: object) -> O:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise _bad_config(model, error, where) from error
+        raise _bad_config(model, error.errors(), where) from error
 
 
-def _bad_config(model: type[BaseModel], found: ValidationError, where: object) -> BadConfig:
+def check_part(model: type[BaseModel], tree: Tree, where: object) -> None:
+    """Refuse unknown keys and wrong values of a tree that need not hold all keys of its model, see `parse`."""
+    try:
+        model.model_validate(tree)
+    except ValidationError as error:
+        if wrong := [item for item in error.errors() if item["loc"] and item["type"] != "missing"]:
+            raise _bad_config(model, wrong, where) from error
+
+
+def _bad_config(model: type[BaseModel], found: Sequence[Mapping[str, Any]], where: object) -> BadConfig:
     problems: dict[str, list[str]] = {}
-    for item in found.errors():
+    for item in found:
         location = _location(dict(item))
         key = ".".join(str(part) for part in location)
         origin = where.of(key) if isinstance(where, Origin) else str(where)

@@ -52,11 +52,13 @@ def run(
     hardware = run_settings(running, quiet=as_json)
     chosen = [*([f"dataset={card.absolute()}"] if card else []), *(settings or ())]
     work = Run(load_run(config, chosen, root), root, out, corpus, hardware, threads)
+    steps = plan_run(work, first=first, only=only)  # refuses what cannot be done before anything is said
     if dry_run:
-        show(preview(work, plan_run(work, first=first, only=only)), plan_view, as_json=as_json)
+        show(preview(work, steps), plan_view, as_json=as_json)
         return
     say: Callable[[str], None] = (lambda _: None) if as_json else partial(typer.echo, err=True)
-    for sentence in run_warnings(work):
-        say(f"Before training: {sentence}")
+    if any(step.action != "skip" for step in steps):
+        for sentence in run_warnings(work):
+            say(f"Before training: {sentence}")
     report = do_run(work, first=first, only=only, say=say)
     show(report, run_view, as_json=as_json, failed=report.missing)

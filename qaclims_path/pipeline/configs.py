@@ -188,6 +188,12 @@ def layers_of(recipe: str | Path, settings: Settings = ()) -> list[Layer]:
     return [*layers, *over]
 
 
+def published_keys(recipe: str | Path) -> list[Layer]:
+    """Read the keys under `as_published` of every file of a recipe, whether they hold or not."""
+    chain = _chain(find_recipe(str(recipe)))
+    return [(f"{name}, {AS_PUBLISHED}", _as_published(tree.get(AS_PUBLISHED, {}), name)) for name, tree in chain]
+
+
 def merged(layers: Iterable[Layer]) -> Tree:
     """Merge layers, each over those before it."""
     return reduce(merge, (tree for _, tree in layers), {})

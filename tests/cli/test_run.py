@@ -56,6 +56,19 @@ def finished(root, tmp_path_factory):
     return out, said, told
 
 
+def test_a_run_that_is_refused_warns_of_nothing_before(root, tmp_path):
+    with pytest.raises(UsageError, match="no stage 'cmas'"):
+        qaclims("run", "phantom/cam", "--root", root, "--out", tmp_path / "run", "--only", "cmas")
+    found = CliRunner().invoke(app, ["run", "phantom/cam", "--root", str(root), "--out", "run", "--only", "cmas"])
+    assert found.output == ""
+
+
+def test_data_are_warned_of_where_something_is_trained(root, finished):
+    out, _, told = finished
+    assert "Before training: " in told
+    assert "Before training: " not in started(root, out)[2]
+
+
 @pytest.fixture(scope="module")
 def both(root, finished):
     """Folders of two runs that differ in one option."""

@@ -6,15 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from qaclims_path.config import Options, Origin, Settings, Tree, flat, parse, settings_of
+from qaclims_path.config import Options, Origin, Settings, Tree, check_part, flat, parse, settings_of
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
+from qaclims_path.engine.settings import TrainOptions
 from qaclims_path.errors import BadConfig, NotRegistered, SplitAbsent
+from qaclims_path.models.methods import METHODS, settings_model
 from qaclims_path.models.refiners import REFINERS
 from qaclims_path.models.segmenters import SEGMENTERS
 from qaclims_path.pipeline.cam.options import CamOptions, TrainCamOptions, cam_options
-from qaclims_path.pipeline.configs import AUTO, Recipe, SharedOptions, read_recipe, without_seed
+from qaclims_path.pipeline.configs import AUTO, Recipe, SharedOptions, published_keys, read_recipe, without_seed
 from qaclims_path.pipeline.corpus.options import CorpusOptions, load_corpus_options
 from qaclims_path.pipeline.masks.options import BOUNDARY, BoundaryOptions, MaskOptions, boundary_options
 from qaclims_path.pipeline.segmenter.options import TrainSegOptions, seg_options
@@ -54,6 +56,18 @@ class EvaluateSection(Options):
     scales: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     flip: bool = False
     window: Annotated[int, Field(ge=32)] | None = None
+
+
+SECTIONS: dict[str, type[Options]] = {
+    "corpus": CorpusOptions,
+    "cam.init.train": TrainOptions,  # before `cam`, which checks it, too, but does not name the file
+    "cam": CamOptions,
+    "cams": CamsSection,
+    "masks": MaskOptions,
+    f"masks.{BOUNDARY}": BoundaryOptions,
+    "seg": TrainSegOptions,
+    "evaluate": EvaluateSection,
+}
 
 
 @dataclass(frozen=True)
@@ -125,6 +139,7 @@ def load_run(recipe: str | Path, settings: Settings = (), root: Path | None = No
     boundary = _boundary(found, where)
     seg = seg_options(found, cam.network, where)
     _check_names(masks, seg)
+    _check_published(recipe)
     return RunOptions(
         recipe=str(recipe),
         settings=where.settings,
@@ -172,6 +187,30 @@ def _check_names(masks: MaskOptions, seg: TrainSegOptions) -> None:
     for registry, name in ((REFINERS, masks.refiner), (SEGMENTERS, seg.network.architecture)):
         if name not in registry:
             raise NotRegistered(f"There is no {registry.kind} '{name}'. {suggest(name, list(registry))}")
+
+
+def _check_published(recipe: str | Path) -> None:
+    """Refuse mistakes under `as_published`, also where those keys do not hold."""
+    known = [*dict.fromkeys(field for name in METHODS for field in settings_model(name).model_fields)]
+    for name, tree in published_keys(recipe):
+        check_part(Recipe, tree, name)
+        for key, model in SECTIONS.items():
+            part = _part(tree, key, name)
+            apart = (*SECTIONS, "corpus.config")
+            own = {each: value for each, value in part.items() if f"{key}.{each}" not in apart}
+            check_part(model, own, f"{name}, {key}")
+        for each in _part(tree, "cam.losses", name):
+            if each not in (*known, "method"):  # of any method, because the recipe's may be changed
+                raise BadConfig(f"{name}, cam.losses: unknown key '{each}'. {suggest(each, known)}")
+
+
+def _part(tree: Tree, key: str, name: str) -> Tree:
+    """Return the keys at a dotted key, none where it is not there."""
+    for step in key.split("."):
+        tree = tree.get(step) or {}
+        if not isinstance(tree, dict):
+            raise BadConfig(f"{name}: '{key}' should hold `key: value` lines, not {tree!r}.")
+    return tree
 
 
 def _corpus(recipe: Recipe, where: Origin) -> CorpusOptions | None:

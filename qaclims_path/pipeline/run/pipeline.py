@@ -41,8 +41,9 @@ class RunReport:
 
 
 def plan_run(run: Run, *, first: str | None = None, only: str | None = None) -> list[PlannedStage]:
-    """Plan every stage, and do nothing."""
+    """Plan every stage, and do nothing; a run that cannot be done is refused."""
     refuse_earlier_run(run.out)
+    _refuse_others(run)
     return plan(stages_of(run), run.out, first=first, only=only)
 
 
@@ -61,12 +62,10 @@ def do_run(
         >>> do_run(Run(load_run("phantom/cam"), Path("phantom"), Path("run"))).done  # doctest: +SKIP
         ('cam', 'cams', 'cams-val', 'masks', 'masks-val', 'seg', 'predict-val', 'evaluate', 'report')
     """
-    refuse_earlier_run(run.out)
-    stages = stages_of(run)
-    plan(stages, run.out, first=first, only=only)  # refuse wrong options before the lock makes a folder
+    plan_run(run, first=first, only=only)  # refuse wrong options before the lock makes a folder
     with locked(run.out / LOCK):
-        steps = plan(stages, run.out, first=first, only=only)
-        _note(run)
+        steps = plan_run(run, first=first, only=only)
+        write_text(run.out / CONFIG, yaml.safe_dump(run.options.tree, sort_keys=False, allow_unicode=True))
         execute(steps, run.out, say)
     metrics = run.out / METRICS
     return RunReport(
@@ -77,10 +76,9 @@ def do_run(
     )
 
 
-def _note(run: Run) -> None:
-    """Write the resolved options; refuse a folder that single commands started with different ones."""
+def _refuse_others(run: Run) -> None:
+    """Refuse a folder that single commands started with other options."""
     path, tree = run.out / CONFIG, run.options.tree
     if path.is_file() and not (run.out / STAGES).is_file():
         before = read_yaml(path)  # `train cam` writes no other sections
         check_same(run.out, before, {key: tree[key] for key in tree if key in before})
-    write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))

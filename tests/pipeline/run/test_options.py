@@ -83,6 +83,37 @@ def test_wrong_options_are_refused(settings, error, sentence):
         load_run("phantom/cam", settings)
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("sed: 3", "as_published: unknown key 'sed'. Did you mean 'seed'?"),
+        ("cam: {trian: {lr: 1}}", "as_published, cam: unknown key 'trian'. Did you mean 'train'?"),
+        ("cam: {train: {lr: fast}}", "as_published, cam: 'train.lr': Input should be a valid number"),
+        ("cam: {init: {train: {epoch: 3}}}", "as_published, cam.init.train: unknown key 'epoch'"),
+        ("cam: {losses: {sharpnes: 3}}", "as_published, cam.losses: unknown key 'sharpnes'. Did you mean 'sharpness'?"),
+        ("cam: {losses: 3}", "as_published, cam: 'losses': Input should be a valid dictionary"),
+        ("masks: {boundary: {siz: 3}}", "as_published, masks.boundary: unknown key 'siz'. Did you mean 'size'?"),
+        ("masks: {boundary: 3}", "as_published: 'masks.boundary' should hold `key: value` lines, not 3."),
+        ("masks: 3", "as_published: 'masks': should hold `key: value` lines"),
+        ("seg: {train: {epoch: 1}}", "as_published, seg: unknown key 'train.epoch'. Did you mean 'epochs'?"),
+        ("corpus: {limt: 1}", "as_published, corpus: unknown key 'limt'. Did you mean 'limit'?"),
+    ],
+)
+def test_mistakes_under_as_published_are_refused_where_they_do_not_hold(written, said, tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(f"extends: phantom/cam\nas_published: {{{written}}}\n")
+    with pytest.raises(BadConfig) as refused:
+        load_run(path)
+    assert str(refused.value).startswith(f"{path}, {said}")
+
+
+def test_keys_of_other_methods_and_choices_that_need_others_may_stand_under_as_published(tmp_path):
+    path = tmp_path / "own.yaml"
+    keys = "cam: {losses: {method: clims, sharpness: 3}}, seg: {train: {watch: miou}}, corpus: {config: phantom}"
+    path.write_text(f"extends: phantom/cam\nas_published: {{{keys}}}\n")
+    assert load_run(path).tree == load_run("phantom/cam").tree
+
+
 def test_words_from_answers_need_a_corpus_configuration(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text("dataset: phantom\nmethod: qa-clims-path\njudge: {id: owner/name}\n")
