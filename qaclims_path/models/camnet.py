@@ -13,6 +13,7 @@ from qaclims_path.files.hub import HUB, LOCAL
 from qaclims_path.models.backbones import Backbone, find_backbone
 from qaclims_path.models.cam_folder import SCHEMA, SETTINGS, WEIGHTS, demonstration_of, network_folder, read_settings
 from qaclims_path.models.names import BackboneSpec
+from qaclims_path.models.released import split_released
 from qaclims_path.models.saving import backbone_settings, load_network, save_network
 from qaclims_path.models.weights import load_backbone, pretrained_weights, read_weights
 
@@ -66,7 +67,7 @@ class CamNet(nn.Module):
             stride: Pixels per cell of the maps; see `Backbone`.
             dilated: See `Backbone`; False as published.
             weights: `none` or None for random weights, `pretrained` for the backbone's own, `hf-hub:...` or
-                `local-dir:...`, a .safetensors file of the backbone, or the folder of an earlier run.
+                `local-dir:...`, a file of the backbone or of the released classifier, or the folder of an earlier run.
             freeze_stem: Do not train the layers before the first stage; True as published.
         """
         super().__init__()
@@ -150,7 +151,11 @@ class CamNet(nn.Module):
             return load_backbone(self.backbone, *pretrained_weights(str(weights)))
         if Path(weights).is_dir():
             return self._load_run(network_folder(Path(weights)))
-        return load_backbone(self.backbone, read_weights(Path(weights)), weights)
+        state, head = split_released(read_weights(Path(weights)))
+        notes = load_backbone(self.backbone, state, weights)
+        if head is None or self._load_head(head):
+            return notes
+        return [*notes, f"The classifier of {weights} was not loaded, because it is for other classes."]
 
     def _load_run(self, folder: Path) -> list[str]:
         """Load the backbone of an earlier run, and its head if the classes are the same."""
@@ -161,10 +166,15 @@ class CamNet(nn.Module):
         prefix = "backbone.model."
         of_backbone = {key.removeprefix(prefix): value for key, value in state.items()}
         notes = load_backbone(self.backbone, of_backbone, folder)
-        same_classes = tuple(settings["classes"]) == self.classes
-        if same_classes and head is not None and head.shape == self.head.weight.shape:
-            with torch.no_grad():
-                self.head.weight.copy_(head)
+        if tuple(settings["classes"]) == self.classes and head is not None and self._load_head(head):
             return notes
         classes = ", ".join(settings["classes"])
         return [*notes, f"The head of {folder} was not loaded, because it is for other classes ({classes})."]
+
+    @torch.no_grad()
+    def _load_head(self, head: Tensor) -> bool:
+        """Copy a head; returns whether it has the right shape."""
+        fits = head.shape == self.head.weight.shape
+        if fits:
+            self.head.weight.copy_(head)
+        return fits

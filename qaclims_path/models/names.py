@@ -12,6 +12,7 @@ from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.hub import HUB, LOCAL, check_name
 
 PARAMS = ".params"
+CHECKPOINTS = ".pth", ".pt"  # of torch, read with `weights_only=True`
 MODEL = re.compile(r"^@(?:timm\.models\.)?register_model\s+def (\w+)", re.MULTILINE)
 
 
@@ -70,11 +71,11 @@ def check_weights(weights: str) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Refuse a file of weights that is missing or not in the safetensors format."""
-    if path.suffix not in (".safetensors", PARAMS):
+    """Refuse a file of weights that is missing, or in a format that is not read."""
+    if path.suffix not in (".safetensors", *CHECKPOINTS, PARAMS):
         raise UsageError(
-            f"{path} is not a .safetensors file, nor a .params file of MXNet; other formats are not read, because a "
-            "pickle can run code."
+            f"{path} is not a .safetensors file, nor a checkpoint of torch ({', '.join(CHECKPOINTS)}) or a {PARAMS} "
+            "file of MXNet; other formats are not read, because they can run code."
         )
     if not path.exists():
         raise BadFile(f"The weights {path} do not exist.")

@@ -1,4 +1,4 @@
-"""Initial weights of backbones from safetensors files, and from .params files of MXNet."""
+"""Initial weights of backbones from safetensors files, checkpoints of torch, and .params files of MXNet."""
 
 import sys
 from collections.abc import Mapping
@@ -15,15 +15,18 @@ from qaclims_path.errors import BadFile, UsageError, first_of
 from qaclims_path.files.hub import HUB, LOCAL, resolve
 from qaclims_path.files.mxnet_params import read_params
 from qaclims_path.models.backbones import Backbone
-from qaclims_path.models.names import PARAMS, check_file, split_revision
+from qaclims_path.models.checkpoints import read_checkpoint
+from qaclims_path.models.names import CHECKPOINTS, PARAMS, check_file, split_revision
 
 SHOWN = 3
 State = dict[str, Tensor]
 
 
 def read_weights(path: Path) -> State:
-    """Read a safetensors file, or a .params file of MXNet; pickles are never opened."""
+    """Read a safetensors file, a checkpoint of torch, or a .params file of MXNet; nothing in them is executed."""
     check_file(path)
+    if path.suffix in CHECKPOINTS:
+        return read_checkpoint(path)
     if path.suffix == PARAMS:
         return {name: torch.from_numpy(array.copy()) for name, array in read_params(path).items()}
     try:

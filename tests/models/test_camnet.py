@@ -195,7 +195,7 @@ def test_an_incomplete_file_of_weights_is_refused(other_shape):
         ({"backbone": "resnet5O"}, "Did you mean resnet50"),
         ({"backbone": "swin_tiny_patch4_window7_224"}, "has the stride 32, which cannot be changed to 16"),
         ({"backbone": "test_resnet", "stride": 12}, "with stride 12"),
-        ({"backbone": "test_resnet", "weights": "old.pth"}, "a pickle can run code"),
+        ({"backbone": "test_resnet", "weights": "old.bin"}, "they can run code"),
         ({"backbone": "test_resnet", "weights": "old.safetensors"}, "do not exist"),
         ({"backbone": "test_resnet", "classes": []}, "at least one class"),
     ],

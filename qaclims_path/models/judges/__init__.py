@@ -21,6 +21,7 @@ from qaclims_path.files.hub import (
     resolve,
     revision_of,
 )
+from qaclims_path.models.names import check_file
 from qaclims_path.registry import Registry, suggest
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ def load_judge(
 def check_judge(id: str) -> None:  # noqa: A002 - as models are called everywhere
     """Refuse an impossible name of a judge, without loading or downloading anything."""
     family, name = _split(id)
-    if id != EMBEDDED and _is_folder_or_hub_id(family, name):
+    if family == "ovseg":
+        check_file(Path(name).expanduser())
+    elif id != EMBEDDED and _is_folder_or_hub_id(family, name):
         check_name(name)
 
 

@@ -11,7 +11,6 @@ import open_clip
 import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, set_model_preprocess_cfg
 from open_clip.transform import PreprocessCfg
-from safetensors.torch import load_file as load_safetensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,11 +18,11 @@ from qaclims_path.errors import BadFile
 from qaclims_path.models.judges.frozen import Towers, weights_hash
 from qaclims_path.models.judges.notes import Notes
 from qaclims_path.models.judges.open_clip import make_towers
+from qaclims_path.models.weights import State, read_weights
 
 PREFIX = "clip_adapter.clip_model."  # prefix of the names of CLIP's weights in a checkpoint of OVSeg
 PROMPTS = "visual.mask_embedding"
 HEAD_WIDTH = 64  # channels per attention head in every published CLIP
-State = dict[str, Tensor]
 
 
 def load_file(path: Path) -> Towers:
@@ -79,31 +78,11 @@ def _blocks(model: Any) -> Any:  # noqa: ANN401
 
 def _clip_state(path: Path) -> State:
     """Return weights of the CLIP in an OVSeg checkpoint, with its mask embeddings."""
-    checkpoint = _read(path)
-    weights = checkpoint["model"] if isinstance(checkpoint.get("model"), dict) else checkpoint
-    prefixed = {key.removeprefix(PREFIX): value for key, value in weights.items() if str(key).startswith(PREFIX)}
-    state = prefixed or weights
+    weights = read_weights(path)
+    state = {key.removeprefix(PREFIX): value for key, value in weights.items() if key.startswith(PREFIX)} or weights
     if PROMPTS not in state:
         raise BadFile(f"{path} has no mask embeddings ({PREFIX}{PROMPTS}). Use a mask-prompt checkpoint of OVSeg.")
-    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        if path.suffix == ".safetensors":
-            checkpoint: dict[str, Any] = load_safetensors(path)
-        else:
-            checkpoint = torch.load(path, "cpu", weights_only=True)
-    except OSError as error:
-        raise BadFile(f"{path} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # torch and safetensors raise errors of any kind for a damaged or unsafe file
-        raise BadFile(
-            f"{path} cannot be read as weights. It is damaged, or holds objects that could run code and are refused; "
-            "save only its 'model' tensors."
-        ) from error
-    if not isinstance(checkpoint, dict):
-        raise BadFile(f"{path} holds a {type(checkpoint).__name__}, not named weights. Use a checkpoint of OVSeg.")
-    return checkpoint
+    return state
 
 
 def _build(state: State) -> Any:  # noqa: ANN401 - an open_clip CLIP

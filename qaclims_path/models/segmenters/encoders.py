@@ -28,7 +28,7 @@ def fill_encoder(encoder: nn.Module, spec: BackboneSpec, weights: str | Path, cl
     Args:
         encoder: Encoder of a segmenter to change in place.
         spec: Backbone of the encoder.
-        weights: `none`, `pretrained`, a .safetensors file, `hf-hub:...`, `local-dir:...`, or the folder of a run, whose
+        weights: `none`, `pretrained`, a file, `hf-hub:...`, `local-dir:...`, or the folder of a run, whose
             CamNet is used.
         classes: Classes of the data set; a run with the same classes needs no note about its head.
 

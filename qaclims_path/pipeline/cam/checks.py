@@ -5,6 +5,7 @@ Nothing is downloaded: of an id of a hub, only the spelling is checked.
 
 from pathlib import Path
 
+from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.errors import BadFile, UsageError
@@ -46,7 +47,22 @@ def check_cam(options: TrainCamOptions) -> None:
     if _needs_judge(options):
         check_judge(judge_id(options.shared))
     if cam.init.start not in ("cam", "none"):
-        read_settings(network_folder(Path(cam.init.start)))
+        check_start(Path(cam.init.start), load_card(options.shared.dataset))
+
+
+def check_start(start: Path, card: Card) -> None:
+    """Refuse starting maps other than a run on these classes, or a released classifier of as many classes."""
+    if start.is_file():
+        from qaclims_path.models.released import check_released
+
+        check_released(start, len(card.names))
+        return
+    classes = tuple(read_settings(network_folder(start))["classes"])
+    if classes != card.names:
+        raise UsageError(
+            f"{start} was trained for the classes {', '.join(classes)}, not {', '.join(card.names)}. "
+            "Start from a run on this data set, or train one: --set cam.init.start=cam."
+        )
 
 
 def judge_id(shared: SharedOptions) -> str:

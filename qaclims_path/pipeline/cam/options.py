@@ -22,7 +22,7 @@ class NetworkOptions(Options):
         backbone: A timm name, `hf-hub:owner/name` or `local-dir:PATH`.
         stride: Pixels per cell of the maps.
         dilated: Dilate the kernels of stages whose stride was removed; the published code does not.
-        weights: `pretrained`, `none`, a .safetensors file, a hub id, or a run.
+        weights: `pretrained`, `none`, a file (.safetensors, .pth, .params), a hub id, or a run.
         freeze_stem: Keep the layers before the first stage as they are, as the published code does.
         head_factor: Learning rate of the head, as a multiple of the backbone's.
     """
@@ -74,8 +74,8 @@ class InitOptions(Options):
     """Weights that the training starts from.
 
     Attributes:
-        start: `cam` trains plain activation maps first, `none` starts from the backbone, anything else is the folder of
-            a run.
+        start: `cam` trains plain activation maps first, `none` starts from the backbone; else the folder of a run, or
+            the classifier that the authors of CLIMS and QA-CLIMS give away (`res50_cam.pth`).
         keep: Share of the starting weights in the final network; 0 takes the trained weights as they are. It needs a
             `start` other than `none`. Gain and cost of 0.5 (WiSE-FT): docs/results.md.
         train: Options in which the training of those plain maps differs, see `CamOptions.first_train`.

@@ -28,13 +28,12 @@ from qaclims_path.engine.settings import RunSettings
 from qaclims_path.errors import UsageError
 from qaclims_path.files.atomic import write_json, write_text
 from qaclims_path.files.made_with import check_same
-from qaclims_path.models.cam_folder import read_settings
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.judges import load_judge
 from qaclims_path.models.judges.frozen import FrozenJudge
 from qaclims_path.models.methods import build_method
 from qaclims_path.models.weights import State, interpolate
-from qaclims_path.pipeline.cam.checks import judge_id
+from qaclims_path.pipeline.cam.checks import check_start, judge_id
 from qaclims_path.pipeline.cam.options import AugmentOptions, TrainCamOptions
 from qaclims_path.pipeline.cam.pictures import MapPictures
 from qaclims_path.pipeline.cam.plan import Planner
@@ -146,14 +145,8 @@ def _start(options: TrainCamOptions, context: _Context) -> Path | None:
     if start == "none":
         return None
     if start != "cam":
-        run = Path(start)
-        classes = tuple(read_settings(run / CAM if (run / CAM).is_dir() else run)["classes"])
-        if classes != context.card.names:
-            raise UsageError(
-                f"{start} was trained for the classes {', '.join(classes)}, not {', '.join(context.card.names)}. "
-                "Start from a run on this data set, or train one: --set cam.init.start=cam."
-            )
-        return run
+        check_start(Path(start), context.card)
+        return Path(start)
     plain = TrainCamOptions(
         options.shared.model_copy(update={"method": "cam"}),
         options.cam.model_copy(update={"losses": {"method": "cam"}, "train": options.cam.first_train}),

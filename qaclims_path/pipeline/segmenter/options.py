@@ -31,8 +31,8 @@ class SegNetworkOptions(Options):
     Attributes:
         architecture: `deeplabv3plus`, `unet`, `segformer`, `deeplabv2`, or one of another package.
         encoder: A timm name, `hf-hub:owner/name` or `local-dir:PATH`; a recipe without it uses the maps' backbone.
-        weights: Weights of the encoder: `pretrained`, `none`, a .safetensors file, a hub id, or a run, for its network
-            of the maps; a recipe without encoder and weights uses those of the maps.
+        weights: Weights of the encoder: `pretrained`, `none`, a file (.safetensors, .pth, .params), a hub id, or a run,
+            for its network of the maps; a recipe without encoder and weights uses those of the maps.
         settings: Settings of the architecture, such as `encoder_output_stride: 8` or `scales: [0.5, 0.75]`.
         head_factor: Learning rate of the decoder, as a multiple of the encoder's; its biases learn at twice that,
             without weight decay, as published with DeepLabV2.

@@ -86,6 +86,18 @@ def test_methods_with_language_start_from_plain_maps(train, tmp_path) -> None:
     torch.testing.assert_close(CamNet.load(tmp_path / "again").head.weight, first.head.weight)
 
 
+def test_methods_with_language_start_from_the_released_classifier(train, tmp_path) -> None:
+    train("bcss-wsss/cam", "cam.network.backbone=test_resnet", out="plain")
+    plain = CamNet.load(tmp_path / "plain")
+    backbone = {f"resnet50.{key}": value for key, value in plain.backbone.model.state_dict().items()}
+    torch.save({**backbone, "classifier.weight": plain.head.weight.detach()}, tmp_path / "res50_cam.pth")
+    given = "cam.network.backbone=test_resnet", f"cam.init.start={tmp_path / 'res50_cam.pth'}"
+    train("bcss-wsss/names", *given, "cam.train.lr=1.0e-12")
+    torch.testing.assert_close(CamNet.load(tmp_path / "run").head.weight, plain.head.weight)
+    with pytest.raises(BadFile, match=r"res50_cam\.pth classifies 4 classes, but the data set has 3"):
+        train("wsss4luad/names", *given, out="other")
+
+
 @pytest.mark.parametrize("keep", [0.0, 0.25, 0.5])
 def test_final_weights_are_averaged_with_the_starting_ones(keep: float, train, tmp_path) -> None:
     train("bcss-wsss/cam", out="plain")

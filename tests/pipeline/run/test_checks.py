@@ -41,6 +41,7 @@ def test_contradicting_options_are_refused_at_once(make, tmp_path, settings, sen
         ("cam.network.weights=nofile.safetensors", "The weights nofile.safetensors do not exist"),
         ("cam.network.weights=model.bin", "model.bin is not a .safetensors file"),
         ("cam.init.start=nowhere", "nowhere holds no camnet.json"),
+        (f"cam.init.start={__file__}", "test_checks.py is not a .safetensors file, nor a checkpoint of torch"),
         ("masks.band=[0.9, 0.1]", "A band of doubt lies around the background threshold"),
         ("masks.threshold=cross-fitted", "Under the protocol 'tissue' maps never yield background"),
         ("masks={refiner: irn, threshold: cross-fitted}", "Thresholds are fitted on unrefined maps"),
