@@ -7,14 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from qaclims_path.files.numbers import parse_number
+from qaclims_path.files.numbers import ON_PAGES, area_text, parse_number, percent_text, significant
 from qaclims_path.report.pages import jpeg_address
-from qaclims_path.slides.maps.areas import percent_text, significant
 
 Color = tuple[int, int, int]
 QUALITY = 76  # of JPEG
 PERCENT, MM2 = "_percent", "_mm2"
-TITLES = {"mpp_um": "µm per pixel", "map_mpp_um": "µm per pixel of the map", "labelled_mm2": "labelled mm²"}
+TITLES = {"mpp_um": "µm per pixel", "map_mpp_um": "µm per pixel of the map", "labelled_mm2": "labelled area"}
 LEFT_OUT = ("path", "kind")  # columns that a page does not need
 
 
@@ -113,7 +112,7 @@ def slide_table(
 def _title(key: str, titles: Mapping[str, str]) -> str:
     if key in TITLES:
         return TITLES[key]
-    for ending, unit in ((PERCENT, "%"), (MM2, "mm²")):
+    for ending, unit in ((PERCENT, "%"), (MM2, "area")):
         if key.endswith(ending):
             name = key.removesuffix(ending)
             return f"{titles.get(name, name)} {unit}"
@@ -128,4 +127,6 @@ def _cell(key: str, text: str) -> Cell:
     number = parse_number(text)
     if number is None or not key.endswith((PERCENT, MM2, "_um", "confidence")):
         return Cell(text, text)
+    if key.endswith(MM2):
+        return Cell(area_text(number, ON_PAGES), text)
     return Cell(percent_text(number).removesuffix(" %") if key.endswith(PERCENT) else significant(number), text)

@@ -58,7 +58,7 @@ def test_tile(slides, tmp_path):
     assert code == 0
     assert "from 2 slides" in said
     assert "palette" in said
-    assert "drawn mm2  present  absent  unknown" in said
+    assert "drawn  present  absent  unknown" in said
     assert "annotations.json" in said
     report = json.loads(qaclims("tile", *common, "--json")[1])
     assert report["complete"]

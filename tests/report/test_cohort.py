@@ -13,7 +13,7 @@ CLASSES = (("Tumor", (213, 94, 0)), ("Stroma", (0, 114, 178)))
 def lines(number):
     return [
         {"name": f"s{row}", "patient": "", "kind": "slide", "path": "/x", "status": "done", "mpp_um": "0.252345"}
-        | {"confidence": "0.874", "labelled_mm2": "12.3456", "tumor_mm2": "0.00123456", "tumor_percent": "0.01"}
+        | {"confidence": "0.874", "labelled_mm2": "12.3456", "tumor_mm2": "0.00000325432", "tumor_percent": "0.01"}
         | {"stroma_mm2": "12.3", "stroma_percent": "99.99", "failure": "", "notes": ""}
         for row in range(number)
     ]
@@ -51,9 +51,9 @@ def page(tmp_path_factory):
 
 def test_percentages_come_first_and_empty_columns_are_left_out():
     table = slide_table("cohort.csv", lines(3), {"tumor": "Tumor"}, most=2)
-    assert table.columns[:6] == ("name", "Tumor %", "stroma %", "labelled mm²", "Tumor mm²", "stroma mm²")
+    assert table.columns[:6] == ("name", "Tumor %", "stroma %", "labelled area", "Tumor area", "stroma area")
     assert table.columns[6:] == ("status", "µm per pixel", "confidence")
-    assert [cell.text for cell in table.rows[0]][1:6] == ["<0.1", "100.0", "12.3", "0.00123", "12.3"]
+    assert [cell.text for cell in table.rows[0]][1:6] == ["<0.1", "100.0", "12.3 mm²", "3.25 µm²", "12.3 mm²"]
     assert table.rows[0][1].value == "0.01"
     assert table.numeric == (False, True, True, True, True, True, False, True, True)
     assert (len(table.rows), table.left_out) == (2, 1)

@@ -194,11 +194,11 @@ def test_what_is_wider_than_a_phone_says_so(browser, page):
 def test_the_table_of_slides_begins_with_percentages(browser, page):
     browser.open(page)
     heads = browser.run("[...document.querySelectorAll('.cohort thead th')].map((one) => one.textContent.trim())")
-    assert heads == ["slide", "Tumor %", "Tumor mm²", "patient", "mpp", "failed"]
+    assert heads == ["slide", "Tumor %", "Tumor area", "patient", "mpp", "failed"]
     row = browser.run(
         "[...document.querySelectorAll('.cohort tbody tr')[1].cells].map((one) => one.textContent.trim())"
     )
-    assert row == ["PH9002", "8.0", "11.3", "PH9", "0.5", ""]
+    assert row == ["PH9002", "8.0", "11.3 mm²", "PH9", "0.5", ""]
 
 
 def test_classes_have_one_name_and_sentences_no_backticks(made_run, browser, page):

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qaclims_path.cli.views.tables import FAINT, plain_table
+from qaclims_path.files.numbers import area_text
 from qaclims_path.pipeline.inference.cohort import CohortRow, SegmentReport
 from qaclims_path.report.numbers import number
 
@@ -47,13 +48,14 @@ def _totals(done: Counter[str], report: SegmentReport) -> str:
 
 
 def _areas(rows: Sequence[CohortRow], report: SegmentReport) -> Table:
-    table = plain_table(rows[0].kind, ">um per pixel", ">mm2", *(f">{name}" for name in report.classes))
+    table = plain_table(rows[0].kind, ">um per pixel", ">area", *(f">{name}" for name in report.classes))
     for row in rows:
+        area = row.mm2(*report.classes)
         shares = (row.percent(name) for name in report.classes)
         table.add_row(
             Text(row.name),
             number(row.mpp, ".4g", "?"),
-            number(row.mm2(*report.classes), ".3f", "?"),
+            "?" if area is None else area_text(area),
             *("-" if share is None else f"{share:.1f} %" for share in shares),
         )
     return table

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from qaclims_path.cli.views.tables import FAINT, pairs, plain_table, warnings_part
+from qaclims_path.files.numbers import area_text
 from qaclims_path.pipeline.tiling.annotations import ANNOTATIONS, total
 from qaclims_path.pipeline.tiling.info import SlideReport
 from qaclims_path.pipeline.tiling.report import SlideLine, TileReport
@@ -63,10 +64,10 @@ def _understood(slides: Sequence[SlideLine]) -> RenderableType:
     """Drawn area and tiles of every slide and class; of many slides their sum."""
     done = {line.name: line.classes for line in slides if line.status == "done"}
     shown = done if len(done) <= SLIDES_SHOWN else {f"all {len(done)}": total([*done.values()])}
-    table = plain_table("slide", "class", ">drawn mm2", ">present", ">absent", ">unknown")
+    table = plain_table("slide", "class", ">drawn", ">present", ">absent", ">unknown")
     for slide, classes in shown.items():
         for number, (name, line) in enumerate(classes.items()):
-            area = "" if line.drawn_mm2 is None else f"{line.drawn_mm2:.3g}"
+            area = "" if line.drawn_mm2 is None else area_text(line.drawn_mm2)
             counts = (spaced(count) for count in (line.present, line.absent, line.unknown))
             table.add_row(Text(slide if number == 0 else ""), Text(name), area, *counts)
     return table

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from qaclims_path.files.atomic import write_text
+from qaclims_path.files.numbers import ON_PAGES, area_text
 from qaclims_path.files.tables import cell
 from qaclims_path.pipeline.inference.cohort import COHORT, CohortRow, columns_of, line_of
 from qaclims_path.pipeline.inference.inputs import CONFIDENCE, DOUBT, LABELS, OVERLAY, SegmentTask
 from qaclims_path.pipeline.inference.pictures import image_pictures, slide_pictures
 from qaclims_path.report.cohort import CohortPage, Failed, cohort_page
 from qaclims_path.report.slides import Picture, Share, SlideShown, slide_table
-from qaclims_path.slides.maps.areas import significant
 
 if TYPE_CHECKING:
     from qaclims_path.pipeline.inference.model import SegmentModel
@@ -80,7 +80,7 @@ def _shown(task: SegmentTask, row: CohortRow, model: "SegmentModel") -> SlideSho
     names = [channel.name for channel in model.channels]
     shares = ((channel, row.percent(channel.name)) for channel in model.channels)
     area = row.mm2(*names)
-    facts = [] if area is None else [f"{significant(area)} mm²"]
+    facts = [] if area is None else [area_text(area, ON_PAGES)]
     facts += [] if row.confidence is None else [f"mean confidence {100 * row.confidence:.0f} %"]
     return SlideShown(
         name=row.name,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from qaclims_path.errors import BadFile
 from qaclims_path.files.geojson import Annotation, read_geojson
+from qaclims_path.files.numbers import area_text
 from qaclims_path.registry import suggest
 from qaclims_path.types import SlideInfo, TileGrid
 
@@ -205,18 +206,21 @@ def _overlap_notes(path: Path, found: SlideRegions, info: SlideInfo) -> list[str
     total = shapely.area(found.shapes).sum()
     if total - found.union.area <= OVERLAP * total:
         return []
-    square = (info.mpp[0] * info.mpp[1] / 1e6, "mm2") if info.mpp else (1.0, "pixels")
     notes = []
     for one, other in combinations(range(len(found.classes)), 2):
         both = shapely.intersection(found.shapes[one], found.shapes[other]).area
         if both > OVERLAP * min(found.shapes[one].area, found.shapes[other].area):
             small, large = sorted((one, other), key=found.smallest_first.index)
             notes.append(
-                f"{path.name}: {both * square[0]:.3g} {square[1]} are drawn both as {found.classes[one]} and as "
+                f"{path.name}: {_area(both, info)} are drawn both as {found.classes[one]} and as "
                 f"{found.classes[other]}. Tiles there hold both; masks show {found.classes[small]} over "
                 f"{found.classes[large]}, because less of it is drawn."
             )
     return notes
+
+
+def _area(pixels: float, info: SlideInfo) -> str:
+    return f"{pixels:.3g} pixels" if info.mpp is None else area_text(pixels * info.mpp[0] * info.mpp[1] / 1e6)
 
 
 def _repair_note(path: Path, repaired: int) -> list[str]:

@@ -1,6 +1,5 @@
 """The area of each class on a slide, counted in the full map, and texts for people."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -36,28 +35,3 @@ def areas(slide: str, slide_map: "SlideMap", labels: Sequence[Label]) -> list[Ar
     total = sum(counts.values())
     pixel_mm2 = slide_map.mpp**2 / 1e6
     return [AreaRow(slide, name, n, n * pixel_mm2, n / total if total else float("nan")) for name, n in counts.items()]
-
-
-def significant(value: float) -> str:
-    """Format a number with three significant digits, without an exponent.
-
-    Examples:
-        >>> significant(2.4912), significant(0.000123456), significant(12345), significant(0)
-        ('2.49', '0.000123', '12300', '0')
-    """
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:.{max(0, 2 - math.floor(math.log10(abs(rounded))))}f}"
-
-
-def percent_text(value: float) -> str:
-    """Format a percentage with one decimal; a dash for NaN.
-
-    Examples:
-        >>> percent_text(31.24), percent_text(0.02), percent_text(float("nan"))
-        ('31.2 %', '<0.1 %', '-')
-    """
-    if math.isnan(value):
-        return "-"
-    return "<0.1 %" if 0 < value < 0.05 else f"{value:.1f} %"

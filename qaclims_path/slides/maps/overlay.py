@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from qaclims_path.compute.painting import DOUBT, doubtful, painted
 from qaclims_path.compute.resize import resize_nearest
-from qaclims_path.slides.maps.areas import AreaRow, areas, percent_text, significant
+from qaclims_path.files.numbers import area_text, percent_text
+from qaclims_path.slides.maps.areas import AreaRow, areas
 from qaclims_path.slides.maps.label_tiff import Label, read_map
 from qaclims_path.slides.maps.write import SlideMap
 
@@ -118,7 +119,7 @@ def _codes(thumbnail: Pixels, slide_map: SlideMap) -> Pixels:
 
 def _area_text(row: AreaRow) -> str:
     """Return name, area and share; Pillow's font has no superscript and no sign for micro."""
-    return f"{row.class_name}  {significant(row.area_mm2)} mm2  {percent_text(100 * row.share)}"
+    return f"{row.class_name}  {area_text(row.area_mm2)}  {percent_text(100 * row.share)}"
 
 
 def _framed(picture: Pixels, slide_map: SlideMap, captions: Captions, entries: Sequence[tuple[str, Color]]) -> Drawing:

@@ -146,7 +146,7 @@ def test_a_share_counts_once_where_classes_are_drawn_over_each_other(written):
     regions = read_regions(written(*(feature(n, [SQUARE]) for n in "AB")), INFO)
     grid = TileGrid(np.array([100, 0]), np.array([100, 0]), 200, 200, 200, 0.5, np.ones(2, np.float32))
     assert drawn_shares(regions, grid).tolist() == [1, 0.25]
-    assert regions.notes[0].startswith("a.geojson: 0.01 mm2 are drawn both as A and as B. Tiles there hold both;")
+    assert regions.notes[0].startswith("a.geojson: 0.0100 mm2 are drawn both as A and as B. Tiles there hold both;")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import shapely
 
 from qaclims_path.errors import QaclimsError
 from qaclims_path.files.geojson import classifications, read_geojson
-from qaclims_path.slides.maps.areas import areas, significant
+from qaclims_path.slides.maps.areas import areas
 from qaclims_path.slides.maps.export import Shape, write_geojson, write_regions
 from qaclims_path.slides.maps.label_tiff import TILE, Label, write_map
 from qaclims_path.slides.maps.overlay import INK, NOTICE_COLOR, Captions, draw_confidence, draw_overlay, scale_bar
@@ -163,21 +163,6 @@ def test_scale_bars_have_round_lengths(most, text):
     length, shown = scale_bar(most)
     assert shown == text
     assert 0.4 * most <= length <= most
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (2.4912, "2.49"),
-        (99.96, "100"),
-        (0.000123456, "0.000123"),
-        (123456, "123000"),
-        (0.0, "0"),
-        (float("nan"), "nan"),
-    ],
-)
-def test_areas_have_three_significant_digits(value, text):
-    assert significant(value) == text
 
 
 def test_confidence_covers_only_labelled_pixels(made, tmp_path):
