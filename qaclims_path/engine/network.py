@@ -1,5 +1,6 @@
 """Prepare a network for training: device, memory layout, synchronised or fixed batch norm."""
 
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -42,11 +43,15 @@ def _synchronised(processes: Processes, options: TrainOptions) -> bool:
 def training_mode(network: nn.Module, options: TrainOptions) -> None:
     """Put a network into training mode; batch norms whose statistics do not change stay in evaluation mode."""
     network.train()
-    for module in network.modules():
-        if isinstance(module, _BatchNorm):
-            module.train(options.batchnorm in FOLLOWING)
-            if options.batchnorm in ("moving", "frozen"):
-                module.requires_grad_(requires_grad=False)
+    for module in batch_norms(network):
+        module.train(options.batchnorm in FOLLOWING)
+        if options.batchnorm in ("moving", "frozen"):
+            module.requires_grad_(requires_grad=False)
+
+
+def batch_norms(network: nn.Module) -> Iterator[nn.Module]:
+    """Yield the batch norms of a network."""
+    return (module for module in network.modules() if isinstance(module, _BatchNorm))
 
 
 @runtime_checkable

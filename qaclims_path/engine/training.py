@@ -18,7 +18,7 @@ from qaclims_path.engine.distributed import Processes
 from qaclims_path.engine.ema import MovingAverage
 from qaclims_path.engine.environment import environment
 from qaclims_path.engine.loggers import LOGGERS, Logger
-from qaclims_path.engine.network import buffers_differ, prepare, training_mode
+from qaclims_path.engine.network import batch_norms, buffers_differ, prepare, training_mode
 from qaclims_path.engine.optim import build_optimizer
 from qaclims_path.engine.precision import Precision, PrecisionName
 from qaclims_path.engine.probe import choose_precision
@@ -81,6 +81,7 @@ class Training:
         """Train until the last epoch, an early stop, or a request to stop."""
         with self.bar:
             self._say_shares()
+            self._say_norms()
             self._set_precision(self._resume())
             self._open_loggers()
             try:
@@ -100,6 +101,12 @@ class Training:
                 f"Each of {plan.ranks} process(es) splits its {plan.batch // plan.ranks} of {plan.batch} images into "
                 f"{plan.accumulate} micro-batch(es) instead of {wanted}; the batch stays {plan.batch}."
             )
+
+    def _say_norms(self) -> None:
+        """Say that batch norms cannot be fixed or frozen in a network that has none."""
+        kind = self.options.batchnorm
+        if kind != "train" and not any(batch_norms(self.task.network)):
+            self.bar.say(f"The network has no batch norm, so train.batchnorm={kind} changes nothing.")
 
     def _resume(self) -> Facts:
         """Load the last checkpoint; returns its JSON, which is empty if there is no checkpoint."""

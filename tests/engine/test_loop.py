@@ -17,8 +17,10 @@ from qaclims_path.engine.loggers import LOGGERS
 from qaclims_path.engine.loop import fit
 from qaclims_path.engine.network import training_mode
 from qaclims_path.engine.optim import build_optimizer, rate_factor
+from qaclims_path.engine.sampling import BatchPlan
 from qaclims_path.engine.settings import RunSettings, TrainOptions
 from qaclims_path.engine.task import EpochEnd
+from qaclims_path.engine.training import Training
 from qaclims_path.errors import BadConfig, QaclimsError, UsageError
 
 SIX = TrainOptions(epochs=2, batch=8, lr=0.05)
@@ -297,6 +299,14 @@ def test_statistics_and_scales_of_batch_norms_change_as_asked(kind: str, moves: 
     assert (network[1].weight.grad is not None) == learns
     assert network[0].training
     assert network[0].weight.grad is not None
+
+
+def test_a_network_without_batch_norm_says_that_there_is_none_to_freeze(toy, tmp_path: Path, capsys) -> None:
+    task = toy.Sorting()
+    task.network = nn.Sequential(*(nn.Identity() for _ in range(6)), nn.Linear(2, 2))  # its head is the seventh
+    running = toy.running(quiet=False)
+    Training(task, TrainOptions(batchnorm="frozen"), tmp_path, launch(running), BatchPlan(16, 16), [])._say_norms()
+    assert "no batch norm, so train.batchnorm=frozen changes nothing" in capsys.readouterr().err
 
 
 def test_averaged_weights_are_used_only_inside_the_block() -> None:

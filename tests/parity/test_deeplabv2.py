@@ -1,17 +1,26 @@
 """DeepLabV2 and its losses against deeplab-pytorch and CLIMS (`deeplabv2.npz`, `balanced_ce.npz`)."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from qaclims_path.engine.optim import rate_factor
-from qaclims_path.engine.settings import TrainOptions
+from qaclims_path.engine.distributed import launch
+from qaclims_path.engine.network import training_mode
+from qaclims_path.engine.optim import build_optimizer, rate_factor
+from qaclims_path.engine.precision import Precision
+from qaclims_path.engine.settings import RunSettings, TrainOptions
+from qaclims_path.engine.stepper import Stepper
+from qaclims_path.engine.task import StepInfo
 from qaclims_path.models.backbones import BackboneSpec, find_backbone
 from qaclims_path.models.cafferesnet import CaffeResNet
-from qaclims_path.models.segmenters.losses import halves, losses, pixel_targets
+from qaclims_path.models.segmenters.losses import halves, losses, pixel_targets, reduced
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.models.segmenters.spec import Channel, SegmenterSpec
+from qaclims_path.pipeline.segmenter.options import SegLossOptions
+from qaclims_path.pipeline.segmenter.task import SegTask
 
 TOLERANCE = 1e-4
 CHANNELS = tuple(Channel(str(code), str(code), (code, 0, 0), code) for code in range(21))
@@ -119,14 +128,80 @@ def test_a_batch_with_one_kind_of_pixels_has_their_mean_where_the_released_loss_
     assert float(balanced(logits, labels)) == pytest.approx(float(mean), rel=TOLERANCE)
 
 
+@pytest.fixture
+def ours(segmenter):
+    """The same network with background as the last channel."""
+    made = copy.deepcopy(segmenter)
+    for convolution in made.network.pyramid:
+        for parameter in (convolution.weight, convolution.bias):
+            parameter.data = parameter.data.roll(-1, 0)
+    return made
+
+
+def batch_of(released, *, mirrored=False):
+    """A batch as the loader makes it, with background as the last label."""
+    labels = torch.from_numpy(released["labels"])
+    labels = torch.where(labels == 255, 255, (labels - 1) % len(CHANNELS)).byte()
+    planes = torch.stack([labels, torch.full_like(labels, 255)], dim=1)
+    images = torch.from_numpy(released["a_pixels"]).movedim(-1, 1) / 255
+    given = {"image": images, "planes": planes}
+    given = {name: value.flip(-1) for name, value in given.items()} if mirrored else given
+    return {**given, "pixels": torch.bincount(labels.flatten().long(), minlength=256).float(), "id": ["0", "1"]}
+
+
+def task_of(segmenter, kind):
+    weights = "halves" if kind == "balanced" else "none"
+    return SegTask(segmenter, SegLossOptions(terms={"ce": 1.0}, class_weights=weights, size="logits"), None, 10.0)
+
+
+def test_labels_are_reduced_as_released(released):
+    planes = torch.from_numpy(released["labels"])[:, None]
+    for number in range(4):
+        wanted = released[f"labels_{number}"]
+        assert np.array_equal(reduced(planes, *wanted.shape[1:])[:, 0], wanted)
+
+
+@torch.no_grad()
+def test_logits_of_training_have_their_own_sizes_as_released(segmenter, released, rule):
+    images = torch.from_numpy(released["a_pixels"]).movedim(-1, 1) / 255
+    for number, logits in enumerate(segmenter.training_logits(images, enlarged=False)):
+        assert rule.relative(logits, released[f"a_train_{number}"]) < TOLERANCE
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("kind", ["plain", "balanced"])
-def test_losses_of_each_scale_are_as_released(kind, segmenter, released):
-    """The released labels are reduced for each output; ours are compared with enlarged logits in training."""
-    outputs = segmenter.network.training_logits(pixels_of(segmenter, released, "a"))
-    full = [outputs[0], outputs[-1]]
-    for logits, number in zip(full, (0, 3), strict=True):
-        labels = torch.from_numpy(released[f"labels_{number}"])
-        plain = torch.nn.functional.cross_entropy(logits, labels, ignore_index=255)
-        found = plain if kind == "plain" else balanced(logits, labels)
-        assert float(found) == pytest.approx(float(released[f"{kind}_loss_per_output"][number]), rel=TOLERANCE)
+def test_losses_of_all_scales_are_added_as_released(kind, ours, released):
+    found = task_of(ours, kind).step(batch_of(released), StepInfo(0, 1, 0))
+    assert float(found["loss"]) == pytest.approx(released[f"{kind}_loss_per_output"].sum(), rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", ["plain", "balanced"])
+def test_two_iterations_of_two_batches_are_as_released(kind, ours, released):
+    options = TrainOptions(
+        batch=4, accumulate=2, lr=2.5e-4, momentum=0.9, weight_decay=5e-4, schedule="poly", stair=10, batchnorm="frozen"
+    )
+    training_mode(ours, options)
+    processes, task = launch(RunSettings(accelerator="cpu", devices=1)), task_of(ours, kind)
+    optimizer = build_optimizer(task, options)
+    stepper = Stepper(task, optimizer, Precision("fp32", processes.device), options, processes, 20_000, micro_batch=2)
+    losses = []
+    for step in range(2):
+        result = stepper.backward([batch_of(released), batch_of(released, mirrored=True)], step, 0)
+        stepper.update(step, result.norm)
+        losses.append(result.loss)
+    assert losses == pytest.approx(released[f"{kind}_iteration_losses"].tolist(), rel=TOLERANCE)
+    stem, *_, last = ours.network.encoder.children()
+    norm = ours.network.encoder.layer2.block1.reduce.bn
+    pyramid = ours.network.pyramid
+    found = {
+        "stem_weight_4": stem.conv1.conv.weight[:4],
+        "layer5_increase_weight_16": last.block1.increase.conv.weight[:16, :16, 0, 0],
+        "aspp_c0_weight_16": pyramid[0].weight.roll(1, 0)[:, :16],
+        "aspp_c3_bias": pyramid[3].bias.roll(1, 0),
+        "layer2_reduce_bn_weight": norm.weight,
+        "layer2_reduce_bn_mean": norm.running_mean,
+    }
+    for name, value in found.items():
+        before, after = released[f"{name}_before"], released[f"{kind}_{name}_after2"]
+        change = after - before
+        assert np.abs((value.detach().numpy() - before) - change).max() <= 1e-3 * np.abs(change).max() + 2e-7, name

@@ -25,8 +25,8 @@ class SegmenterNet(Protocol):
     Attributes:
         encoder: The timm model, which starts with pretrained weights and has a lower learning rate than the rest.
 
-    Optional members are `training_logits(pixels)`, a list of logits that are all trained (multi-scale inputs), and
-    `multiple`, a number of which height and width must be multiples.
+    Optional members are `training_logits(pixels)`, a list of logits of any sizes that are all trained and whose last is
+    the prediction (multi-scale inputs), and `multiple`, a number of which height and width must be multiples.
     """
 
     encoder: "nn.Module"

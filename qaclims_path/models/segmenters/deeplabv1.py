@@ -1,5 +1,6 @@
 """DeepLabV1 (Chen et al., ICLR 2015) with the head that papers after SEAM put on WideResNet-38."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch.nn import functional as F
 from qaclims_path.models.backbones import convolutional
 from qaclims_path.models.names import BackboneSpec
 from qaclims_path.models.segmenters import SEGMENTERS
+from qaclims_path.models.segmenters.scales import checked_scales, multiscale
 
 MOMENTUM = 3e-4  # of the norms, as released
 
@@ -18,10 +20,18 @@ class DeepLabV1(nn.Module):
     Attributes:
         encoder: A convolutional timm model.
         head: From features to logits of the features' size.
+        scales: Factors of the copies, see `multiscale`: none as released, 0.5 and 0.75 in CLIMS and QA-CLIMS.
     """
 
     def __init__(
-        self, encoder: BackboneSpec, channels: int, *, stride: int = 8, width: int = 512, rate: int = 12
+        self,
+        encoder: BackboneSpec,
+        channels: int,
+        *,
+        stride: int = 8,
+        width: int = 512,
+        rate: int = 12,
+        scales: Sequence[float] = (),
     ) -> None:
         super().__init__()
         backbone = convolutional(encoder, stride, "DeepLabV1")
@@ -36,14 +46,23 @@ class DeepLabV1(nn.Module):
             nn.Dropout(0.5),
             nn.Conv2d(width, channels, 1),
         )
+        self.scales = checked_scales(scales)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Compute logits B K H W of B 3 H W pixels, enlarged with aligned corners as released."""
+        """Compute logits B K H W of B 3 H W pixels, the maximum over all scales."""
+        return self.training_logits(pixels)[-1]
+
+    def training_logits(self, pixels: Tensor) -> list[Tensor]:
+        """Logits of the image, of each copy at its own size, and their maximum; training uses each of them."""
+        return multiscale(self._logits, pixels, self.scales)
+
+    def _logits(self, pixels: Tensor) -> Tensor:
+        """Logits B K H W of B 3 H W pixels, enlarged with aligned corners as released."""
         logits = self.head(cast("Any", self.encoder).forward_features(pixels))
         return F.interpolate(logits, pixels.shape[-2:], mode="bilinear", align_corners=True)
 
 
 @SEGMENTERS.add("deeplabv1")
 def deeplabv1(encoder: BackboneSpec, channels: int, /, **settings: Any) -> nn.Module:  # noqa: ANN401 - checked by the class
-    """Build DeepLabV1; settings are `stride`, `width` and `rate`."""
+    """Build DeepLabV1; settings are `stride`, `width`, `rate` and `scales`."""
     return DeepLabV1(encoder, channels, **settings)

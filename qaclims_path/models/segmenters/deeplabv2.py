@@ -5,11 +5,11 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from qaclims_path.models.backbones import convolutional
 from qaclims_path.models.names import BackboneSpec
 from qaclims_path.models.segmenters import SEGMENTERS
+from qaclims_path.models.segmenters.scales import checked_scales, multiscale
 
 RATES = 6, 12, 18, 24
 SCALES = 0.5, 0.75
@@ -22,7 +22,7 @@ class DeepLabV2(nn.Module):
     Attributes:
         encoder: A convolutional timm model.
         pyramid: One convolution per dilation rate.
-        scales: Factors of the smaller copies; the prediction is the maximum over all sizes.
+        scales: Factors of the copies, see `multiscale`; the prediction is the maximum over all sizes.
     """
 
     def __init__(
@@ -43,22 +43,15 @@ class DeepLabV2(nn.Module):
         for convolution in self.pyramid:
             nn.init.normal_(cast("Tensor", convolution.weight), std=INITIAL_STD)
             nn.init.zeros_(cast("Tensor", convolution.bias))
-        self.scales = tuple(scales)
+        self.scales = checked_scales(scales)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Compute logits B K h w of B 3 H W pixels, the maximum over all scales."""
         return self.training_logits(pixels)[-1]
 
     def training_logits(self, pixels: Tensor) -> list[Tensor]:
-        """Logits of the full size, of each scale, and their maximum, all of one size; training uses each of them."""
-        full = self._logits(pixels)
-        size = (int(full.shape[-2]), int(full.shape[-1]))
-        smaller = [
-            F.interpolate(self._logits(_scaled(pixels, scale)), size, mode="bilinear", align_corners=False)
-            for scale in self.scales
-        ]
-        logits = [full, *smaller]
-        return [*logits, torch.stack(logits).amax(0)] if smaller else logits
+        """Logits of the image, of each copy at its own size, and their maximum; training uses each of them."""
+        return multiscale(self._logits, pixels, self.scales)
 
     def _logits(self, pixels: Tensor) -> Tensor:
         features = cast("Any", self.encoder).forward_features(pixels)
@@ -69,7 +62,3 @@ class DeepLabV2(nn.Module):
 def deeplabv2(encoder: BackboneSpec, channels: int, /, **settings: Any) -> nn.Module:  # noqa: ANN401 - checked by the class
     """Build DeepLabV2; settings are `stride`, `rates` and `scales`."""
     return DeepLabV2(encoder, channels, **settings)
-
-
-def _scaled(pixels: Tensor, scale: float) -> Tensor:
-    return F.interpolate(pixels, scale_factor=scale, mode="bilinear", align_corners=False)

@@ -31,13 +31,31 @@ class PixelTargets:
 
     labels: Tensor
     weight: Tensor
-    total: float
+    total: float | Tensor
+
+    def mean(self, each: Tensor) -> Tensor:
+        """Return the mean of a loss per pixel (B H W)."""
+        return (each * self.weight).sum() / torch.as_tensor(self.total).clamp(min=1.0)
 
 
-def pixel_targets(labels: Tensor, weight: Tensor, total: float) -> PixelTargets:
+def pixel_targets(labels: Tensor, weight: Tensor, total: float | Tensor) -> PixelTargets:
     """Make targets of B H W label indices (255 ignored) and weights (0..1)."""
     known = labels != IGNORE
     return PixelTargets(torch.where(known, labels, 0).long(), weight * known, total)
+
+
+def reduced(planes: Tensor, height: int, width: int) -> Tensor:
+    """Reduce B P H W labels and weights to a size; a pixel gets the value at its centre, as in Pillow.
+
+    Examples:
+        >>> reduced(torch.arange(9).view(1, 1, 1, 9), 1, 3).flatten().tolist()
+        [1, 4, 7]
+    """
+    rows, columns = (
+        (2 * torch.arange(new, device=planes.device) + 1) * old // (2 * new)
+        for old, new in zip(planes.shape[-2:], (height, width), strict=True)
+    )
+    return planes[..., rows[:, None], columns]
 
 
 def losses(
@@ -56,18 +74,18 @@ def losses(
 
 def cross_entropy(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:
     """Return the mean cross entropy, weighted by pixel and class."""
-    labels, weight = pixels.labels, pixels.weight
+    labels = pixels.labels
     if torch.are_deterministic_algorithms_enabled():  # of images there is no deterministic version on GPUs, of rows is
-        logits, labels, weight = logits.movedim(1, -1).flatten(0, -2), labels.flatten(), weight.flatten()
+        logits, labels = logits.movedim(1, -1).flatten(0, -2), labels.flatten()
     each = F.cross_entropy(logits, labels, weight=classes, reduction="none")
-    return (each * weight).sum() / max(pixels.total, 1.0)
+    return pixels.mean(each.view_as(pixels.weight))
 
 
 def focal(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:
     """MONAI's focal loss: cross entropy with a lower weight of pixels that are already right."""
     each = FocalLoss(use_softmax=True, reduction="none")(logits, _one_hot(logits, pixels))
     each = (each if classes is None else each * classes[:, None, None]).sum(1)  # MONAI would wait for the GPU
-    return cast("Tensor", (each * pixels.weight).sum() / max(pixels.total, 1.0))
+    return pixels.mean(each)
 
 
 def dice(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:
@@ -97,7 +115,7 @@ LOSSES: dict[Term, Callable[[Tensor, PixelTargets, Tensor | None], Tensor]] = {
 }
 
 
-def halves(total: float, background: float, channels: int) -> Tensor:
+def halves(total: float | Tensor, background: float | Tensor, channels: int) -> Tensor:
     """Return the class weights (K) with which background and all classes together have half of the loss each.
 
     As published with CLIMS, the loss is the mean over background plus the mean over all other pixels, halved. A batch
@@ -112,11 +130,9 @@ def halves(total: float, background: float, channels: int) -> Tensor:
         >>> halves(10, 8, 3).tolist()
         [0.25, 0.25, 0.0625]
     """
-    kinds = {"classes": total - background, "background": background}
-    share = {kind: 1 / weight if weight > 0 else 0.0 for kind, weight in kinds.items()}
-    weights = torch.full((channels,), share["classes"])
-    weights[-1] = share["background"]
-    return weights / max(1, sum(value > 0 for value in share.values()))
+    kinds = torch.stack([torch.as_tensor(total - background), torch.as_tensor(background)]).float()
+    share = torch.where(kinds > 0, 1 / kinds, 0.0) / (kinds > 0).sum().clamp(min=1)
+    return torch.cat([share[:1].expand(channels - 1), share[1:]])
 
 
 def balanced_weights(counts: Tensor) -> Tensor:

@@ -70,30 +70,40 @@ class Segmenter(nn.Module):
         """Compute logits B K H W, float32, of B 3 H W images in 0..1."""
         return self._full(self.network(self.prepared(images)), images)
 
-    def training_logits(self, images: Tensor) -> list[Tensor]:
-        """Logits B K H W that training compares with the labels: several if the network has multi-scale inputs."""
-        own = getattr(self.network, "training_logits", None)
-        pixels = self.prepared(images)
-        return [self._full(logits, images) for logits in (own(pixels) if own else [self.network(pixels)])]
+    def training_logits(self, images: Tensor, *, enlarged: bool = True) -> list[Tensor]:
+        """Logits that training compares with the labels: several if the network has multi-scale inputs.
+
+        Args:
+            images: B 3 H W in 0..1.
+            enlarged: Give all logits the size of the images; otherwise they keep the sizes of the network's outputs for
+                images with `padding`.
+        """
+        own, pixels = getattr(self.network, "training_logits", None), self.prepared(images)
+        logits = own(pixels) if own else [self.network(pixels)]
+        return [self._full(each, images) if enlarged else each.float() for each in logits]
 
     def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - torch's signature
         """Compile the inner network, because training calls `training_logits` and not this module."""
         self.network.compile(*args, **kwargs)
 
-    def prepared(self, images: Tensor) -> Tensor:
-        """Normalise and pad images in 0..1, in the precision of the network's weights."""
-        pixels = (images - self.mean) / self.std
+    def padding(self, images: Tensor) -> tuple[int, int, int, int]:
+        """Return the pixels to add to images left, right, above and below, so that the network can take them."""
         multiple = int(getattr(self.network, "multiple", 1))
         down, across = (-side % multiple for side in images.shape[-2:])
-        if down or across:
-            pixels = F.pad(pixels, (0, across, 0, down), mode="replicate")
+        return 0, across, 0, down
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """Normalise and pad images in 0..1, in the precision of the network's weights."""
+        pixels, padding = (images - self.mean) / self.std, self.padding(images)
+        if any(padding):
+            pixels = F.pad(pixels, padding, mode="replicate")
         return pixels.to(next(self.network.parameters()).dtype)
 
     def _full(self, logits: Tensor, images: Tensor) -> Tensor:
         """Resize logits of padded images to full size and crop them to the images."""
         height, width = images.shape[-2:]
-        multiple = int(getattr(self.network, "multiple", 1))
-        size = (height + -height % multiple, width + -width % multiple)
+        _, across, _, down = self.padding(images)
+        size = (height + down, width + across)
         if tuple(logits.shape[-2:]) != size:
             logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
         return logits[..., :height, :width].float()

@@ -79,12 +79,15 @@ class SegLossOptions(Options):
             by name; classes without a number weigh 1.
         confidence: Weigh pixels by the confidence of their pseudo mask.
         least: Confidence below which a pixel is ignored.
+        size: Size at which logits and labels are compared: `image` enlarges logits; `logits` reduces labels to each
+            output's size by nearest neighbour and averages over a micro-batch, as released with DeepLabV2.
     """
 
     terms: Annotated[dict[Term, Positive], Field(min_length=1)] = Field(default_factory=_usual_terms)
     class_weights: Literal["none", "balanced", "halves"] | dict[str, Annotated[float, Field(ge=0)]] = "none"
     confidence: bool = True
     least: Share = 0.0
+    size: Literal["image", "logits"] = "image"
 
     @model_validator(mode="after")
     def _halves_of_ce(self) -> "SegLossOptions":

@@ -1,6 +1,7 @@
 """Task of the engine that trains a segmenter, and callbacks after every epoch: pictures and validation."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from qaclims_path.compute.confusion import Confusion
 from qaclims_path.compute.scores import score
@@ -17,13 +19,14 @@ from qaclims_path.data.dataset import SegmentationDataset, to_tensor
 from qaclims_path.data.protocol import Protocol
 from qaclims_path.engine.task import Batch, EpochEnd, StepInfo
 from qaclims_path.errors import UsageError
-from qaclims_path.models.segmenters.losses import halves, losses, pixel_targets
+from qaclims_path.models.segmenters.losses import PixelTargets, halves, losses, pixel_targets, reduced
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.pipeline.segmenter.data import CERTAIN, SegTiles
 from qaclims_path.pipeline.segmenter.options import MIOU, SegLossOptions
 
 ONE_VALUE = "more than 1 value per channel"  # in the error of torch for a batch norm over a single number
 WHITE, GAP, OPACITY = 255, 6, 0.5
+Targets = tuple[PixelTargets, Tensor | None]  # pixels, and class weights (K)
 
 
 class SegTask:
@@ -50,7 +53,7 @@ class SegTask:
         self._moved = class_weights  # on the device, from the first step on
         self.augment = augment
         self._terms, self._head_factor = options.terms, head_factor
-        self._halves = options.class_weights == "halves"
+        self._halves, self._enlarged = options.class_weights == "halves", options.size == "image"
         self.memory_advice = "Or lower seg.augment.size."
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
@@ -66,11 +69,8 @@ class SegTask:
     def step(self, batch: Batch, info: StepInfo) -> Mapping[str, Tensor]:
         """Compute the losses of a micro-batch, summed over the outputs of all scales."""
         images = self.augment(batch)
-        labels, confidence = batch["planes"].unbind(1)
-        classes, total = self._weights(info, images.device)
-        pixels = pixel_targets(labels, confidence / CERTAIN, total)
         try:
-            outputs = self.segmenter.training_logits(images)
+            outputs = self.segmenter.training_logits(images, enlarged=self._enlarged)
         except ValueError as error:
             if ONE_VALUE not in str(error):
                 raise
@@ -78,21 +78,46 @@ class SegTask:
                 "This architecture normalises over the images of a micro-batch and needs at least two of them. Raise "
                 "seg.train.batch, lower seg.train.accumulate, or set seg.train.batchnorm=frozen."
             ) from error
-        each = [losses(logits, pixels, self._terms, classes) for logits in outputs]
+        if self._enlarged:
+            targets = [self._targets(batch["planes"], info)] * len(outputs)
+        else:
+            planes = F.pad(batch["planes"], self.segmenter.padding(images), value=IGNORE)
+            targets = [self._own_targets(reduced(planes, *logits.shape[-2:])) for logits in outputs]
+        each = [
+            losses(logits, pixels, self._terms, classes)
+            for logits, (pixels, classes) in zip(outputs, targets, strict=True)
+        ]
         named = {name: torch.stack([terms[name] for terms in each]).sum() for name in self._terms}
         loss = torch.stack([weight * named[name] for name, weight in self._terms.items()]).sum()
+        pixels, _ = targets[-1]
         right = (outputs[-1].detach().argmax(1) == pixels.labels) & (pixels.weight > 0)
         share = right.sum() / (pixels.weight > 0).sum().clamp(min=1)
         return {"loss": loss, **{name: value.detach() for name, value in named.items()}, "agreement": share}
 
-    def _weights(self, info: StepInfo, device: torch.device) -> tuple[Tensor | None, float]:
-        """Return the class weights of a batch, and the divisor of its losses."""
+    def _targets(self, planes: Tensor, info: StepInfo) -> Targets:
+        """Return the pixels of a micro-batch (planes B 2 H W), for means over the whole batch."""
+        labels, confidence = planes.unbind(1)
         if self._halves:
             weights = halves(info.counts["weight"], info.counts["background"], len(self.segmenter.spec.channels))
-            return sent(weights.numpy(), device), 1.0
+            return pixel_targets(labels, confidence / CERTAIN, 1.0), sent(weights.numpy(), planes.device)
+        return pixel_targets(labels, confidence / CERTAIN, info.counts["weight"]), self._weights(planes.device)
+
+    def _own_targets(self, planes: Tensor) -> Targets:
+        """Return the pixels of one output (planes B 2 h w), for means over the micro-batch."""
+        labels, confidence = planes.unbind(1)
+        pixels, classes = pixel_targets(labels, confidence / CERTAIN, 1.0), self._weights(planes.device)
+        if self._halves:
+            last = len(self.segmenter.spec.channels) - 1
+            background = (pixels.weight * (pixels.labels == last)).sum()
+            return pixels, halves(pixels.weight.sum(), background, last + 1)
+        weight = pixels.weight if classes is None else pixels.weight * classes[pixels.labels]
+        return replace(pixels, total=weight.sum()), classes
+
+    def _weights(self, device: torch.device) -> Tensor | None:
+        """Return the class weights on a device."""
         if self._moved is not None:
             self._moved = self._moved.to(device)
-        return self._moved, info.counts["weight"]
+        return self._moved
 
 
 class LabelPictures:

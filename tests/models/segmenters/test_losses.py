@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,11 +10,20 @@ from hypothesis import strategies as st
 from monai.losses.dice import DiceLoss
 from monai.losses.focal_loss import FocalLoss
 from monai.losses.tversky import TverskyLoss
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from qaclims_path.engine.seeds import determinism
-from qaclims_path.models.segmenters.losses import IGNORE, LOSSES, balanced_weights, losses, pixel_targets
+from qaclims_path.models.segmenters.losses import (
+    IGNORE,
+    LOSSES,
+    balanced_weights,
+    halves,
+    losses,
+    pixel_targets,
+    reduced,
+)
 
 
 def pixel_weight(labels: Tensor, weight: Tensor, classes: Tensor | None) -> float:
@@ -110,6 +120,24 @@ def test_micro_batches_add_up_to_the_batch(name):
         for i in (0, 1)
     ]
     torch.testing.assert_close(sum(parts) / 2, whole)
+
+
+@given(half=st.tuples(*[st.integers(0, 20)] * 2), new=st.tuples(*[st.integers(1, 40)] * 2))
+def test_labels_are_reduced_as_pillow_does(half, new):
+    """Of even sizes some centres lie between two pixels, and Pillow's rounding errors choose one."""
+    old = tuple(2 * side + 1 for side in half)
+    labels = np.random.default_rng(0).integers(0, 256, old, dtype=np.uint8)
+    wanted = np.asarray(Image.fromarray(labels).resize(new[::-1], Image.Resampling.NEAREST))
+    assert np.array_equal(reduced(torch.from_numpy(labels)[None, None], *new)[0, 0], wanted)
+
+
+@given(total=st.integers(0, 50), background=st.integers(0, 50))
+def test_halves_on_a_device_are_those_of_numbers(total, background):
+    total = max(total, background)
+    found = halves(torch.tensor(float(total)), torch.tensor(float(background)), 4)
+    torch.testing.assert_close(found, halves(total, background, 4))
+    sums = float(found[0] * (total - background) + found[-1] * background)
+    assert sums == pytest.approx(1.0 if total else 0.0)
 
 
 def test_balanced_weights_have_mean_one_over_all_pixels():

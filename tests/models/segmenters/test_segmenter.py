@@ -43,6 +43,20 @@ def test_every_architecture_trains_all_its_parameters_on_any_size(name, make):
     assert all(parameter.grad is not None for parameter in grouped)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "size"), [("deeplabv1", (44, 68)), ("deeplabv2", (6, 9))])
+def test_copies_of_an_image_have_logits_of_their_own_size_and_the_maximum_is_the_prediction(name, size, make):
+    segmenter, images = make(name, settings={"scales": [0.5, 2]}), torch.rand(2, 3, 44, 68)
+    full, half, double, most = segmenter.training_logits(images, enlarged=False)
+    assert [tuple(each.shape[-2:]) for each in (full, half, most)] == [size, (-(-size[0] // 2), -(-size[1] // 2)), size]
+    assert double.shape[-1] > full.shape[-1]
+    torch.testing.assert_close(segmenter.training_logits(images)[-1], segmenter(images))
+    for scale, copy in ((0.5, half), (2, double)):
+        small = torch.nn.functional.interpolate(segmenter.prepared(images), scale_factor=scale, mode="bilinear")
+        torch.testing.assert_close(segmenter.network._logits(small), copy)
+    assert bool((most >= full).all())
+
+
 @pytest.mark.parametrize("name", [*SEGMENTERS])
 def test_a_loaded_segmenter_gives_the_same_logits(name, make, tmp_path):
     segmenter, images = make(name), torch.rand(2, 3, 45, 70)
@@ -137,6 +151,10 @@ def test_weights_of_another_encoder_are_refused(make, tmp_path):
         ("unet", "test_resnet", {"decoder_chanels": (8, 8, 8, 8, 8)}, UsageError, "decoder_chanels"),
         ("deeplabv2", "test_vit", {}, UsageError, r"convolutional|stride"),
         ("deeplabv1", "test_vit", {}, UsageError, r"convolutional|stride"),
+        ("unet", "test_resnet", {"scales": [0.5]}, UsageError, "cannot be built .*'scales'"),
+        ("deeplabv2", "test_resnet", {"scales": [0.5, 0]}, UsageError, r"\[0.5, 0\], but should list factors between"),
+        ("deeplabv1", "test_resnet", {"scales": 0.5}, UsageError, "is 0.5, but should list factors"),
+        ("deeplabv2", "test_resnet", {"scales": "half"}, UsageError, "is 'half', but should list factors"),
     ],
 )
 def test_impossible_architectures_are_refused(name, encoder, settings, error, message, make):

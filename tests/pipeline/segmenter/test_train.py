@@ -69,6 +69,7 @@ def test_a_segmenter_is_trained_on_masks(recipe, split, classes, train, tmp_path
     [
         ["seg.network.architecture=deeplabv2", "seg.network.settings={scales: [0.5]}", "seg.train.batchnorm=frozen"],
         ["seg.network.architecture=segformer", "seg.loss.class_weights=balanced"],
+        ["seg.loss.size=logits", "seg.loss.class_weights=balanced", "seg.augment.size=40"],
         ["seg.loss.terms={focal: 1, tversky: 0.5}", "seg.loss.class_weights={tumor: 2}", "seg.augment.blur=1"],
         [
             "seg.loss.confidence=false",
