@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-NUMBERS = 25  # per image
+NUMBERS = 25  # per image, without those of `change_hsv`
 TAIL = 4  # largest distance in pixels that blur reaches
 FIELD = 2**21  # fewest numbers of a noise field
 EXACT = 2**24  # integers below are exact in float32
@@ -33,6 +33,7 @@ class Changes(NamedTuple):
         powers: B 3, the power that each colour channel is raised to.
         sigmas: B 2, standard deviations of the blur along rows and columns, in pixels.
         noise: B 2, standard deviation of the noise, and where in the field it starts.
+        hsv: B 3, what is added to hue, saturation and value; B 0 where nothing is.
     """
 
     axes: Tensor
@@ -42,12 +43,14 @@ class Changes(NamedTuple):
     powers: Tensor
     sigmas: Tensor
     noise: Tensor
+    hsv: Tensor
 
 
 def changes(numbers: Tensor) -> Changes:
-    """Split B x 25 numbers by meaning."""
-    axes, inside, turned, fill, powers, sigmas, noise = torch.split(numbers, [10, 4, 1, 3, 3, 2, 2], dim=1)
-    return Changes(axes.reshape(-1, 2, 5), inside.reshape(-1, 2, 2), turned[:, 0], fill, powers, sigmas, noise)
+    """Split B x 25 numbers, or B x 28 with those of `change_hsv`, by meaning."""
+    parts = [10, 4, 1, 3, 3, 2, 2, numbers.shape[1] - NUMBERS]
+    axes, inside, turned, *others = torch.split(numbers, parts, dim=1)
+    return Changes(axes.reshape(-1, 2, 5), inside.reshape(-1, 2, 2), turned[:, 0], *others)
 
 
 def resample(windows: Tensor, axes: Tensor, turned: Tensor, size: int) -> Tensor:
@@ -78,6 +81,26 @@ def change_colours(images: Tensor, powers: Tensor) -> Tensor:
     time of `pow` on a CPU.
     """
     return images.log_().mul_(powers[:, :, None, None]).exp_()
+
+
+def change_hsv(images: Tensor, added: Tensor) -> Tensor:
+    """Add to hue, saturation and value (B 3) of B 3 H W images in 0..1.
+
+    Hue is in 0..1 and goes round; saturation and value stop at 0 and 1. Grey pixels have the hue 0, which is red.
+    """
+    red, green, blue = images.unbind(1)
+    value, least = images.amax(1), images.amin(1)
+    spread = value - least
+    safe = torch.where(spread > 0, spread, 1)
+    hue = torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe)
+    hue = torch.where(value == red, (green - blue) / safe, hue)
+    sixths, more_saturation, more_value = (added * added.new_tensor([6, 1, 1]))[..., None, None].unbind(1)
+    hue = torch.where(spread > 0, hue, 0) + sixths
+    saturation = (spread / torch.where(value > 0, value, 1) + more_saturation).clamp(0, 1)
+    value = (value + more_value).clamp(0, 1)
+    at = (hue[:, None] + hue.new_tensor([5, 3, 1])[:, None, None]) % 6  # of red, green and blue
+    share = torch.minimum(at, 4 - at).clamp(0, 1)
+    return value[:, None] * (1 - saturation[:, None] * share)
 
 
 def blur(images: Tensor, sigmas: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ The numbers have the distribution of `data.transforms.augmentation`, and equal n
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ WHITE, GREY = (1.0,) * 3, (0.45,) * 3  # padding of tissue and of photographs
 BLUR, NOISE = (0.25, 1.0), 0.03  # standard deviations: of blur in pixels, of noise at most
 NUMBERS, BLURRED, NOISY = "numbers", "blurred", "noisy"  # keys of a batch
 U8 = NDArray[np.uint8]
+Pad = Literal["centre", "end", "anywhere"]
+HSV = 180, 255, 255  # units of the change of hue, saturation and value, as of bytes in OpenCV
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class Augmentation:
         jitter: Strength of the colour change, 0 to below 1.
         blur: Probability of blur.
         noise: Probability of noise.
+        factors: Factors that the zoom is chosen from, in place of any within `zoom`.
+        pad: Where an image lies that is smaller than the result: in the `centre`, before padding at its `end` (below
+            and at the right, before flips), or `anywhere`.
+        hsv: Largest change of hue, saturation and value, in 180ths of the circle and 255ths; 0 changes none.
     """
 
     size: int
@@ -49,6 +55,9 @@ class Augmentation:
     jitter: float = 0.0
     blur: float = 0.0
     noise: float = 0.0
+    factors: tuple[float, ...] | None = None
+    pad: Pad = "centre"
+    hsv: int = 0
 
 
 def augmentation_for(
@@ -73,6 +82,7 @@ class Draw:
         sigmas: Standard deviations of blur along rows and columns in pixels; 0 without blur.
         noise: Standard deviation of noise; 0 without noise.
         noise_start: First pixel of the noise field that is read.
+        hsv: What is added to hue, saturation and value, in 0..1; empty where nothing is.
     """
 
     flips: tuple[bool, bool] = (False, False)
@@ -84,6 +94,7 @@ class Draw:
     sigmas: tuple[float, ...] = (0.0, 0.0)
     noise: float = 0.0
     noise_start: int = 0
+    hsv: tuple[float, ...] = ()
 
 
 def draw(options: Augmentation, random: np.random.Generator) -> Draw:
@@ -93,13 +104,14 @@ def draw(options: Augmentation, random: np.random.Generator) -> Draw:
     return Draw(
         flips=(turning and random.random() < 0.5, bool(random.random() < 0.5)),
         turns=int(random.integers(4)) if turning else 0,
-        factor=float(random.uniform(*options.zoom)),
+        factor=float(random.uniform(*options.zoom) if options.factors is None else random.choice(options.factors)),
         long=0 if options.long is None else int(random.integers(options.long[0], options.long[1] + 1)),
         corner=(float(random.random()), float(random.random())),
         powers=tuple(random.uniform(low, high, 3).tolist()),
         sigmas=tuple(random.uniform(*BLUR, 2).tolist()) if random.random() < options.blur else (0.0, 0.0),
         noise=float(random.uniform(0, NOISE)) if random.random() < options.noise else 0.0,
         noise_start=int(random.integers(batched.noise_starts(options.size))),
+        hsv=tuple((random.integers(-options.hsv, options.hsv + 1, 3) / HSV).tolist()) if options.hsv else (),
     )
 
 
@@ -163,7 +175,8 @@ def axes_of(options: Augmentation, drawn: Draw, height: int, width: int) -> tupl
     def axis(length: int, reverse: bool, corner: float) -> Axis:  # noqa: FBT001
         zoomed = max(1, math.floor(length * drawn.factor))
         missing = max(options.size - zoomed, 0)
-        first = int(corner * (zoomed + missing - options.size + 1)) - missing // 2
+        before = {"centre": missing // 2, "end": missing * reverse, "anywhere": int(corner * (missing + 1))}
+        first = int(corner * (zoomed + missing - options.size + 1)) - before[options.pad]
         return Axis(length, zoomed, first, options.size, reverse)
 
     return axis(height, reversed_[0], corner[0]), axis(width, reversed_[1], corner[1])
@@ -220,7 +233,8 @@ def _numbers(
     options: Augmentation, drawn: Draw, axes: tuple[float, ...], inside: tuple[float, ...]
 ) -> NDArray[np.float32]:
     return np.array(
-        [*axes, *inside, *options.fill, *drawn.powers, *drawn.sigmas, drawn.noise, drawn.noise_start], dtype=np.float32
+        [*axes, *inside, *options.fill, *drawn.powers, *drawn.sigmas, drawn.noise, drawn.noise_start, *drawn.hsv],
+        dtype=np.float32,
     )
 
 
@@ -243,7 +257,10 @@ class Augment:
         moved = (
             windows.float() if options.long else batched.resample(windows, numbers.axes, numbers.turned, options.size)
         )
-        images = batched.fill_outside(moved.div_(255), numbers.inside, numbers.fill)
+        images = moved.div_(255)
+        if options.hsv:
+            images = batched.change_hsv(images, numbers.hsv)
+        images = batched.fill_outside(images, numbers.inside, numbers.fill)
         if options.jitter:
             images = batched.change_colours(images, numbers.powers)
         blurred, noisy = batch[BLURRED], batch[NOISY]

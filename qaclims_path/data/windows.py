@@ -55,7 +55,7 @@ def collate_windows(windows: Sequence[Window]) -> dict[str, Any]:
     """Stack windows into a batch for `Augment`.
 
     Returns:
-        `id` (list), `image` (B 3 H W bytes, the largest window of the batch, others beside zeros), `numbers` (B 25),
+        `id` (list), `image` (B 3 H W bytes, the largest window of the batch, others beside zeros), `numbers` (B N),
         `blurred` and `noisy` (indices of images); where the images have them, `present` and `known` (B C), and `planes`
         (B P S S).
     """

@@ -1,5 +1,6 @@
 """The batched augmentation against MONAI's transforms with the same numbers, and the distribution of the numbers."""
 
+import colorsys
 from dataclasses import replace
 
 import numpy as np
@@ -120,6 +121,63 @@ def test_the_published_augmentation_is_equal_up_to_the_rounding_of_bytes(shape: 
     wanted = torch.stack([published_slowly(PUBLISHED, each, picture) for each in drawn])
     assert images.shape == (8, 3, 64, 64)
     torch.testing.assert_close(images, wanted, atol=2.01 / 255, rtol=0)
+
+
+@pytest.mark.parametrize("pad", ["end", "anywhere"])
+@pytest.mark.parametrize("shape", [(40, 90), (90, 40), (30, 30), (100, 100)])
+def test_images_are_padded_as_released(pad, shape) -> None:
+    """DeepLabV2 zooms, pads at the end, crops and flips; DeepLabV1 puts a smaller image anywhere."""
+    options = Augmentation(48, FILL, rotate=False, factors=(0.5, 1.0, 1.5), pad=pad)
+    picture = made_up(*shape)
+    for drawn in (draw(options, Random(seed)) for seed in range(6)):
+        zoomed = Zoom(drawn.factor, mode="bilinear", keep_size=False)(
+            picture.transpose(2, 0, 1).astype(np.float32) / 255
+        )
+        missing = [max(48 - side, 0) for side in zoomed.shape[1:]]
+        canvas = np.empty((3, *(side + more for side, more in zip(zoomed.shape[1:], missing, strict=True))), np.float32)
+        canvas[:] = np.array(FILL)[:, None, None]
+        free = [side - 48 + 1 for side in canvas.shape[1:]]
+        shown = np.asarray(zoomed)
+        if pad == "end":
+            y, x = 0, 0
+        else:
+            shown = shown[..., ::-1] if drawn.flips[1] else shown
+            y, x = (int(corner * (more + 1)) for corner, more in zip(drawn.corner, missing, strict=True))
+        canvas[:, y : y + shown.shape[1], x : x + shown.shape[2]] = shown
+        if pad == "end" and drawn.flips[1]:
+            canvas = canvas[..., ::-1]
+        top, left = (int(corner * count) for corner, count in zip(drawn.corner, free, strict=True))
+        wanted = torch.from_numpy(canvas[:, top : top + 48, left : left + 48].copy())
+        torch.testing.assert_close(fast(options, [drawn], [picture])[0], wanted, atol=2e-4, rtol=0)
+        outside = cut_planes(options, drawn, np.zeros((1, *shape), np.uint8))[0] == IGNORE
+        assert outside.sum() == 48**2 - np.prod([48 - more for more in missing])
+        assert drawn.factor in options.factors
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000))
+def test_hue_saturation_and_value_are_changed_as_one_pixel_after_the_other(seed: int) -> None:
+    options = Augmentation(12, FILL, rotate=False, zoom=(1, 1), hsv=60)
+    picture, drawn = made_up(12, 12, seed), replace(draw(options, Random(seed)), flips=(False, False))
+    picture[:3] = picture[:3, :, :1]  # grey
+    picture[3] = 0
+    wanted = np.empty((3, 12, 12))
+    for y, x in np.ndindex(12, 12):
+        hue, saturation, value = np.array(colorsys.rgb_to_hsv(*(picture[y, x] / 255))) + drawn.hsv
+        wanted[:, y, x] = colorsys.hsv_to_rgb(hue % 1, min(max(saturation, 0), 1), min(max(value, 0), 1))
+    found = fast(options, [drawn], [picture])[0].double()
+    torch.testing.assert_close(found, torch.from_numpy(wanted), atol=1e-4, rtol=0)
+    hue, saturation, value = np.multiply(drawn.hsv, (180, 255, 255))
+    assert max(abs(hue), abs(saturation), abs(value)) <= 60 + 1e-9
+
+
+def test_options_that_are_not_used_draw_no_numbers() -> None:
+    """Otherwise every training of an earlier version would see other images."""
+    same = [draw(replace(EVERYTHING, pad=pad), Random(3)) for pad in ("centre", "end", "anywhere")]
+    assert same == [draw(EVERYTHING, Random(3))] * 3
+    assert replace(draw(replace(EVERYTHING, hsv=9), Random(3)), hsv=()) == same[0]
+    _, numbers = cut(EVERYTHING, same[0], made_up(50, 50))
+    assert numbers.shape == (batched.NUMBERS,)
 
 
 def test_windows_are_no_larger_than_the_output_needs() -> None:

@@ -1,7 +1,7 @@
 """Training data of a segmenter: images with pseudo masks and their confidence, or with true masks."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +103,15 @@ def _weights(labels: NDArray[np.uint8], confidence: NDArray[np.uint8]) -> NDArra
     return sums / CERTAIN
 
 
-def strong_augmentation(options: SegAugmentOptions, domain: str) -> Augmentation:
-    """Turn, zoom and crop image and planes together; change the stain of the image, blur it and add noise."""
-    return augmentation_for(
+def strong_augmentation(options: SegAugmentOptions, domain: str, mean: tuple[float, ...]) -> Augmentation:
+    """Turn, zoom and crop image and planes together; change the colours of the image, blur it and add noise.
+
+    Args:
+        options: The options.
+        domain: Domain of the card, for `style: auto`.
+        mean: Mean pixel of the encoder in 0..1, for `fill: mean`.
+    """
+    usual = augmentation_for(
         options.size,
         tissue=domain == "pathology" if options.style == "auto" else options.style == "tissue",
         zoom=options.zoom,
@@ -113,6 +119,8 @@ def strong_augmentation(options: SegAugmentOptions, domain: str) -> Augmentation
         blur=options.blur,
         noise=options.noise,
     )
+    fill = mean if options.fill == "mean" else usual.fill
+    return replace(usual, fill=fill, factors=options.factors, pad=options.pad, hsv=options.hsv)
 
 
 def true_masks(card: Card, records: Sequence[Record], split: str) -> Labelled:

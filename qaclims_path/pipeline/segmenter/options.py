@@ -13,6 +13,7 @@ from qaclims_path.pipeline.configs import Recipe, read_recipe, with_seed
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Factor = Annotated[float, Field(gt=0, le=8)]
 MIOU = "miou"  # the number that may be watched on a split with masks
 USUAL: Tree = {  # defaults of the training
     "epochs": 20,
@@ -52,17 +53,35 @@ class SegAugmentOptions(Options):
         style: `tissue` turns and flips every way, `photo` keeps up and down; `auto` follows the domain.
         size: Side of the crop in pixels.
         zoom: Smallest and largest factor.
+        factors: Factors that the zoom is chosen from, in place of any within `zoom`; 0.5, 0.75 and so on to 1.5 or 2 as
+            released with DeepLabV2.
+        fill: Colour beyond the image: `auto` is white for tissue and grey for photographs, `mean` the mean pixel of the
+            encoder, as released with DeepLabV1 and V2. Labels there are ignored.
+        pad: Where an image lies that is smaller than the crop: in the `centre`, before padding below and at the right
+            (`end`, as released with DeepLabV2), or `anywhere` (as released with DeepLabV1).
         stain: Strength of the random change of each channel's absorbance.
+        hsv: Largest change of hue, saturation and value in units of 8-bit images (hue in 180ths of the circle); 10 as
+            released with DeepLabV1, 15 in QA-CLIMS.
         blur: Probability of blur.
         noise: Probability of noise.
     """
 
     style: Literal["auto", "tissue", "photo"] = "auto"
     size: Annotated[int, Field(ge=16)] = 224
-    zoom: tuple[float, float] = (0.5, 2.0)
+    zoom: tuple[Factor, Factor] = (0.5, 2.0)
+    factors: Annotated[tuple[Factor, ...], Field(min_length=1)] | None = None
+    fill: Literal["auto", "mean"] = "auto"
+    pad: Literal["centre", "end", "anywhere"] = "centre"
     stain: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    hsv: Annotated[int, Field(ge=0, le=90)] = 0
     blur: Share = 0.2
     noise: Share = 0.2
+
+    @model_validator(mode="after")
+    def _smallest_first(self) -> "SegAugmentOptions":
+        if self.zoom[0] > self.zoom[1]:
+            raise ValueError(f"'zoom' should be the smallest and the largest factor, not {[*self.zoom]}")
+        return self
 
 
 def _usual_terms() -> dict[Term, float]:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from qaclims_path.config import read_yaml
-from qaclims_path.data.augmentation import Augment
+from qaclims_path.data.augmentation import GREY, Augment
 from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import open_dataset
@@ -120,11 +120,12 @@ def train_seg(
     channels = channels_of(card, rules)
     tiles = SegTiles(labelled, len(channels), least=options.loss.least)
     kept = open_kept(folder, len(tiles), partial(first_size, tiles), processes)
-    data = Windows(tiles, strong_augmentation(options.augment, card.domain), kept)
     weights = processes.on_leader(lambda: _class_weights(options, tiles, channels))
     segmenter = _segmenter(options, card, rules, channels, labelled)
+    augmentation = strong_augmentation(options.augment, card.domain, segmenter.spec.encoder.mean or GREY)
+    data = Windows(tiles, augmentation, kept)
     processes.on_leader(lambda: _note(options, labelled, folder))  # after the network is built, because that may fail
-    task = SegTask(segmenter, options.loss, weights, options.network.head_factor, Augment(data.options))
+    task = SegTask(segmenter, options.loss, weights, options.network.head_factor, Augment(augmentation))
     pictures = LabelPictures(tiles, segmenter, card.palette)
     callbacks: list[LabelPictures | Validation] = [pictures, *_validation(options, card, rules, root, segmenter)]
     result = fit(task, data, _watching(options), folder, processes=processes, collate=collate, callbacks=callbacks)

@@ -69,6 +69,16 @@ def test_a_segmenter_is_trained_on_masks(recipe, split, classes, train, tmp_path
     [
         ["seg.network.architecture=deeplabv2", "seg.network.settings={scales: [0.5]}", "seg.train.batchnorm=frozen"],
         ["seg.network.architecture=segformer", "seg.loss.class_weights=balanced"],
+        [
+            "seg.train.steps=2",
+            "seg.augment.factors=[0.25, 0.5]",
+            "seg.augment.fill=mean",
+            "seg.augment.pad=end",
+            "seg.augment.hsv=10",
+            "seg.network.architecture=deeplabv1",
+            "seg.network.settings={scales: [0.5]}",
+            "seg.train.batchnorm=moving",
+        ],
         ["seg.loss.size=logits", "seg.loss.class_weights=balanced", "seg.augment.size=40"],
         ["seg.loss.terms={focal: 1, tversky: 0.5}", "seg.loss.class_weights={tumor: 2}", "seg.augment.blur=1"],
         [
@@ -247,7 +257,9 @@ def test_labels_and_confidence_move_with_the_image(pseudo, fake):
         training = read_mask(folder / "training" / f"{record.id}.png")
         np.testing.assert_array_equal(labels == IGNORE, training == IGNORE)
         np.testing.assert_array_equal(confidence, read_mask(folder / "confidence" / f"{record.id}.png"))
-    options = strong_augmentation(SegAugmentOptions(size=48, stain=0, blur=0, noise=0, zoom=(1, 1)), "pathology")
+    options = strong_augmentation(
+        SegAugmentOptions(size=48, stain=0, blur=0, noise=0, zoom=(1, 1)), "pathology", (0.5,) * 3
+    )
     windows = Windows(tiles, options)
     batch = collate([windows[0], windows[1]])
     images = (Augment(options)(batch) * 255).round().byte().permute(0, 2, 3, 1).numpy()
@@ -308,6 +320,11 @@ def test_micro_batches_of_one_image_are_refused_for_batch_norm(train):
         ("seg.train.watch=mious", "there is no number 'mious' to watch"),
         ("seg=3", "should hold"),
         ("seg.loss.class_weights=halves", "is for 'terms: {ce: 1}' alone"),
+        ("seg.augment.zoom=[2, 0.5]", "smallest and the largest factor"),
+        ("seg.augment.factors=[]", "factors"),
+        ("seg.augment.factors=[0]", "factors"),
+        ("seg.train.steps=0", "steps"),
+        ("seg.train.stair=0", "stair"),
     ],
 )
 def test_contradicting_options_are_refused(setting, said):
