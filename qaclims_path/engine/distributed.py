@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 from qaclims_path.compute.devices import check_gpus, check_precision
 from qaclims_path.engine.settings import RunSettings
@@ -118,18 +118,6 @@ class Processes:
         if self.size > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor.data, 0)
-
-    @torch.no_grad()
-    def broadcast_buffers(self, network: nn.Module) -> None:
-        """Overwrite a network's buffers (statistics of batch norm) with the leader's, whose checkpoint holds them."""
-        buffers = list(network.buffers())
-        if self.size == 1 or not buffers:
-            return
-        flat = torch.cat([buffer.flatten().double() for buffer in buffers])
-        distributed.broadcast(flat, 0)
-        parts = torch.split(flat, [buffer.numel() for buffer in buffers])
-        for buffer, part in zip(buffers, parts, strict=True):
-            buffer.copy_(part.view_as(buffer))
 
 
 def launch(running: RunSettings = RunSettings()) -> Processes:  # noqa: B008 - frozen

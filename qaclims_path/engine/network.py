@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from qaclims_path.engine.batchnorm import synchronise
 from qaclims_path.engine.distributed import Processes
 from qaclims_path.engine.settings import TrainOptions
 from qaclims_path.engine.task import Compiled, Task
@@ -19,25 +20,13 @@ def prepare(task: Task, processes: Processes, options: TrainOptions) -> None:
     network = task.network
     network.to(processes.device)
     network.to(memory_format=torch.channels_last)
-    if _synchronised(processes, options):
-        from timm.layers.norm_act import convert_sync_batchnorm  # also converts batch norms with an activation
-
-        convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    if processes.size > 1 and options.batchnorm in FOLLOWING:
+        synchronise(network, processes)
     processes.broadcast(network.state_dict().values())
     if processes.running.compile:
         network.compile()
         if isinstance(task, Compiled):
             task.compile()
-
-
-def buffers_differ(processes: Processes, options: TrainOptions) -> bool:
-    """Return whether each process updates the statistics of batch norms with its own images."""
-    return processes.size > 1 and options.batchnorm in FOLLOWING and not _synchronised(processes, options)
-
-
-def _synchronised(processes: Processes, options: TrainOptions) -> bool:
-    """Return whether batch norms use the images of all processes, which torch can do on GPUs alone."""
-    return processes.size > 1 and options.batchnorm in FOLLOWING and processes.device.type == "cuda"
 
 
 def training_mode(network: nn.Module, options: TrainOptions) -> None:

@@ -36,9 +36,9 @@ class TrainOptions(Options):
         floor: Share of the learning rate that remains at the end.
         clip: Maximal norm of the gradient over all parameters; None does not clip.
         ema: Decay of the exponential moving average of weights; None keeps no average.
-        batchnorm: `train` (synchronised between GPUs), `fixed` (statistics do not change, scales are trained), `moving`
-            (statistics follow the images, scales do not change, as released with DeepLabV1), or `frozen` (neither
-            changes).
+        batchnorm: `train` (over the images of all processes), `fixed` (statistics do not change, scales are trained),
+            `moving` (statistics follow the images of all processes, scales do not change, as released with DeepLabV1),
+            or `frozen` (neither changes).
         explode: Stop when the loss exceeds its running mean by this factor; None stops only at NaN and infinity.
         seed: Seed of every random number.
         deterministic: Use only deterministic operations; some are slower on a GPU.

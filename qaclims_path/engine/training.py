@@ -18,7 +18,7 @@ from qaclims_path.engine.distributed import Processes
 from qaclims_path.engine.ema import MovingAverage
 from qaclims_path.engine.environment import environment
 from qaclims_path.engine.loggers import LOGGERS, Logger
-from qaclims_path.engine.network import batch_norms, buffers_differ, prepare, training_mode
+from qaclims_path.engine.network import batch_norms, prepare, training_mode
 from qaclims_path.engine.optim import build_optimizer
 from qaclims_path.engine.precision import Precision, PrecisionName
 from qaclims_path.engine.probe import choose_precision
@@ -65,7 +65,6 @@ class Training:
         self.processes, self.plan, self.loader = processes, plan, loader
         training_mode(task.network, options)
         prepare(task, processes, options)
-        self._share_buffers = buffers_differ(processes, options)
         running, device, steps = processes.running, processes.device, options.steps or plan.steps * options.epochs
         self.epochs = -(-steps // plan.steps)
         precision = Precision("fp32" if running.precision == "auto" else running.precision, device)
@@ -180,8 +179,6 @@ class Training:
         if problem:
             self._fail(problem, result, micro_batches)
         rate = stepper.update(state.step, result.norm)
-        if self._share_buffers:
-            self.processes.broadcast_buffers(self.task.network)
         if self.ema is not None:
             self.ema.update(self.task.network, state.step)
         state.usual = guards.update_mean_loss(state.usual, result.loss, state.step)

@@ -81,6 +81,19 @@ def test_two_processes_have_the_losses_of_one(two: Path, tmp_path: Path, toy: Mo
 
 
 @pytest.mark.slow
+def test_batch_norms_of_two_processes_are_those_of_one_with_the_whole_batch(tmp_path: Path, toy: ModuleType) -> None:
+    """Their statistics, too, which are saved."""
+    options = {**OPTIONS, "batchnorm": "train", "epochs": 3}
+    finish(start(tmp_path / "two", {"devices": 2}, options=options))
+    toy.train(tmp_path / "one", TASK, options, {})
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
+    one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    assert {name for name in one if "running" in name} == {"1.running_mean", "1.running_var"}
+    assert not torch.equal(one["1.running_mean"], torch.zeros(4))
+    assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("bucket", [1, 300], ids=["a bucket for each", "buckets of some"])
 def test_gradients_of_two_processes_are_those_of_one(bucket: int, tmp_path: Path, toy: ModuleType) -> None:
     """Also where a parameter is used by one process or by none, and where a process has no loss."""

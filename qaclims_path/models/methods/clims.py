@@ -37,7 +37,7 @@ class Clims:
         floor_area: Share of the image, 0..1.
         word_threshold: Cosines with background words below it add no loss.
         shift: Subtracted from the maps before the sigmoid.
-        reference_batch: Batch size that the weight of the sum was chosen for; null for plain sums, as published.
+        reference_batch: Batch size that the weight of the sum was chosen for; null for plain sums.
     """
 
     object_text: Weight = 10.0

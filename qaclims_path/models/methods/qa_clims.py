@@ -36,7 +36,7 @@ class QaClims:
         temperature: Divisor of cosines.
         label_share: Weight of the class name in the text of a class, 0..1; the rest is the mean of the answers.
         shift: Subtracted from the maps before the sigmoid.
-        reference_batch: Batch size that the weights of the sums were chosen for; null for plain sums, as published.
+        reference_batch: Batch size that the weights of the sums were chosen for; null for plain sums.
     """
 
     foreground: Weight = 10.0

@@ -73,7 +73,8 @@ def test_published_numbers_are_as_published(name, lr, first, epochs, batch, weig
     assert found.shared.judge.published_pixels == bool(weights)
     assert weights.items() <= options.losses.items()
     if weights:
-        assert options.losses["reference_batch"] is None
+        assert options.losses["reference_batch"] == (4 if name.endswith("qa-clims") else 16)
+        assert (options.train.accumulate, options.train.batchnorm) == (1, "train")  # norms see the whole batch
         assert options.init.start == "cam"
         assert options.init.train["lr"] == first
         assert options.init.train["momentum"] == 1e-4
