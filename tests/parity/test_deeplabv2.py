@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from qaclims_path.compute.refiners.crf import refine_probabilities, wrapped_picture
 from qaclims_path.engine.distributed import launch
 from qaclims_path.engine.network import training_mode
 from qaclims_path.engine.optim import build_optimizer, rate_factor
@@ -16,6 +17,7 @@ from qaclims_path.engine.stepper import Stepper
 from qaclims_path.engine.task import StepInfo
 from qaclims_path.models.backbones import BackboneSpec, find_backbone
 from qaclims_path.models.cafferesnet import CaffeResNet
+from qaclims_path.models.segmenters.crf import find_crf
 from qaclims_path.models.segmenters.losses import halves, losses, pixel_targets, reduced
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.models.segmenters.spec import Channel, SegmenterSpec
@@ -77,6 +79,29 @@ def test_the_maximum_over_scales_is_as_released(name, segmenter, released, rule)
 def test_logits_of_the_full_size_are_as_released(segmenter, released, rule):
     first = segmenter.network.training_logits(pixels_of(segmenter, released, "a"))[0]
     assert rule.relative(first, released["a_base"]) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("name", "array"), [("deeplabv2-published", "crf_published"), ("deeplabv2", "crf_plain_image")]
+)
+def test_the_dense_crf_is_as_released(name, array, released, rule):
+    """The picture seen as released is blue green red; a plain one is red green blue here, which moves the lattice."""
+    logits = torch.from_numpy(released["crf_logits"])[None]
+    enlarged = torch.nn.functional.interpolate(logits, (56, 72), mode="bilinear", align_corners=False)
+    probabilities = enlarged.softmax(1)[0].numpy()
+    assert rule.relative(torch.from_numpy(probabilities), released["crf_probabilities"]) < TOLERANCE
+    found = refine_probabilities(released["crf_image_rgb"], probabilities, find_crf(name))
+    assert (found.argmax(0) == released[array].argmax(0)).mean() > 0.99
+    if name == "deeplabv2-published":
+        assert rule.relative(torch.from_numpy(found), released[array]) < TOLERANCE
+        assert (wrapped_picture(released["crf_image_rgb"]) == released["crf_image_seen"]).all()
+        assert (found.argmax(0) == released["crf_plain_image"].argmax(0)).mean() < 0.8
+
+
+def test_the_dense_crf_has_the_released_numbers(released):
+    numbers = "10,1,3,67,3,4"
+    assert [float(each) for each in numbers.split(",")] == released["crf_settings"].tolist()
+    assert find_crf(numbers) == find_crf("deeplabv2")
 
 
 def test_groups_of_parameters_are_as_released(released):

@@ -7,16 +7,21 @@ import pytest
 import torch
 from torch import nn
 
+from qaclims_path.compute.refiners.crf import refine_probabilities
 from qaclims_path.engine.network import training_mode
 from qaclims_path.engine.optim import build_optimizer, rate_factor, set_rates
 from qaclims_path.engine.settings import TrainOptions
 from qaclims_path.models.backbones import find_backbone
+from qaclims_path.models.segmenters.crf import find_crf
 from qaclims_path.models.segmenters.deeplabv1 import DeepLabV1
+from qaclims_path.models.segmenters.predicting import Predictor, scaled
 from qaclims_path.models.segmenters.segmenter import Segmenter
+from qaclims_path.models.segmenters.spec import Channel, SegmenterSpec
 from qaclims_path.models.wideresnet import Block
 
 TOLERANCE, MOVED = 1e-4, 1e-3
 CLASSES = 21
+SCALES = 0.5, 0.75, 1.0, 1.25, 1.5, 1.75
 
 
 def units(net: DeepLabV1) -> list[list[nn.Module]]:
@@ -116,3 +121,34 @@ def test_groups_and_rates_are_as_released(net, released):
     assert factors == pytest.approx(released["group_lr_factor"][kept].tolist(), rel=1e-9)
     assert decays == released["group_weight_decay"][kept].tolist()
     assert np.allclose(rates, released["schedule_rates"][:, kept], rtol=1e-9, atol=0)
+
+
+def test_the_dense_crf_is_as_released(released, rule):
+    settings = find_crf("wideresnet38")
+    assert settings == find_crf(",".join(f"{number:g}" for number in released["crf_settings"]))
+    found = refine_probabilities(released["crf_image_rgb"], released["crf_probabilities"], settings)
+    assert rule.relative(torch.from_numpy(found), released["crf_published"]) < TOLERANCE
+    probabilities = torch.from_numpy(released["ms_mean_logits"]).softmax(0).numpy()
+    seen = refine_probabilities(released["ms_image_seen_by_crf"], probabilities, settings)
+    assert rule.relative(torch.from_numpy(seen[:, ::2, ::2]), released["ms_crf"]) < TOLERANCE
+    ours = refine_probabilities(released["ms_pixels"], probabilities, settings)  # without its levels that are one lower
+    assert (ours.argmax(0) == released["ms_label_crf"]).mean() > 0.99
+
+
+def test_images_are_scaled_as_released(released, rule):
+    pixels = rule.normalised(released["ms_pixels"][None])
+    for scale, array in ((0.5, "ms_input_050"), (1.75, "ms_input_175")):
+        assert rule.relative(scaled(pixels, scale, cubic=True)[0], released[array]) < TOLERANCE
+
+
+@pytest.mark.slow
+def test_the_average_over_scales_and_mirror_images_is_as_released(net, released, rule):
+    channels = tuple(Channel(str(code), str(code), (code, 0, 0), code) for code in range(CLASSES))
+    segmenter = Segmenter(SegmenterSpec("deeplabv1", find_backbone("wideresnet38"), channels)).eval()
+    segmenter.network = net
+    found = Predictor(segmenter, scales=SCALES, flip=True, average="logits")(released["ms_pixels"][None])[0]
+    wanted = torch.from_numpy(released["ms_mean_logits"]).softmax(0).numpy()
+    assert rule.relative(found, wanted) < TOLERANCE
+    assert (found.argmax(0).numpy() == released["ms_label"]).mean() > 0.999
+    refined = refine_probabilities(released["ms_pixels"], found.numpy(), find_crf("wideresnet38"))
+    assert (refined.argmax(0) == released["ms_label_crf"]).mean() > 0.99

@@ -61,7 +61,8 @@ def masks_view(report: "MasksReport") -> Iterator[RenderableType]:
 
 def predict_view(report: "PredictReport") -> Iterator[RenderableType]:
     """Labels of a segmenter, and failures."""
-    return _view(report, "labels", {"precision": report.precision}, {"folder": report.folder}, report.notes)
+    rows = {"precision": report.precision, "dense CRF": report.crf}
+    return _view(report, "labels", rows, {"folder": report.folder}, report.notes)
 
 
 def _view(

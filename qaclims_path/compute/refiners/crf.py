@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from qaclims_path.compute.blending import SUM_MARGIN
 from qaclims_path.compute.refiners.crf_settings import LABEL_STEP, CrfSettings
 from qaclims_path.compute.refiners.lattice import (
     LANES,
@@ -26,6 +27,7 @@ from qaclims_path.compute.refiners.lattice import (
     normalised,
     splat,
 )
+from qaclims_path.errors import QaclimsError
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -44,6 +46,8 @@ P0, P1, P2, P3, P4, P5 = (
         0.0009471896919421852,
     )
 )
+CAFFE_MEAN = 104.008, 116.669, 122.675  # blue green red, 0..255
+MOST_PIXELS = 2048 * 2048  # of a dense CRF, which then takes gigabytes and minutes
 CHUNK = 256  # pixels that pass through all filters together, small enough for the first cache
 
 
@@ -97,8 +101,47 @@ def dense_crf(image: U8, energies: F32, settings: CrfSettings = LABEL_STEP) -> F
     return probabilities
 
 
+def refine_probabilities(image: U8, probabilities: F32, settings: CrfSettings) -> F32:
+    """Return refined class probabilities (K H W) of an image (H W 3), from those of a segmenter (K H W).
+
+    Raises:
+        QaclimsError: They are no probabilities, or the image is too large.
+    """
+    pixels = probabilities[0].size
+    if pixels > MOST_PIXELS:
+        raise QaclimsError(
+            f"The image has {pixels / 1e6:.1f} million pixels, more than the {MOST_PIXELS / 1e6:.1f} million of a "
+            "dense CRF, whose memory grows with them. Cut it into tiles, or leave the CRF out."
+        )
+    wrong = np.abs(probabilities.sum(axis=0) - 1).max() if probabilities.min(initial=0) > -SUM_MARGIN else np.inf
+    if not wrong <= SUM_MARGIN:
+        raise QaclimsError(
+            "The scores are no probabilities: they do not add up to 1 over the classes of every pixel, so a dense CRF "
+            "cannot refine them. Use those of a segmenter with finite weights, or leave the CRF out."
+        )
+    found: F32 = dense_crf(image, map_energy(probabilities)[None], settings)[0]
+    return found
+
+
+def wrapped_picture(image: U8) -> U8:
+    """Return the picture that deeplab-pytorch gives to its dense CRF (H W 3, blue green red) instead of the image.
+
+    It casts the input of the network to bytes, from which the mean is subtracted already: what is darker than the mean
+    becomes bright.
+
+    Examples:
+        >>> wrapped_picture(np.array([[[130, 116, 110]]], np.uint8)).tolist()
+        [[[5, 0, 7]]]
+        >>> wrapped_picture(np.array([[[100, 116, 110]]], np.uint8)).tolist()
+        [[[5, 0, 234]]]
+    """
+    less = image[..., ::-1] - np.array(CAFFE_MEAN, np.float32)
+    return np.trunc(less).astype(np.int16).astype(np.uint8)
+
+
 def _colour_lattice(image: U8, settings: CrfSettings) -> Lattice:
     height, width = image.shape[:2]
+    image = wrapped_picture(image) if settings.wrapped else image
     points = np.empty((height, width, 5), np.float32)
     points[..., :2] = _positions(height, width, settings.colour_xy)
     points[..., 2:] = image / np.float32(settings.colour_rgb)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from qaclims_path.errors import UsageError
 from qaclims_path.models.fusing import TOLERANCE, can_fuse_pointwise, fuse
 from qaclims_path.models.segmenters.segmenter import Segmenter
 
+Average = Literal["probabilities", "logits"]
 OVERLAP = 0.5
 SIZES = (96, 160), (224, 32)  # sizes of the images on which the fused network is compared with the original
 
@@ -59,8 +60,10 @@ class Predictor:
 
     Args:
         segmenter: Segmenter from `for_inference`.
-        scales: Factors by which images are scaled; probabilities are averaged over them.
+        scales: Factors by which images are scaled; predictions are averaged over them.
         flip: Also average over the mirror images.
+        average: What is averaged. `logits` are of images scaled cubically, and enlarged with aligned corners, as
+            released with WideResNet-38.
         window: Side of the sliding window, with half overlap, for larger images; None predicts an image at once.
 
     Examples:
@@ -70,11 +73,17 @@ class Predictor:
     """
 
     def __init__(
-        self, segmenter: Segmenter, *, scales: Sequence[float] = (1.0,), flip: bool = False, window: int | None = None
+        self,
+        segmenter: Segmenter,
+        *,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        average: Average = "probabilities",
+        window: int | None = None,
     ) -> None:
         if not scales or min(scales) <= 0:
             raise UsageError("Scales must be numbers above 0, such as 1 or 0.75,1,1.25.")
-        self.segmenter, self.scales, self.flip = segmenter, tuple(scales), flip
+        self.segmenter, self.scales, self.flip, self.average = segmenter, tuple(scales), flip, average
         self.device = segmenter.mean.device
         self._logits = segmenter if window is None else _windowed(segmenter, window)
 
@@ -84,26 +93,38 @@ class Predictor:
         images = sent(pictures, self.device).permute(0, 3, 1, 2).float() / 255
         images = images.contiguous(memory_format=torch.channels_last)
         size = (images.shape[-2], images.shape[-1])
+        logits = self.average == "logits"
         total = images.new_zeros(())
         for scale in self.scales:
-            total = total + _resized(self._probabilities(_scaled(images, scale)), size)
-        return total / len(self.scales)
+            found = self._predicted(scaled(images, scale, cubic=logits))
+            total = total + _resized(found, size, align_corners=logits)
+        mean = total / len(self.scales)
+        return mean.softmax(1) if logits else mean
 
-    def _probabilities(self, images: Tensor) -> Tensor:
-        """Return probabilities of images, averaged with those of their mirror images if `flip` is set."""
-        plain = self._logits(images).softmax(1)
-        return (plain + self._logits(images.flip(-1)).softmax(1).flip(-1)) / 2 if self.flip else plain
+    def _predicted(self, images: Tensor) -> Tensor:
+        """Return what is averaged, over the mirror images too if `flip` is set."""
+        plain = self._averaged(images)
+        return (plain + self._averaged(images.flip(-1)).flip(-1)) / 2 if self.flip else plain
+
+    def _averaged(self, images: Tensor) -> Tensor:
+        logits = self._logits(images)
+        return logits if self.average == "logits" else logits.softmax(1)
 
 
-def _scaled(images: Tensor, scale: float) -> Tensor:
+def scaled(images: Tensor, scale: float, *, cubic: bool) -> Tensor:
+    """Scale images, without smoothing and without limits to their values where `cubic`, as OpenCV does."""
     if scale == 1:
         return images
     size = [max(8, round(side * scale)) for side in images.shape[-2:]]
+    if cubic:
+        return F.interpolate(images, size, mode="bicubic", align_corners=False)
     return F.interpolate(images, size, mode="bilinear", antialias=True).clamp(0, 1)
 
 
-def _resized(values: Tensor, size: tuple[int, int]) -> Tensor:
-    return values if values.shape[-2:] == size else F.interpolate(values, size, mode="bilinear", align_corners=False)
+def _resized(values: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
+    if values.shape[-2:] == size:
+        return values
+    return F.interpolate(values, size, mode="bilinear", align_corners=align_corners)
 
 
 def _windowed(segmenter: Segmenter, side: int) -> Callable[[Tensor], Tensor]:

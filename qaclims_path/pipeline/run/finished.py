@@ -15,6 +15,7 @@ from qaclims_path.files.hub import LOCAL
 from qaclims_path.files.tables import read_csv
 from qaclims_path.pipeline.configs import CONFIG, read_run_config
 from qaclims_path.pipeline.evaluation.options import COUNTS, PER_IMAGE
+from qaclims_path.pipeline.run.options import PREDICTING
 from qaclims_path.pipeline.run.stages import read_records
 from qaclims_path.pipeline.run.steps import METRICS, SCORED_BY, SCORES, read_metrics
 from qaclims_path.report.comparison import Key
@@ -140,7 +141,7 @@ def _options(config: Tree, what: str) -> Tree:
         tree = {"method": config.get("method"), "seg": config["seg"]}
     evaluate = tree.pop("evaluate", None) or {}
     if what == "seg":
-        tree["evaluate"] = {name: evaluate.get(name) for name in ("scales", "flip", "window")}
+        tree["evaluate"] = {name: evaluate.get(name) for name in PREDICTING}
     kept = {
         key: value for key, value in flat(tree).items() if key.rpartition(".")[2] not in ("seed", "dataset", "config")
     }

@@ -23,7 +23,7 @@ from qaclims_path.pipeline.run.fingerprints import (
     rules_of,
     slides_of,
 )
-from qaclims_path.pipeline.run.options import RunOptions
+from qaclims_path.pipeline.run.options import PREDICTING, RunOptions
 from qaclims_path.pipeline.run.stages import Stage
 from qaclims_path.pipeline.run.steps import (
     CORPUS,
@@ -187,7 +187,7 @@ def _seg(run: Run, inputs: _Inputs) -> Stage:
 
 
 def _predict(run: Run, inputs: _Inputs, split: str) -> Stage:
-    section = run.options.evaluate.model_dump(mode="json", include={"scales", "flip", "window"})
+    section = run.options.evaluate.model_dump(mode="json", include={*PREDICTING})
     return Stage(
         name=_name(run, "predict", split),
         does=f"label {split}",

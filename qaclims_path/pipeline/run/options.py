@@ -15,6 +15,7 @@ from qaclims_path.errors import BadConfig, NotRegistered, SplitAbsent
 from qaclims_path.models.methods import METHODS, settings_model
 from qaclims_path.models.refiners import REFINERS
 from qaclims_path.models.segmenters import SEGMENTERS
+from qaclims_path.models.segmenters.crf import NONE, Crf
 from qaclims_path.pipeline.cam.options import CamOptions, TrainCamOptions, cam_options
 from qaclims_path.pipeline.configs import AUTO, Recipe, SharedOptions, published_keys, read_recipe, without_seed
 from qaclims_path.pipeline.corpus.options import CorpusOptions, load_corpus_options
@@ -23,6 +24,7 @@ from qaclims_path.pipeline.segmenter.options import TrainSegOptions, seg_options
 from qaclims_path.registry import suggest
 
 What = Literal["cams", "masks", "seg"]
+PREDICTING = "scales", "flip", "average", "crf", "window"  # keys of `evaluate` that decide predictions
 
 
 class CamsSection(Options):
@@ -47,6 +49,8 @@ class EvaluateSection(Options):
         protocol: The card's first protocol when None.
         scales: Scales of the image for the segmenter.
         flip: Average predictions with those of the mirror image.
+        average: What is averaged, `probabilities` or `logits`; see `qaclims predict --help`.
+        crf: Dense CRF on the probabilities, such as `deeplabv2`; see `qaclims predict --help`.
         window: Side in pixels of half-overlapping windows over larger images; None predicts images whole.
     """
 
@@ -55,6 +59,8 @@ class EvaluateSection(Options):
     protocol: str | None = None
     scales: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     flip: bool = False
+    average: Literal["probabilities", "logits"] = "probabilities"
+    crf: Crf = NONE
     window: Annotated[int, Field(ge=32)] | None = None
 
 

@@ -18,7 +18,7 @@ from qaclims_path.files.atomic import write_json
 from qaclims_path.files.json_files import read_objects
 from qaclims_path.files.processes import wait_for
 from qaclims_path.pipeline.cam.map_options import MapOptions
-from qaclims_path.pipeline.run.options import RunOptions
+from qaclims_path.pipeline.run.options import PREDICTING, RunOptions
 from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
 
 CORPUS, METRICS, REPORT = "corpus.jsonl", "metrics.json", "report.html"
@@ -153,10 +153,8 @@ def do_predict(run: Run, split: str) -> None:
     from qaclims_path.pipeline.evaluation.stages import score_labels
     from qaclims_path.pipeline.segmenter.predict import predict
 
-    section = run.options.evaluate
-    options = PredictOptions(
-        scales=section.scales, flip=section.flip, window=section.window, precision=run.running.precision
-    )
+    section = run.options.evaluate.model_dump(include={*PREDICTING})
+    options = PredictOptions(**section, precision=run.running.precision)
     images = run.open(split)
     report = predict(run.out, images, options)
     score_labels(Path(report.folder), images)

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qaclims_path.compute.refiners.crf import dense_crf, label_energy, map_energy
-from qaclims_path.compute.refiners.crf_settings import LABEL_STEP, SEGMENTER, CrfSettings
+from qaclims_path.compute.refiners.crf import MOST_PIXELS, dense_crf, label_energy, map_energy, refine_probabilities
+from qaclims_path.compute.refiners.crf_settings import AFTER_SEGMENTER, LABEL_STEP, SEGMENTER, CrfSettings
+from qaclims_path.errors import QaclimsError
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,33 @@ def test_bad_input_is_refused():
         dense_crf(np.zeros((2, 2, 3), np.uint8), np.full((1, 2, 2, 2), np.nan, np.float32))
     with pytest.raises(ValueError, match="shape"):
         dense_crf(np.zeros((2, 3, 3), np.uint8), np.zeros((1, 2, 2, 2), np.float32))
+
+
+@pytest.mark.parametrize("name", AFTER_SEGMENTER)
+def test_refined_probabilities_follow_the_edge_of_the_image(name):
+    image, shares = np.full((24, 30, 3), 60, np.uint8), np.full((2, 24, 30), 0.4, np.float32)
+    image[:, 15:] = 200
+    shares[0, :, :13] = shares[1, :, 13:] = 0.6  # two pixels beside the edge
+    found = refine_probabilities(image, shares, AFTER_SEGMENTER[name])
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
+    assert (found.argmax(0)[:, :12] == 0).all()
+    assert (found.argmax(0)[:, 16:] == 1).all()
+    assert name == "tissue" or (found.argmax(0) == (np.arange(30) >= 15)).all()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.2, 5.0, -3.0])
+def test_scores_that_are_no_probabilities_are_refused(wrong):
+    shares = np.full((2, 3, 4), 0.5, np.float32)
+    shares[0, 1, 1] = wrong
+    with pytest.raises(QaclimsError, match=r"no probabilities.*add up to 1.*leave the CRF out"):
+        refine_probabilities(np.zeros((3, 4, 3), np.uint8), shares, SEGMENTER)
+
+
+def test_an_image_that_is_too_large_is_refused():
+    side = int(MOST_PIXELS**0.5) + 1
+    shares = np.broadcast_to(np.float32(0.5), (2, side, side))
+    with pytest.raises(QaclimsError, match=r"4\.2 million pixels, more than the 4\.2 million of a dense CRF"):
+        refine_probabilities(np.broadcast_to(np.uint8(0), (side, side, 3)), shares, SEGMENTER)
 
 
 def test_a_single_row_and_a_blank_tile():

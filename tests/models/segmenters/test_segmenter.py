@@ -108,6 +108,18 @@ def test_scales_and_mirror_images_are_averaged(make):
     torch.testing.assert_close(found.sum(1), torch.ones(2, 64, 48))
 
 
+def test_logits_are_averaged_before_the_softmax(make):
+    segmenter, picture = make(), pictures(64, 48)
+    found = Predictor(segmenter, scales=(1, 1.5), flip=True, average="logits")(picture)
+    images, mean = tensor(picture), torch.zeros(2, 3, 64, 48)
+    for view in (images, torch.nn.functional.interpolate(images, (96, 72), mode="bicubic", align_corners=False)):
+        both = (segmenter(view) + segmenter(view.flip(-1)).flip(-1)) / 2
+        mean += torch.nn.functional.interpolate(both, (64, 48), mode="bilinear", align_corners=True) / 2
+    torch.testing.assert_close(found, mean.softmax(1), rtol=1e-3, atol=1e-4)
+    alone = Predictor(segmenter, average="logits")(picture)
+    torch.testing.assert_close(alone, Predictor(segmenter)(picture), rtol=1e-3, atol=1e-4)
+
+
 def test_scales_must_be_positive(make):
     with pytest.raises(UsageError, match="above 0"):
         Predictor(make(), scales=(0.0,))

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from qaclims_path.compute.refiners.crf import refine_probabilities
+from qaclims_path.compute.refiners.crf_settings import SEGMENTER
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.dataset import to_tensor
 from qaclims_path.data.listing import list_records
@@ -186,3 +189,56 @@ def test_a_segmenter_alone_names_its_data_set(run, fake, tmp_path):
     segmenter.save_pretrained(tmp_path / "nameless")
     with pytest.raises(UsageError, match="--dataset"):
         predict_of(tmp_path / "nameless", "test", fake("bcss-wsss"), options=FP32)
+
+
+CRF = FP32.model_copy(update={"crf": "deeplabv2"})
+
+
+def test_a_dense_crf_refines_the_probabilities_of_every_image(run, fake, tmp_path):
+    root = fake("bcss-wsss")
+    report = predict_of(run, "test", root, options=CRF)
+    folder = run / "seg" / "predictions" / "test"
+    assert (report.crf, report.images, report.failed) == ("deeplabv2", 4, {})
+    assert json.loads((folder / "predictions.json").read_text())["crf"] == "deeplabv2"
+    predictor = Predictor(Segmenter.from_pretrained(run))
+    for record in list_records(BCSS, root, "test"):
+        picture = record.image.pixels()
+        wanted = refine_probabilities(picture, predictor(picture[None])[0].numpy(), SEGMENTER)
+        found = BCSS.decode(read_mask(folder / f"{record.id}.png"), record.id)
+        assert (found == wanted.argmax(0)).mean() > 0.999
+        sure = read_mask(folder / "confidence" / f"{record.id}.png") / 255
+        assert np.abs(sure - wanted.max(0)[::4, ::4]).max() < 0.01
+    scores = CRF.model_copy(update={"write": "scores", "stride": 1})
+    predict_of(run, "test", root, options=scores, out=tmp_path / "scores")
+    stored = read_scores(tmp_path / "scores" / f"{record.id}.npz")
+    assert np.abs(stored.scores - wanted).max() < 1e-3
+    with pytest.raises(UsageError, match="made with other options: crf was deeplabv2, now none"):
+        predict_of(run, "test", root, options=FP32)
+
+
+def test_labels_with_a_crf_do_not_depend_on_batches_and_threads(run, fake, tmp_path, monkeypatch):
+    root, made = fake("bcss-wsss"), {}
+    for batch, threads in ((1, 1), (16, 3)):
+        counted = partial(lambda threads, _: threads, threads)
+        monkeypatch.setattr("qaclims_path.pipeline.segmenter.predict.threads_beside", counted)
+        options = CRF.model_copy(update={"batch": batch})
+        out = tmp_path / str(batch)
+        predict_of(run, "test", root, options=options, out=out)
+        made[batch] = {path.name: read_mask(path) for path in sorted(out.glob("*.png"))}
+    assert list(made[1]) == list(made[16])
+    assert all((made[1][name] == made[16][name]).mean() > 0.9999 for name in made[1])
+
+
+def test_an_image_that_a_crf_cannot_refine_is_noted(run, fake, monkeypatch):
+    plain = Predictor.__call__
+
+    def broken(self, pictures):
+        with torch.inference_mode():
+            return plain(self, pictures).index_fill(0, torch.tensor([0]), torch.nan)
+
+    monkeypatch.setattr(Predictor, "__call__", broken)
+    first, *_ = list_records(BCSS, fake("bcss-wsss"), "test")
+    report = predict_of(run, "test", fake("bcss-wsss"), options=CRF.model_copy(update={"batch": 16}))
+    assert "no probabilities" in report.failed[first.id]
+    assert report.images == 4 - len(report.failed)
+    assert not (Path(report.folder) / f"{first.id}.png").exists()
