@@ -46,6 +46,9 @@ class DeepLabV1(nn.Module):
             nn.Dropout(0.5),
             nn.Conv2d(width, channels, 1),
         )
+        for module in self.head:
+            if isinstance(module, nn.Conv2d):  # as released
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.scales = checked_scales(scales)
 
     def forward(self, pixels: Tensor) -> Tensor:

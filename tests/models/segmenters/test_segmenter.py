@@ -57,6 +57,14 @@ def test_copies_of_an_image_have_logits_of_their_own_size_and_the_maximum_is_the
     assert bool((most >= full).all())
 
 
+@torch.no_grad()
+def test_new_weights_of_deeplab_are_drawn_as_released(make):
+    first, _, _, second, _, _, _, last = make("deeplabv1", settings={"width": 64}).network.head
+    stds = {layer: (2 / (layer.out_channels * layer.kernel_size[0] ** 2)) ** 0.5 for layer in (first, second, last)}
+    assert all(float(layer.weight.std()) == pytest.approx(std, rel=0.15) for layer, std in stds.items())
+    assert all(float(each.weight.std()) == pytest.approx(0.01, rel=0.1) for each in make("deeplabv2").network.pyramid)
+
+
 @pytest.mark.parametrize("name", [*SEGMENTERS])
 def test_a_loaded_segmenter_gives_the_same_logits(name, make, tmp_path):
     segmenter, images = make(name), torch.rand(2, 3, 45, 70)
