@@ -29,34 +29,6 @@ def allowed_classes(probabilities: NDArray[np.floating], threshold: float, *, ke
     return allowed
 
 
-def known_or_predicted(
-    present: Sequence[int],
-    unknown: Sequence[int],
-    probabilities: NDArray[np.floating],
-    threshold: float,
-    *,
-    keep_highest: bool,
-) -> tuple[int, ...]:
-    """Return the classes of an image by its label, and of the unknown ones those that are predicted.
-
-    Args:
-        present: Classes that are known to be present.
-        unknown: Classes of which the label says nothing.
-        probabilities: C numbers in 0..1, which decide about unknown classes only.
-        threshold: An unknown class is predicted when its probability is above this.
-        keep_highest: Where no class is left, take the most probable of the unknown ones.
-
-    Examples:
-        >>> known_or_predicted((0,), (2,), np.array([0.1, 0.9, 0.7]), 0.5, keep_highest=True)
-        (0, 2)
-    """
-    ordered = sorted(unknown)
-    if not ordered:
-        return tuple(present)
-    allowed = allowed_classes(probabilities[ordered], threshold, keep_highest=keep_highest and not present)
-    return tuple(sorted({*present, *(k for k, is_allowed in zip(ordered, allowed, strict=True) if is_allowed)}))
-
-
 def gated(
     scores: NDArray[np.float32], labels: Sequence[int], allowed: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], list[int]]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from qaclims_path.compute.confusion import NO_CLASS
-from qaclims_path.compute.gates import allowed_classes, best_class, gated, known_or_predicted, label_map
+from qaclims_path.compute.gates import allowed_classes, best_class, gated, label_map
 
 SCORES = arrays(np.float32, (4, 5, 6), elements=st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]) | st.floats(0, 1, width=32))
 
@@ -16,24 +16,6 @@ def argmax_with_background(maps, labels, background_score, background):
     """As the published code does it: a background channel first, then `argmax`."""
     channels = np.concatenate([np.broadcast_to(background_score, maps[:1].shape).astype(np.float32), maps])
     return np.array([background, *labels], np.uint8)[np.argmax(channels, axis=0)]
-
-
-@pytest.mark.parametrize(
-    ("present", "unknown", "probabilities", "found"),
-    [
-        ((1,), (), [0.9, 0.1, 0.9], (1,)),  # all is known, so nothing is predicted
-        ((), (), [0.9, 0.1, 0.9], ()),
-        ((1,), (0, 2), [0.9, 0.1, 0.2], (0, 1)),  # unknown classes are neither gated away nor forced
-        ((1,), (0, 2), [0.4, 0.1, 0.2], (1,)),
-        ((), (0, 2), [0.3, 0.9, 0.4], (2,)),  # 1 is known to be absent
-    ],
-)
-def test_labels_gate_and_predictions_decide_about_what_is_unknown(present, unknown, probabilities, found):
-    assert known_or_predicted(present, unknown, np.array(probabilities), 0.5, keep_highest=True) == found
-
-
-def test_without_keeping_the_highest_an_unknown_class_may_be_left_out():
-    assert known_or_predicted((), (0, 1), np.array([0.3, 0.4]), 0.5, keep_highest=False) == ()
 
 
 @given(SCORES, st.floats(0, 1, width=32))

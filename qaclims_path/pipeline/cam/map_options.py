@@ -13,8 +13,9 @@ class MapOptions(Options):
     """How maps are made.
 
     Attributes:
-        classes: Classes that get a map: those present by the image-level label (of those that it leaves unknown, the
-            predicted ones), those that the network predicts for the image, or all.
+        classes: Classes that get a map: those that the image-level label does not rule out (where it leaves any of a
+            split unknown, maps are probabilities, which compare classes, not shares of their own maximum), those that
+            the network predicts for the image, or all.
         scales: Factors by which each image and its mirror image are scaled.
         precision: Numeric precision; `auto` takes the fastest of the device.
         batch: Images of 224 px at a time; of larger ones fewer.

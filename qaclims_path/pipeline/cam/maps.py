@@ -12,7 +12,7 @@ import numpy as np
 
 from qaclims_path.compute.cams import STRIDE
 from qaclims_path.compute.devices import Precision, device_of, precision_of
-from qaclims_path.compute.gates import allowed_classes, known_or_predicted
+from qaclims_path.compute.gates import allowed_classes
 from qaclims_path.config import read_yaml
 from qaclims_path.data.loading import Failed, ImageLoader, Loaded
 from qaclims_path.data.protocol import Gate, GateKind
@@ -35,6 +35,7 @@ from qaclims_path.pipeline.configs import CONFIG
 
 SHARD = 64  # images to a file; a process that is stopped loses no more
 PREDICTIONS = "predictions.csv"
+OWN_MAXIMUM, PROBABILITY = "share of own maximum", "probability"  # values of maps
 LESS = "Lower --batch, leave out the largest of --scales, or cut the images into tiles; finished results are kept."
 GATES: dict[str, GateKind] = {"present": "oracle", "predicted": "predicted", "all": "none"}
 
@@ -107,7 +108,7 @@ def make_cams(
     with locked(folder / ".lock"):
         load = ImageLoader(split.card, options.scales, labels=options.classes == "present")
         choose = _choice(options, split, slides=slides)
-        make = MapMaker(net, choose, options.scales, own_maximum=options.classes != "all")
+        make = MapMaker(net, choose, options.scales, own_maximum=settings["values"] == OWN_MAXIMUM)
         kept = _write(MapWriter(folder, split.card.names, settings), split.records, load, make, options.batch)
         reader = MapReader(folder)
         _write_predictions(reader, folder / PREDICTIONS)
@@ -138,14 +139,15 @@ def _settings(options: MapOptions, split: SplitData, precision: Precision, *, sl
     """Return all options that the values depend on."""
     if not options.scales or min(options.scales) <= 0:
         raise UsageError("--scales needs at least one number above 0, such as 1 or 0.5,1,1.5,2.")
-    unsure = options.classes == "present" and any(record.unknown for record in split.records)
-    gate = split.rules.gate if slides or unsure or options.classes == "predicted" else None
+    # a class that may be absent has no maximum to measure it by
+    unsure = options.classes == "present" and not slides and any(record.unknown for record in split.records)
+    gate = split.rules.gate if slides or options.classes == "predicted" else None
     return {
         "dataset": split.card.name,
         "split": split.name,
         "gate": GATES[options.classes],
         **({"gate_threshold": gate.threshold, "gate_keeps_highest": gate.keep_highest} if gate else {}),
-        "values": "probability" if options.classes == "all" else "share of own maximum",
+        "values": PROBABILITY if options.classes == "all" or unsure else OWN_MAXIMUM,
         "scales": options.scales,
         "stride": STRIDE,
         "precision": precision,
@@ -175,23 +177,19 @@ def _choice(options: MapOptions, split: SplitData, *, slides: bool) -> Choose:
     if slides:
         return partial(_of_slide, split.rules.gate)
     if options.classes == "present":
-        return partial(_by_label, split.rules.gate)
+        return lambda image, _: sorted((*image.present, *image.unknown))
     if options.classes == "all":
         return lambda _, __: range(len(split.card.names))
     return partial(_predicted, split.rules.gate)
 
 
-def _of_slide(gate: Gate, image: Loaded, probabilities: Callable[[], Probabilities]) -> tuple[int, ...]:
+def _of_slide(gate: Gate, image: Loaded, probabilities: Callable[[], Probabilities]) -> list[int]:
     """Choose the predicted classes of those that a slide may have."""
-    possible = (*image.present, *image.unknown)
-    return known_or_predicted((), possible, probabilities(), gate.threshold, keep_highest=gate.keep_highest)
-
-
-def _by_label(gate: Gate, image: Loaded, probabilities: Callable[[], Probabilities]) -> tuple[int, ...]:
-    if not image.unknown:
-        return image.present
-    threshold, keep = gate.threshold, gate.keep_highest
-    return known_or_predicted(image.present, image.unknown, probabilities(), threshold, keep_highest=keep)
+    possible = sorted((*image.present, *image.unknown))
+    if not possible:
+        return []
+    allowed = allowed_classes(probabilities()[possible], gate.threshold, keep_highest=gate.keep_highest)
+    return [label for label, is_allowed in zip(possible, allowed, strict=True) if is_allowed]
 
 
 def _predicted(gate: Gate, _: Loaded, probabilities: Callable[[], Probabilities]) -> list[int]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,6 +123,21 @@ def test_all_classes_get_probabilities(run, bcss):
     wanted = F.interpolate(mean[None], (16, 16), mode="bilinear")[0].detach().numpy()
     np.testing.assert_allclose(reader[reader.images[0]].maps, wanted, rtol=0, atol=1e-3)
     assert reader[reader.images[0]].classes == (0, 1, 2, 3)
+
+
+def test_unknown_classes_are_not_gated_and_their_maps_compare_with_those_of_present_ones(run, bcss):
+    options = MapOptions(precision="fp32", scales=(1.0,))
+    split = open_split(CARD, bcss, "train")
+    labels = [((0,), (2,)), ((), (0, 1, 2, 3)), ((1,), ()), ((), ())]  # present, unknown
+    records = [replace(record, present=p, unknown=u) for record, (p, u) in zip(split.records, labels, strict=True)]
+    make_cams(run, replace(split, records=tuple(records)), options)
+    cams_of(run, "train", bcss, options=options.model_copy(update={"classes": "all"}), out=run / "all")
+    reader, every = MapReader(run / "cams" / "train"), MapReader(run / "all")
+    assert (reader.settings["values"], reader.settings["gate"]) == ("probability", "oracle")
+    for record, (present, unknown) in zip(records, labels, strict=True):
+        classes = tuple(sorted((*present, *unknown)))
+        assert reader[record.id].classes == classes
+        np.testing.assert_array_equal(reader[record.id].maps, every[record.id].maps[list(classes)])
 
 
 def test_predictions_are_a_gate_for_evaluation(run, bcss):
