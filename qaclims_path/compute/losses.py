@@ -105,6 +105,11 @@ def classification(scores: Tensor, present: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(precise(scores), present.float(), reduction="none")
 
 
+def undecided(scores: Tensor) -> Tensor:
+    """Return the cross entropy of logits (B C) with one half: least where a score is 0, as likely present as absent."""
+    return (F.softplus(precise(scores)) + F.softplus(-precise(scores))) / 2
+
+
 def mean_of_known(values: Tensor, known: Tensor | None, total: float) -> Tensor:
     """Return the mean of B C values over known labels; an unknown one gives neither loss nor gradient.
 

@@ -163,3 +163,17 @@ def test_extreme_cosines_give_finite_losses() -> None:
     for loss in (losses.object_text_matching(values), losses.background_text_matching(values)):
         assert loss.isfinite().all()
     assert losses.cooccurring_background(values[None], 0.2).isfinite().all()
+
+
+def test_an_undecided_score_is_drawn_to_one_half_from_either_side() -> None:
+    scores = torch.tensor([[0.0, 2.0, -2.0, 60000.0]], requires_grad=True)
+    found = losses.undecided(scores)
+    half = torch.full_like(scores, 0.5)
+    torch.testing.assert_close(found, F.binary_cross_entropy_with_logits(scores, half, reduction="none"))
+    found.sum().backward()
+    assert scores.grad is not None
+    torch.testing.assert_close(scores.grad, scores.detach().sigmoid() - 0.5)
+
+
+def test_undecided_scores_in_half_precision_give_finite_losses() -> None:
+    assert losses.undecided(torch.tensor([[60000.0, -60000.0]], dtype=torch.bfloat16)).isfinite().all()

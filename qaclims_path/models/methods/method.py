@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+UNKNOWN = 0.3  # weight of all unknown labels together, as a multiple of that of all known ones
+
+
 @dataclass(frozen=True)
 class MapBatch:
     """The maps of B images.
@@ -91,10 +94,18 @@ def published_map_losses(batch: MapBatch, *, area: float, classification: float)
 
 
 def classification_loss(batch: MapBatch, weight: float) -> "dict[str, Tensor]":
-    """Multi-label classification of the pooled maps, the mean over known labels."""
+    """Multi-label classification of the pooled maps: the mean over known labels, and that over unknown ones.
+
+    An unknown label is trained as unknown, with a probability of one half. Sparse annotations know where a class is and
+    hardly anywhere that it is not, so known labels alone would teach that it is everywhere.
+    """
     from qaclims_path.compute import losses
 
-    return {"classification": weight * mean_over_labels(losses.classification(batch.scores, batch.present), batch)}
+    loss = mean_over_labels(losses.classification(batch.scores, batch.present), batch)
+    if batch.known is not None and batch.labels is not None:
+        unknown = batch.scores.shape[1] * batch.images - batch.labels
+        loss = loss + UNKNOWN * losses.mean_of_known(losses.undecided(batch.scores), ~batch.known, unknown)
+    return {"classification": weight * loss}
 
 
 def area_loss(batch: MapBatch, weight: float) -> "dict[str, Tensor]":

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.models.methods import METHODS, build_method
 from qaclims_path.models.methods.contrasts import shares
-from qaclims_path.models.methods.method import MapBatch, PairBatch
+from qaclims_path.models.methods.method import UNKNOWN, MapBatch, PairBatch
 from qaclims_path.models.methods.qa_clims_path import QaClimsPath
 from qaclims_path.types import PairTexts
 
@@ -137,16 +137,16 @@ def test_an_unknown_class_is_neither_trained_as_present_nor_as_absent(name: str)
     method = build_method(name, dict.fromkeys(weights, 1.0), "a test")
     if name == "qa-clims-path":
         method = replace(method, competition="none")  # otherwise it takes pixels from the others, as it should
-    logits = torch.randn(4, 3, 4, 4, requires_grad=True)
     present = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1]], dtype=torch.bool)
     known = torch.tensor([[1, 0, 1], [1, 1, 1], [0, 0, 0], [1, 1, 1]], dtype=torch.bool)
+    logits = (torch.randn(4, 3, 4, 4) * known[..., None, None]).requires_grad_()  # scores of 0 are one half
     batch = replace(batch_of(logits, method, present | ~known), present=present, known=known, labels=float(known.sum()))
     sum(method.map_losses(batch).values()).backward()
     touched = logits.grad.abs().sum((-2, -1)) > 0
     assert torch.equal(touched, known)
 
 
-def test_the_classification_loss_is_a_mean_over_known_labels() -> None:
+def test_the_classification_loss_is_a_mean_over_known_labels_and_one_over_unknown_ones() -> None:
     method = build_method("cam", {}, "a test")
     logits = torch.randn(2, 3, 1, 1)
     present = torch.tensor([[1, 0, 0], [0, 1, 0]], dtype=torch.bool)
@@ -154,7 +154,17 @@ def test_the_classification_loss_is_a_mean_over_known_labels() -> None:
     batch = replace(batch_of(logits, method, present), known=known, labels=3.0)
     p = logits[:, :, 0, 0].sigmoid()
     slow = -(p[0, 0].log() + (1 - p[0, 2]).log() + p[1, 1].log()) / 3
-    torch.testing.assert_close(method.map_losses(batch)["classification"], slow)
+    half = -sum((q.log() + (1 - q).log()) / 2 for q in (p[0, 1], p[1, 0], p[1, 2])) / 3
+    torch.testing.assert_close(method.map_losses(batch)["classification"], slow + UNKNOWN * half)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_labels_that_are_all_known_or_all_unknown_give_finite_losses(known: bool) -> None:
+    method = build_method("cam", {}, "a test")
+    logits, present = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, dtype=torch.bool)
+    batch = replace(batch_of(logits, method, present), known=torch.full((2, 3), known), labels=6.0 * known)
+    found = method.map_losses(batch)["classification"]
+    assert found.item() == pytest.approx(math.log(2) * (1 if known else UNKNOWN))
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))

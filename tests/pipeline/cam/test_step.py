@@ -14,6 +14,7 @@ from qaclims_path.engine.task import StepInfo
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.judges import load_judge
 from qaclims_path.models.methods import build_method
+from qaclims_path.models.methods.method import UNKNOWN
 from qaclims_path.pipeline.cam.plan import PLAN
 from qaclims_path.pipeline.cam.task import CamTask
 from qaclims_path.pipeline.cam.teacher import Teacher, Words
@@ -126,10 +127,13 @@ def plain_run(task: CamTask, name: str, known: Tensor = KNOWN) -> tuple[dict[str
     scale = {"clims": {"background_words": 16 / len(PRESENT)}, "qa-clims": {"foreground": 1.0, "background": 1.0}}
     found = {key: weights[key] * value * scale.get(name, {}).get(key, 1 / count) for key, value in sums.items()}
     areas, scores = activations.mean((-2, -1)), logits.mean((-2, -1))
-    labels = [(image, label) for image, label in product(range(5), range(3)) if known[image, label]]
+    labels, others = ([at for at in product(range(5), range(3)) if bool(known[at]) is side] for side in (True, False))
     if name == "qa-clims-path":
         sides = [scores[at] if PRESENT[at] else -scores[at] for at in labels]
         found["classification"] = -sum(side.sigmoid().log() for side in sides) / len(labels)
+        if others:
+            halves = [(scores[at].sigmoid().log() + (-scores[at]).sigmoid().log()) / 2 for at in others]
+            found["classification"] = found["classification"] - UNKNOWN * sum(halves) / len(others)
         found["floor"] = 0.5 * F.relu(torch.tensor(0.05).log() - (areas[PRESENT] + 1e-6).log()).sum() / count
     else:
         found["area"] = 0.2 * sum(areas[at] for at in labels) / len(labels)
