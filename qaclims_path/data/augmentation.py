@@ -160,8 +160,8 @@ class Axis:
 
     @property
     def nearest(self) -> NDArray[np.int64]:
-        """Source index of every output index, without interpolation."""
-        zoomed = (np.arange(self.size) + self.first).astype(np.float32)  # rounds as torch does
+        """Source index at the centre of every output index, without interpolation."""
+        zoomed = (np.arange(self.size) + self.first + 0.5).astype(np.float32)  # rounds as torch does
         index: NDArray[np.int64] = np.floor(zoomed * np.float32(self.scale)).astype(np.int64).clip(0, self.length - 1)
         return self.length - 1 - index if self.reverse else index
 

@@ -100,7 +100,9 @@ def augmentation(
         steps += [RandFlipd(**both, prob=0.5, spatial_axis=0), RandRotate90d(**both, prob=0.75)]
     if zoom != (1, 1):
         steps.append(
-            RandZoomd(**both, prob=1, min_zoom=zoom[0], max_zoom=zoom[1], mode=("bilinear", "nearest"), keep_size=False)
+            RandZoomd(
+                **both, prob=1, min_zoom=zoom[0], max_zoom=zoom[1], mode=("bilinear", "nearest-exact"), keep_size=False
+            )
         )
     steps += [
         SpatialPadd("image", side, allow_missing_keys=True, value=fill),
