@@ -20,6 +20,7 @@ SIDE = 224  # pixels of the images that operations are counted for
 NETWORKS = {  # GFLOP of one pass of 224 px, million parameters; by the first letters of timm's names
     "resnet18": (3.6, 12),
     "resnet34": (7.3, 22),
+    "resnet101_caffe": (72.6, 43),
     "resnet101": (15.6, 45),
     "resnet152": (23.0, 60),
     "mobilenet": (1.8, 4),  # three times its operations: those of thin convolutions are slower
@@ -28,8 +29,10 @@ NETWORKS = {  # GFLOP of one pass of 224 px, million parameters; by the first le
     "convnext": (25.0, 70),
     "vit_small": (9.2, 22),
     "vit": (35.0, 87),
+    "wideresnet38": (200.0, 105),
     "test_": (0.05, 0.5),
 }
+ONLY_STRIDE = "resnet101_caffe", "wideresnet38"  # networks whose operations are those of their only stride, 8
 USUAL = (8.2, 25)  # ResNet-50
 JUDGES = {"embedded": 0.05, "l-14": 162.0, "large": 162.0}  # GFLOP of an image, by a part of the id
 USUAL_JUDGE = 8.8  # ViT-B/32
@@ -153,7 +156,8 @@ def sees_gpu(accelerator: str) -> bool:
 
 def _network(options: RunOptions) -> float:
     network = options.cam.network
-    return _known(network.backbone)[0] * (STRIDES.get(network.stride, 1.0) if network.dilated else 1.0)
+    dilated = network.dilated and not network.backbone.startswith(ONLY_STRIDE)
+    return _known(network.backbone)[0] * (STRIDES.get(network.stride, 1.0) if dilated else 1.0)
 
 
 def _known(name: str) -> tuple[float, float]:

@@ -11,6 +11,9 @@ from qaclims_path.pipeline.run.preview import preview
 
 TRAIN = {"train": Listed(images=100, classes=2.0, pixels=224 * 224)}
 
+ENCODERS = "wideresnet38", "resnet101_caffe", "resnet101"
+SAME = "seg.train.steps=20", "seg.train.epochs=2"  # of 100 images in batches of 10
+
 
 @pytest.fixture
 def planned(make, tmp_path):
@@ -50,6 +53,15 @@ def test_a_run_of_plain_maps_speaks_of_no_judge(planned):
     assert "judge" not in {fact.name for fact in planned(recipe="phantom/cam").facts}
 
 
+def test_a_training_of_steps_is_described_and_counted_by_its_steps(planned):
+    plan = planned("seg.train.steps=30", "seg.train.batch=4", recipe="phantom/cam")
+    facts = {fact.name: fact.value for fact in plan.facts}
+    assert facts["segmenter"].endswith("30 steps with 4 images a step")
+    assert plan.epochs["seg"] == -(-30 * 4 // plan.images["train"])
+    one, other = (seconds_of("bcss-wsss/cam", "seg.train.batch=10", given)["seg"] for given in SAME)
+    assert one == pytest.approx(other)
+
+
 def seconds_of(recipe, *settings):
     costs = costs_of(load_run(recipe, settings), TRAIN, 4, gpu=True)
     return {name: cost.seconds for name, cost in costs.items()}
@@ -60,6 +72,8 @@ def test_costs_grow_with_what_makes_the_work():
     assert seconds_of("bcss-wsss/cam", "cam.train.epochs=20")["cam"] == pytest.approx(2 * plain["cam"])
     assert seconds_of("bcss-wsss/cam", "cam.augment.size=448")["cam"] > 1.5 * plain["cam"]
     assert seconds_of("bcss-wsss/cam", "cam.network.backbone=resnet101")["cam"] > plain["cam"]
+    wide, *narrow = (seconds_of("bcss-wsss/cam", f"seg.network.encoder={name}")["seg"] for name in ENCODERS)
+    assert wide > 2 * max(narrow)
     judged = seconds_of("bcss-wsss/qa-clims-path", "cam.train.epochs=10", "cam.init.start=none")
     assert judged["cam"] > plain["cam"]
     assert seconds_of("bcss-wsss/cam", "masks.refiner=crf")["masks"] > plain["masks"]
