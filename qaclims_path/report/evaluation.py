@@ -136,6 +136,7 @@ class EvaluationReport:
         confusion_rows: Names of the rows; the columns have 'no class' at the end.
         published: Published results to compare with.
         notes: Sentences to show beside the numbers.
+        crf: Dense CRF that refined the probabilities of a segmenter, or `none`.
     """
 
     dataset: str
@@ -161,6 +162,13 @@ class EvaluationReport:
     confusion_rows: tuple[str, ...]
     published: tuple[Published, ...]
     notes: tuple[str, ...]
+    crf: str = "none"
+
+    @property
+    def rules(self) -> str:
+        """Protocol, gate and dense CRF, if there is one, for titles."""
+        after = "" if self.crf == "none" else f", dense CRF {self.crf}"
+        return f"protocol {self.protocol}, gate {self.gate}{after}"
 
     @property
     def miou_is_partial(self) -> bool:

@@ -212,7 +212,7 @@ def _curves(log: Log, name: str) -> dict[str, tuple[Sequence[tuple[float, float]
 
 
 def _conditions(report: EvaluationReport) -> str:
-    return f"{report.dataset}, {report.split}, protocol {report.protocol}, gate {report.gate}"
+    return f"{report.dataset}, {report.split}, {report.rules}"
 
 
 def _mean_name(report: EvaluationReport) -> str:

@@ -41,7 +41,7 @@ def notes_of(report: EvaluationReport) -> list[str]:
 
 
 def _title(report: EvaluationReport, what: str) -> str:
-    return escape(f"{what}: {report.dataset}, {report.split}, protocol {report.protocol}, gate {report.gate}")
+    return escape(f"{what}: {report.dataset}, {report.split}, {report.rules}")
 
 
 def _table(title: str) -> Table:

@@ -45,11 +45,11 @@ def plan_view(plan: "RunPlan") -> Iterator[RenderableType]:
 
 def run_view(report: "RunReport") -> Iterator[RenderableType]:
     """The scores of a run, and the path of its page."""
-    table = Table("scored", "split", "protocol", "gate", box=None, header_style="bold")
+    table = Table("scored", "split", "protocol", "gate", "dense CRF", box=None, header_style="bold")
     table.add_column("mIoU %", justify="right")
     table.add_column("Dice %", justify="right")
     for entry in report.metrics:
-        words = [str(entry[key]) for key in ("what", "split", "protocol", "gate")]
+        words = [*(str(entry[key]) for key in ("what", "split", "protocol", "gate")), str(entry.get("crf", "none"))]
         table.add_row(*words, *(percent(entry["scores"][key]) for key in ("miou", "mean_dice")))
     yield table
     if report.missing:

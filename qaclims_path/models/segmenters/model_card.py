@@ -58,7 +58,7 @@ def _scores(about: Mapping[str, Any]) -> str:
     if not rows:
         return f"{protocol} Not scored yet."
     return f"{protocol} Fractions of 1, with 95 % intervals if known.\n\n" + _table(
-        ("split", "protocol", "gate", "images", "mean IoU", "mean Dice", "IoU of classes"), rows
+        ("split", "protocol", "gate", "dense CRF", "images", "mean IoU", "mean Dice", "IoU of classes"), rows
     )
 
 
@@ -66,7 +66,7 @@ def _row(score: Mapping[str, Any]) -> tuple[object, ...]:
     interval = score.get("miou_interval")
     miou = _number(score.get("miou")) + (f" ({_number(interval[0])} to {_number(interval[1])})" if interval else "")
     classes = ", ".join(f"{name} {_number(iou)}" for name, iou in score.get("per_class", {}).items())
-    facts = tuple(score.get(key, NOT_STATED) for key in ("split", "protocol", "gate", "images"))
+    facts = tuple(score.get(key, NOT_STATED) for key in ("split", "protocol", "gate", "crf", "images"))
     return (*facts, miou, _number(score.get("mean_dice")), classes)
 
 

@@ -48,7 +48,7 @@ class SegmenterSpec:
         about: Facts for people: `dataset`, `title`, `domain`, `licence`, `citation`, `protocol`, `method`,
             `trained_on`, `organ`, `stain`, `size` (side of a training crop in pixels), `demonstration` (made-up
             material that it learnt from), `supervised` (sentence on true masks of training images), `notes`, and
-            `scores`, a list with `split`, `protocol`, `gate`, `images`, `miou`, `miou_interval`, `mean_dice` and
+            `scores`, a list with `split`, `protocol`, `gate`, `crf`, `images`, `miou`, `miou_interval`, `mean_dice` and
             `per_class` (IoU by name).
     """
 

@@ -3,12 +3,14 @@
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qaclims_path.compute.refiners.crf_settings import CrfSettings
 from qaclims_path.config import parse
 from qaclims_path.data.card import Card
 from qaclims_path.data.protocol import Protocol
@@ -19,9 +21,11 @@ from qaclims_path.files.ahead import ahead
 from qaclims_path.files.atomic import atomic_path
 from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.progress import track
+from qaclims_path.models.segmenters.crf import NONE, find_crf
 from qaclims_path.pipeline.evaluation.gates import OpenGate, check_made_with, open_gate
 from qaclims_path.pipeline.evaluation.options import COUNTS, PER_IMAGE, MadeWith, ScoreOptions, What
 from qaclims_path.pipeline.evaluation.predictions import Prediction, Predictions, Problems, Unfit, read_prediction
+from qaclims_path.pipeline.evaluation.refining import check_crf, refined_scores
 from qaclims_path.pipeline.evaluation.sources import open_predictions
 from qaclims_path.report.evaluation import EvaluationReport, write_report
 
@@ -42,6 +46,7 @@ def evaluate(
     what: What | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
+    crf: str = NONE,
     sweep: bool = False,
 ) -> EvaluationReport:
     """Score a folder of predictions against the truth of a split.
@@ -63,6 +68,7 @@ def evaluate(
         what: Kind of the predictions, for metrics.json.
         bootstrap: Replicates of the 95 % intervals; 0 for none.
         seed: Seed of the bootstrap.
+        crf: Dense CRF that first refines class probabilities with their images, see `ScoreOptions`.
         sweep: Score every threshold from 0.01 to 0.99 too (class scores without a background channel).
 
     Examples:
@@ -77,6 +83,7 @@ def evaluate(
         "what": what,
         "bootstrap": bootstrap,
         "seed": seed,
+        "crf": crf,
         "sweep": sweep,
     }
     options = parse(ScoreOptions, chosen, "The options")
@@ -99,19 +106,20 @@ def score_predictions(
     problems = _mismatches(source, records, allow_missing=options.allow_missing)
     gate = open_gate(options.gate, split.rules, split.card, records)
     gate_name = check_made_with(gate.kind, options.made_with_gate, are_scores=source.are_scores)
+    crf = check_crf(options.crf, source)
     _check_sweep(split.rules, source, wanted=options.sweep)
     from qaclims_path.pipeline.evaluation.tally import Tally  # its libraries take two seconds to import
 
     with _spooled() as per_image, _spooled() as counts:
         tally = Tally(split, options, per_image, counts, supervised)
-        pairs = ahead(PairLoader(split, source, gate), records, threads_beside(None))
+        pairs = ahead(PairLoader(split, source, gate, find_crf(options.crf)), records, threads_beside(None))
         for pair in track(pairs, "scoring", len(records)):
             if pair.problem is not None:
                 problems.add(pair.problem.kind, str(pair.problem))
             elif not problems:
                 tally.add(pair.image, pair.truth, pair.prediction, pair.patient)
         problems.refuse()
-        report = tally.finish(gate_name)
+        report = tally.finish(gate_name, crf)
         if out is not None:
             _write_stream(per_image, out / PER_IMAGE)
             _write_stream(counts, out / COUNTS)
@@ -137,16 +145,18 @@ class PairLoader:
     split: SplitData
     source: Predictions
     gate: OpenGate
+    crf: CrfSettings | None = None
 
     def __call__(self, record: Record) -> Pair:
-        """Read a pair; an unreadable truth is an error, a bad prediction is noted."""
+        """Read a pair; an unreadable truth or image is an error, a bad prediction is noted."""
         card, rules = self.split.card, self.split.rules
         truth = truth_of(card, record)
         if record.id not in self.source:
             return Pair(record.id, record.patient, truth)
         allowed = self.gate.allowed(record, truth)
+        refine = None if self.crf is None else partial(refined_scores, record, crf=self.crf)
         try:
-            prediction = read_prediction(self.source, record.id, card, rules, truth.shape, allowed)
+            prediction = read_prediction(self.source, record.id, card, rules, truth.shape, allowed, refine)
         except Unfit as problem:
             return Pair(record.id, record.patient, truth, problem=problem)
         return Pair(record.id, record.patient, truth, prediction)

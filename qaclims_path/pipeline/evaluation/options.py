@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from qaclims_path.config import Options
+from qaclims_path.models.segmenters.crf import NONE, Crf
 
 PER_IMAGE, COUNTS = "per_image.csv", "counts.csv"  # tables beside the scores
 What = Literal["cams", "masks", "seg"]
@@ -22,6 +23,8 @@ class ScoreOptions(Options):
         what: Kind of the predictions, for metrics.json.
         bootstrap: Replicates of the 95 % intervals; 0 for none.
         seed: Seed of the bootstrap.
+        crf: Dense CRF that first refines class probabilities (.npz) with their images: `none`, a name or numbers as
+            for `qaclims predict`.
         sweep: Score every threshold from 0.01 to 0.99 too (class scores without a background channel).
     """
 
@@ -31,4 +34,5 @@ class ScoreOptions(Options):
     what: What | None = None
     bootstrap: Annotated[int, Field(ge=0)] = 1000
     seed: Annotated[int, Field(ge=0)] = 0
+    crf: Crf = NONE
     sweep: bool = False

@@ -1,7 +1,7 @@
 """A prediction: read from a source as stored, turned into labels at the size of the truth, or refused."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -16,6 +16,7 @@ from qaclims_path.errors import BadFile, PredictionProblem
 from qaclims_path.files.scores import ClassScores
 
 SHOWN = 10
+Refine = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Kind = Literal["missing", "extra", "twice", "wrong size", "wrong codes", "wrong classes", "wrong scores", "unreadable"]
 Codes = NDArray[np.uint8]
 
@@ -26,10 +27,12 @@ class Predictions(Protocol):
     Attributes:
         folder: Folder of the predictions.
         are_scores: Whether they are class scores instead of label maps.
+        crf: Dense CRF that refined them when they were made, as far as is known, or `none`.
     """
 
     folder: Path
     are_scores: bool
+    crf: str
 
     @property
     def strays(self) -> Sequence[tuple[Kind, str]]:
@@ -115,6 +118,7 @@ def read_prediction(
     rules: protocol.Protocol,
     truth_shape: tuple[int, ...],
     allowed: NDArray[np.bool_] | None,
+    refine: Refine | None = None,
 ) -> Prediction:
     """Read one prediction at the size of its truth.
 
@@ -125,6 +129,7 @@ def read_prediction(
         rules: Protocol that turns class scores into labels.
         truth_shape: Height and width.
         allowed: C, bool: the gate of the image, or None for none. Label maps have no gate.
+        refine: Refines probabilities (K H W), which the gate has acted on.
     """
     try:
         stored = source.read(image, truth_shape)
@@ -133,7 +138,7 @@ def read_prediction(
     title = source.title(image)
     if isinstance(stored, ClassScores):
         check_size(title, stored.size, truth_shape)
-        return _from_scores(title, stored, card, rules, allowed)
+        return _from_scores(title, stored, card, rules, allowed, refine)
     check_size(title, stored.shape, truth_shape)
     try:
         return Prediction(card.decode(stored, title))
@@ -151,7 +156,12 @@ def check_size(title: str, shape: tuple[int, ...], truth_shape: tuple[int, ...])
 
 
 def _from_scores(
-    title: str, stored: ClassScores, card: Card, rules: protocol.Protocol, allowed: NDArray[np.bool_] | None
+    title: str,
+    stored: ClassScores,
+    card: Card,
+    rules: protocol.Protocol,
+    allowed: NDArray[np.bool_] | None,
+    refine: Refine | None,
 ) -> Prediction:
     """Return the order the classes as on the card, gate them, resize the maps and take labels from them."""
     from qaclims_path.compute.gates import gated, label_map  # compiled loops, which take a second to import
@@ -165,9 +175,13 @@ def _from_scores(
     scores = stored.scores[order]
     if rules.background_power is not None and card.background_index not in channels:
         _check_range(title, scores)
+    if refine is not None:
+        _check_shares(title, scores)
     if allowed is not None:
         scores, channels = gated(scores, channels, allowed)
     scores = resize_bilinear(scores, *stored.size)
+    if refine is not None:
+        scores = refine(scores)
     labels = label_map(
         scores,
         channels,
@@ -182,3 +196,13 @@ def _from_scores(
 def _check_range(title: str, scores: NDArray[np.float32]) -> None:
     if scores.size and not 0 <= scores.min() <= scores.max() <= 1:
         raise Unfit("wrong scores", f"{title} has scores outside 0..1, from which no background score can be made")
+
+
+def _check_shares(title: str, scores: NDArray[np.float32]) -> None:
+    """Refuse scores that are no probabilities, such as maps of a network, where a dense CRF is asked for."""
+    from qaclims_path.compute.blending import SUM_MARGIN  # compiled loops
+
+    if scores.size and not np.abs(scores.sum(axis=0) - 1).max() <= SUM_MARGIN:
+        raise Unfit(
+            "wrong scores", f"{title} has scores that do not add up to 1 over the classes, which a dense CRF needs"
+        )

@@ -11,12 +11,16 @@ from qaclims_path.data.split import SplitData
 from qaclims_path.errors import PredictionProblem
 from qaclims_path.files.folders import list_files
 from qaclims_path.files.images import image_size, read_mask
+from qaclims_path.files.json_files import read_object
 from qaclims_path.files.maps import SETTINGS, MapReader
 from qaclims_path.files.scores import ClassScores, check_scores, read_scores
+from qaclims_path.models.segmenters.crf import NONE
 from qaclims_path.pipeline.evaluation.predictions import SHOWN, Codes, Kind, Predictions, Unfit, check_size
 
 MAP_SUFFIXES = (".png", ".ome.tif", ".ome.tiff", ".tif", ".tiff")
 SCORE_SUFFIX = ".npz"
+PREDICTED = "predictions.json"  # the options of predictions
+REMEDY = "Remove the folder, and run the same command again."
 ALL = (*MAP_SUFFIXES, SCORE_SUFFIX)
 
 
@@ -38,6 +42,7 @@ class PredictionFiles:
         names = _list_predictions(folder)
         self.folder = folder
         self.are_scores = names[0].lower().endswith(SCORE_SUFFIX)
+        self.crf = crf_of(folder)
         self.strays: list[tuple[Kind, str]] = []
         self._paths: dict[str, Path] = {}
         ids = {_key(record.id): record.id for record in split.records}
@@ -73,6 +78,7 @@ class StoredMaps:
     """Maps of a network as class scores, as `qaclims cams` stores them."""
 
     are_scores = True
+    crf = NONE
 
     def __init__(self, reader: MapReader, split: SplitData) -> None:
         known = {record.id for record in split.records}
@@ -98,6 +104,7 @@ class LabelArrays:
     """Labels in memory, H W class indices by image name; background is one after the last class, 255 is ignored."""
 
     are_scores = False
+    crf = NONE
     folder = Path("memory")
 
     def __init__(self, labels: Mapping[str, ArrayLike], split: SplitData) -> None:
@@ -122,6 +129,12 @@ class LabelArrays:
             known = ", ".join(f"{index} {name}" for index, name in enumerate(card.names))
             raise Unfit("wrong codes", f"{image} holds the label {wrong[0]}, but the classes are {known}")
         return codes
+
+
+def crf_of(folder: Path) -> str:
+    """Name of the dense CRF of the predictions in a folder that `qaclims predict` wrote; `none` for other folders."""
+    note = folder / PREDICTED
+    return str(read_object(note, REMEDY).get("crf", NONE)) if note.is_file() else NONE
 
 
 def _labels_of(image: str, labels: ArrayLike) -> NDArray[np.integer]:

@@ -9,13 +9,11 @@ from qaclims_path.files.made_with import INDEX
 from qaclims_path.files.maps import MapReader
 from qaclims_path.pipeline.evaluation.evaluate import score_predictions
 from qaclims_path.pipeline.evaluation.options import ScoreOptions
-from qaclims_path.pipeline.evaluation.sources import PredictionFiles, StoredMaps
+from qaclims_path.pipeline.evaluation.sources import PREDICTED, REMEDY, PredictionFiles, StoredMaps
 from qaclims_path.report.evaluation import EvaluationReport
 
-PREDICTED = "predictions.json"  # the options of predictions
 SUPERVISED = "supervised"  # among them: sentence on masks of training images that the segmenter learnt from
 SCORES = "scores"  # folder of the scores beside maps and predictions
-REMEDY = "Remove the folder, and run the same command again."
 
 
 def score_cams(folder: Path, split: SplitData) -> EvaluationReport | None:

@@ -17,6 +17,7 @@ from qaclims_path.data.protocol import Protocol
 from qaclims_path.data.split import SplitData
 from qaclims_path.errors import BadConfig, UsageError
 from qaclims_path.files.tables import cell
+from qaclims_path.models.segmenters.crf import NONE, about_crf
 from qaclims_path.pipeline.evaluation.gates import NOT_STATED
 from qaclims_path.pipeline.evaluation.options import ScoreOptions
 from qaclims_path.pipeline.evaluation.predictions import Prediction
@@ -97,8 +98,8 @@ class Tally:
             )
         sweep.add(prediction.scores, prediction.channels, truth)
 
-    def finish(self, gate: str) -> report.EvaluationReport:
-        """Compute all scores; the gate is the name of the gate in tables."""
+    def finish(self, gate: str, crf: str = NONE) -> report.EvaluationReport:
+        """Compute all scores; gate and CRF are the names in tables."""
         scores = score(self.confusion.matrix, self.rules.background, self.headline)
         several = self.bootstrap is not None and len(self.sources.names) > 1
         ends = self.bootstrap.intervals(self.headline, LEVEL) if self.bootstrap and several else None
@@ -129,7 +130,8 @@ class Tally:
             confusion=self.confusion.matrix,
             confusion_rows=(*self.card.names, BACKGROUND_NAME),
             published=self.card.published_like(self.split, self.rules.name, gate, self.what),
-            notes=self._notes(gate),
+            notes=self._notes(gate, crf),
+            crf=crf,
         )
 
     def _sweep_rows(self) -> tuple[report.SweepRow, ...]:
@@ -158,7 +160,7 @@ class Tally:
             iou=float(iou[0]), dice=float(dice_of(counts)[0]), background_iou=float(iou[1]), miou=float(mean_of(iou))
         )
 
-    def _notes(self, gate: str) -> tuple[str, ...]:
+    def _notes(self, gate: str, crf: str) -> tuple[str, ...]:
         about = about_intervals(self.sources.names) if self.bootstrap is not None else ""
         notes = [about] if about else []
         if gate == NOT_STATED:
@@ -170,7 +172,7 @@ class Tally:
             notes.append(
                 f"Published numbers of the protocol '{self.rules.name}' were made with gate {self.rules.gate.kind}."
             )
-        return (*self.supervised, *notes)
+        return (*self.supervised, *filter(None, [about_crf(crf)]), *notes)
 
 
 class _RunningMeans:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from qaclims_path.errors import UsageError
 from qaclims_path.files.json_files import read_objects
 from qaclims_path.models.segmenters.bundle import write_bundle
+from qaclims_path.models.segmenters.crf import NONE
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.models.segmenters.spec import WEIGHTS, find_segmenter, segmenter_in
 from qaclims_path.pipeline.evaluation.stages import SCORES
@@ -93,7 +94,7 @@ def scores_of(run: Path, folder: Path) -> list[dict[str, Any]]:
     for path in [run / METRICS, *beside]:
         for entry in read_objects(path, AGAIN) if path.is_file() else []:
             if entry.get("what") == "seg":
-                key = tuple(entry.get(name) for name in ("dataset", "split", "protocol", "gate"))
+                key = tuple(entry.get(name) for name in ("dataset", "split", "protocol", "gate", "crf"))
                 found.setdefault(key, _short(entry))
     return list(found.values())
 
@@ -103,6 +104,7 @@ def _short(entry: Mapping[str, Any]) -> dict[str, Any]:
     means, intervals = entry.get("scores") or {}, entry.get("intervals") or {}
     return {
         **{name: entry.get(name) for name in ("dataset", "split", "protocol", "gate", "images")},
+        "crf": entry.get("crf", NONE),
         "miou": means.get("miou"),
         "miou_interval": intervals.get("miou"),
         "mean_dice": means.get("mean_dice"),

@@ -38,7 +38,8 @@ from qaclims_path.models.segmenters.crf import NONE, find_crf
 from qaclims_path.models.segmenters.predicting import Predictor, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.models.segmenters.spec import WEIGHTS, SegmenterSpec, check_classes, find_segmenter, read_spec
-from qaclims_path.pipeline.evaluation.stages import PREDICTED, SUPERVISED
+from qaclims_path.pipeline.evaluation.sources import PREDICTED
+from qaclims_path.pipeline.evaluation.stages import SUPERVISED
 from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
 from qaclims_path.slides.grid import MPP_OF_1X, SAME_SCALE
 

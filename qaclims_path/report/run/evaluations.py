@@ -43,7 +43,7 @@ def read_evaluations(run: Path) -> tuple[Evaluated, ...]:
     ]
     chosen: dict[tuple[str, ...], tuple[Entry, Path | None]] = {}
     for entry, folder in [*listed, *beside]:
-        key = tuple(str(entry.get(name)) for name in ("dataset", "what", "split", "protocol", "gate"))
+        key = tuple(str(entry.get(name)) for name in ("dataset", "what", "split", "protocol", "gate", "crf"))
         if key not in chosen:
             chosen[key] = entry, folder
         elif chosen[key][1] is None and chosen[key][0].get("scores") == entry.get("scores"):
@@ -88,6 +88,7 @@ def _evaluated(entry: Entry, folder: Path | None, run: Path) -> Evaluated:
             confusion_rows=names,
             published=(),
             notes=tuple(entry["notes"]),
+            crf=str(entry.get("crf", "none")),
         )
         return Evaluated(report, dict(_per_image(folder)) if folder else {})
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -5,6 +5,7 @@ import pytest
 from qaclims_path.compute.refiners.crf_settings import AFTER_SEGMENTER, SEGMENTER, CrfSettings
 from qaclims_path.errors import BadConfig
 from qaclims_path.models.segmenters.crf import about_crf, find_crf
+from qaclims_path.pipeline.evaluation.options import ScoreOptions
 from qaclims_path.pipeline.run.options import EvaluateSection
 from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
 
@@ -41,7 +42,7 @@ def test_a_sentence_says_all_numbers():
         ("10,1,3,67,3,inf", "weights of a dense CRF are 0 to 1000, not inf"),
     ],
 )
-@pytest.mark.parametrize("model", [PredictOptions, EvaluateSection])
+@pytest.mark.parametrize("model", [PredictOptions, EvaluateSection, ScoreOptions])
 def test_wrong_ones_are_refused_in_one_sentence(model, text, sentence):
     with pytest.raises(BadConfig, match=f"'crf'.*{sentence}") as caught:
         model(crf=text)

@@ -2,19 +2,24 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
+from qaclims_path.compute.confusion import Confusion
+from qaclims_path.compute.refiners.crf import refine_probabilities
+from qaclims_path.compute.refiners.crf_settings import TISSUE
+from qaclims_path.compute.resize import resize_bilinear
 from qaclims_path.compute.scores import score
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.record import classes_in, truth_of
-from qaclims_path.errors import PredictionProblem, UsageError
+from qaclims_path.errors import BadFile, PredictionProblem, UsageError
 from qaclims_path.files.images import write_mask
-from qaclims_path.files.scores import write_scores
+from qaclims_path.files.scores import read_scores, write_scores
 from qaclims_path.pipeline.evaluation.evaluate import evaluate
 
 CARD = load_card("bcss-wsss")
@@ -148,3 +153,47 @@ def test_real_truth_scores_one_against_itself(real_data, tmp_path, checkout, car
     report = evaluate(tmp_path / "masks", card, real_data / folder, "val", allow_missing=True, **OPTIONS)
     assert report.images - report.missing <= 20
     assert all(row.precision == 1 for row in report.per_class if row.precision == row.precision)
+
+
+@pytest.fixture
+def shares(bcss, tmp_path):
+    """A folder of random class probabilities for BCSS-WSSS, a quarter as fine as the images."""
+    rng = np.random.default_rng(0)
+    for record in list_records(CARD, bcss, "val"):
+        height, width = truth_of(CARD, record).shape
+        maps = rng.random((4, height // 4, width // 4)).astype(np.float32)
+        write_scores(tmp_path / "shares" / f"{record.id}.npz", maps / maps.sum(0), CARD.names, size=(height, width))
+    return tmp_path / "shares"
+
+
+def test_a_crf_acts_on_what_the_gate_leaves(bcss, shares):
+    report = evaluate(shares, CARD, bcss, "val", gate="oracle", crf="tissue", **OPTIONS)
+    assert (report.gate, report.crf) == ("oracle", "tissue")
+    expected = Confusion(4)
+    for record in list_records(CARD, bcss, "val"):
+        truth = truth_of(CARD, record)
+        present, stored = list(classes_in(CARD, truth)), read_scores(shares / f"{record.id}.npz")
+        scores = resize_bilinear(stored.scores[present], *stored.size)
+        found = refine_probabilities(record.image.pixels(), scores / scores.sum(0), TISSUE)
+        expected.add(truth, np.array(present, np.uint8)[found.argmax(0)])
+    assert np.array_equal(report.confusion, expected.matrix)
+    assert evaluate(shares, CARD, bcss, "val", gate="oracle", **OPTIONS).scores != report.scores
+
+
+def test_a_crf_refuses_label_maps_and_maps_that_are_no_probabilities(bcss, masks, voc, voc_scores):
+    with pytest.raises(UsageError, match=r"finished label maps. Make them with `qaclims predict --crf`"):
+        evaluate(masks, CARD, bcss, "val", crf="deeplabv2")
+    with pytest.raises(PredictionProblem, match=r"wrong scores .*do not add up to 1 over the classes"):
+        evaluate(voc_scores, "voc2012", voc, "val", crf="deeplabv2", **OPTIONS)
+
+
+def test_a_crf_needs_the_images(bcss, shares, tmp_path):
+    shutil.copytree(bcss, tmp_path / "data")
+    first, *_ = list_records(CARD, tmp_path / "data", "val")
+    Image.new("RGB", (9, 7)).save(first.image.path)
+    with pytest.raises(BadFile, match=r"is 9 x 7 pixels, but its mask and scores are"):
+        evaluate(shares, CARD, tmp_path / "data", "val", crf="deeplabv2")
+    first.image.path.write_bytes(b"no picture")
+    with pytest.raises(BadFile, match="not a picture that can be read"):
+        evaluate(shares, CARD, tmp_path / "data", "val", crf="deeplabv2")
+    assert evaluate(shares, CARD, tmp_path / "data", "val", **OPTIONS).crf == "none"

@@ -48,7 +48,7 @@ def test_scores_of_the_run_and_beside_predictions_are_on_the_card(run, tmp_path)
         report = export(run, tmp_path / kind, format=kind)
         assert (report.scores, report.classes) == (2, ("a", "b"))
         card = next((tmp_path / kind).rglob("README.md")).read_text()
-        assert "| test | tissue | none | 7 | 0.5000 (0.4000 to 0.7000) | 0.6000 | a 0.1000, b - |" in card
+        assert "| test | tissue | none | none | 7 | 0.5000 (0.4000 to 0.7000) | 0.6000 | a 0.1000, b - |" in card
         assert "| val | tissue |" in card
     assert Segmenter.from_pretrained(tmp_path / "hub").spec.about["scores"][0]["miou"] == 0.5
     tree = json.loads((tmp_path / "monai/configs/metadata.json").read_text())

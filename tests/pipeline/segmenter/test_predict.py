@@ -242,3 +242,27 @@ def test_an_image_that_a_crf_cannot_refine_is_noted(run, fake, monkeypatch):
     assert "no probabilities" in report.failed[first.id]
     assert report.images == 4 - len(report.failed)
     assert not (Path(report.folder) / f"{first.id}.png").exists()
+
+
+def test_scores_say_the_crf_and_class_scores_are_refined_when_they_are_scored(run, fake, tmp_path):
+    root = fake("bcss-wsss")
+    images = open_split(BCSS, root, "test")
+    predict_of(run, "test", root, options=CRF)
+    labels = score_labels(run / "seg" / "predictions" / "test", images)
+    again = evaluate(run / "seg" / "predictions" / "test", BCSS, root, "test", made_with_gate="none")
+    for report in (labels, again):
+        assert report.crf == "deeplabv2"
+        assert report.notes[0].startswith("Dense CRF deeplabv2: rounds 10, smoothness 1 px weight 3")
+    (entry,) = json.loads((run / "seg" / "predictions" / "test" / "scores" / "metrics.json").read_text())
+    assert entry["crf"] == "deeplabv2"
+    fine = FP32.model_copy(update={"write": "scores", "stride": 1})
+    predict_of(run, "test", root, options=fine, out=tmp_path / "plain")
+    plain = evaluate(tmp_path / "plain", BCSS, root, "test")
+    refined = evaluate(tmp_path / "plain", BCSS, root, "test", crf="deeplabv2")
+    assert (plain.crf, refined.crf) == ("none", "deeplabv2")
+    assert refined.scores.miou == pytest.approx(labels.scores.miou, abs=0.005)  # the stored scores are fp16
+    assert plain.scores.miou != refined.scores.miou
+    predict_of(run, "test", root, options=CRF.model_copy(update={"write": "scores"}), out=tmp_path / "refined")
+    with pytest.raises(UsageError, match="'deeplabv2' has refined these class scores already"):
+        evaluate(tmp_path / "refined", BCSS, root, "test", crf="tissue")
+    assert evaluate(tmp_path / "refined", BCSS, root, "test").crf == "deeplabv2"
