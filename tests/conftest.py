@@ -65,15 +65,24 @@ def few_words() -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def blip_folder(tmp_path_factory, few_words):
-    """A BLIP of two narrow layers, whose weights are large enough for answers that differ."""
+    return save_blip(tmp_path_factory.mktemp("models") / "tiny-blip", few_words)
+
+
+@pytest.fixture(scope="session")
+def marked_blip_folder(tmp_path_factory, few_words):
+    """The same with the token [ENC], with which released models begin a question."""
+    return save_blip(tmp_path_factory.mktemp("models") / "tiny-marked-blip", few_words, "[ENC]")
+
+
+def save_blip(folder, few_words, *more):
+    """Save a BLIP of two narrow layers, whose weights are large enough for answers that differ."""
     import torch
     from transformers import BertTokenizer, BlipConfig, BlipForQuestionAnswering, BlipImageProcessor, BlipProcessor
 
-    folder = tmp_path_factory.mktemp("models") / "tiny-blip"
-    words = [*MARKS, *few_words, "[DEC]"]
+    words = [*MARKS, *few_words, "[DEC]", *more]
     narrow = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     text = {"encoder_hidden_size": 32, "max_position_embeddings": 32, "initializer_range": 0.4, "sep_token_id": 3}
-    tokens = {"vocab_size": len(words), "bos_token_id": len(words) - 1, "eos_token_id": 3, "pad_token_id": 0}
+    tokens = {"vocab_size": len(words), "bos_token_id": words.index("[DEC]"), "eos_token_id": 3, "pad_token_id": 0}
     torch.manual_seed(3)
     config = BlipConfig(
         text_config=narrow | text | tokens,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from qaclims_path.language.lexicon import Lexicon
 from qaclims_path.language.questions import Kind
 from qaclims_path.language.terms import ClassTerms, display_name, names_of
+from qaclims_path.language.wordnet import WordNet
 from qaclims_path.language.words import contains, key, lemmas, plain
 
 Cleaner = Callable[[Sequence[str], ClassTerms, Kind], list[str]]
@@ -114,9 +115,14 @@ def domain_cleaner(lexicon: Lexicon | None, stop: Sequence[str]) -> Cleaner:
     return clean
 
 
-def published_cleaner(answers: Sequence[str], label: ClassTerms, kind: Kind) -> list[str]:
-    """Cleaner of the released code, see `published_texts`."""
-    return published_texts([lemmas(plain(answer)) for answer in answers], display_name(label), kind)
+def published_cleaner(wordnet: WordNet | None = None) -> Cleaner:
+    """Cleaner of the released code, see `published_texts`; without WordNet, lemmas are those of `words.lemmas`."""
+
+    def clean(answers: Sequence[str], label: ClassTerms, kind: Kind) -> list[str]:
+        texts = [wordnet.lemma(answer) if wordnet else lemmas(plain(answer)) for answer in answers]
+        return published_texts(texts, display_name(label), kind)
+
+    return clean
 
 
 def published_texts(answers: Sequence[str], name: str, kind: Kind) -> list[str]:

@@ -5,7 +5,7 @@ May import the rest of language and the modules that language may import; heavy 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from qaclims_path.errors import UsageError
 from qaclims_path.registry import Registry
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qaclims_path.language.questions import QuestionBank
 
 T = TypeVar("T")
+Decoding = Literal["greedy", "released"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Setup:
         dtype: `float32`, `bfloat16` or `float16`; `auto` is bfloat16 on a GPU with bf16 arithmetic, else float32.
         batch: Images in a batch.
         size: Side of the square to which images are resized, in pixels; the model's own if None.
+        decoding: `greedy`, or `released` for BLIP as QA-CLIMS asks it.
         bank: Question bank with the system text of chat models and the templates of judges.
         lexicon: Terms for retrieval.
         organ: Organ of the terms.
@@ -41,6 +43,7 @@ class Setup:
     dtype: str = "auto"
     batch: int = 8
     size: int | None = None
+    decoding: Decoding = "greedy"
     bank: "QuestionBank | None" = None
     lexicon: "Lexicon | None" = None
     organ: str | None = None
@@ -75,6 +78,7 @@ def _blip(setup: Setup) -> Answerer:
         dtype=setup.dtype,
         batch=setup.batch,
         size=setup.size,
+        decoding=setup.decoding,
     )
 
 

@@ -6,8 +6,9 @@ So keys and values of the image are computed once per layer instead of once per 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -32,7 +33,29 @@ from qaclims_path.types import Answer, Ask
 MODEL = "BLIP question answering model"
 CARD = "answerer_card.json"  # optional file of a model folder with a warning for users
 ROW = 64  # questions in a row; every token of a row is compared with every other
-MAX_TOKENS = 10  # length of an answer, as published
+MAX_TOKENS = 10  # longest greedy answer, with its end
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How questions and answers are written in tokens.
+
+    Attributes:
+        beams: Answers that are followed at a time.
+        longest: Most new tokens of an answer, with its end.
+        question: Most tokens of a question; as many as the model reads if None.
+        marked: Begin a question with [ENC], the token that the encoder was trained with, and not with [CLS].
+    """
+
+    beams: int = 1
+    longest: int = MAX_TOKENS
+    question: int | None = None
+    marked: bool = False
+
+
+# `released` follows BLIP's own code, whose limit of ten tokens counts the one that an answer begins with. Its version
+# of transformers (4.15) divides the score of an answer without an end by 10, not 9: this matters for cut answers only.
+DECODINGS = {"greedy": Decoding(), "released": Decoding(beams=3, longest=9, question=35, marked=True)}
 
 
 class BlipAnswerer:
@@ -51,6 +74,7 @@ class BlipAnswerer:
         *,
         batch: int = 8,
         size: int | None = None,
+        decoding: Decoding = DECODINGS["greedy"],
         provenance: Mapping[str, str] | None = None,
     ) -> None:
         vision = model.config.vision_config
@@ -59,7 +83,8 @@ class BlipAnswerer:
             raise UsageError(
                 f"{self.size} pixels are not a multiple of the model's patch size, {vision.patch_size} pixels."
             )
-        self.model, self.processor, self.batch = model, processor, batch
+        self.model, self.processor, self.batch, self.decoding = model, processor, batch, decoding
+        self._mark = _encoder_mark(model, processor) if decoding.marked else None
         mask_padding(model.text_decoder)
         self._provenance = dict(provenance or {})
 
@@ -73,6 +98,7 @@ class BlipAnswerer:
         dtype: str = "auto",
         batch: int = 8,
         size: int | None = None,
+        decoding: Literal["greedy", "released"] = "greedy",
     ) -> "BlipAnswerer":
         """Load from a hub id, a folder, or `embedded`; `size` is 480 as published, or that of the model if None."""
         from transformers import BlipForQuestionAnswering
@@ -86,7 +112,10 @@ class BlipAnswerer:
         name = model if embedded else model_name(model)
         pixels = str(size or network.config.vision_config.image_size)
         provenance = provenance_of("blip", name, folder, torch_dtype, pixels=pixels) | _warning(model, folder)
-        return cls(network.to(torch_device), processor, batch=batch, size=size, provenance=provenance)
+        if decoding != "greedy":
+            provenance["decoding"] = decoding
+        how = DECODINGS[decoding]
+        return cls(network.to(torch_device), processor, batch=batch, size=size, decoding=how, provenance=provenance)
 
     @property
     def provenance(self) -> Mapping[str, str]:
@@ -143,11 +172,13 @@ class BlipAnswerer:
 
     def _tokens(self, questions: Sequence[str]) -> list[Tensor]:
         context = int(self.model.config.text_config.max_position_embeddings)
+        context = min(context, self.decoding.question or context)
         tokenizer = self.processor.tokenizer
         full = tokenizer(list(questions), add_special_tokens=True, verbose=False)["input_ids"]
         warn_about_cut_texts(questions, [len(ids) for ids in full], context)
         cut = [ids if len(ids) <= context else [*ids[: context - 1], ids[-1]] for ids in full]
-        return [torch.tensor(ids) for ids in cut]
+        first = [] if self._mark is None else [self._mark]
+        return [torch.tensor([*first, *ids[len(first) :]]) for ids in cut]
 
     def _generate_all(self, states: Sequence[Tensor]) -> list[Answer]:
         """Generate answers to questions L D in batches of questions of similar length."""
@@ -158,7 +189,7 @@ class BlipAnswerer:
         return [answers[question] for question in range(len(states))]
 
     def _generate(self, states: Sequence[Tensor]) -> list[Answer]:
-        """Generate answers to questions L D greedily."""
+        """Generate answers to questions L D."""
         text = self.model.config.text_config
         out = self.model.text_decoder.generate(
             input_ids=torch.full((len(states), 1), text.bos_token_id, device=states[0].device),
@@ -166,19 +197,38 @@ class BlipAnswerer:
             encoder_attention_mask=pad_sequence(
                 [torch.ones(len(state), dtype=torch.long, device=state.device) for state in states], batch_first=True
             ),
-            max_new_tokens=MAX_TOKENS,
+            max_new_tokens=self.decoding.longest,
             do_sample=False,
-            num_beams=1,
+            num_beams=self.decoding.beams,
+            length_penalty=1.0,
+            early_stopping=False,
             eos_token_id=text.sep_token_id,
             pad_token_id=text.pad_token_id,
-            output_logits=True,
+            output_logits=self.decoding.beams == 1,
+            output_scores=self.decoding.beams > 1,
             return_dict_in_generate=True,
         )
         tokens = out.sequences[:, 1:]
-        scores = mean_log_probability(out.logits, tokens, [text.sep_token_id]).tolist()
+        if self.decoding.beams == 1:
+            scores = mean_log_probability(out.logits, tokens, [text.sep_token_id]).tolist()
+        else:
+            scores = out.sequences_scores.tolist()  # the mean per token, too, as the length penalty is 1
         kept = [row[keep].tolist() for row, keep in zip(tokens, until_end(tokens, [text.sep_token_id]), strict=True)]
         texts = self.processor.tokenizer.batch_decode(kept, skip_special_tokens=True)
         return [Answer(answer.strip(), score) for answer, score in zip(texts, scores, strict=True)]
+
+
+def _encoder_mark(model: Any, processor: Any) -> int:  # noqa: ANN401
+    """Return the token [ENC], which follows that of the answers, [DEC], where the tokenizer does not name it."""
+    known = processor.tokenizer.get_vocab().get("[ENC]")
+    text = model.config.text_config
+    mark = int(text.bos_token_id) + 1 if known is None else int(known)
+    if mark >= text.vocab_size:
+        raise UsageError(
+            f"The model has {text.vocab_size} tokens and no [ENC], so it cannot be asked as released. Set "
+            "answerer.decoding=greedy."
+        )
+    return mark
 
 
 def mask_padding(decoder: Any) -> None:  # noqa: ANN401

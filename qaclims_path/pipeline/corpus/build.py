@@ -26,6 +26,7 @@ from qaclims_path.language.corpus import Entry, Key, read_corpus
 from qaclims_path.language.corpus_writer import CorpusWriter
 from qaclims_path.language.counting import only_answers
 from qaclims_path.language.questions import KINDS
+from qaclims_path.language.wordnet import WordNet
 from qaclims_path.models.judges import load_judge
 from qaclims_path.pipeline.corpus.ask import Asker, Opened, opened
 from qaclims_path.pipeline.corpus.join import join_parts, sharing
@@ -176,6 +177,7 @@ def _ask_again(
 def _asker(options: CorpusOptions, plan: CorpusPlan, work: BuildOptions, answerer: Answerer | None) -> Asker:
     """Load the models that the options name."""
     wanted, cleaning = options.answerer, options.cleaning
+    wordnet = WordNet.read(Path(cleaning.wordnet)) if cleaning.wordnet else None
     judge = _judge(options, work)
     setup = Setup(
         model=wanted.model,
@@ -184,6 +186,7 @@ def _asker(options: CorpusOptions, plan: CorpusPlan, work: BuildOptions, answere
         dtype=work.dtype,
         batch=work.batch,
         size=wanted.size,
+        decoding=wanted.decoding,
         bank=plan.bank,
         lexicon=plan.lexicon,
         organ=plan.organ or None,
@@ -191,7 +194,7 @@ def _asker(options: CorpusOptions, plan: CorpusPlan, work: BuildOptions, answere
     )
     answerer = answerer or load_answerer(wanted.kind, setup)
     provenance = {**answerer.provenance, "bank": f"{plan.bank.name} {plan.bank.hash}"}
-    clean = published_cleaner if cleaning.published else domain_cleaner(plan.lexicon, plan.bank.stop)
+    clean = published_cleaner(wordnet) if cleaning.published else domain_cleaner(plan.lexicon, plan.bank.stop)
     if judge is None or cleaning.min_similarity is None:
         return Asker(plan, answerer, clean, provenance)
     provenance["similarity"] = f"{judge.card.id} {judge.card.revision}"

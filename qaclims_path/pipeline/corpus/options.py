@@ -5,7 +5,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qaclims_path.assets import asset_name
 from qaclims_path.config import Options, Origin, Tree, merge, override, parse, read_chain, read_yaml
@@ -26,12 +26,15 @@ class AnswererOptions(Options):
         model: Hub id, folder or file, where the kind needs one.
         revision: Revision of a model on a hub.
         size: Side of the square that images are resized to, in pixels; that of the model by default.
+        decoding: How `blip` answers: `greedy` takes the likeliest word each time; `released` does as QA-CLIMS, with
+            [ENC] before the question, three beams, and at most nine words with the end.
     """
 
     kind: str = "retrieval"
     model: str | None = None
     revision: str | None = None
     size: Annotated[int, Field(ge=1)] | None = None
+    decoding: Literal["greedy", "released"] = "greedy"
 
 
 class JudgeOptions(Options):
@@ -51,11 +54,24 @@ class CleaningOptions(Options):
 
     Attributes:
         published: Clean as the released QA-CLIMS does: repair with the class name, drop repetitions.
+        lemmatiser: Lemmas of the published cleaning: `simplemma` word by word, or `wordnet` for whole answers, as
+            released; only answers of one word change then.
+        wordnet: Folder of WordNet's files for `wordnet`, such as that of Debian's package wordnet-base.
         min_similarity: Drop answers below this cosine of image and text; needs a judge.
     """
 
     published: bool = False
+    lemmatiser: Literal["simplemma", "wordnet"] = "simplemma"
+    wordnet: str | None = None
     min_similarity: Annotated[float, Field(ge=-1, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _wordnet_has_a_folder_and_a_use(self) -> "CleaningOptions":
+        if (self.lemmatiser == "wordnet") != (self.wordnet is not None):
+            raise ValueError("'lemmatiser: wordnet' and 'wordnet', the folder of its files, belong together")
+        if self.wordnet is not None and not self.published:
+            raise ValueError("'lemmatiser: wordnet' belongs to the published cleaning; it needs 'published: true'")
+        return self
 
 
 class SharingOptions(Options):

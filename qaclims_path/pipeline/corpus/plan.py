@@ -16,6 +16,7 @@ from qaclims_path.language.corpus import Key
 from qaclims_path.language.lexicon import Lexicon, load_lexicon
 from qaclims_path.language.questions import KINDS, QuestionBank, load_bank
 from qaclims_path.language.terms import display_name
+from qaclims_path.language.wordnet import WordNet
 from qaclims_path.pipeline.corpus.options import CorpusOptions
 
 Group = Sequence[Record]
@@ -127,6 +128,12 @@ def describe(options: CorpusOptions, plan: CorpusPlan) -> dict[str, Any]:
     tree["bank"] = f"{plan.bank.name} {plan.bank.hash}"
     tree["lexicon"] = None if plan.lexicon is None else f"{plan.lexicon.name} {plan.lexicon.hash}"
     tree["answerer"]["model"] = _model_name(options.answerer.model)
+    if options.answerer.decoding == "greedy":  # corpora older than these options keep their description
+        del tree["answerer"]["decoding"]
+    if options.cleaning.wordnet is None:
+        del tree["cleaning"]["lemmatiser"], tree["cleaning"]["wordnet"]
+    else:
+        tree["cleaning"]["wordnet"] = WordNet.read(Path(options.cleaning.wordnet)).digest
     if options.judge is not None:
         tree["judge"]["id"] = _model_name(options.judge.id)
     tree["classes"] = {info.name: "; ".join((info.title, *info.synonyms, *info.prompts)) for info in plan.card.classes}

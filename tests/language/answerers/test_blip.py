@@ -60,6 +60,67 @@ def test_batched_answers_equal_one_call_per_question(blip, asks_of):
     assert_same(answers, blip, asks)
 
 
+@torch.inference_mode()
+def one_released_call(blip, ask, beams):
+    """Return the answer that BLIP's own code asks for, its score, and its lead over the second best answer."""
+    pixels = blip.processor.image_processor([np.array(ask.pixels())], return_tensors="pt")["pixel_values"]
+    words = blip.processor.tokenizer(ask.question, max_length=35, truncation=True, return_tensors="pt")
+    words["input_ids"][:, 0] = blip.processor.tokenizer.convert_tokens_to_ids("[ENC]")
+    out = blip.model.generate(
+        input_ids=words["input_ids"],
+        attention_mask=words["attention_mask"],
+        pixel_values=pixels,
+        max_length=10,
+        min_length=1,
+        num_beams=beams,
+        num_return_sequences=min(beams, 2),
+        do_sample=False,
+        return_dict_in_generate=True,
+        output_scores=True,
+    )
+    texts = blip.processor.tokenizer.batch_decode(out.sequences[:, 1:], skip_special_tokens=True)
+    scores = out.sequences_scores.tolist()
+    return texts[0].strip(), scores[0], abs(scores[0] - scores[-1])
+
+
+@pytest.fixture(scope="module")
+def released(marked_blip_folder):
+    return load_answerer("blip", Setup(model=str(marked_blip_folder), device="cpu", batch=2, decoding="released"))
+
+
+def test_released_answers_equal_a_beam_search_of_transformers_for_each_question(released, marked_blip_folder, asks_of):
+    asks = asks_of(5)
+    answers, decided = released.answer(asks), 0
+    for answer, ask in zip(answers, asks, strict=True):
+        text, score, lead = one_released_call(released, ask, 3)
+        assert answer.score == pytest.approx(score, abs=TOLERANCE)
+        if lead > TOLERANCE:
+            decided += 1
+            assert answer.text == text
+            assert len(text.split()) <= 9
+    assert decided > 10
+    assert released.provenance["decoding"] == "released"
+    greedy = load_answerer("blip", Setup(model=str(marked_blip_folder), device="cpu"))
+    assert "decoding" not in greedy.provenance
+    assert [one.text for one in greedy.answer(asks)] != [one.text for one in answers]
+
+
+def test_a_released_question_begins_with_its_mark_and_is_cut_after_35_tokens(released, monkeypatch):
+    mark = released.processor.tokenizer.convert_tokens_to_ids("[ENC]")
+    tokens = released._tokens(["purple nuclei?"])[0].tolist()
+    assert tokens[0] == mark != released.processor.tokenizer.cls_token_id
+    assert tokens[1:] == released.processor.tokenizer("purple nuclei?")["input_ids"][1:]
+    monkeypatch.setattr(released.model.config.text_config, "max_position_embeddings", 64)
+    with pytest.warns(UserWarning, match="Cut to the model's 35 tokens"):
+        tokens = released._tokens(["purple " * 50])[0].tolist()
+    assert (len(tokens), tokens[-1]) == (35, released.processor.tokenizer.sep_token_id)
+
+
+def test_a_model_without_the_mark_cannot_be_asked_as_released(blip_folder):
+    with pytest.raises(UsageError, match=r"has \d+ tokens and no \[ENC\].*answerer.decoding=greedy"):
+        load_answerer("blip", Setup(model=str(blip_folder), device="cpu", decoding="released"))
+
+
 def test_the_order_and_number_of_asks_changes_no_answer(blip, asks_of):
     asks = asks_of(3)[1:]
     by_ask = dict(zip(asks, blip.answer(asks), strict=True))

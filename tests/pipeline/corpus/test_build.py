@@ -10,15 +10,21 @@ import torch
 from qaclims_path.assets import asset_dir
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.fake import write_fake
-from qaclims_path.errors import BadFile, QaclimsError, UsageError
+from qaclims_path.errors import BadConfig, BadFile, QaclimsError, UsageError
 from qaclims_path.files.lock import Locked, locked
 from qaclims_path.files.shards import Shard
 from qaclims_path.language.cleaning import published_texts
 from qaclims_path.language.corpus import read_corpus
 from qaclims_path.pipeline.corpus import build as corpus_build
 from qaclims_path.pipeline.corpus.build import build_corpus
-from qaclims_path.pipeline.corpus.options import BuildOptions, CorpusOptions, config_path, load_corpus_options
-from qaclims_path.pipeline.corpus.plan import plan_corpus
+from qaclims_path.pipeline.corpus.options import (
+    BuildOptions,
+    CleaningOptions,
+    CorpusOptions,
+    config_path,
+    load_corpus_options,
+)
+from qaclims_path.pipeline.corpus.plan import describe, plan_corpus
 from qaclims_path.types import Answer
 
 RUN = """
@@ -310,6 +316,46 @@ def test_a_judge_that_cannot_be_loaded_leaves_nothing_behind(root, tmp_path):
 def test_published_cleaning_keeps_every_text_at_its_question():
     assert published_texts(["grass", "dog", "grass", "", "tree"], "dog", "background") == ["grass", "", "", "", "tree"]
     assert published_texts(["poodle", "dog"], "dog", "foreground") == ["poodle dog", "dog"]
+
+
+def test_wordnet_shortens_whole_answers_and_is_known_by_its_content(root, tmp_path):
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.noun").write_text("nucleus n 1 2 @ ~ 1 0 00001740\n")
+        (tmp_path / name / "noun.exc").write_text("nuclei nucleus\n")
+    options = OPTIONS.model_copy(
+        update={"cleaning": CleaningOptions(published=True, lemmatiser="wordnet", wordnet=str(tmp_path / "here"))}
+    )
+    toy = Toy()
+    toy.answer = lambda asks: [Answer(("nuclei", "pink nuclei")[len(ask.question) % 2], 0.0) for ask in asks]
+    build_corpus(options, root, tmp_path / "corpus.jsonl", answerer=toy)
+    kept = {one.text for entry in read_corpus(tmp_path / "corpus.jsonl") for one in entry.background if one.text}
+    assert kept == {"nucleus", "pink nuclei"}
+    assert str(tmp_path) not in config_path(tmp_path / "corpus.jsonl").read_text()
+    moved = options.cleaning.model_copy(update={"wordnet": str(tmp_path / "there")})
+    assert build_corpus(options.model_copy(update={"cleaning": moved}), root, tmp_path / "corpus.jsonl").asked == 0
+    (tmp_path / "there" / "noun.exc").write_text("nuclei nucleuses\n")
+    with pytest.raises(UsageError, match="corpus"):
+        build_corpus(options.model_copy(update={"cleaning": moved}), root, tmp_path / "corpus.jsonl")
+
+
+def test_options_of_later_versions_are_not_in_the_description_of_an_older_corpus(root):
+    described = describe(OPTIONS, plan_corpus(OPTIONS, root))
+    assert set(described["answerer"]) == {"kind", "model", "revision", "size"}
+    assert set(described["cleaning"]) == {"published", "min_similarity"}
+
+
+@pytest.mark.parametrize(
+    ("cleaning", "message"),
+    [
+        ({"published": True, "lemmatiser": "wordnet"}, "belong together"),
+        ({"published": True, "wordnet": "folder"}, "belong together"),
+        ({"lemmatiser": "wordnet", "wordnet": "folder"}, "it needs 'published: true'"),
+    ],
+)
+def test_wordnet_without_folder_or_use_is_refused(cleaning, message):
+    with pytest.raises(BadConfig, match=message):
+        CleaningOptions(**cleaning)
 
 
 @pytest.mark.parametrize("path", sorted((asset_dir("configs") / "corpus").glob("*.yaml")), ids=lambda path: path.stem)
