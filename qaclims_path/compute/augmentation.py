@@ -94,11 +94,11 @@ def change_hsv(images: Tensor, added: Tensor) -> Tensor:
     safe = torch.where(spread > 0, spread, 1)
     hue = torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe)
     hue = torch.where(value == red, (green - blue) / safe, hue)
-    sixths, more_saturation, more_value = (added * added.new_tensor([6, 1, 1]))[..., None, None].unbind(1)
-    hue = torch.where(spread > 0, hue, 0) + sixths
+    more_hue, more_saturation, more_value = added[..., None, None].unbind(1)
+    hue = torch.where(spread > 0, hue, 0) + 6 * more_hue
     saturation = (spread / torch.where(value > 0, value, 1) + more_saturation).clamp(0, 1)
     value = (value + more_value).clamp(0, 1)
-    at = (hue[:, None] + hue.new_tensor([5, 3, 1])[:, None, None]) % 6  # of red, green and blue
+    at = torch.stack([hue + 5, hue + 3, hue + 1], dim=1) % 6  # of red, green and blue
     share = torch.minimum(at, 4 - at).clamp(0, 1)
     return value[:, None] * (1 - saturation[:, None] * share)
 

@@ -44,6 +44,22 @@ def test_steps_with_all_losses_and_class_weights(terms, weights, steps, check, g
         check(notes, "segmenter", *["first step"] * (number == 0))
 
 
+@pytest.mark.parametrize("weights", ["none", "balanced", "halves"])
+def test_steps_as_released(weights, steps, check, glas, tmp_path, running):
+    settings = [
+        "seg.network={architecture: deeplabv2, settings: {scales: [0.5, 0.75]}, encoder: test_resnet, weights: none}",
+        "seg.loss={terms: {ce: 1}, size: logits}",
+        f"seg.loss.class_weights={weights}",
+        "seg.augment={size: 64, factors: [0.5, 1.5], fill: mean, pad: end, hsv: 10}",
+        "seg.train={batchnorm: moving, stair: 10, accumulate: 2, clip: null}",
+        "seg.truth=true",
+    ]
+    options = load_seg_options("glas/cam", [*TINY, *settings])
+    train_seg(options, glas, tmp_path / "run", running=running())
+    for number, notes in enumerate(steps):
+        check(notes, "segmenter", *["first step"] * (number == 0))
+
+
 def test_images_are_predicted_at_several_scales_and_in_windows(gpu, check, model):
     network = for_inference(Segmenter.from_pretrained(model), torch.device("cuda"), "bf16")
     for settings, name in (({"scales": (1.0, 0.75), "flip": True}, "predict"), ({"window": 64}, "predict windows")):
