@@ -13,6 +13,10 @@ from qaclims_path.files.hub import HUB, LOCAL, check_name
 
 PARAMS = ".params"
 CHECKPOINTS = ".pth", ".pt"  # of torch, read with `weights_only=True`
+RELEASED = {  # backbones whose pretrained weights are a file that everybody downloads for themselves
+    "resnet101_caffe": "deeplabv1_resnet101-imagenet.pth",
+    "wideresnet38": "ilsvrc-cls_rna-a1_cls1000_ep-0001.params",
+}
 MODEL = re.compile(r"^@(?:timm\.models\.)?register_model\s+def (\w+)", re.MULTILINE)
 
 
@@ -49,6 +53,11 @@ def split_revision(name: str) -> tuple[str, str | None]:
 def check_network(backbone: str, weights: str) -> None:
     """Refuse an unknown backbone and impossible initial weights, without loading or downloading anything."""
     check_backbone(backbone)
+    if weights == "pretrained" and backbone in RELEASED:
+        raise UsageError(
+            f"The weights of '{backbone}' are a file such as {RELEASED[backbone]} (docs/benchmarks.md says where it "
+            "is). Name it where the recipe says `weights: pretrained`, or train from random weights with `none`."
+        )
     check_weights(weights)
 
 

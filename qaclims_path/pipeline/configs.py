@@ -30,6 +30,7 @@ from qaclims_path.registry import suggest
 AUTO = "auto"  # the card decides
 Layer = tuple[str, Tree]  # a file or a setting, and its keys
 AS_PUBLISHED = "as_published"
+PROMPTED = "mask-prompt"  # mode of judges from OVSeg, the published one where its checkpoint is given
 CONFIG = "config.yaml"  # the resolved recipe, in the folder of a run
 MOVED = {  # keys of earlier versions
     "train.seed": "seed",
@@ -321,5 +322,5 @@ def _published(tree: Tree, name: str) -> list[Layer]:
         known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml")))
         raise UsageError(f"The method '{name}' was never published; that can be asked of {known}. Leave it out.")
     judge = tree.get("judge")
-    mask_prompt = isinstance(judge, dict) and judge.get("mode") == "mask-prompt"  # OVSeg's mode is published, too
-    return [*_chain(path), *([("judge.mode of OVSeg", {"judge": {"mode": "mask-prompt"}})] if mask_prompt else [])]
+    prompted = isinstance(judge, dict) and (judge.get("mode") == PROMPTED or str(judge.get("id")).startswith("ovseg:"))
+    return [*_chain(path), *([("judge.mode of OVSeg", {"judge": {"mode": PROMPTED}})] if prompted else [])]

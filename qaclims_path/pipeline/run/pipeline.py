@@ -12,6 +12,7 @@ from qaclims_path.files.lock import locked
 from qaclims_path.files.made_with import check_same
 from qaclims_path.pipeline.configs import CONFIG, refuse_earlier_run
 from qaclims_path.pipeline.run.listing import stages_of
+from qaclims_path.pipeline.run.published import keep_notes, published_notes
 from qaclims_path.pipeline.run.stages import STAGES, PlannedStage, execute, plan
 from qaclims_path.pipeline.run.steps import METRICS, Run, read_metrics
 
@@ -66,6 +67,7 @@ def do_run(
     with locked(run.out / LOCK):
         steps = plan_run(run, first=first, only=only)
         write_text(run.out / CONFIG, yaml.safe_dump(run.options.tree, sort_keys=False, allow_unicode=True))
+        keep_notes(run.out, published_notes(run.options))
         execute(steps, run.out, say)
     metrics = run.out / METRICS
     return RunReport(

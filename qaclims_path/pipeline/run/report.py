@@ -24,6 +24,7 @@ from qaclims_path.pipeline.inference.pictures import slide_pictures
 from qaclims_path.pipeline.run.demonstration import warning_about
 from qaclims_path.pipeline.run.examples import Chosen, examples_of
 from qaclims_path.pipeline.run.figures import draw_figures
+from qaclims_path.pipeline.run.published import read_notes
 from qaclims_path.pipeline.run.stages import STAGES, read_records
 from qaclims_path.report.corpus import Part
 from qaclims_path.report.run.curves import read_logs, training_of
@@ -171,6 +172,7 @@ def _gathered(run: Path, root: Path | None) -> RunPage:
         title=card.title if card else str(config.get("dataset", "Run")),
         name=run.resolve().name,
         warning=gather("models", lambda: warning_about(run, card), "") or "",
+        notes=tuple(gather("notes", lambda: read_notes(run), "") or ()),
         facts=_header(config, card),
         scored=tuple(scored(each.report, card) for each in found),
         examples=chosen.groups if chosen else (),

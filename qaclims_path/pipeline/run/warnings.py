@@ -1,4 +1,4 @@
-"""Warnings before a run trains: about its data, and about the size at which its judge sees them."""
+"""Warnings before a run trains: about its data, its judge, and parts that nobody published."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.models.judges.sight import sight_of
 from qaclims_path.pipeline.configs import JudgeOptions
+from qaclims_path.pipeline.run.published import published_notes
 from qaclims_path.pipeline.run.steps import Run
 
 
@@ -16,7 +17,8 @@ def run_warnings(run: Run) -> list[str]:
     names = dict.fromkeys((options.shared.split, *options.evaluate.splits))
     splits = {name: list_records(card, run.root, name) for name in names}
     images = len(splits[options.shared.split])
-    return [*_batches(run, images), *before_training(card, splits, _sight(options.shared.judge))]
+    data = before_training(card, splits, _sight(options.shared.judge))
+    return [*published_notes(options), *_batches(run, images), *data]
 
 
 def _batches(run: Run, images: int) -> Iterator[str]:

@@ -74,6 +74,7 @@ class RunPage:
     Attributes:
         title: Title of the data set.
         warning: Warning about the models of the run, such as that they are for demonstration only.
+        notes: Sentences about parts of a published recipe that nobody published.
         facts: The main settings of the run.
         examples_note: Sentence that says how the examples were chosen.
         legend: Title and colour of every class.
@@ -86,6 +87,7 @@ class RunPage:
     title: str
     name: str
     warning: str = ""
+    notes: tuple[str, ...] = ()
     facts: Facts = ()
     scored: tuple[Scored, ...] = ()
     examples: tuple[ExampleGroup, ...] = ()
