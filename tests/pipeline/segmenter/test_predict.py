@@ -194,36 +194,48 @@ def test_a_segmenter_alone_names_its_data_set(run, fake, tmp_path):
 CRF = FP32.model_copy(update={"crf": "deeplabv2"})
 
 
-def test_a_dense_crf_refines_the_probabilities_of_every_image(run, fake, tmp_path):
+@pytest.fixture
+def mixed(run):
+    """The run with random weights, whose predictions have several classes in every image."""
+    torch.manual_seed(0)
+    segmenter = Segmenter(Segmenter.from_pretrained(run).spec).eval()
+    segmenter.save_pretrained(run / "seg")
+    return run
+
+
+def test_a_dense_crf_refines_the_probabilities_of_every_image(mixed, fake, tmp_path):
     root = fake("bcss-wsss")
-    report = predict_of(run, "test", root, options=CRF)
-    folder = run / "seg" / "predictions" / "test"
+    report = predict_of(mixed, "test", root, options=CRF)
+    folder = mixed / "seg" / "predictions" / "test"
     assert (report.crf, report.images, report.failed) == ("deeplabv2", 4, {})
     assert json.loads((folder / "predictions.json").read_text())["crf"] == "deeplabv2"
-    predictor = Predictor(Segmenter.from_pretrained(run))
+    predictor = Predictor(Segmenter.from_pretrained(mixed))
     for record in list_records(BCSS, root, "test"):
         picture = record.image.pixels()
-        wanted = refine_probabilities(picture, predictor(picture[None])[0].numpy(), SEGMENTER)
+        before = predictor(picture[None])[0].numpy()
+        wanted = refine_probabilities(picture, before, SEGMENTER)
+        assert len(np.unique(before.argmax(0))) > 1
+        assert (before.argmax(0) != wanted.argmax(0)).any()
         found = BCSS.decode(read_mask(folder / f"{record.id}.png"), record.id)
         assert (found == wanted.argmax(0)).mean() > 0.999
         sure = read_mask(folder / "confidence" / f"{record.id}.png") / 255
         assert np.abs(sure - wanted.max(0)[::4, ::4]).max() < 0.01
     scores = CRF.model_copy(update={"write": "scores", "stride": 1})
-    predict_of(run, "test", root, options=scores, out=tmp_path / "scores")
+    predict_of(mixed, "test", root, options=scores, out=tmp_path / "scores")
     stored = read_scores(tmp_path / "scores" / f"{record.id}.npz")
     assert np.abs(stored.scores - wanted).max() < 1e-3
     with pytest.raises(UsageError, match="made with other options: crf was deeplabv2, now none"):
-        predict_of(run, "test", root, options=FP32)
+        predict_of(mixed, "test", root, options=FP32)
 
 
-def test_labels_with_a_crf_do_not_depend_on_batches_and_threads(run, fake, tmp_path, monkeypatch):
+def test_labels_with_a_crf_do_not_depend_on_batches_and_threads(mixed, fake, tmp_path, monkeypatch):
     root, made = fake("bcss-wsss"), {}
     for batch, threads in ((1, 1), (16, 3)):
         counted = partial(lambda threads, _: threads, threads)
         monkeypatch.setattr("qaclims_path.pipeline.segmenter.predict.threads_beside", counted)
         options = CRF.model_copy(update={"batch": batch})
         out = tmp_path / str(batch)
-        predict_of(run, "test", root, options=options, out=out)
+        predict_of(mixed, "test", root, options=options, out=out)
         made[batch] = {path.name: read_mask(path) for path in sorted(out.glob("*.png"))}
     assert list(made[1]) == list(made[16])
     assert all((made[1][name] == made[16][name]).mean() > 0.9999 for name in made[1])
@@ -244,25 +256,25 @@ def test_an_image_that_a_crf_cannot_refine_is_noted(run, fake, monkeypatch):
     assert not (Path(report.folder) / f"{first.id}.png").exists()
 
 
-def test_scores_say_the_crf_and_class_scores_are_refined_when_they_are_scored(run, fake, tmp_path):
+def test_scores_say_the_crf_and_class_scores_are_refined_when_they_are_scored(mixed, fake, tmp_path):
     root = fake("bcss-wsss")
     images = open_split(BCSS, root, "test")
-    predict_of(run, "test", root, options=CRF)
-    labels = score_labels(run / "seg" / "predictions" / "test", images)
-    again = evaluate(run / "seg" / "predictions" / "test", BCSS, root, "test", made_with_gate="none")
+    predict_of(mixed, "test", root, options=CRF)
+    labels = score_labels(mixed / "seg" / "predictions" / "test", images)
+    again = evaluate(mixed / "seg" / "predictions" / "test", BCSS, root, "test", made_with_gate="none")
     for report in (labels, again):
         assert report.crf == "deeplabv2"
         assert report.notes[0].startswith("Dense CRF deeplabv2: rounds 10, smoothness 1 px weight 3")
-    (entry,) = json.loads((run / "seg" / "predictions" / "test" / "scores" / "metrics.json").read_text())
+    (entry,) = json.loads((mixed / "seg" / "predictions" / "test" / "scores" / "metrics.json").read_text())
     assert entry["crf"] == "deeplabv2"
     fine = FP32.model_copy(update={"write": "scores", "stride": 1})
-    predict_of(run, "test", root, options=fine, out=tmp_path / "plain")
+    predict_of(mixed, "test", root, options=fine, out=tmp_path / "plain")
     plain = evaluate(tmp_path / "plain", BCSS, root, "test")
     refined = evaluate(tmp_path / "plain", BCSS, root, "test", crf="deeplabv2")
     assert (plain.crf, refined.crf) == ("none", "deeplabv2")
     assert refined.scores.miou == pytest.approx(labels.scores.miou, abs=0.005)  # the stored scores are fp16
     assert plain.scores.miou != refined.scores.miou
-    predict_of(run, "test", root, options=CRF.model_copy(update={"write": "scores"}), out=tmp_path / "refined")
+    predict_of(mixed, "test", root, options=CRF.model_copy(update={"write": "scores"}), out=tmp_path / "refined")
     with pytest.raises(UsageError, match="'deeplabv2' has refined these class scores already"):
         evaluate(tmp_path / "refined", BCSS, root, "test", crf="tissue")
     assert evaluate(tmp_path / "refined", BCSS, root, "test").crf == "deeplabv2"
