@@ -30,7 +30,7 @@ class SegNetworkOptions(Options):
     """The network.
 
     Attributes:
-        architecture: `deeplabv3plus`, `unet`, `segformer`, `deeplabv2`, or one of another package.
+        architecture: `deeplabv3plus`, `unet`, `segformer`, `deeplabv1`, `deeplabv2`, or one of another package.
         encoder: A timm name, `hf-hub:owner/name` or `local-dir:PATH`; a recipe without it uses the maps' backbone.
         weights: Weights of the encoder: `pretrained`, `none`, a file (.safetensors, .pth, .params), a hub id, or a run,
             for its network of the maps; a recipe without encoder and weights uses those of the maps.
