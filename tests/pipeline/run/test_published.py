@@ -10,6 +10,7 @@ from qaclims_path.pipeline.run.pipeline import do_run
 from qaclims_path.pipeline.run.preview import preview
 from qaclims_path.pipeline.run.published import NOTES, published_notes, read_notes
 from qaclims_path.pipeline.run.report import write_run_report
+from qaclims_path.pipeline.run.steps import Run
 
 
 @pytest.mark.parametrize(
@@ -79,3 +80,26 @@ def test_weights_that_everybody_downloads_are_asked_for_at_once(encoder, file, m
     with pytest.raises(UsageError, match=rf"The weights of '{encoder}' are a file such as {file}.*benchmarks\.md"):
         do_run(make(tmp_path / "run", settings))
     assert not (tmp_path / "run").exists()
+
+
+STAND_INS = (
+    "cam.network.backbone=test_resnet", "cam.network.weights=none", "cam.augment.size=32", "cam.augment.long=[40,48]",
+    "cam.train={epochs: 1, batch: 2}", "cam.init.train={epochs: 1, batch: 2}", "cams.scales=[1.0, 0.5]",
+    "masks.boundary={backbone: test_resnet, weights: none, size: 64}", "masks.boundary.train={epochs: 1, batch: 2}",
+    "seg.network={encoder: test_resnet, weights: none}", "seg.augment.size=33", "seg.train={steps: 2, batch: 2}",
+    "evaluate={scales: [0.5, 1.0], splits: [val]}",
+)  # fmt: skip
+
+
+def test_a_published_recipe_runs_to_its_last_stage_with_stand_ins(judge, marked_blip_folder, fake, quiet, tmp_path):
+    """The recipe of the headline number, with every stage as released and networks of the same kinds that are tiny."""
+    answerer = f"corpus.answerer={{model: {marked_blip_folder}, size: 32}}"
+    recipe = "voc2012/qa-clims-published-r38"
+    options = load_run(recipe, [*STAND_INS, f"judge.id={judge}", answerer])
+    run = Run(options, fake("voc2012"), tmp_path / "run", running=quiet)
+    report = do_run(run)
+    assert report.missing == 0
+    assert {entry["what"] for entry in report.metrics} == {"cams", "masks", "seg"}
+    assert {"corpus", "cam", "boundary", "masks", "seg", "predict-val"} <= {*report.done}
+    [note] = read_notes(run.out)
+    assert "the segmenter is deeplabv1 on test_resnet, not deeplabv2 on resnet101_caffe or deeplabv1 on wide" in note
