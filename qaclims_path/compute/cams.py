@@ -71,6 +71,27 @@ def by_own_maximum(maps: Tensor) -> Tensor:
     return maps / (maps.amax((-2, -1), keepdim=True) + EPSILON)
 
 
+def high_resolution(scales: Sequence[Tensor], height: int, width: int) -> Tensor:
+    """Merge maps P h w of several scales at full size, as the released code scores them (`high_res`).
+
+    Every map is enlarged from the network's cells at once, not by way of every fourth pixel.
+
+    Returns:
+        P `height` `width`, each divided by its maximum.
+    """
+    return by_own_maximum(merge_scales(scales, height, width, stride=1))
+
+
+def chosen_maps(logits: Sequence[Tensor], pairs: tuple[Tensor, Tensor], *, own_maximum: bool) -> list[Tensor]:
+    """Return the maps of (image, class) pairs at every scale, with those of mirrored images folded in; see `merged`."""
+    image, label = pairs
+    chosen = []
+    for scale in logits:
+        both = torch.stack([scale[image, label], scale[image + len(scale) // 2, label]]).flatten(0, 1).float()
+        chosen.append(fold_flip(both.relu() if own_maximum else both.sigmoid()))
+    return chosen
+
+
 def merged(
     logits: Sequence[Tensor], pairs: tuple[Tensor, Tensor], size: tuple[int, int], *, own_maximum: bool
 ) -> Tensor:
@@ -86,13 +107,13 @@ def merged(
     Returns:
         P H' W' in 0..1 at stride 4.
     """
-    chosen = []
-    for scale in logits:
-        image, label = pairs
-        both = torch.stack([scale[image, label], scale[image + len(scale) // 2, label]]).flatten(0, 1).float()
-        chosen.append(fold_flip(both.relu() if own_maximum else both.sigmoid()))
+    return at_stride(chosen_maps(logits, pairs, own_maximum=own_maximum), size, own_maximum=own_maximum)
+
+
+def at_stride(chosen: Sequence[Tensor], size: tuple[int, int], *, own_maximum: bool) -> Tensor:
+    """Merge the maps that `chosen_maps` returns to P H' W' in 0..1 at stride 4; see `merged`."""
     total = merge_scales(chosen, *size)
-    return by_own_maximum(total) if own_maximum else total / (2 * len(logits))
+    return by_own_maximum(total) if own_maximum else total / (2 * len(chosen))
 
 
 def image_probabilities(logits: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Activation maps on disk: fp16, many images to a safetensors file, and an index that lets any of them be read alone.
 
 A folder holds `maps.json` (how they were made, written first), `maps-00000.safetensors` and so on (one tensor K h w for
-each image, under its name), and `index.json` (file, size and classes of each image), which is written when all is
-there: a folder without an index is unfinished.
+each image, under its name, and one for each scale where those were kept), and `index.json` (file, size and classes of
+each image), which is written when all is there: a folder without an index is unfinished.
 """
 
 import json
@@ -37,15 +37,18 @@ class ImageMaps:
         image: Name of the image.
         classes: K class indices, one for each map.
         size: Height and width of the image.
-        maps: K h w, float16, in 0..1.
+        maps: K h w, float16 as stored, in 0..1.
         probabilities: C class probabilities of the whole image; empty where they were not computed.
+        scales: Maps of the network at every scale of the image, K h w each, float16, from which `maps` were merged;
+            empty where they were not kept.
     """
 
     image: str
     classes: tuple[int, ...]
     size: tuple[int, int]
-    maps: NDArray[np.float16]
+    maps: NDArray[np.floating]
     probabilities: tuple[float, ...] = ()
+    scales: tuple[NDArray[np.float16], ...] = ()
 
 
 class MapWriter:
@@ -79,10 +82,15 @@ class MapWriter:
         """Write a shard in one step; `failed` holds the reason for each image without maps."""
         entries = {
             each.image: {"size": each.size, "classes": each.classes, "probabilities": each.probabilities}
+            | ({"scales": len(each.scales)} if each.scales else {})
             for each in images
         }
         about = {ABOUT: json.dumps({"images": entries, "failed": dict(failed or {})})}  # several keys have no order
         maps = {each.image: each.maps.astype(np.float16, copy=False) for each in images}
+        for each in images:
+            maps |= {
+                _of_scale(each.image, n): scale.astype(np.float16, copy=False) for n, scale in enumerate(each.scales)
+            }
         save_tensors(self.folder / shard_name(shard), maps, about)
 
     def retry_failed(self) -> list[int]:
@@ -160,11 +168,13 @@ class MapReader:
             raise BadFile(f"{self.folder} has no maps of '{image}'{why}")
         classes, size, probabilities = (tuple(entry[key]) for key in ("classes", "size", "probabilities"))
         try:
-            maps = self._shard(entry["file"]).get_tensor(image)
+            shard = self._shard(entry["file"])
+            maps = shard.get_tensor(image)
+            scales = tuple(shard.get_tensor(_of_scale(image, n)) for n in range(entry.get("scales", 0)))
         except (SafetensorError, OSError) as error:
             path = self.folder / shard_name(entry["file"])
             raise BadFile(f"{path} is damaged: {error}. Remove it and {INDEX}, and make the maps again.") from error
-        return ImageMaps(image, classes, size, maps, probabilities)
+        return ImageMaps(image, classes, size, maps, probabilities, scales)
 
     def probabilities(self) -> dict[str, tuple[float, ...]]:
         """C class probabilities of each whole image by name, without reading a map."""
@@ -200,6 +210,11 @@ def shard_name(number: int) -> str:
         'maps-00003.safetensors'
     """
     return f"maps-{number:05d}.safetensors"
+
+
+def _of_scale(image: str, number: int) -> str:
+    """Return the name of an image's maps at one scale, which no image can have."""
+    return f"{image}//{number}"
 
 
 def _about(path: Path) -> tuple[dict[str, Any], dict[str, str]]:

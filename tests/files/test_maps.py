@@ -1,5 +1,6 @@
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,6 +41,31 @@ def test_every_image_comes_back_in_any_order(folder):
         assert reader.failed == {"broken": "it is no picture."}
         assert "b" in reader
         assert "broken" not in reader
+
+
+def test_maps_of_every_scale_come_back(tmp_path):
+    rng = np.random.default_rng(0)
+    scales = tuple(rng.random((2, side, side + 1)).astype(np.float16) for side in (3, 2, 5))
+    writer = MapWriter(tmp_path, CLASSES, {})
+    writer.write(0, [replace(maps_of("a"), scales=scales), maps_of("b")])
+    writer.finish(1)
+    with MapReader(tmp_path) as reader:
+        assert [np.array_equal(found, wanted) for found, wanted in zip(reader["a"].scales, scales, strict=True)] == [
+            True
+        ] * 3
+        assert reader["b"].scales == ()
+        assert reader.images == ("a", "b")
+
+
+def test_lost_maps_of_a_scale_are_a_sentence(tmp_path):
+    writer = MapWriter(tmp_path, CLASSES, {})
+    writer.write(0, [maps_of("a")])
+    writer.finish(1)
+    index = json.loads((tmp_path / "index.json").read_text())
+    index["images"]["a"]["scales"] = 2
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    with MapReader(tmp_path) as reader, pytest.raises(BadFile, match=r"is damaged.*make the maps again"):
+        reader["a"]
 
 
 def test_a_reader_can_be_sent_to_other_processes(folder):

@@ -7,6 +7,7 @@ from pydantic import Field
 from qaclims_path.config import Options
 
 Classes = Literal["present", "predicted", "all"]
+Grid = Literal["points", "cells"]
 
 
 class MapOptions(Options):
@@ -17,6 +18,9 @@ class MapOptions(Options):
             split unknown, maps are probabilities, which compare classes, not shares of their own maximum), those that
             the network predicts for the image, or all.
         scales: Factors by which each image and its mirror image are scaled.
+        grid: Maps that are scored, and that labels are made from without a random walk: `points`, a value for every 4
+            pixels, or `cells`, the network's cells enlarged to the image at once, as in the released code (its grid of
+            16 pixels). Maps that compare classes (of all, or of unknown ones) are always `points`.
         precision: Numeric precision; `auto` takes the fastest of the device.
         batch: Images of 224 px at a time; of larger ones fewer.
         device: Device of the network: `auto`, `cpu`, `cuda`, `cuda:1`, ...
@@ -24,6 +28,7 @@ class MapOptions(Options):
 
     classes: Classes = "present"
     scales: tuple[float, ...] = (1.0, 0.5, 1.5, 2.0)
+    grid: Grid = "points"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     batch: Annotated[int, Field(ge=1)] = 16
     device: str = "auto"

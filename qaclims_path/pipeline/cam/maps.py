@@ -108,7 +108,8 @@ def make_cams(
     with locked(folder / ".lock"):
         load = ImageLoader(split.card, options.scales, labels=options.classes == "present")
         choose = _choice(options, split, slides=slides)
-        make = MapMaker(net, choose, options.scales, own_maximum=settings["values"] == OWN_MAXIMUM)
+        keep = "grid" in settings
+        make = MapMaker(net, choose, options.scales, own_maximum=settings["values"] == OWN_MAXIMUM, keep_scales=keep)
         kept = _write(MapWriter(folder, split.card.names, settings), split.records, load, make, options.batch)
         reader = MapReader(folder)
         _write_predictions(reader, folder / PREDICTIONS)
@@ -142,14 +143,16 @@ def _settings(options: MapOptions, split: SplitData, precision: Precision, *, sl
     # a class that may be absent has no maximum to measure it by
     unsure = options.classes == "present" and not slides and any(record.unknown for record in split.records)
     gate = split.rules.gate if slides or options.classes == "predicted" else None
+    values = PROBABILITY if options.classes == "all" or unsure else OWN_MAXIMUM
     return {
         "dataset": split.card.name,
         "split": split.name,
         "gate": GATES[options.classes],
         **({"gate_threshold": gate.threshold, "gate_keeps_highest": gate.keep_highest} if gate else {}),
-        "values": PROBABILITY if options.classes == "all" or unsure else OWN_MAXIMUM,
+        "values": values,
         "scales": options.scales,
         "stride": STRIDE,
+        **({"grid": options.grid} if options.grid == "cells" and values == OWN_MAXIMUM else {}),
         "precision": precision,
         "batch": options.batch,
     }

@@ -91,7 +91,7 @@ def evaluate(
 
 
 def score_predictions(
-    source: Predictions, split: SplitData, options: ScoreOptions, out: Path | None = None, *, supervised: str = ""
+    source: Predictions, split: SplitData, options: ScoreOptions, out: Path | None = None, *, note: str = ""
 ) -> EvaluationReport:
     """Score predictions against the truth of a split; memory does not grow with the images.
 
@@ -100,7 +100,7 @@ def score_predictions(
         split: A split with masks.
         options: Options of scoring.
         out: Folder for metrics.json and the tables; nothing is written when None.
-        supervised: Sentence on masks of training images that the model learnt from, for tables.
+        note: Sentence on the predictions or the model that made them, for tables.
     """
     records = split.scored_records()
     problems = _mismatches(source, records, allow_missing=options.allow_missing)
@@ -111,7 +111,7 @@ def score_predictions(
     from qaclims_path.pipeline.evaluation.tally import Tally  # its libraries take two seconds to import
 
     with _spooled() as per_image, _spooled() as counts:
-        tally = Tally(split, options, per_image, counts, supervised)
+        tally = Tally(split, options, per_image, counts, note)
         pairs = ahead(PairLoader(split, source, gate, find_crf(options.crf)), records, threads_beside(None))
         for pair in track(pairs, "scoring", len(records)):
             if pair.problem is not None:

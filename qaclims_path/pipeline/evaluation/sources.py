@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qaclims_path.data.finest import finest
 from qaclims_path.data.split import SplitData
 from qaclims_path.errors import PredictionProblem
 from qaclims_path.files.folders import list_files
@@ -75,7 +76,7 @@ class PredictionFiles:
 
 
 class StoredMaps:
-    """Maps of a network as class scores, as `qaclims cams` stores them."""
+    """Maps of a network as class scores, as `qaclims cams` stores them; on the network's cells where it kept these."""
 
     are_scores = True
     crf = NONE
@@ -97,7 +98,7 @@ class StoredMaps:
         """Read the maps of one image as float32."""
         stored = self._reader[image]
         classes = [self._reader.classes[label] for label in stored.classes]
-        return check_scores(self.folder / image, stored.maps, classes, stored.size)
+        return check_scores(self.folder / image, finest(stored), classes, stored.size)
 
 
 class LabelArrays:

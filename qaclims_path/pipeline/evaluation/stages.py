@@ -13,6 +13,10 @@ from qaclims_path.pipeline.evaluation.sources import PREDICTED, REMEDY, Predicti
 from qaclims_path.report.evaluation import EvaluationReport
 
 SUPERVISED = "supervised"  # among them: sentence on masks of training images that the segmenter learnt from
+CELLS = "Maps are scored from the network's cells on a grid of 16 pixels, as in the released code."
+POINTS = (
+    "Maps are scored from a value for every 4 pixels; the released code takes the network's cells (cams.grid=cells)."
+)
 SCORES = "scores"  # folder of the scores beside maps and predictions
 
 
@@ -27,7 +31,8 @@ def score_cams(folder: Path, split: SplitData) -> EvaluationReport | None:
             what="cams",
             sweep=split.rules.predict_background,
         )
-        return score_predictions(StoredMaps(reader, split), split, options, folder / SCORES)
+        note = CELLS if "grid" in reader.settings else POINTS
+        return score_predictions(StoredMaps(reader, split), split, options, folder / SCORES, note=note)
 
 
 def score_masks(folder: Path, split: SplitData) -> EvaluationReport | None:
@@ -47,4 +52,4 @@ def score_labels(folder: Path, split: SplitData) -> EvaluationReport | None:
         return None
     note = str(read_object(folder / PREDICTED, REMEDY).get(SUPERVISED, ""))
     options = ScoreOptions(made_with_gate="none", allow_missing=bool(index["failed"]), what="seg")
-    return score_predictions(PredictionFiles(folder, split), split, options, folder / SCORES, supervised=note)
+    return score_predictions(PredictionFiles(folder, split), split, options, folder / SCORES, note=note)

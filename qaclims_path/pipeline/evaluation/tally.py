@@ -37,16 +37,16 @@ class Tally:
         per_image: Gets one CSV row for every image.
         counts: Gets one CSV row for every image and class that it has: pixels that are right, in the truth, predicted.
             All scores of any subset of images follow from them, so runs can be compared image by image.
-        supervised: Sentence on masks of training images that the model learnt from; may be empty.
+        note: Sentence on the predictions or the model that made them; may be empty.
     """
 
     def __init__(
-        self, split: SplitData, options: ScoreOptions, per_image: IO[str], counts: IO[str], supervised: str = ""
+        self, split: SplitData, options: ScoreOptions, per_image: IO[str], counts: IO[str], note: str = ""
     ) -> None:
         card, rules = split.card, split.rules
         classes = len(card.classes)
         self.split, self.card, self.rules, self.what = split.name, card, rules, options.what
-        self.supervised = (supervised,) if supervised else ()
+        self.about = (note,) if note else ()
         self.names = (*card.names, BACKGROUND_NAME) if rules.background == "score" else card.names
         self.headline = _headline(rules, self.names)
         self.images = self.missing = 0
@@ -172,7 +172,7 @@ class Tally:
             notes.append(
                 f"Published numbers of the protocol '{self.rules.name}' were made with gate {self.rules.gate.kind}."
             )
-        return (*self.supervised, *filter(None, [about_crf(crf)]), *notes)
+        return (*self.about, *filter(None, [about_crf(crf)]), *notes)
 
 
 class _RunningMeans:

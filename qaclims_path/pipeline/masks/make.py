@@ -112,6 +112,9 @@ def make_masks(
         writer = MaskWriter(folder, split.card, glass_rule(options, split.card, split.rules), options.least)
         todo = [record for record in split.records[rank::size] if not writer.has(record.id)]
 
+        # as released, a random walk starts from maps at stride 4, and all other labels from those at full size
+        opener = Opener(reader, fine=options.refiner != "irn")
+
         def refiner(threshold: float | None) -> Refiner:
             edges = network.edges if network else None
             return build_refiner(options.refiner, refine_settings(options, split.card, threshold, threads, edges))
@@ -119,7 +122,7 @@ def make_masks(
         refined = (
             each
             for threshold, records in _by_threshold(todo, thresholds)
-            for each in refine_images(records, Opener(reader), refiner(threshold), options.batch, hardware)
+            for each in refine_images(records, opener, refiner(threshold), options.batch, hardware)
         )
         shown = track(refined, "masks", len(todo)) if rank == 0 else refined
         shares = processes.on_all(lambda: _write(writer, shown)) if processes else [_write(writer, shown)]

@@ -1,7 +1,7 @@
 """One pass of images through a refiner: maps and pixels in, three PNG files for each image out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from qaclims_path.compute.tissue import glass_of
 from qaclims_path.data.card import IGNORE, Card
+from qaclims_path.data.finest import finest
 from qaclims_path.data.loading import TILE_PIXELS
 from qaclims_path.data.pseudo import CONFIDENCE, LABELS, TRAINING, pseudo_card
 from qaclims_path.data.record import Record
@@ -34,10 +35,15 @@ class Pictured:
 
 
 class Opener:
-    """Opens images and their maps in threads; problems are noted, not raised."""
+    """Opens images and their maps in threads; problems are noted, not raised.
 
-    def __init__(self, reader: MapReader) -> None:
-        self.reader = reader
+    Args:
+        reader: The maps.
+        fine: Merge maps at full size where those of every scale were kept.
+    """
+
+    def __init__(self, reader: MapReader, *, fine: bool = False) -> None:
+        self.reader, self.fine = reader, fine
 
     def __call__(self, record: Record) -> Pictured:
         """Open one image."""
@@ -52,6 +58,8 @@ class Opener:
                 problem=f"{record.image} is {pixels.shape[1]} x {pixels.shape[0]} pixels, but its maps were made of "
                 f"{width} x {height}. Make the maps again.",
             )
+        if self.fine and stored.scales:
+            stored = replace(stored, maps=finest(stored), scales=())
         return Pictured(record, pixels, stored)
 
 

@@ -23,7 +23,7 @@ from qaclims_path.pipeline.run.fingerprints import (
     rules_of,
     slides_of,
 )
-from qaclims_path.pipeline.run.options import PREDICTING, RunOptions
+from qaclims_path.pipeline.run.options import PREDICTING, CamsSection, RunOptions
 from qaclims_path.pipeline.run.stages import Stage
 from qaclims_path.pipeline.run.steps import (
     CORPUS,
@@ -131,7 +131,9 @@ def _cam(run: Run, inputs: _Inputs, reads: tuple[str, ...]) -> Stage:
 
 
 def _cams(run: Run, inputs: _Inputs, split: str) -> Stage:
-    section = {"scales": list(run.options.cams.scales), "classes": classes_of(run, split)}
+    section: Tree = {"scales": list(run.options.cams.scales), "classes": classes_of(run, split)}
+    if run.options.cams.grid != CamsSection().grid:  # runs older than this option keep their hashes
+        section["grid"] = run.options.cams.grid
     return Stage(
         name=_name(run, "cams", split),
         does=f"make the maps of {split}",

@@ -16,6 +16,7 @@ from qaclims_path.models.methods import METHODS, settings_model
 from qaclims_path.models.refiners import REFINERS
 from qaclims_path.models.segmenters import SEGMENTERS
 from qaclims_path.models.segmenters.crf import NONE, Crf
+from qaclims_path.pipeline.cam.map_options import Grid
 from qaclims_path.pipeline.cam.options import CamOptions, TrainCamOptions, cam_options
 from qaclims_path.pipeline.configs import AUTO, Recipe, SharedOptions, published_keys, read_recipe, without_seed
 from qaclims_path.pipeline.corpus.options import CorpusOptions, load_corpus_options
@@ -34,10 +35,12 @@ class CamsSection(Options):
         scales: Scales of the image, each with its mirror image.
         gate: Classes that maps of scored splits may show: `none` allows all, `oracle` the present ones; `auto` is
             `none` for tissue and `oracle`, as published, for photographs.
+        grid: Maps that are scored, `points`, or `cells` as released; see `qaclims cams --help`.
     """
 
     scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (1.0, 0.5, 1.5, 2.0)
     gate: Literal["auto", "none", "oracle"] = "auto"
+    grid: Grid = "points"
 
 
 class EvaluateSection(Options):

@@ -96,8 +96,9 @@ def do_cams(run: Run, split: str) -> None:
     from qaclims_path.pipeline.cam.maps import make_cams
     from qaclims_path.pipeline.evaluation.stages import score_cams
 
+    section = run.options.cams
     options = MapOptions(
-        classes=classes_of(run, split), scales=run.options.cams.scales, precision=run.running.precision
+        classes=classes_of(run, split), scales=section.scales, grid=section.grid, precision=run.running.precision
     )
     images = run.open(split)
     report = make_cams(run.out, images, options)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from qaclims_path.data.cards import card_of, load_card
 from qaclims_path.data.fake import write_fake
+from qaclims_path.data.finest import finest
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.loading import Loaded, batches
 from qaclims_path.data.split import open_split
@@ -49,7 +50,7 @@ def run(tmp_path):
     return write_run(tmp_path / "run", CARD)
 
 
-def published_maps(net, picture, classes):
+def published_maps(net, picture, classes, *, full=False):
     """One image by the published procedure, written for reading: four scales one after another, all classes."""
     height, width = picture.shape[:2]
     total = 0
@@ -60,8 +61,10 @@ def published_maps(net, picture, classes):
         maps = net(pair).maps.relu()
         both = maps[0] + maps[1].flip(-1)
         strided = ((height - 1) // 4 + 1, (width - 1) // 4 + 1)
-        total = total + F.interpolate(both[None], strided, mode="bilinear", align_corners=False)[0]
-    kept = total[list(classes)]
+        whole = ((height + 15) // 16 * 16, (width + 15) // 16 * 16)
+        size = whole if full else strided
+        total = total + F.interpolate(both[None], size, mode="bilinear", align_corners=False)[0]
+    kept = total[list(classes)][:, :height, :width]
     return (kept / (kept.amax((1, 2), keepdim=True) + 1e-5)).detach().numpy()
 
 
@@ -75,6 +78,34 @@ def test_maps_are_those_of_the_published_procedure(run, bcss):
         assert stored.classes == record.present
         wanted = published_maps(net, record.image.pixels(), record.present)
         np.testing.assert_allclose(stored.maps, wanted, rtol=0, atol=1e-5 + 2**-11)  # fp16 keeps eleven bits
+
+
+def test_maps_are_scored_from_the_cells_of_the_network_where_asked(tmp_path, voc):
+    run = write_run(tmp_path / "run", VOC)
+    images, folder = open_split(VOC, voc, "val"), run / "cams" / "val"
+    cams_of(run, "val", voc, options=PLAIN.model_copy(update={"grid": "cells"}))
+    net, reader = CamNet.load(run), MapReader(folder)
+    assert reader.settings["grid"] == "cells"
+    for record in images.records[:3]:
+        picture, stored = record.image.pixels(), reader[record.id]
+        np.testing.assert_allclose(stored.maps, published_maps(net, picture, stored.classes), rtol=0, atol=1e-3)
+        wanted = published_maps(net, picture, stored.classes, full=True)
+        np.testing.assert_allclose(finest(stored), wanted, rtol=0, atol=1e-3)
+    scores = score_cams(folder, images)
+    assert (
+        scores.notes[0] == "Maps are scored from the network's cells on a grid of 16 pixels, as in the released code."
+    )
+    cams_of(run, "val", voc, out=tmp_path / "usual")
+    usual = score_cams(tmp_path / "usual", images)
+    assert usual.notes[0].startswith("Maps are scored from a value for every 4 pixels; the released code takes")
+    assert not np.array_equal(scores.confusion, usual.confusion)
+
+
+def test_maps_that_compare_classes_keep_no_cells(run, bcss):
+    cams_of(run, "val", bcss, options=MapOptions(classes="all", grid="cells", precision="fp32", scales=(1.0,)))
+    reader = MapReader(run / "cams" / "val")
+    assert "grid" not in reader.settings
+    assert all(each.scales == () for each in reader)
 
 
 def test_running_out_of_memory_names_the_options_to_lower(run, bcss, monkeypatch, out_of_memory):

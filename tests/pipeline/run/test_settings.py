@@ -46,7 +46,7 @@ def test_every_key_of_a_shipped_recipe_is_a_setting():
 def test_settings_name_the_files_that_set_them():
     [flip] = settings_below("evaluate.flip")
     assert "configs/recipes/voc2012/base.yaml" in flip.set_by
-    assert {each.key for each in settings_below("cams")} == {"cams.scales", "cams.gate"}
+    assert {each.key for each in settings_below("cams")} == {"cams.scales", "cams.gate", "cams.grid"}
     with pytest.raises(UsageError, match=r"no setting 'cam\.trian'\. Did you mean 'cam\.train'"):
         settings_below("cam.trian")
 
