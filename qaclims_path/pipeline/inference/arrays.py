@@ -9,6 +9,8 @@ from PIL import Image
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import UsageError
 from qaclims_path.files.images import check_depth, rgb_pixels
+from qaclims_path.models.segmenters.crf import find_crf
+from qaclims_path.models.segmenters.refining import refined
 from qaclims_path.pipeline.inference.model import SegmentModel
 from qaclims_path.pipeline.inference.options import SegmentOptions
 
@@ -25,7 +27,7 @@ class ImageSegmenter:
     """
 
     def __init__(self, model: SegmentModel) -> None:
-        self._model = model
+        self._model, self._crf = model, find_crf(model.options.crf)
         self.classes: tuple[str, ...] = tuple(channel.name for channel in model.channels)
         self.colors: tuple[tuple[int, int, int], ...] = tuple(channel.color for channel in model.channels)
         self.mpp: float | None = model.mpp
@@ -51,6 +53,8 @@ class ImageSegmenter:
         pixels = _pixels_of(image)
         with memory_watched("Give a smaller image, or cut it into pieces.", "this image"):
             scores = self._model.of_images(self._model.scale_of(mpp))(np.stack([pixels]))[0]
+            if self._crf is not None:
+                scores = refined(pixels, scores, self._crf)
             return self._model.labels_of(pixels, scores)
 
     def colored(self, labels: Pixels) -> Pixels:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qaclims_path.compute.labels import labels_and_confidence
-from qaclims_path.compute.transfer import fetched
 from qaclims_path.data.loading import TILE_PIXELS, Failed, Loaded, batches
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import QaclimsError
@@ -18,6 +17,8 @@ from qaclims_path.files.ahead import ahead
 from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.images import read_image, write_mask
 from qaclims_path.files.progress import track
+from qaclims_path.models.segmenters.crf import find_crf
+from qaclims_path.models.segmenters.refining import results
 from qaclims_path.pipeline.inference.inputs import CONFIDENCE, LABELS, SegmentTask
 from qaclims_path.pipeline.inference.model import OUTSIDE, SegmentModel
 from qaclims_path.pipeline.inference.slides import LESS
@@ -35,22 +36,25 @@ def process_images(tasks: Sequence[SegmentTask], model: SegmentModel, batch: int
         batch: Number of images of the model's tile size in a batch; of smaller images there are more.
     """
     labelled = _ImageLabels(model)
+    crf, threads = find_crf(model.options.crf), threads_beside(model.device.type)
     limit = max(1, round(batch * model.options.size**2 / TILE_PIXELS))
     for factor, group in groupby(sorted(tasks, key=lambda task: factor_of(task, model)), lambda t: factor_of(t, model)):
         by_name = {task.name: task for task in group}
         predict = model.of_images(factor)
         failed: list[Failed] = []
-        opened = ahead(partial(_open, model), list(by_name.values()), threads_beside(model.device.type))
+        opened = ahead(partial(_open, model), list(by_name.values()), threads)
         shown = track(opened, "labelling images", len(by_name))
         with memory_watched(LESS, "these images"):
             predicted = (
-                (items, labels_and_confidence(predict(np.stack([item.scales[0] for item in items]))))
+                (items, predict(np.stack([item.scales[0] for item in items])))
                 for items in batches(_good(shown, failed), limit)
             )
-            for items, found in fetched(predicted):
-                for item, (labels, confidence) in zip(items, found.numpy(), strict=True):
+            for item, found in results(predicted, labels_and_confidence, lambda item: item.scales[0], crf, threads):
+                if isinstance(found, str):
+                    failed.append(Failed(item.image, found))
+                else:
                     task = by_name[item.image]
-                    yield _done(task, labelled(task, item.scales[0], labels, confidence))
+                    yield _done(task, labelled(task, item.scales[0], *found))
         for each in failed:
             state = SlideState(each.image, "failed", by_name[each.image].fingerprint, 1, each.why)
             record(by_name[each.image].out, state)

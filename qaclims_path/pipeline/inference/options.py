@@ -8,6 +8,7 @@ from pydantic import Field
 from qaclims_path.config import Options
 from qaclims_path.files.made_with import Settings, made_with, refuse_foreign
 from qaclims_path.files.shards import ALL, Shard
+from qaclims_path.models.segmenters.crf import NONE, Crf
 
 MARK = "segmentation.json"
 WAYS_OUT = "Choose another --out, or give the same model and options as before."
@@ -23,6 +24,7 @@ class SegmentOptions(Options):
         tissue: Method of detecting the tissue of slides.
         min_tissue: Smallest share of a tile that must be tissue.
         flip: Predict mirror images, too, and average.
+        crf: Dense CRF that refines the labels of images, as for `qaclims predict`; slides have none.
         glass: `protocol` gives white glass no class where the model was trained without it, `keep` never does.
         confidence: Write confidence maps.
         outline_um: Tolerance in micrometres when outlines in the GeoJSON are simplified.
@@ -38,6 +40,7 @@ class SegmentOptions(Options):
     tissue: Literal["otsu", "none", "file"] = "otsu"
     min_tissue: Annotated[float, Field(ge=0, le=1)] = 0.01
     flip: bool = False
+    crf: Crf = NONE
     glass: Literal["protocol", "keep"] = "protocol"
     confidence: bool = True
     outline_um: Annotated[float, Field(ge=0)] = 2.0

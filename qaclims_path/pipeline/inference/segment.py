@@ -18,6 +18,7 @@ from qaclims_path.data.phantoms.painted import is_painted
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.processes import end_with_parent
 from qaclims_path.files.shards import RUN_LOCK
+from qaclims_path.models.segmenters.crf import NONE
 from qaclims_path.models.segmenters.spec import SegmenterSpec, find_segmenter, read_spec
 from qaclims_path.pipeline.inference.cohort import COHORT, CohortRow, SegmentReport, notes_on, row_of, write_cohort
 from qaclims_path.pipeline.inference.inputs import SegmentInputs, SegmentTask, collect
@@ -57,6 +58,7 @@ def segment(
     options, work, out = options or SegmentOptions(), work or ComputeOptions(), out.absolute()
     check_tissue(inputs.tissue)
     tasks, skipped = collect(inputs, out, options)
+    _check_crf(options, tasks)
     spec = read_spec(find_segmenter(model))
     if spec.warning and not work.yes_demo:
         _check_painted(tasks, model, spec)
@@ -111,6 +113,15 @@ def _check_painted(tasks: Sequence[SegmentTask], model: str | Path, spec: Segmen
             f"{model} is a demonstration model, which learnt from {spec.about['demonstration']}, and "
             f"{len(real)} of {len(tasks)} inputs are not painted, first {real[0]}: give a model that learnt from such "
             "tissue, or add --yes-demo to see what this one makes of it."
+        )
+
+
+def _check_crf(options: SegmentOptions, tasks: Sequence[SegmentTask]) -> None:
+    slides = [task.name for task in tasks if task.kind == "slide"]
+    if options.crf != NONE and slides:
+        raise UsageError(
+            f"A dense CRF refines whole images, but {slides[0]} is a slide, whose tiles are blended. "
+            "Leave --crf out, or cut the slide with `qaclims slides tile --write png` and segment the tiles."
         )
 
 

@@ -1,14 +1,12 @@
 """Labels of the images of a split from a trained segmenter, resumable, ready to be scored."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,7 +14,6 @@ from torch.nn import functional as F
 from qaclims_path.compute.devices import Precision, device_of, precision_of
 from qaclims_path.compute.labels import labels_and_confidence
 from qaclims_path.compute.refiners.crf_settings import CrfSettings
-from qaclims_path.compute.transfer import fetched
 from qaclims_path.data.card import BACKGROUND_NAME, Card
 from qaclims_path.data.loading import Failed, ImageLoader, Loaded, batches
 from qaclims_path.data.protocol import Protocol
@@ -24,7 +21,7 @@ from qaclims_path.data.pseudo import CONFIDENCE
 from qaclims_path.data.record import Record
 from qaclims_path.data.split import SplitData
 from qaclims_path.engine.guards import memory_watched
-from qaclims_path.errors import QaclimsError, UsageError
+from qaclims_path.errors import UsageError
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.cores import threads_beside
@@ -36,6 +33,7 @@ from qaclims_path.files.progress import track
 from qaclims_path.files.scores import write_scores
 from qaclims_path.models.segmenters.crf import NONE, find_crf
 from qaclims_path.models.segmenters.predicting import Predictor, for_inference
+from qaclims_path.models.segmenters.refining import results
 from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.models.segmenters.spec import WEIGHTS, SegmenterSpec, check_classes, find_segmenter, read_spec
 from qaclims_path.pipeline.evaluation.sources import PREDICTED
@@ -44,7 +42,6 @@ from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
 from qaclims_path.slides.grid import MPP_OF_1X, SAME_SCALE
 
 PREDICTIONS = "predictions"
-Found = tuple[Loaded, NDArray[Any] | str]  # an image, and what is written of it or the reason for nothing
 LESS = "Lower --batch, or look at large images through --window 512; finished results are kept."
 
 
@@ -188,39 +185,13 @@ def _write(
         predicted = (
             (batch, predictor(np.stack([each.scales[0] for each in batch]))) for batch in batches(opened(), tiles)
         )
-        if crf is None:
-            wanted = ((batch, writer.wanted(probabilities)) for batch, probabilities in predicted)
-            found: Iterator[Found] = _singly(fetched(wanted))
-        else:
-            refine = partial(_refined, writer.wanted, crf)
-            found = ahead(refine, _singly(fetched(predicted), copied=True), threads)
+        found = results(predicted, writer.wanted, lambda item: item.scales[0], crf, threads)
         for item, result in found:
             if isinstance(result, str):
                 failed[item.image] = result
             else:
                 writer.write(item.image, item.size, result)
     return failed
-
-
-def _singly(results: Iterable[tuple[list[Loaded], Tensor]], *, copied: bool = False) -> Iterator[Found]:
-    """Yield every image of the batches with its result; copies outlast the request for the next one."""
-    for batch, found in results:
-        for item, each in zip(batch, found.numpy(), strict=True):
-            yield item, each.copy() if copied else each
-
-
-def _refined(
-    wanted: Callable[[Tensor], Tensor], crf: CrfSettings, predicted: tuple[Loaded, NDArray[np.float32]]
-) -> Found:
-    """Refine the probabilities of one image, and return what is wanted of them, or why there is nothing."""
-    from qaclims_path.compute.refiners.crf import refine_probabilities  # compiled loops, which take a second to import
-
-    item, probabilities = predicted
-    try:
-        refined = refine_probabilities(item.scales[0], probabilities, crf)
-    except QaclimsError as error:
-        return item, str(error)
-    return item, wanted(torch.from_numpy(refined)[None])[0].numpy()
 
 
 def _factor(spec: SegmenterSpec, card: Card) -> tuple[float, tuple[str, ...]]:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qaclims_path.compute.components import drop_specks
+from qaclims_path.compute.refiners.crf import refine_probabilities
+from qaclims_path.compute.refiners.crf_settings import TISSUE
 from qaclims_path.compute.tissue import LEAST_GLASS, glass_of
 from qaclims_path.compute.windows import tissue_share
 from qaclims_path.data.phantoms.slide import paint_slide
@@ -21,6 +23,7 @@ from qaclims_path.files.images import read_mask
 from qaclims_path.files.tables import read_csv
 from qaclims_path.models.segmenters.predicting import Predictor, for_inference
 from qaclims_path.models.segmenters.segmenter import Segmenter
+from qaclims_path.pipeline.inference.arrays import load_segmenter
 from qaclims_path.pipeline.inference.inputs import SegmentInputs, is_picture
 from qaclims_path.pipeline.inference.options import SegmentOptions
 from qaclims_path.pipeline.inference.segment import segment
@@ -96,6 +99,31 @@ def test_images_at_another_pixel_size_are_scaled_for_the_model(model, folder, pa
     assert (found == wanted)[seen].mean() > 0.999
     assert report.rows[0].mm2("tumor", "stroma", "necrosis") == pytest.approx(seen.sum() / 1e6)
     assert report.notes == ()
+
+
+def test_a_dense_crf_refines_images_and_arrays_alike(model, folder, painted, tmp_path):
+    options = OPTIONS.model_copy(update={"crf": "tissue"})
+    segment(model, SegmentInputs((str(folder),)), tmp_path / "out", options)
+    predict = Predictor(for_inference(Segmenter.from_pretrained(model), torch.device("cpu")))
+    load = load_segmenter(model, options=options)
+    for number, pixels in enumerate(painted):
+        before = predict(pixels[None])[0].numpy()
+        wanted = refine_probabilities(pixels, before, TISSUE).argmax(0)
+        labels, _ = load(pixels)
+        found = read_mask(tmp_path / "out" / "labels" / f"t{number}.png")
+        seen = found != 255
+        assert (found == CODES[wanted])[seen].mean() > 0.999
+        assert (labels == wanted)[seen].mean() > 0.999
+        assert (before.argmax(0) != wanted).any()
+
+
+def test_an_image_that_a_crf_cannot_refine_fails_alone(model, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("qaclims_path.compute.refiners.crf.MOST_PIXELS", 100 * 80)  # two of four images have 128 rows
+    report = segment(
+        model, SegmentInputs((str(folder),)), tmp_path / "out", OPTIONS.model_copy(update={"crf": "tissue"})
+    )
+    assert (report.worked, report.failed) == (4, 2)
+    assert all("more than the 0.0 million of a dense CRF" in row.error for row in report.rows if row.error)
 
 
 def test_lack_of_memory_says_what_to_lower(model, folder, tmp_path, monkeypatch, out_of_memory):

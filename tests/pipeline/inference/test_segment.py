@@ -200,6 +200,12 @@ def test_a_model_without_pixel_size_refuses_slides(make_model, slides, tmp_path)
     assert segment(model, inputs(slides / "s0.tiff"), tmp_path / "out", options).rows[0].map_mpp == 1.0
 
 
+def test_a_dense_crf_is_refused_for_slides(model, slides, tmp_path):
+    with pytest.raises(UsageError, match=r"refines whole images, but s0 is a slide.*Leave --crf out, or cut the slide"):
+        segment(model, inputs(slides / "s0.tiff"), tmp_path / "out", OPTIONS.model_copy(update={"crf": "tissue"}))
+    assert not (tmp_path / "out").exists()
+
+
 def test_bad_slides_do_not_stop_the_others(model, slides, tmp_path):
     folder = tmp_path / "slides"
     folder.mkdir()
