@@ -37,6 +37,7 @@ from qaclims_path.pipeline.cam.checks import check_start, judge_id
 from qaclims_path.pipeline.cam.options import AugmentOptions, TrainCamOptions
 from qaclims_path.pipeline.cam.pictures import MapPictures
 from qaclims_path.pipeline.cam.plan import Planner
+from qaclims_path.pipeline.cam.precision import CPU_NOTE, judge_dtype, released_running
 from qaclims_path.pipeline.cam.task import CamTask, Slides
 from qaclims_path.pipeline.cam.teacher import Teacher, mean_embeddings
 from qaclims_path.pipeline.cam.words import check_width, load_words
@@ -112,7 +113,7 @@ def train_cam(
     Examples:
         >>> train_cam(load_options("bcss-wsss/cam"), Path("BCSS-WSSS"), Path("run"))  # doctest: +SKIP
     """
-    processes = launch(running)
+    processes = launch(released_running(running, options.shared))
     context = _Context(load_card(options.shared.dataset), root, out, corpus, processes)
     processes.on_leader(lambda: _note(options, context))
     # before the starting maps, because this may fail and they take long
@@ -186,7 +187,14 @@ def _train(options: TrainCamOptions, context: _Context, start: Path | None, teac
     )
     context.processes.on_leader(lambda: _save(network, _weights(options, context, start, result), out))
     judge = teacher.judge.card.id if teacher else None
-    return _report(options, context, result, judge=judge, images=len(data), notes=network.notes)
+    notes = [*network.notes, *_judge_notes(options, context, teacher)]
+    return _report(options, context, result, judge=judge, images=len(data), notes=notes)
+
+
+def _judge_notes(options: TrainCamOptions, context: _Context, teacher: Teacher | None) -> list[str]:
+    """Say it where the judge has another precision than its options ask for."""
+    asked, used = options.shared.judge.dtype, judge_dtype(options.shared, context.processes.device.type)
+    return [CPU_NOTE] if teacher is not None and used != asked else []
 
 
 def _demonstration(card: Card, teacher: Teacher | None) -> str:
@@ -275,7 +283,7 @@ def _teacher(options: TrainCamOptions, context: _Context) -> Teacher:
         judge_id(options.shared),
         revision=judging.revision,
         device=str(context.processes.device),
-        dtype=judging.dtype,
+        dtype=judge_dtype(options.shared, context.processes.device.type),
         mode=judging.mode,
         fill=judging.fill,
         published_pixels=judging.published_pixels,

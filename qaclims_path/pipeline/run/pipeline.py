@@ -1,7 +1,7 @@
 """Run all stages of a recipe: corpus, maps, masks, segmenter, scores, report. Finished stages are skipped."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -10,6 +10,7 @@ from qaclims_path.config import read_yaml
 from qaclims_path.files.atomic import write_text
 from qaclims_path.files.lock import locked
 from qaclims_path.files.made_with import check_same
+from qaclims_path.pipeline.cam.precision import released_running
 from qaclims_path.pipeline.configs import CONFIG, refuse_earlier_run
 from qaclims_path.pipeline.run.listing import stages_of
 from qaclims_path.pipeline.run.published import keep_notes, published_notes
@@ -63,6 +64,7 @@ def do_run(
         >>> do_run(Run(load_run("phantom/cam"), Path("phantom"), Path("run"))).done  # doctest: +SKIP
         ('cam', 'cams', 'cams-val', 'masks', 'masks-val', 'seg', 'predict-val', 'evaluate', 'report')
     """
+    run = replace(run, running=released_running(run.running, run.options.shared))
     plan_run(run, first=first, only=only)  # refuse wrong options before the lock makes a folder
     with locked(run.out / LOCK):
         steps = plan_run(run, first=first, only=only)

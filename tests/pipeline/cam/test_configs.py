@@ -7,6 +7,7 @@ import pytest
 from qaclims_path.assets import asset_dir
 from qaclims_path.language.prompts import load_prompts
 from qaclims_path.pipeline.cam.options import load_options
+from qaclims_path.pipeline.cam.precision import CPU_NOTE
 from qaclims_path.pipeline.configs import recipe_names
 
 METHODS = {"cam", "cam+", "names", "shuffled", "clims", "qa-clims", "qa-clims-path"}
@@ -32,6 +33,8 @@ def test_every_recipe_runs_for_two_steps(name: str, train) -> None:
 def test_every_published_method_runs_with_its_quirks(dataset: str, method: str, train) -> None:
     report = train(f"{dataset}/{method}", "published=true", "cam.augment.long=[24,48]")
     assert report.steps == 2
+    assert report.precision == "fp32"
+    assert (CPU_NOTE in report.notes) == (method == "clims")
 
 
 @pytest.mark.parametrize(
