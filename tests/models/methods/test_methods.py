@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.models.methods import METHODS, build_method
 from qaclims_path.models.methods.contrasts import shares
-from qaclims_path.models.methods.method import UNKNOWN, MapBatch, PairBatch
+from qaclims_path.models.methods.method import UNKNOWN, MapBatch, PairBatch, sum_over_pairs
 from qaclims_path.models.methods.qa_clims_path import QaClimsPath
 from qaclims_path.types import PairTexts
 
@@ -106,6 +106,15 @@ def test_sums_are_scaled_to_the_reference_batch() -> None:
     once = method.pair_losses(pairs_of(images=4.0))
     twice = method.pair_losses(pairs_of(images=8.0))
     assert once["foreground"].item() == pytest.approx(2 * twice["foreground"].item())
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 4, 8])
+def test_the_published_sums_keep_their_weight_in_any_number_of_pieces(pieces: int) -> None:
+    """Two processes of four images average the sums of each; any split of the eight images gives the same."""
+    values = torch.rand(8, generator=torch.Generator().manual_seed(0))
+    released = (values[:4].sum() + values[4:].sum()) / 2
+    parts = [sum_over_pairs(part, 8 / pieces, 4) for part in values.chunk(pieces)]
+    torch.testing.assert_close(torch.stack(parts).mean(), released)
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
