@@ -69,6 +69,8 @@ def test_a_finished_run_does_nothing_again(finished, make, tiny):
         (("seg.train.epochs=2",), ("seg", "predict-val", *LAST)),
         (("seg.train.seed=1",), ("seg", "predict-val", *LAST)),
         (("evaluate.flip=true",), ("predict-val", *LAST)),
+        (("evaluate.crf=tissue",), ("predict-val", *LAST)),
+        (("evaluate.average=logits",), ("predict-val", *LAST)),
         (("evaluate.splits=[val, test]",), ("cams-test", "masks-test", "predict-test", *LAST)),
         (("evaluate.what=[seg]",), LAST),
         (("evaluate.what=[cams, masks]",), LAST),
