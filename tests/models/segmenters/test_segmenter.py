@@ -253,6 +253,7 @@ def test_the_model_card_has_scores_and_licence_in_valid_markdown(make, tmp_path)
         "split": "test",
         "protocol": "tissue",
         "gate": "none",
+        "crf": "deeplabv2",
         "images": 3,
         "miou": 0.51234,
         "miou_interval": [0.4, 0.6],
@@ -265,7 +266,7 @@ def test_the_model_card_has_scores_and_licence_in_valid_markdown(make, tmp_path)
     assert text == model_card(segmenter.spec) == model_card(read_spec(tmp_path))
     assert text.startswith("---\nlicense: other\n")
     assert "Licence of the data: CC0 1.0" in text
-    assert "| test | tissue | none | 3 | 0.5123 (0.4000 to 0.6000) | - | tumor 0.5000 |" in text
+    assert "| test | tissue | none | deeplabv2 | 3 | 0.5123 (0.4000 to 0.6000) | - | tumor 0.5000 |" in text
     assert "| stroma | Stroma \\| &lt;b> | 7 | #00ff00 |" in text
     assert "- a b\n" in text
     assert "Citation: not stated" in text
