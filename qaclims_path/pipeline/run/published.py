@@ -63,9 +63,9 @@ def _networks(options: RunOptions) -> Iterator[str]:
     if "seg" in what and (seg.architecture, seg.encoder) not in SEGMENTERS:
         known = " or ".join(" on ".join(pair) for pair in SEGMENTERS)
         yield f"the segmenter is {seg.architecture} on {seg.encoder}, not {known}"
-    judge, known = options.shared.judge.id, JUDGES.get(options.shared.method)
-    if known and judge != known and not (judge or "").startswith(OVSEG):
-        yield f"the judge is {judge}, not {known}"
+    judge, released = options.shared.judge.id, JUDGES.get(options.shared.method)
+    if released and judge != released and not (judge or "").startswith(OVSEG):
+        yield f"the judge is {judge}, not {released}"
 
 
 def _other(name: str, found: str, known: str) -> Iterator[str]:
