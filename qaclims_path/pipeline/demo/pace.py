@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from qaclims_path.files.cores import usable_cores
 from qaclims_path.pipeline.run.estimate import gflop_per_second
 
-PRIOR = 0.005  # share of the work that is added to the finished parts, as done at the pace before them
+SHORT = 0.05  # share of the work below which a part says nothing about the pace: loading libraries takes most of it
 SKIPPED = 0.1  # share of the estimated time of a part, below which it was finished before
 ESTIMATED_AT = 90.0  # GFLOP per second of small products of matrices, on the core that the estimates were made on
 MEASURED = 0.3  # seconds of a measurement, long enough to see other programs at work
@@ -20,35 +20,19 @@ def do_parts(parts: Sequence[Part], say: Say, pace: float = 1.0) -> None:
     Args:
         parts: The parts.
         say: Receives a line per part.
-        pace: Seconds that a second of the estimates takes, before any part is done.
+        pace: Seconds that a second of the estimates takes, before a part of some length is done.
     """
     left = whole = sum(seconds for _, seconds, _ in parts)
     spent = done = 0.0
     for number, (title, seconds, work) in enumerate(parts, 1):
-        minutes = pace_of(spent, done, PRIOR * whole, pace) * left / 60
+        minutes = (spent / done if done else pace) * left / 60
         say(f"[{number}/{len(parts)}] {title} (about {max(1, round(minutes))} min left)")
         start = time.monotonic()
         work()
         took = time.monotonic() - start
         left -= seconds
-        if took > SKIPPED * seconds:
+        if seconds > SHORT * whole and took > SKIPPED * seconds:
             spent, done = spent + took, done + seconds
-
-
-def pace_of(spent: float, done: float, prior: float, before: float = 1.0) -> float:
-    """Estimate the seconds that a second of the estimates takes.
-
-    Args:
-        spent: Seconds of the finished parts.
-        done: Estimated seconds of the finished parts.
-        prior: Estimated seconds at the pace before, which temper the first, short parts.
-        before: Pace before the first part.
-
-    Examples:
-        >>> pace_of(0, 0, prior=3, before=2), round(pace_of(18, 6, prior=3), 2), round(pace_of(1800, 600, prior=3), 2)
-        (2.0, 2.33, 2.99)
-    """
-    return (spent + prior * before) / (done + prior)
 
 
 def measured_pace() -> float:

@@ -162,6 +162,20 @@ def test_the_predicted_time_follows_the_machine_from_the_first_part_on(
         assert minutes == pytest.approx(left, rel=0.5 if at == 1 else 0.3, abs=1)
 
 
+@pytest.mark.parametrize("size", [FULL, QUICK], ids=["full", "quick"])
+def test_libraries_that_load_slowly_change_no_prediction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: Size
+) -> None:
+    clock, said = Clock(pace=1.0), list[int]()
+    monkeypatch.setattr("qaclims_path.pipeline.demo.pace.time", clock)
+    first, *others = Demo(tmp_path, size, 0, lambda _: None).parts()
+    slow = (*first[:2], partial(clock.work, 60))
+    work = [slow, *((title, seconds, partial(clock.work, seconds)) for title, seconds, _ in others)]
+    do_parts(work, lambda line: said.append(int(line.partition("(about ")[2].split()[0])))
+    whole = sum(seconds for _, seconds, _ in work) / 60
+    assert all(minutes <= whole + 1 for minutes in said)
+
+
 def test_the_pace_of_this_machine_is_measured() -> None:
     assert 0.1 < measured_pace() < 100
 
