@@ -48,12 +48,15 @@ if TYPE_CHECKING:
     from qaclims_path.api.slides import load_segmenter as load_segmenter
     from qaclims_path.api.slides import open_slide as open_slide
     from qaclims_path.api.slides import plan_tiles as plan_tiles
+    from qaclims_path.api.slides import read_tiles as read_tiles
     from qaclims_path.api.slides import segment as segment
     from qaclims_path.api.slides import slide_info as slide_info
     from qaclims_path.api.slides import tile as tile
+    from qaclims_path.api.training import load_mapper as load_mapper
     from qaclims_path.api.training import make_maps as make_maps
     from qaclims_path.api.training import make_masks as make_masks
     from qaclims_path.api.training import predict as predict
+    from qaclims_path.api.training import refine_maps as refine_maps
     from qaclims_path.api.training import train_boundary as train_boundary
     from qaclims_path.api.training import train_cam as train_cam
     from qaclims_path.api.training import train_segmenter as train_segmenter
@@ -83,8 +86,17 @@ _PUBLIC = {
     ),
     "results": ("compare", "evaluate", "export", "push", "write_report"),
     "runs": ("demo", "diagnose", "list_recipes", "list_settings", "plan_recipe", "run_recipe", "show_recipe"),
-    "slides": ("load_segmenter", "open_slide", "plan_tiles", "segment", "slide_info", "tile"),
-    "training": ("make_maps", "make_masks", "predict", "train_boundary", "train_cam", "train_segmenter"),
+    "slides": ("load_segmenter", "open_slide", "plan_tiles", "read_tiles", "segment", "slide_info", "tile"),
+    "training": (
+        "load_mapper",
+        "make_maps",
+        "make_masks",
+        "predict",
+        "refine_maps",
+        "train_boundary",
+        "train_cam",
+        "train_segmenter",
+    ),
 }  # by their module in `api`
 _HOMES = {name: f"qaclims_path.api.{module}" for module, names in _PUBLIC.items() for name in names}
 

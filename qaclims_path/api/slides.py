@@ -8,10 +8,11 @@ from qaclims_path.pipeline.inference.options import ComputeOptions, SegmentOptio
 from qaclims_path.pipeline.tiling.options import TileOptions, WorkOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from qaclims_path.pipeline.inference.arrays import ImageSegmenter
     from qaclims_path.pipeline.inference.cohort import SegmentReport
+    from qaclims_path.pipeline.tiling.arrays import SlideTile
     from qaclims_path.pipeline.tiling.info import SlideReport
     from qaclims_path.pipeline.tiling.report import TileReport
     from qaclims_path.pipeline.tiling.slide import SlidePlan
@@ -95,6 +96,47 @@ def tile(
     inputs = _tile_inputs(slides, labels=labels, roi=roi, tissue=tissue, slide_mpp=slide_mpp)
     cutting = _tile_options(options, mpp, magnification, stride, overlap, tissue)
     return cut(inputs, Path(out), cutting, read(WorkOptions, with_shard(options), "tile"))
+
+
+@public()
+def read_tiles(
+    slide: Where,
+    *,
+    mpp: float | None = None,
+    magnification: float | None = None,
+    size: int = 224,
+    stride: float | None = None,
+    overlap: float | None = None,
+    min_tissue: float = 0.5,
+    tissue: str = "otsu",
+    roi: Where | None = None,
+    slide_mpp: float | None = None,
+    backend: str = "auto",
+) -> "Iterator[SlideTile]":
+    """Read the tiles that `tile` cuts from a slide into memory, row by row; nothing is written.
+
+    Args:
+        slide: A file, a DICOM folder, or an address.
+        mpp: Pixel size of the tiles in micrometres.
+        magnification: The same as a magnification: 20 is 0.5 um.
+        size: Width and height of a tile in pixels.
+        stride: Pixels from one tile to the next; the size when None.
+        overlap: Share by which neighbours overlap, instead of `stride`.
+        min_tissue: Smallest share of a tile that must be tissue.
+        tissue: `otsu`, `none`, a mask, or a GeoJSON.
+        roi: A GeoJSON of the regions to read.
+        slide_mpp: Pixel size in micrometres of a slide that does not state it.
+        backend: Reader of the slide.
+
+    Examples:
+        >>> for x, y, tissue, pixels in read_tiles("case-1.svs", mpp=0.5):  # doctest: +SKIP
+        ...     print(x, y, pixels.mean())
+    """
+    from qaclims_path.pipeline.tiling.arrays import read_tiles as read_
+
+    given = {"size": size, "min_tissue": min_tissue, "backend": backend}
+    cutting = _tile_options(given, mpp, magnification, stride, overlap, tissue)
+    return read_(str(slide), cutting, tissue=tissue, roi=optional(roi), slide_mpp=slide_mpp)
 
 
 @public(TileOptions, WorkOptions)

@@ -11,12 +11,21 @@ from qaclims_path.pipeline.masks.options import MaskOptions
 from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from qaclims_path.pipeline.cam.arrays import ImageMapper
     from qaclims_path.pipeline.cam.maps import CamsReport
     from qaclims_path.pipeline.cam.train import TrainCamReport
     from qaclims_path.pipeline.masks.boundary import BoundaryReport
     from qaclims_path.pipeline.masks.make import MasksReport
     from qaclims_path.pipeline.segmenter.predict import PredictReport
     from qaclims_path.pipeline.segmenter.train import TrainSegReport
+
+UNUSED = ("least", "glass", "batch")  # of `MaskOptions`, which concern files
 
 
 @public(RunSettings)
@@ -90,6 +99,59 @@ def make_maps(
     if overlays:
         draw_overlays(Path(report.folder), images, overlays)
     return report
+
+
+@public()
+def load_mapper(
+    run: Where,
+    *,
+    scales: "Sequence[float]" = (1.0, 0.5, 1.5, 2.0),
+    precision: str = "auto",
+    device: str = "auto",
+) -> "ImageMapper":
+    """Load the trained network of the maps, for images in memory.
+
+    Args:
+        run: Folder of a training, with its network in `cam/`.
+        scales: Factors by which each image and its mirror image are scaled.
+        precision: `auto`, `fp32`, `bf16` or `fp16`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`.
+
+    Examples:
+        >>> mapper = load_mapper("demo/runs/cam")  # doctest: +SKIP
+        >>> mapper(Image.open("tile.png"), ["tumor", "stroma"]).shape  # doctest: +SKIP
+        (2, 56, 56)
+    """
+    from qaclims_path.pipeline.cam.arrays import load_mapper as load
+
+    return load(Path(run), read(MapOptions, {}, "load_mapper", scales=scales, precision=precision, device=device))
+
+
+@public(MaskOptions, leave_out=UNUSED)
+def refine_maps(
+    image: "NDArray[np.uint8] | Image",
+    maps: "NDArray[np.floating]",
+    *,
+    device: str = "auto",
+    **options: Any,  # noqa: ANN401 - the model checks them
+) -> "tuple[NDArray[np.uint8], NDArray[np.float32]]":
+    """Turn the maps of an image in memory into labels, as `make_masks` does with stored ones.
+
+    Args:
+        image: H W 3 array of bytes, or a Pillow image.
+        maps: K h w in 0..1, of the size of the image or smaller.
+        device: `auto`, `cpu`, `cuda`, ...; the dense CRF always works on the CPU.
+        **options: Fields of `MaskOptions`; without a number as `threshold` nothing is background.
+
+    Returns:
+        Labels H W, indices of maps, 255 for background; and the confidence of each label, H W in 0..1.
+
+    Examples:
+        >>> labels, confidence = refine_maps(image, maps, refiner="par", threshold=0.3)  # doctest: +SKIP
+    """
+    from qaclims_path.pipeline.masks.arrays import refine_maps as refine
+
+    return refine(image, maps, read(MaskOptions, options, "refine_maps"), device)
 
 
 @public(MaskOptions)

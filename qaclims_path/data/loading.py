@@ -48,7 +48,7 @@ class Failed:
 
 
 class ImageLoader:
-    """Opens images and scales them as published, with Pillow's bicubic filter on bytes; safe to call from threads.
+    """Opens images and scales them; safe to call from threads.
 
     Args:
         card: Card of the data set.
@@ -68,7 +68,7 @@ class ImageLoader:
             return Failed(record.id, str(error))
         size = picture.shape[:2]
         unknown = record.unknown if self.labels else ()
-        return Loaded(record.id, tuple(_scaled(picture, scale) for scale in self.scales), size, present, unknown)
+        return Loaded(record.id, tuple(scaled(picture, scale) for scale in self.scales), size, present, unknown)
 
     def _present(self, record: Record) -> tuple[int, ...]:
         return record.present if record.present is not None else classes_in(self.card, truth_of(self.card, record))
@@ -90,7 +90,8 @@ def batches(items: Iterable[Loaded], tiles: int) -> Iterator[list[Loaded]]:
     yield from incomplete.values()
 
 
-def _scaled(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+def scaled(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """Scale a picture H W 3 as published, with Pillow's bicubic filter on bytes."""
     if scale == 1:
         return picture
     height, width = scaled_size(picture.shape[0], picture.shape[1], scale)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from qaclims_path.errors import BadFile
+from qaclims_path.errors import BadFile, UsageError
 from qaclims_path.files.atomic import atomic_path
 
 MAX_PIXELS = 400_000_000  # 20 000 squared; more is a slide and goes through the slide readers
@@ -47,6 +47,20 @@ def check_depth(image: Image.Image, name: object) -> None:
     """Refuse an image of more than 8 bits per channel; `name` is what the error calls it."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         raise BadFile(f"{name} has {image.mode} pixels; pictures need 8 bits per channel. Convert it first.")
+
+
+def pixels_of(image: NDArray[np.uint8] | Image.Image) -> NDArray[np.uint8]:
+    """Return the H W 3 bytes of an image that a caller gives in memory; refuse arrays of another shape or type."""
+    if isinstance(image, Image.Image):
+        check_depth(image, "The image")
+        return rgb_pixels(image)
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise UsageError(
+            f"The image is an array of {pixels.dtype} of shape {pixels.shape}; it should be bytes (uint8) of shape "
+            "(height, width, 3), red first. Multiply values in 0..1 by 255 and use .astype(np.uint8)."
+        )
+    return pixels
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:

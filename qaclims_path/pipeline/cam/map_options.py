@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from qaclims_path.config import Options
+from qaclims_path.errors import UsageError
 
 Classes = Literal["present", "predicted", "all"]
 Grid = Literal["points", "cells"]
@@ -32,3 +33,9 @@ class MapOptions(Options):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     batch: Annotated[int, Field(ge=1)] = 16
     device: str = "auto"
+
+
+def check_scales(options: MapOptions) -> None:
+    """Refuse scales at which no map can be made."""
+    if not options.scales or min(options.scales) <= 0:
+        raise UsageError("--scales needs at least one number above 0, such as 1 or 0.5,1,1.5,2.")

@@ -20,7 +20,6 @@ from qaclims_path.data.record import Record
 from qaclims_path.data.slide_labels import with_slide_labels
 from qaclims_path.data.split import SplitData
 from qaclims_path.engine.guards import memory_watched
-from qaclims_path.errors import UsageError
 from qaclims_path.files.digest import digest_of, digest_of_file
 from qaclims_path.files.lock import locked
 from qaclims_path.files.maps import ImageMaps, MapReader, MapWriter
@@ -29,7 +28,7 @@ from qaclims_path.files.tables import write_csv
 from qaclims_path.models.cam_folder import WEIGHTS, network_folder
 from qaclims_path.models.camnet import CamNet
 from qaclims_path.models.inference import for_inference
-from qaclims_path.pipeline.cam.map_options import MapOptions
+from qaclims_path.pipeline.cam.map_options import MapOptions, check_scales
 from qaclims_path.pipeline.cam.multiscale import Choose, MapMaker, Probabilities, split_maps
 from qaclims_path.pipeline.configs import CONFIG
 
@@ -138,8 +137,7 @@ def learnt_slides(run: Path) -> bool:
 
 def _settings(options: MapOptions, split: SplitData, precision: Precision, *, slides: bool) -> dict[str, Any]:
     """Return all options that the values depend on."""
-    if not options.scales or min(options.scales) <= 0:
-        raise UsageError("--scales needs at least one number above 0, such as 1 or 0.5,1,1.5,2.")
+    check_scales(options)
     # a class that may be absent has no maximum to measure it by
     unsure = options.classes == "present" and not slides and any(record.unknown for record in split.records)
     gate = split.rules.gate if slides or options.classes == "predicted" else None

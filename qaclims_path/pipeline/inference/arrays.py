@@ -8,7 +8,7 @@ from PIL import Image
 
 from qaclims_path.engine.guards import memory_watched
 from qaclims_path.errors import UsageError
-from qaclims_path.files.images import check_depth, rgb_pixels
+from qaclims_path.files.images import pixels_of
 from qaclims_path.models.segmenters.crf import find_crf
 from qaclims_path.models.segmenters.refining import refined
 from qaclims_path.pipeline.inference.model import SegmentModel
@@ -50,7 +50,7 @@ class ImageSegmenter:
         if mpp is not None and not mpp > 0:
             raise UsageError(f"The pixel size is {mpp:g}; it should be a number of micrometres above 0.")
         self._model.check_enlarged(mpp)
-        pixels = _pixels_of(image)
+        pixels = pixels_of(image)
         with memory_watched("Give a smaller image, or cut it into pieces.", "this image"):
             scores = self._model.of_images(self._model.scale_of(mpp))(np.stack([pixels]))[0]
             if self._crf is not None:
@@ -79,16 +79,3 @@ def load_segmenter(model: str | Path, *, device: str = "auto", options: SegmentO
         'tumor'
     """
     return ImageSegmenter(SegmentModel(model, options or SegmentOptions(), device))
-
-
-def _pixels_of(image: Pixels | Image.Image) -> Pixels:
-    if isinstance(image, Image.Image):
-        check_depth(image, "The image")
-        return rgb_pixels(image)
-    pixels = np.asarray(image)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
-        raise UsageError(
-            f"The image is an array of {pixels.dtype} of shape {pixels.shape}; it should be bytes (uint8) of shape "
-            "(height, width, 3), red first. Multiply values in 0..1 by 255 and use .astype(np.uint8)."
-        )
-    return pixels
