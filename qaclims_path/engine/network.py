@@ -30,10 +30,14 @@ def prepare(task: Task, processes: Processes, options: TrainOptions) -> None:
 
 
 def training_mode(network: nn.Module, options: TrainOptions) -> None:
-    """Put a network into training mode; batch norms whose statistics do not change stay in evaluation mode."""
+    """Put a network into training mode; batch norms whose statistics do not change stay in evaluation mode.
+
+    A network may keep some of its parts in evaluation mode in its own `train()`: they stay as it leaves them.
+    """
     network.train()
     for module in batch_norms(network):
-        module.train(options.batchnorm in FOLLOWING)
+        if options.batchnorm not in FOLLOWING:
+            module.eval()
         if options.batchnorm in ("moving", "frozen"):
             module.requires_grad_(requires_grad=False)
 

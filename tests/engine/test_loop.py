@@ -301,6 +301,19 @@ def test_statistics_and_scales_of_batch_norms_change_as_asked(kind: str, moves: 
     assert network[0].weight.grad is not None
 
 
+def test_parts_that_a_network_keeps_in_evaluation_mode_stay_there() -> None:
+    class Frozen(nn.Sequential):
+        def train(self, mode: bool = True) -> "Frozen":
+            super().train(mode)
+            self[0].eval()
+            return self
+
+    network = Frozen(nn.BatchNorm2d(1), nn.BatchNorm2d(1))
+    training_mode(network, TrainOptions())
+    assert not network[0].training
+    assert network[1].training
+
+
 def test_a_network_without_batch_norm_says_that_there_is_none_to_freeze(toy, tmp_path: Path, capsys) -> None:
     task = toy.Sorting()
     task.network = nn.Sequential(*(nn.Identity() for _ in range(6)), nn.Linear(2, 2))  # its head is the seventh
