@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from qaclims_path import load_segmenter, open_slide
-from qaclims_path.compute.painting import blended, faded
+from qaclims_path.compute.painting import painted
+from qaclims_path.compute.resize import resize_nearest
 from qaclims_path.data.cards import load_card
 from qaclims_path.errors import QaclimsError, UsageError
 from qaclims_path.files.images import read_mask, write_image
@@ -23,7 +24,8 @@ ROW = "qa-clims-path"
 PANEL, GAP, TITLE = 400, 10, 36  # pixels of the picture
 PAPER, INK = (255, 255, 255), (32, 33, 36)
 QUALITY = 85  # of the JPEG
-COVER = 0.55  # weight of the class colours over the grey slide
+NONE = 255  # label of glass and fat
+FILL = 0.3  # opacity of the classes; the panels are too small to show nuclei
 Pixels = NDArray[np.uint8]
 
 
@@ -50,26 +52,28 @@ def draw(demo: Path, slide: str) -> Pixels:
         pixels = opened.read(0, 0, level.width, level.height, mpp)
     segmenter = load_segmenter(demo / "runs" / ROW)
     labels, _ = segmenter(pixels, mpp)
+    small = np.asarray(Image.fromarray(pixels).resize((PANEL, PANEL), Image.Resampling.LANCZOS))
     panels = {
-        "held-out slide (painted)": pixels,
-        "segmentation": overlaid(pixels, labels, segmenter),
-        "truth": overlaid(pixels, truth_labels(truth, segmenter.classes), segmenter),
+        "held-out slide (painted)": small,
+        "segmentation": overlaid(small, labels, segmenter),
+        "truth": overlaid(small, truth_labels(truth, segmenter.classes), segmenter),
     }
     return sheet(panels, segmenter)
 
 
 def truth_labels(path: Path, classes: Sequence[str]) -> Pixels:
-    """Read the truth of a painted slide as labels H W, indices into `classes`; 255 on glass and fat."""
+    """Read the truth of a painted slide as labels H W, indices into `classes`; `NONE` on glass and fat."""
     card = load_card("phantom")
-    index = np.full(256, 255, np.uint8)
+    index = np.full(256, NONE, np.uint8)
     index[[card.names.index(name) for name in classes]] = range(len(classes))
     return index[card.decode(read_mask(path), path)]
 
 
 def overlaid(pixels: Pixels, labels: Pixels, segmenter: ImageSegmenter) -> Pixels:
-    """Colour labels H W over the grey slide; white where there is no label."""
-    strength = np.where(labels == 255, 1.0, COVER)  # `colored` is white where there is no label
-    return blended(faded(pixels, 0.0), segmenter.colored(labels), strength)
+    """Outline labels of any size over a panel; white where there is no label."""
+    small = resize_nearest(labels, *pixels.shape[:2])
+    bare = np.where(small[..., None] == NONE, np.uint8(255), pixels)
+    return painted(bare, small, segmenter.colored(np.arange(256, dtype=np.uint8)), hidden=[NONE], fill=FILL)
 
 
 def sheet(panels: dict[str, Pixels], segmenter: ImageSegmenter) -> Pixels:
@@ -79,7 +83,7 @@ def sheet(panels: dict[str, Pixels], segmenter: ImageSegmenter) -> Pixels:
     for column, (title, pixels) in enumerate(panels.items()):
         left = GAP + column * (PANEL + GAP)
         pen.text((left, GAP), title, INK, font=font)
-        image.paste(Image.fromarray(pixels).resize((PANEL, PANEL), Image.Resampling.LANCZOS), (left, GAP + TITLE))
+        image.paste(Image.fromarray(pixels), (left, GAP + TITLE))
     left, top = GAP, GAP + TITLE + PANEL + GAP
     for name, color in zip(segmenter.classes, segmenter.colors, strict=True):
         pen.rectangle((left, top, left + 20, top + 20), color)

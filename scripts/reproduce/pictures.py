@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from qaclims_path.compute.painting import blended, faded
+from qaclims_path.compute.painting import painted
+from qaclims_path.compute.resize import resize_nearest
 from qaclims_path.data.card import IGNORE, Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
@@ -19,7 +20,6 @@ from reproduce.table import Result, miou
 SHOWN = 4  # images with the largest gains, and as many with the largest losses
 SIDE, GAP, TITLE, SWATCH = 200, 8, 22, 12
 PAPER, INK = (255, 255, 255), (32, 33, 36)
-COVER = 0.5
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -97,12 +97,10 @@ def _panels(card: Card, record: Record, *compared: Result) -> list[Image.Image]:
         unscored = (truth == IGNORE) | ((truth == card.background_index) & glass)
         truth, *found = (np.where(unscored, IGNORE, each) for each in (truth, *found))
     labelled = [truth, *found]
-    grey = faded(picture, 0.0)
-    drawn = [picture]
-    drawn += [
-        blended(grey, card.palette[labels], COVER * (labels != IGNORE)) for labels in labelled if labels is not None
-    ]
-    return [_fitted(Image.fromarray(each)) for each in drawn]
+    fitted = _fitted(Image.fromarray(picture))
+    small = np.asarray(fitted)
+    resized = [resize_nearest(each, *small.shape[:2]) for each in labelled if each is not None]
+    return [fitted, *(Image.fromarray(painted(small, each, card.palette, hidden=[IGNORE])) for each in resized)]
 
 
 def _fitted(image: Image.Image) -> Image.Image:
