@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script's own folder is on the path, not the one above
+
 from bench.timing import conditions, exit_with
 
 LIMIT = 1.0  # processor seconds

@@ -9,6 +9,7 @@ import shapely
 
 from qaclims_path.errors import QaclimsError, UsageError, first_of
 from qaclims_path.files.atomic import write_json
+from qaclims_path.files.numbers import area_text
 from qaclims_path.pipeline.tiling.labels import LabelPlan
 from qaclims_path.pipeline.tiling.options import TRAIN, TileOptions
 from qaclims_path.slides.annotations.regions import SlideRegions, read_regions, read_roi
@@ -90,7 +91,7 @@ def understood(labels: TileLabels, regions: SlideRegions | None, info: SlideInfo
         present = int(labels.present[:, k].sum())
         known = count if labels.known is None else int(labels.known[:, k].sum())
         area = None if regions is None or info.mpp is None else regions.shapes[k].area * info.mpp[0] * info.mpp[1] / 1e6
-        rounded = None if area is None else round(float(area), 6)
+        rounded = None if area is None else float(f"{area:.6g}")
         lines[name] = ClassLine(rounded, present, known - present, count - known)
     return lines
 
@@ -107,7 +108,7 @@ def total(lines: Sequence[Mapping[str, ClassLine]]) -> dict[str, ClassLine]:
 def _sum(lines: Sequence[ClassLine]) -> ClassLine:
     areas = [line.drawn_mm2 for line in lines if line.drawn_mm2 is not None]
     present, absent, unknown = (sum(getattr(line, key) for line in lines) for key in ("present", "absent", "unknown"))
-    return ClassLine(round(sum(areas), 6) if areas else None, present, absent, unknown)
+    return ClassLine(float(f"{sum(areas):.6g}") if areas else None, present, absent, unknown)
 
 
 def undrawn_in_training(slides: Mapping[str, tuple[str, Mapping[str, ClassLine]]]) -> tuple[str, ...]:
@@ -125,6 +126,21 @@ def undrawn_in_training(slides: Mapping[str, tuple[str, Mapping[str, ClassLine]]
         "of these slides into the split 'train' (column 'split' of a slide list)."
         for called, where in drawn.items()
         if TRAIN not in where.values()
+    )
+
+
+def untiled_in_training(slides: Mapping[str, tuple[str, Mapping[str, ClassLine]]]) -> tuple[str, ...]:
+    """Return a sentence for every class that is drawn on training slides, but of which no training tile holds enough.
+
+    Args:
+        slides: Split and classes of every slide with drawn regions, by name.
+    """
+    lines = total([classes for split, classes in slides.values() if split == TRAIN])
+    return tuple(
+        f"{called} is drawn on training slides ({area_text(line.drawn_mm2)}), but no training tile holds enough of it. "
+        "Look at the pictures in quality/. Draw it on tissue, or lower --min-tissue or --present-from."
+        for called, line in lines.items()
+        if line.drawn_mm2 and not line.present
     )
 
 

@@ -155,11 +155,15 @@ def _meant(file: str, elsewhere: Sequence[str]) -> str:
 
 
 def _unused(path: Path, elsewhere: Sequence[str]) -> tuple[str, ...]:
+    if not elsewhere:
+        return ()
+    rows = "1 row" if len(elsewhere) == 1 else f"{len(elsewhere)} rows"
+    names, slides = ("names", "a slide that is") if len(elsewhere) == 1 else ("name", "slides that are")
     sentence = (
-        f"{len(elsewhere)} rows of {path.name} name slides that are not here ({first_of(elsewhere, SHOWN)}). They are "
-        "not used: correct the names, or give these slides, too."
+        f"{rows} of {path.name} {names} {slides} not here ({first_of(elsewhere, SHOWN)}) and not used. Correct the "
+        "names, or give these slides, too."
     )
-    return (sentence,) if elsewhere else ()
+    return (sentence,)
 
 
 def _from_column(slides: Sequence[SlideEntry]) -> LabelPlan:

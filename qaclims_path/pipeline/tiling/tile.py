@@ -14,7 +14,13 @@ from qaclims_path.files.marks import NOTHING
 from qaclims_path.files.progress import track
 from qaclims_path.files.shards import RUN_LOCK
 from qaclims_path.files.tables import write_csv
-from qaclims_path.pipeline.tiling.annotations import ClassLine, settled, undrawn_in_training, write_understood
+from qaclims_path.pipeline.tiling.annotations import (
+    ClassLine,
+    settled,
+    undrawn_in_training,
+    untiled_in_training,
+    write_understood,
+)
 from qaclims_path.pipeline.tiling.labels import LabelPlan, files_for, plan_labels
 from qaclims_path.pipeline.tiling.options import TRAIN, TileOptions, WorkOptions, check_folder
 from qaclims_path.pipeline.tiling.report import (
@@ -246,8 +252,9 @@ def _finished(out: Path, report: TileReport, options: TileOptions, labels: Label
         card = make_card(out.name, options, labels, report.tiles, drawn_by_split(report.slides))
         write_card(out / "card.yaml", card)
         slides = {line.name: (line.split, line.classes) for line in report.slides if line.status == "done"}
-        undrawn = undrawn_in_training({name: slides[name] for name in slides if name in labels.regions})
-        warnings = (*report.warnings, *undrawn, *tile_warnings(out / "card.yaml", out / MANIFEST))
+        annotated = {name: slides[name] for name in slides if name in labels.regions}
+        drawn = (*undrawn_in_training(annotated), *untiled_in_training(annotated))
+        warnings = (*report.warnings, *drawn, *tile_warnings(out / "card.yaml", out / MANIFEST))
         write_understood(out, options, slides, warnings)
         report = replace(report, card=str(out / "card.yaml"), warnings=warnings)
     write_summary(out, report, options)

@@ -26,7 +26,7 @@ from qaclims_path.pipeline.evaluation.stages import score_labels
 from qaclims_path.pipeline.segmenter.data import true_masks
 from qaclims_path.pipeline.segmenter.options import load_seg_options
 from qaclims_path.pipeline.segmenter.train import _validation
-from qaclims_path.pipeline.tiling.annotations import ClassLine
+from qaclims_path.pipeline.tiling.annotations import ClassLine, untiled_in_training
 from qaclims_path.pipeline.tiling.options import TileOptions
 from qaclims_path.pipeline.tiling.tile import TileInputs, plan, tile
 
@@ -167,8 +167,8 @@ def test_a_gate_of_true_labels_does_not_forbid_what_is_unknown(tiled):
 def test_what_was_understood_is_told(tiled):
     square = 0.25e-6  # mm2 of a pixel
     found = {line.name: line.classes for line in tiled.slides}
-    assert found["a"]["tumor"] == ClassLine(round(256 * 128 * square, 6), 2, 0, 14)
-    assert found["a"]["stroma"] == ClassLine(round(64 * 128 * square, 6), 1, 2, 13)
+    assert found["a"]["tumor"] == ClassLine(256 * 128 * square, 2, 0, 14)
+    assert found["a"]["stroma"] == ClassLine(64 * 128 * square, 1, 2, 13)
     assert found["a"]["necrosis"] == ClassLine(0.0, 0, 2, 14)
     assert found["b"]["tumor"] == ClassLine(0.0, 0, 1, 15)
     written = json.loads((Path(tiled.out) / "annotations.json").read_text())
@@ -245,3 +245,12 @@ def test_whole_slides_may_be_labelled_as_unknown(slides, tmp_path):
     (tmp_path / "list.csv").write_text(f"slide,labels\n{slides}/a.tiff,tumor?;stroma\n{slides}/b.tiff,tumor\n")
     report = tile(TileInputs((str(tmp_path / "list.csv"),), tissue="none"), tmp_path / "other", options)
     assert report.slides[0].classes["tumor"] == ClassLine(None, 0, 0, 4)
+
+
+def test_a_class_that_is_drawn_where_no_tile_is_kept_is_named():
+    on_glass, seen = ClassLine(3.25e-06, 0, 2, 7), ClassLine(0.1, 1, 1, 7)
+    slides = {"a": ("train", {"tumor": on_glass, "stroma": on_glass}), "b": ("train", {"stroma": seen})}
+    (said,) = untiled_in_training({**slides, "c": ("val", {"tumor": seen, "necrosis": on_glass})})
+    assert said.startswith(
+        "tumor is drawn on training slides (3.25 um2), but no training tile holds enough of it. Look"
+    )
