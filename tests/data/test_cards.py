@@ -209,6 +209,11 @@ def test_rows_of_other_methods_are_as_published() -> None:
     assert pdseg.per_class == {"tumor": 78.53, "necrosis": 81.35, "lymphocyte": 74.65, "stroma": 73.75}
     (own,) = published("bcss-wsss", "ProBAG", what="seg")
     assert (own.protocol, own.gate, own.dice_made) == ("unknown", "unknown", "per_class_mean")
+    assert [row.miou for row in published("bcss-wsss", "C2RM-Seg")] == [72.17]
+    (construct,) = published("bcss-wsss", "ConStruct")
+    assert (construct.miou, construct.protocol, construct.gate) == (70.96, "tpro", "oracle")
+    assert [row.miou for row in published("wsss4luad", "PistoSeg", gate="none")] == [75.3]
+    assert [row.miou for row in published("glas", "OEEM")] == [76.48, 77.56]
     assert [row.miou for row in published("voc2012", "CLIMS", what="cams")] == [58.6]
     assert [row.miou for row in published("voc2012", "QA-CLIMS", split="val")] == [75.6]
     assert [row.miou for row in published("coco2014", "QA-CLIMS")] == [43.2]
@@ -224,6 +229,13 @@ def test_every_row_says_how_it_was_made() -> None:
             assert row.miou is not None, where
             assert (row.protocol != "unknown") or row.gate == "unknown", where
             assert row.protocol != "pbip" or row.gate in ("oracle", "unknown"), where
+
+
+@pytest.mark.parametrize("name", ["bcss-wsss", "luad-histoseg", "wsss4luad"])
+def test_a_method_whose_tables_could_not_be_read_has_a_note_and_no_row(name: str) -> None:
+    assert not published(name, "HisynSeg")
+    (note,) = [note for note in load_card(name).notes if "HisynSeg" in note]
+    assert "true image labels" in note
 
 
 def test_dice_made_from_miou_follows_from_it() -> None:
