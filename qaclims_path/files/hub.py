@@ -6,10 +6,12 @@ Downloads go to the hub client's own cache, so a model is fetched once and found
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from qaclims_path.assets import EMBEDDED
 from qaclims_path.errors import BadFile, QaclimsError, UsageError
 from qaclims_path.files.digest import FULL, digest_of, digest_of_file
 from qaclims_path.files.folders import list_files
@@ -200,7 +202,8 @@ def _local(model: str) -> Path | None:
     if named or not _ID.fullmatch(model):
         where = f"The model folder '{model.removeprefix(LOCAL)}'"
         problem = "is a file, not a folder" if folder.is_file() else "does not exist"
-        raise BadFile(f"{where} {problem}. Give a folder, or an id such as owner/name on the hub.")
+        meant = f"Did you mean '{EMBEDDED}'? " if get_close_matches(model, [EMBEDDED]) else ""
+        raise BadFile(f"{where} {problem}. {meant}Give a folder, or an id such as owner/name on the hub.")
     return None
 
 

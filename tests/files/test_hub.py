@@ -198,3 +198,8 @@ def test_every_error_of_a_library_becomes_a_sentence():
         raise RuntimeError("first line.\nsecond")
     with pytest.raises(UsageError, match=r"^ours$"), loading("m", "judge"):
         raise UsageError("ours")
+
+
+def test_a_mistyped_name_of_the_package_s_own_models_is_suggested() -> None:
+    with pytest.raises(QaclimsError, match=r"'embeded' does not exist\. Did you mean 'embedded'\?"):
+        resolve("embeded")

@@ -84,7 +84,8 @@ def stats_view(report: StatsReport) -> Iterator[RenderableType]:
         per_image = ", ".join(
             f"{classes}: {spaced(images)}" for classes, images in enumerate(split.classes_per_image) if images
         )
-        yield Text(f"images by number of classes: {per_image}")
+        known = " known to be present" if any(row.unknown for row in split.classes) else ""
+        yield Text(f"images by number of classes{known}: {per_image}")
         yield _class_stats_table(split.classes)
         if 1 < len(split.together) <= MOST_TOGETHER:
             yield from titled("Images that hold both", _together_table(split))
