@@ -48,7 +48,7 @@ class Split(Options):
         background_masks: Folder of masks whose non-zero pixels are background.
         labels_from: `name` (bits in the file name), `table` (CSV or npy), `annotations` (XML or JSON), or `masks`.
         labels: File with the image-level labels, if any.
-        list: File that lists the images of the split, one per line.
+        list: File that lists the images of the split, one per line; a CSV has one per row.
         match: Regular expression that the file names of the split match.
         mask_name: File name of a mask; `{stem}` stands for the image's name without suffix.
         count: Published number of images.

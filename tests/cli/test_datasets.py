@@ -13,7 +13,10 @@ from qaclims_path.data.fake import write_fake
 from qaclims_path.errors import BadConfig, BadFile, UsageError
 
 HEAVY = ("torch", "monai", "skimage", "matplotlib", "numba", "scipy", "pycocotools")
-NAMES = ("bcss", "bcss-wsss", "coco2014", "folder", "gcss", "glas", "luad-histoseg", "phantom", "voc2012", "wsss4luad")
+NAMES = (
+    "bcss", "bcss-wsss", "coco2014", "crag", "folder", "gcss", "gcss-wsss", "glas", "luad-histoseg", "phantom",
+    "sicapv2", "voc2012", "wsss4luad",
+)  # fmt: skip
 
 
 def run(*words):

@@ -22,11 +22,14 @@ SHIPPED = (
     "bcss",
     "bcss-wsss",
     "coco2014",
+    "crag",
     "folder",
     "gcss",
+    "gcss-wsss",
     "glas",
     "luad-histoseg",
     "phantom",
+    "sicapv2",
     "voc2012",
     "wsss4luad",
 )
@@ -134,6 +137,8 @@ def test_data_sets_list_tissue_in_different_orders() -> None:
         ("voc2012", {"train_aug": 10582, "train": 1464, "val": 1449}),
         ("coco2014", {"train": 82783, "train_masks": 82783, "val": 40504}),
         ("bcss", {"train": None, "test": None}),
+        ("crag", {"train": 173, "test": 40}),
+        ("sicapv2", {"train": 9959, "test": 2122}),
     ],
 )
 def test_counts_are_as_published(name: str, counts: dict[str, int | None]) -> None:
@@ -261,8 +266,33 @@ def test_what_is_not_known_or_not_public_is_said() -> None:
     assert not gcss.public
     assert gcss.format == "folder"
     assert any("Mask codes" in line for line in gcss.unknown)
+    assert "gcss-wsss" in gcss.get
     assert any("resized" in line for line in load_card("bcss-wsss").unknown)
     assert all("unverified" in row.note for row in published("voc2012", "QA-CLIMS"))
+
+
+def test_the_public_copy_of_gcss_has_six_codes_and_classes_that_nobody_asks_about() -> None:
+    card = load_card("gcss-wsss")
+    assert card.public
+    assert card.domain == "any"
+    assert sorted(card.codes) == list("012345")
+    assert [info.color for info in card.classes] == [
+        (255, 0, 0),
+        (64, 128, 0),
+        (0, 255, 255),
+        (255, 165, 0),
+        (68, 0, 83),
+    ]
+    assert not any(info.prompts or info.definition for info in card.classes)
+    assert any("What the codes" in line for line in card.unknown)
+
+
+def test_grades_are_read_from_the_published_columns_and_codes() -> None:
+    card = load_card("sicapv2")
+    assert [info.synonyms[0] for info in card.classes] == ["G3", "G4", "G5"]
+    assert card.decode(np.array([[0, 3, 4, 5]], np.uint8), "test").tolist() == [[3, 0, 1, 2]]
+    with pytest.raises(BadFile, match="the code 1, 2, which"):  # the readme's legend
+        card.decode(np.array([[0, 1, 2, 3]], np.uint8), "test")
 
 
 @pytest.mark.parametrize(

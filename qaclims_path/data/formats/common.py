@@ -19,8 +19,10 @@ from qaclims_path.errors import BadFile, DatasetProblem, SplitAbsent, first_of
 from qaclims_path.files.atomic import atomic_path
 from qaclims_path.files.folders import IMAGE_SUFFIXES, first_existing, inside, list_files, stem_key
 from qaclims_path.files.images import write_image, write_mask
+from qaclims_path.files.tables import read_csv
 
 SHOWN = 10
+IMAGE_COLUMNS = ("file", "image", "name", "id", "image_name")
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,10 @@ def mask_name(split: Split, image: str) -> str:
 def read_list(path: Path) -> list[str]:
     """Read the names in a list file, one per line; from `/JPEGImages/x.jpg /Seg/x.png`, take the first path.
 
-    Byte-order mark, CRLF and blank lines are ignored.
+    Byte-order mark, CRLF and blank lines are ignored. A CSV lists the images that have a row.
     """
+    if path.suffix.lower() == ".csv":
+        return [image_cell({column.casefold(): cell for column, cell in row.items()}, path) for row in read_csv(path)]
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -158,6 +162,16 @@ def read_list(path: Path) -> list[str]:
         raise BadFile(f"{path} cannot be read as a list of names: {reason}.") from error
     # names may hold blanks (`[1, 1, 0]`), so a second column must begin with a slash
     return [re.split(r"\s+(?=/)", line.strip())[0] for line in lines if line.strip()]
+
+
+def image_cell(cells: Mapping[str, str], path: Path) -> str:
+    """Return the image's name in a row of a CSV; the columns of `cells` are in lower case."""
+    image = next((cells[column] for column in IMAGE_COLUMNS if column in cells), None)
+    if image is None:
+        raise BadFile(
+            f"{path} has no column for the image: call it file, image, name or id. Found: {', '.join(cells)}."
+        )
+    return image
 
 
 def normalised(name: str) -> str:

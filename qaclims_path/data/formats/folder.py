@@ -11,6 +11,7 @@ from qaclims_path.data.formats.common import (
     SplitFiles,
     class_index,
     fake_names,
+    image_cell,
     image_key,
     normalised,
     present_in,
@@ -23,7 +24,6 @@ from qaclims_path.files.folders import stem_key
 from qaclims_path.files.marks import Label, Mark, label_of, read_mark, read_names
 from qaclims_path.files.tables import read_csv, write_csv
 
-IMAGE_COLUMNS = ("file", "image", "name", "id")
 PATIENT_COLUMNS = ("patient", "case")
 SLIDE_COLUMNS = ("slide",)
 
@@ -64,11 +64,7 @@ def read_table(card: Card, path: Path) -> Table:
     table, problems, index = Table(), [], class_index(card)
     for line, row in enumerate(read_csv(path), start=2):
         cells = {column.casefold(): value for column, value in row.items()}
-        image = next((cells[column] for column in IMAGE_COLUMNS if column in cells), None)
-        if image is None:
-            raise BadFile(
-                f"{path} has no column for the image: call it file, image, name or id. Found: {', '.join(row)}."
-            )
+        image = image_cell(cells, path)
         key = image_key(image)
         try:
             if key in table.labels:
@@ -112,9 +108,10 @@ def _mark(column: str, text: str) -> Mark:
 
 
 def write_split(card: Card, root: Path, name: str, items: Iterable[FakeItem]) -> None:
-    """Write images, masks and the CSV; existing rows stay."""
+    """Write images, masks and the CSV of labels, or the one that lists the images; existing rows stay."""
     split = card.split(name)
-    table = root / split.labels[0] if split.labels_from == "table" else None
+    tables = split.labels if split.labels_from == "table" else [path for path in split.list if path.endswith(".csv")]
+    table = root / tables[0] if tables else None
     rows: list[dict[str, object]] = [dict(row) for row in read_csv(table)] if table and table.exists() else []
     for file, item in fake_names(card, root, name, items):
         write_item(card, root, name, file, item)

@@ -119,3 +119,20 @@ def test_a_pattern_that_matches_no_name_is_refused(tmp_path, make_card, put):
     card = make_card("folder", {**TABLE, "match": "^train_"})
     with pytest.raises(DatasetProblem, match=r"no name matches '\^train_'"):
         list_records(card, tmp_path, "one")
+
+
+LISTED = {**TABLE, "labels": ["train.csv"], "list": ["train.csv"]}
+
+
+def test_a_table_may_be_the_list_of_its_split(tmp_path, make_card, put):
+    put(tmp_path / "images", "x.1.jpg", "y.jpg", "z.jpg")
+    (tmp_path / "train.csv").write_text("Image_Name,NC,benign,tumour\ny.jpg,0,1,0\nx.1.jpg,1,0,0\ngone.jpg,0,0,1\n")
+    card = make_card("folder", LISTED, classes=CLASSES)
+    assert listed(card, tmp_path) == [("y", (0,), None), ("x.1", (), None)]
+
+
+def test_a_list_without_a_column_for_the_image_is_refused(tmp_path, make_card, put):
+    put(tmp_path / "images", "x.png")
+    (tmp_path / "train.csv").write_text("picture,benign,tumour\nx,1,0\n")
+    with pytest.raises(BadFile, match=r"train\.csv has no column for the image.*Found: picture, benign, tumour"):
+        listed(make_card("folder", LISTED, classes=CLASSES), tmp_path)
