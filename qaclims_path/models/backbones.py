@@ -1,8 +1,9 @@
 """Use any timm model as a backbone: turn pixels in 0..1 into a feature map."""
 
 import json
+from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -49,6 +50,18 @@ def find_backbone(name: str) -> BackboneSpec:
     return BackboneSpec(model_name(model), architecture, settings.get("model_args") or {}, mean, std)
 
 
+class Stage(NamedTuple):
+    """Features at one depth of a model.
+
+    Attributes:
+        channels: Number of channels.
+        stride: Pixels per cell.
+    """
+
+    channels: int
+    stride: int
+
+
 class Backbone(nn.Module):
     """A timm model without its classifier, with the normalisation of its pixels.
 
@@ -74,7 +87,7 @@ class Backbone(nn.Module):
         """
         super().__init__()
         self.spec = spec
-        self.model = _build(spec, stride)
+        self.model = build(spec, stride)
         self._prefix = int(getattr(self.model, "num_prefix_tokens", 0))
         self._patch = _patch_size(self.model)
         self._channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
@@ -97,22 +110,48 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute features B D h w of B 3 H W images in 0..1, in the precision of the weights."""
+        return self.with_stages(images, ())[0]
+
+    def with_stages(self, images: Tensor, stages: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+        """Compute the features that `forward` computes, and those of some stages, shallow ones first.
+
+        Args:
+            images: B 3 H W in 0..1.
+            stages: Stages by their index in `stages_of`, in ascending order.
+        """
         pixels = self.normalise(images).to(next(self.model.parameters()).dtype)
+        height, width = (max(1, round(side / self._patch)) if self._patch else side for side in images.shape[-2:])
+        if self._patch and (size := (height * self._patch, width * self._patch)) != tuple(pixels.shape[-2:]):
+            pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
+        features, found = with_stages(self.model, pixels, stages)
         if self._patch:
-            height, width = (max(1, round(side / self._patch)) for side in images.shape[-2:])
-            size = (height * self._patch, width * self._patch)
-            if size != tuple(pixels.shape[-2:]):
-                pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
-            tokens = self.model.forward_features(pixels)[:, self._prefix :]
-            return cast("Tensor", tokens.transpose(1, 2).unflatten(2, (height, width)))
-        features = cast("Tensor", self.model.forward_features(pixels))
-        return features.permute(0, 3, 1, 2) if self._channels_last else features
+            tokens: Any = features[:, self._prefix :].transpose(1, 2)
+            features = tokens.unflatten(2, (height, width))
+        return (features.permute(0, 3, 1, 2) if self._channels_last else features), found
 
     def stem_parameters(self) -> list[nn.Parameter]:
         """Parameters before the first stage: first convolution and norm of a ResNet, patch embedding of a ViT."""
         groups = group_parameters(self.model, self.model.group_matcher(coarse=True))
         names = set(groups[min(groups)])
         return [parameter for name, parameter in self.model.named_parameters() if name in names]
+
+
+def stages_of(model: nn.Module) -> list[Stage]:
+    """List the stages whose features a timm model returns, shallow ones first; none for a model that returns none.
+
+    They are the features of a convolutional network at each of its strides, and the blocks of a plain transformer.
+    """
+    known = getattr(model, "feature_info", None) if hasattr(model, "forward_intermediates") else None
+    return [Stage(int(each["num_chs"]), int(each["reduction"])) for each in known or ()]
+
+
+def with_stages(model: nn.Module, pixels: Tensor, stages: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+    """Compute the last features of a timm model, and those of some stages (B D h w each), in ascending order."""
+    run: Any = model
+    if not stages:
+        return run.forward_features(pixels), []
+    last, found = run.forward_intermediates(pixels, indices=[*stages], output_fmt="NCHW")
+    return last, found
 
 
 def convolutional(spec: BackboneSpec, stride: int, purpose: str) -> Backbone:
@@ -123,7 +162,7 @@ def convolutional(spec: BackboneSpec, stride: int, purpose: str) -> Backbone:
     return backbone
 
 
-def _build(spec: BackboneSpec, stride: int) -> Any:  # noqa: ANN401 - timm carries no types
+def build(spec: BackboneSpec, stride: int) -> Any:  # noqa: ANN401 - timm carries no types
     """Build the timm model with `output_stride`, else with `dynamic_img_size`, else with neither."""
     arguments = {key: value for key, value in spec.arguments.items() if key not in ("num_classes", "global_pool")}
     for extra in ({"output_stride": stride}, {"dynamic_img_size": True}, {}):

@@ -1,4 +1,4 @@
-"""CamNet, the network of class activation maps: a backbone and a linear classifier per cell."""
+"""CamNet, the network of class activation maps: a backbone, a linear classifier per cell, and optional side heads."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.errors import BadFile, UsageError, first_of
 from qaclims_path.files.atomic import write_json
 from qaclims_path.files.hub import HUB, LOCAL
 from qaclims_path.models.backbones import Backbone, find_backbone
@@ -15,21 +15,26 @@ from qaclims_path.models.cam_folder import SCHEMA, SETTINGS, WEIGHTS, demonstrat
 from qaclims_path.models.names import BackboneSpec
 from qaclims_path.models.released import split_released
 from qaclims_path.models.saving import backbone_settings, load_network, save_network
-from qaclims_path.models.weights import load_backbone, pretrained_weights, read_weights
+from qaclims_path.models.side import Context, SideHead, averaged, chosen_stages
+from qaclims_path.models.side_spec import SideSpec
+from qaclims_path.models.weights import State, load_backbone, pretrained_weights, read_weights
 
-HEAD = "head.weight"
+BACKBONE, HEAD = "backbone.model.", "head.weight"
+PLAIN = SideSpec()
 
 
 class CamOutput(NamedTuple):
     """Output of a forward pass.
 
     Attributes:
-        maps: B C h w, logits of the classes.
-        features: B D h w, features of the backbone.
+        maps: B C h w, logits of the classes, which side heads make finer than the features.
+        features: B D h' w', features of the backbone.
+        heads: B C h w of each side head and of the deepest head, whose mean the maps are; empty without side heads.
     """
 
     maps: Tensor
     features: Tensor
+    heads: tuple[Tensor, ...] = ()
 
 
 class CamNet(nn.Module):
@@ -40,6 +45,7 @@ class CamNet(nn.Module):
     Attributes:
         classes: Class names in label order.
         stride: Pixels per cell of the maps.
+        side: Spec of the side heads; `SideSpec()` for none.
         notes: Sentences about initial weights that were not used.
         demonstration: Made-up material that it learnt from, such as `painted tissue`; empty for real images.
 
@@ -58,17 +64,19 @@ class CamNet(nn.Module):
         dilated: bool = True,
         weights: str | Path | None = None,
         freeze_stem: bool = False,
+        side: SideSpec = PLAIN,
     ) -> None:
         """Build the network and load its initial weights.
 
         Args:
             backbone: A timm name, `hf-hub:owner/name[@revision]`, or `local-dir:PATH` with a timm `config.json`.
             classes: Class names in label order.
-            stride: Pixels per cell of the maps; see `Backbone`.
+            stride: Pixels per cell of the backbone's features; see `Backbone`.
             dilated: See `Backbone`; False as published.
             weights: `none` or None for random weights, `pretrained` for the backbone's own, `hf-hub:...` or
                 `local-dir:...`, a file of the backbone or of the released classifier, or the folder of an earlier run.
             freeze_stem: Do not train the layers before the first stage; True as published.
+            side: Heads at several depths, whose maps are averaged, see `SideSpec`.
         """
         super().__init__()
         if not classes:
@@ -77,8 +85,17 @@ class CamNet(nn.Module):
         self.backbone = Backbone(
             find_backbone(backbone) if isinstance(backbone, str) else backbone, stride=stride, dilated=dilated
         )
-        self.stride = self.backbone.stride
-        self.head = nn.Conv2d(self.backbone.width, len(self.classes), 1, bias=False)
+        self.side = side
+        width, stages = self.backbone.width, chosen_stages(self.backbone.model, side, self.backbone.spec.source)
+        self.stride = min([self.backbone.stride, *(each.stride for each in stages)])
+        self.head = nn.Conv2d(width, len(self.classes), 1, bias=False)
+        self.side_heads = nn.ModuleDict(
+            {
+                str(number): SideHead(each.channels, width, len(self.classes), width=side.width, gated=side.gate)
+                for number, each in zip(side.stages, stages, strict=True)
+            }
+        )
+        self.context = Context(width, side.context) if side.context else nn.Identity()
         self._settings = {"stride": stride, "dilated": dilated}
         self.demonstration = ""
         self.notes = self._load_initial(weights, backbone if isinstance(backbone, str) else backbone.source)
@@ -92,15 +109,23 @@ class CamNet(nn.Module):
 
     def forward(self, images: Tensor) -> CamOutput:
         """Compute maps (logits) and features of B 3 H W images in 0..1."""
-        features = self.backbone(images)
-        return CamOutput(self.head(features.to(self.head.weight.dtype)), features)
+        features, found = self.backbone.with_stages(images, self.side.stages)
+        dtype = self.head.weight.dtype
+        deepest = features.to(dtype)
+        maps = self.head(self.context(deepest))
+        if not found:
+            return CamOutput(maps, features)
+        shallow = (head(each.to(dtype), deepest) for head, each in zip(self.side_heads.values(), found, strict=True))
+        heads = (*shallow, maps)
+        return CamOutput(averaged(heads, self.side.shares), features, heads)
 
     def parameter_groups(self, lr: float, head_factor: float = 10.0) -> list[dict[str, Any]]:
-        """Parameter groups: the backbone at `lr`, and the head, which has random weights, at `lr * head_factor`."""
+        """Parameter groups: the backbone at `lr`; heads and context, which begin with random weights, at more of it."""
         backbone = [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
+        new = [each for part in (self.head, self.side_heads, self.context) for each in part.parameters()]
         return [
             {"name": "backbone", "params": backbone, "lr": lr},
-            {"name": "head", "params": list(self.head.parameters()), "lr": lr * head_factor},
+            {"name": "head", "params": new, "lr": lr * head_factor},
         ]
 
     def save(self, folder: Path) -> None:
@@ -113,6 +138,7 @@ class CamNet(nn.Module):
                 "classes": list(self.classes),
                 "backbone": backbone_settings(self.backbone),
                 **self._settings,
+                **({} if self.side.is_plain else {"side": self.side.model_dump(mode="json")}),
                 **({"demonstration": self.demonstration} if self.demonstration else {}),
             },
         )
@@ -136,7 +162,8 @@ class CamNet(nn.Module):
             spec = BackboneSpec(**settings["backbone"])
         except TypeError as error:  # an unknown or a missing key
             raise BadFile(f"{folder / SETTINGS} cannot be read: {error!r}. Copy it again from its run.") from error
-        net = cls(spec, settings["classes"], stride=settings["stride"], dilated=settings["dilated"])
+        side = SideSpec.of_file(settings.get("side"), folder / SETTINGS) or PLAIN
+        net = cls(spec, settings["classes"], stride=settings["stride"], dilated=settings["dilated"], side=side)
         load_network(net, folder / WEIGHTS, folder / SETTINGS)
         net.demonstration = demonstration_of(settings)
         return net.eval()
@@ -162,14 +189,23 @@ class CamNet(nn.Module):
         settings = read_settings(folder)
         self.demonstration = demonstration_of(settings)
         state = read_weights(folder / WEIGHTS)
-        head = state.pop(HEAD, None)
-        prefix = "backbone.model."
-        of_backbone = {key.removeprefix(prefix): value for key, value in state.items()}
+        of_backbone = {key.removeprefix(BACKBONE): state.pop(key) for key in list(state) if key.startswith(BACKBONE)}
         notes = load_backbone(self.backbone, of_backbone, folder)
-        if tuple(settings["classes"]) == self.classes and head is not None and self._load_head(head):
-            return notes
+        if tuple(settings["classes"]) == self.classes and HEAD in state and self._load_head(state.pop(HEAD)):
+            return [*notes, *self._load_beside(state, folder)]
         classes = ", ".join(settings["classes"])
         return [*notes, f"The head of {folder} was not loaded, because it is for other classes ({classes})."]
+
+    def _load_beside(self, state: State, folder: Path) -> list[str]:
+        """Load side heads and context; returns sentences about those that only one of both networks has."""
+        own = {key: value for key, value in self.state_dict().items() if not key.startswith(BACKBONE) and key != HEAD}
+        fitting = {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
+        self.load_state_dict(fitting, strict=False)
+        new, unused = (sorted(keys - fitting.keys()) for keys in (own.keys(), state.keys()))
+        return [
+            *([f"{folder} has no weights for {first_of(new, 3)}, which begin with random ones."] if new else []),
+            *([f"{len(unused)} tensors of {folder} were not used ({first_of(unused, 3)})."] if unused else []),
+        ]
 
     @torch.no_grad()
     def _load_head(self, head: Tensor) -> bool:

@@ -5,13 +5,16 @@ CPU, oneDNN also adds a shortcut and applies a ReLU while a convolution writes i
 """
 
 import operator
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from qaclims_path.models.backbones import with_stages
 
 IDLE = (nn.Identity, nn.Dropout)  # do nothing in evaluation mode
 SUMS = (operator.add, operator.iadd, torch.add)
@@ -44,7 +47,11 @@ def can_fuse_pointwise(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 class FusedModel(nn.Module):
-    """A fused graph with the method of a timm model."""
+    """A fused graph with the methods of a timm model.
+
+    Args:
+        inner: Computes the last features; where it was fused for stages, a tuple of these and of those of the stages.
+    """
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -54,21 +61,28 @@ class FusedModel(nn.Module):
         """Compute the same as `forward_features` of the original model."""
         return cast("Tensor", self.inner(x))
 
+    def forward_intermediates(self, x: Tensor, **_: Any) -> tuple[Tensor, list[Tensor]]:  # noqa: ANN401 - fixed before
+        """Compute the same as `forward_intermediates` of the original model for these stages."""
+        last, *found = self.inner(x)
+        return last, found
+
 
 @torch.no_grad()
-def fuse(model: nn.Module, *, pointwise: bool) -> nn.Module:
-    """Fuse the layers of a model's `forward_features`; the model itself does not change.
+def fuse(model: nn.Module, *, pointwise: bool, stages: Sequence[int] = ()) -> nn.Module:
+    """Fuse the layers of a model's forward pass; the model itself does not change.
 
     A model whose forward pass cannot be traced, or whose fused output differs, is returned unchanged.
 
     Args:
         model: On the CPU, in evaluation mode, in fp32.
         pointwise: Also fuse ReLUs and sums into convolutions, see `can_fuse_pointwise`.
+        stages: Stages whose features are computed besides the last features, see `backbones.with_stages`.
     """
     if not any(isinstance(module, _BatchNorm) for module in model.modules()):
         return model
     try:
-        traced = fx.GraphModule(model, _Tracer().trace(model)).eval()
+        whole: Any = _Levels(model, stages) if stages else model
+        traced = fx.GraphModule(whole, _Tracer().trace(whole)).eval()
         _remove_idle(traced)
         _fold_norms(traced)
         if pointwise:
@@ -76,10 +90,27 @@ def fuse(model: nn.Module, *, pointwise: bool) -> nn.Module:
         traced.delete_all_unused_submodules()
         traced.recompile()
         image = torch.rand(SIZE, generator=torch.Generator().manual_seed(0))
-        before, after = model.forward_features(image), traced(image)  # type: ignore[operator]
+        pairs = [*zip(_each(whole.forward_features(image)), _each(traced(image)), strict=True)]
     except Exception:  # tracing a foreign forward pass can fail in any way, and fusion is only for speed
         return model
-    return FusedModel(traced) if (before - after).norm() <= TOLERANCE * before.norm() else model
+    same = all((before - after).norm() <= TOLERANCE * before.norm() for before, after in pairs)
+    return FusedModel(traced) if same else model
+
+
+class _Levels(nn.Module):
+    """The last features of a model and those of some stages as one tuple, which can be traced."""
+
+    def __init__(self, model: nn.Module, stages: Sequence[int]) -> None:
+        super().__init__()
+        self.model, self.stages = model, tuple(stages)
+
+    def forward_features(self, x: Tensor) -> tuple[Tensor, ...]:
+        last, found = with_stages(self.model, x, self.stages)
+        return last, *found
+
+
+def _each(features: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return features if isinstance(features, tuple) else (features,)
 
 
 class _Tracer(fx.Tracer):

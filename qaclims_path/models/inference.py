@@ -10,7 +10,7 @@ from qaclims_path.models.fusing import can_fuse_pointwise, fuse
 
 
 def for_inference(net: CamNet, device: torch.device, precision: Precision = "fp32") -> CamNet:
-    """Copy a network for inference; the backbone runs in the precision, normalisation and head in fp32.
+    """Copy a network for inference; the backbone runs in the precision, normalisation and heads in fp32.
 
     Examples:
         >>> fast = for_inference(net, torch.device("cpu"), "bf16")  # doctest: +SKIP
@@ -19,7 +19,8 @@ def for_inference(net: CamNet, device: torch.device, precision: Precision = "fp3
     """
     dtype = dtype_of(precision, device)
     fast = deepcopy(net).cpu().eval().requires_grad_(requires_grad=False)
-    fast.backbone.model = fuse(fast.backbone.model, pointwise=can_fuse_pointwise(device, dtype))
+    pointwise = can_fuse_pointwise(device, dtype)
+    fast.backbone.model = fuse(fast.backbone.model, pointwise=pointwise, stages=fast.side.stages)
     fast.backbone.model.to(dtype)
     fast.to(device)
     fast.to(memory_format=torch.channels_last)

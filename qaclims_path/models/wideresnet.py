@@ -5,7 +5,7 @@ layers are those of the released networks, so that their weights load as they ar
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, cast
 
@@ -21,6 +21,7 @@ RELEASED = re.compile(
 )
 PARTS = {"weight": "weight", "gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var"}
 NAME = "wideresnet38"
+STAGES = (("b2_2", 128, 2), ("b3_2", 256, 4), ("b4_5", 512, 8), ("b5_2", 1024, 8), ("b6", 2048, 8), ("b7", WIDTH, 8))
 default_cfgs = {  # read by timm
     NAME: {"input_size": (3, 224, 224), "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
 }
@@ -78,9 +79,13 @@ class WideResNet38(nn.Module):
     Attributes:
         num_features: Channels of the features.
         pretrained_cfg: Input size and normalisation of the pixels.
+        feature_info: Last layer, channels and stride of every stage, as timm writes them.
     """
 
     num_features = WIDTH
+    feature_info: ClassVar[Sequence[Mapping[str, Any]]] = [
+        {"module": module, "num_chs": channels, "reduction": stride} for module, channels, stride in STAGES
+    ]
     pretrained_cfg: ClassVar[Mapping[str, Any]] = default_cfgs[NAME]
 
     def __init__(self) -> None:
@@ -100,10 +105,32 @@ class WideResNet38(nn.Module):
 
     def forward_features(self, pixels: Tensor) -> Tensor:
         """Compute features B 4096 h w of normalised B 3 H W pixels."""
-        values = pixels
-        for layer in self.children():
+        return cast("Tensor", self.forward_intermediates(pixels, [])[0])
+
+    def forward_intermediates(
+        self,
+        pixels: Tensor,
+        indices: Sequence[int] | None = None,
+        *,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> Any:  # noqa: ANN401 - timm's
+        """Compute the same, and the sums B D h w at the end of some stages, before the norm that follows; timm's hook.
+
+        Args:
+            pixels: B 3 H W, normalised.
+            indices: Stages as in `feature_info`; None takes all.
+            output_fmt: Always NCHW.
+            intermediates_only: Return the list of the stages alone.
+        """
+        del output_fmt
+        ends = [STAGES[index][0] for index in (range(len(STAGES)) if indices is None else indices)]
+        values, found = pixels, []
+        for name, layer in self.named_children():
             values = layer(values)
-        return F.relu(values)
+            if name in ends:
+                found.append(values)
+        return found if intermediates_only else (F.relu(values), found)
 
     forward = forward_features
 

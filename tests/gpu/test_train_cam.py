@@ -46,6 +46,7 @@ VARIANTS = {
     "fp16": (["cam.train.accumulate=2"], "fp16", ["qa-clims-path", "a micro-batch", "fp16"]),
     "chunks": (["judge.chunk=1"], "bf16", ["qa-clims-path", *["a chunk"] * 5]),
     "vit": (["cam.network.backbone=test_vit"], "bf16", ["qa-clims-path"]),
+    "side heads": (["cam.network.side={stages: [2, 3], gate: true, context: 5}"], "bf16", ["qa-clims-path"]),
     "window": (["judge.scale=own", "judge.id=embedded"], "bf16", ["qa-clims-path"]),
     "all texts": (
         ["cam.losses.negatives=[answers,classes,words]", "cam.losses.area=0.1", "cam.losses.competition=tissue"],

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from qaclims_path.errors import BadFile, UsageError
-from qaclims_path.models.backbones import Backbone, find_backbone
+from qaclims_path.models.backbones import Backbone, find_backbone, stages_of
+from qaclims_path.models.side import SideHead, averaged, chosen_stages
+from qaclims_path.models.side_spec import SideSpec
 from qaclims_path.models.weights import load_backbone
 from qaclims_path.models.wideresnet import WideResNet38
 
@@ -58,3 +60,25 @@ def test_it_is_found_like_a_model_of_timm_and_its_stem_is_the_first_convolution(
     assert [tuple(parameter.shape) for parameter in backbone.stem_parameters()] == [(64, 3, 3, 3)]
     with pytest.raises(UsageError, match="Did you mean wideresnet38"):
         find_backbone("wideresnet-38")
+
+
+def test_its_stages_can_have_side_heads(backbone):
+    known = stages_of(backbone.model)
+    with torch.no_grad():
+        last, found = backbone.eval().with_stages(torch.rand(1, 3, 24, 16), range(6))
+        alone = backbone(torch.rand(1, 3, 24, 16))
+    assert [(each.shape[1], 24 // each.shape[2]) for each in found] == [tuple(stage) for stage in known]
+    torch.testing.assert_close(last, torch.relu(backbone.model.bn7(found[-1])))
+    assert alone.shape == last.shape == (1, 4096, 3, 2)
+    with pytest.raises(UsageError, match=r"has no stage 6\..*5 \(8 px\)"):
+        chosen_stages(backbone.model, SideSpec(stages=(6,)), "wideresnet38")
+
+
+def test_a_head_on_a_stage_of_it_learns(backbone):
+    stages = chosen_stages(backbone.model, SideSpec(stages=(2, 3)), "wideresnet38")
+    deepest, found = backbone.train().with_stages(torch.rand(2, 3, 16, 16), (2, 3))
+    heads = [SideHead(each.channels, backbone.width, 2, width=4, gated=True) for each in stages]
+    maps = [head(each, deepest) for head, each in zip(heads, found, strict=True)]
+    averaged(maps, (0.5, 0.5)).square().mean().backward()
+    assert backbone.model.conv1a.weight.grad.abs().sum()
+    assert all(each.grad.abs().sum() for head in heads for each in head.parameters())

@@ -9,11 +9,12 @@ from qaclims_path.data.card import Card
 from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.errors import BadFile, UsageError
+from qaclims_path.files.hub import HUB
 from qaclims_path.models.cam_folder import network_folder, read_settings
 from qaclims_path.models.judges import check_judge
 from qaclims_path.models.methods import build_method
 from qaclims_path.models.names import check_network
-from qaclims_path.pipeline.cam.options import TrainCamOptions
+from qaclims_path.pipeline.cam.options import NetworkOptions, TrainCamOptions
 from qaclims_path.pipeline.configs import SharedOptions, refuse_earlier_run
 
 NO_CORPUS = (
@@ -44,10 +45,21 @@ def check_cam(options: TrainCamOptions) -> None:
     """Refuse unknown networks, weights, starting maps and judges, and a missing judge."""
     cam = options.cam
     check_network(cam.network.backbone, cam.network.weights)
+    _check_stages(cam.network)
     if _needs_judge(options):
         check_judge(judge_id(options.shared))
     if cam.init.start not in ("cam", "none"):
         check_start(Path(cam.init.start), load_card(options.shared.dataset))
+
+
+def _check_stages(network: NetworkOptions) -> None:
+    """Refuse side heads of stages that the backbone does not have; a backbone of a hub is checked when it is there."""
+    if network.side.stages and not network.backbone.startswith(HUB):
+        from qaclims_path.models.backbones import build, find_backbone
+        from qaclims_path.models.side import chosen_stages
+
+        spec = find_backbone(network.backbone)
+        chosen_stages(build(spec, network.stride), network.side.spec, spec.source)
 
 
 def check_start(start: Path, card: Card) -> None:

@@ -11,8 +11,41 @@ from qaclims_path.config import Options, Origin, Settings, Tree, merge, parse
 from qaclims_path.engine.settings import TrainOptions, check_watched
 from qaclims_path.errors import BadConfig, NotRegistered
 from qaclims_path.models.methods import METHODS, build_method
+from qaclims_path.models.side_spec import SideSpec, Weight, check_weights
 from qaclims_path.pipeline.configs import Recipe, SharedOptions, read_recipe, with_seed, without_seed
 from qaclims_path.registry import suggest
+
+DEEPEST_LOSS = 0.5  # weight of the loss of the deepest head, as published
+
+
+class SideOptions(SideSpec):
+    """Heads at several depths of the backbone, and what helps them.
+
+    Attributes:
+        losses: Weights of the classification losses of the heads, in the order of `stages`, that of the deepest head
+            last; they are added to the losses of the averaged maps. If empty, the deepest head has 0.5, and the others
+            share 0.5 in the ratio 2 : 3 : 4 and so on, deeper ones more: 0.2 and 0.3 for two, as published.
+    """
+
+    losses: tuple[Weight, ...] = ()
+
+    @property
+    def spec(self) -> SideSpec:
+        """What the network is built from."""
+        return SideSpec(**{name: getattr(self, name) for name in SideSpec.model_fields})
+
+    @property
+    def loss_weights(self) -> tuple[float, ...]:
+        """Weight of the loss of each head, that of the deepest last; none without side heads."""
+        if self.losses or not self.stages:
+            return self.losses
+        parts = range(2, len(self.stages) + 2)
+        return (*(DEEPEST_LOSS * part / sum(parts) for part in parts), DEEPEST_LOSS)
+
+    @model_validator(mode="after")
+    def _has_a_loss_for_each_head(self) -> "SideOptions":
+        check_weights("losses", self.losses, self.stages)
+        return self
 
 
 class NetworkOptions(Options):
@@ -24,7 +57,8 @@ class NetworkOptions(Options):
         dilated: Dilate the kernels of stages whose stride was removed; the published code does not.
         weights: `pretrained`, `none`, a file (.safetensors, .pth, .params), a hub id, or a run.
         freeze_stem: Keep the layers before the first stage as they are, as the published code does.
-        head_factor: Learning rate of the head, as a multiple of the backbone's.
+        head_factor: Learning rate of the heads, as a multiple of the backbone's.
+        side: Heads at several depths, whose maps are averaged at the size of the finest.
     """
 
     backbone: str = "resnet50"
@@ -33,6 +67,7 @@ class NetworkOptions(Options):
     weights: str = "pretrained"
     freeze_stem: bool = False
     head_factor: Annotated[float, Field(gt=0)] = 10.0
+    side: SideOptions = SideOptions()
 
 
 class AugmentOptions(Options):
@@ -131,6 +166,8 @@ class TrainCamOptions:
         cam = without_seed(self.cam.model_dump(mode="json"), self.shared.seed)
         if cam["labels"]["of"] == "tile":  # runs older than this option keep their hashes
             del cam["labels"]
+        if self.cam.network.side == SideOptions():
+            del cam["network"]["side"]
         return {**self.shared.model_dump(mode="json"), "cam": cam}
 
 

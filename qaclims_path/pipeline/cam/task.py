@@ -1,7 +1,7 @@
 """Task of the engine: the network of the maps, a method, and a teacher if the method uses language."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
@@ -13,7 +13,7 @@ from qaclims_path.compute.segments import precise, segment_softmean
 from qaclims_path.compute.windows import pooled, tissue_share
 from qaclims_path.engine.task import Batch, StepInfo
 from qaclims_path.models.camnet import CamNet
-from qaclims_path.models.methods.method import MapBatch, Method
+from qaclims_path.models.methods.method import MapBatch, Method, classification_loss
 from qaclims_path.pipeline.cam.plan import PLAN, Plan
 from qaclims_path.pipeline.cam.teacher import Scene, Teacher
 
@@ -65,6 +65,9 @@ class Slides:
 class CamTask:
     """Training step of every method.
 
+    Args:
+        head_losses: Weights of the classification losses of the heads of a network with side heads.
+
     Attributes:
         network: The network, under the name that the engine expects.
         maps: The same network.
@@ -82,6 +85,7 @@ class CamTask:
         *,
         augment: Callable[[Batch], Tensor] = itemgetter("image"),
         head_factor: float = 10.0,
+        head_losses: Sequence[float] = (),
         glass: bool = False,
         published_pixels: bool = False,
         slides: Slides | None = None,
@@ -91,7 +95,8 @@ class CamTask:
         self._method, self._teacher = method, teacher
         self.memory_options = {"judge.chunk": teacher.chunk} if teacher else {}
         self.memory_advice = "Or set judge.recompute=on, or lower cam.augment.size." if teacher else ""
-        self._head_factor, self._published_pixels, self._slides = head_factor, published_pixels, slides
+        self._head_factor, self._head_losses = head_factor, tuple(head_losses)
+        self._published_pixels, self._slides = published_pixels, slides
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
         """Return parameters of the backbone, and of the head with its higher learning rate."""
@@ -111,8 +116,9 @@ class CamTask:
         """Compute the losses of a micro-batch, and means per class for the log."""
         images, plan = self.augment(batch), batch[PLAN]
         present, known = batch["present"], batch["known"]
-        logits = self.maps(images).maps.float()
-        tissue = tissue_share(images, logits.shape[-2:]) if self.glass else None
+        output = self.maps(images)
+        logits = output.maps.float()
+        tissue = self._tissue(images, logits)
         activations = self._method.activations(logits, present | ~known)
         if tissue is not None:
             activations = activations * tissue[:, None]
@@ -126,7 +132,7 @@ class CamTask:
             known=known,
             labels=info.counts["labels"],
         )
-        parts = self._map_losses(maps)
+        parts = {**self._map_losses(maps), **self._losses_of_heads(maps, output.heads, images)}
         loss = torch.stack([*parts.values()]).sum()
         areas = activations.detach().float().mean((-2, -1)) * present
         watched = self._per_class("area", areas.sum(0), plan)
@@ -139,12 +145,28 @@ class CamTask:
             parts = {**parts, **language}
         return {"loss": loss, **{name: value.detach() for name, value in parts.items()}, **watched}
 
+    def _tissue(self, images: Tensor, logits: Tensor) -> Tensor | None:
+        """Share of tissue in each cell of B C h w logits (B h w); None where glass counts like tissue."""
+        return tissue_share(images, (logits.shape[-2], logits.shape[-1])) if self.glass else None
+
     def _map_losses(self, maps: MapBatch) -> Mapping[str, Tensor]:
+        return self._method.map_losses(maps) if self._slides is None else self._classification(maps)
+
+    def _classification(self, maps: MapBatch) -> Mapping[str, Tensor]:
+        """Losses of the pooled maps against the labels of tiles or slides, without a method's weight."""
         if self._slides is None:
-            return self._method.map_losses(maps)
+            return classification_loss(maps, 1.0)
         return self._slides.losses(
             maps.scores, maps.present, images=maps.images, pairs=maps.pairs, known=maps.known, labels=maps.labels
         )
+
+    def _losses_of_heads(self, maps: MapBatch, heads: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
+        """Sum the weighted classification losses of the maps of each head; empty without side heads."""
+        found = []
+        for weight, logits in zip(self._head_losses, heads, strict=True):
+            scores = pooled(logits.float(), self._tissue(images, logits))
+            found += [weight * loss for loss in self._classification(replace(maps, scores=scores)).values()]
+        return {"heads": torch.stack(found).sum()} if found else {}
 
     def _per_class(self, name: str, sums: Tensor, plan: Plan) -> dict[str, Tensor]:
         """Means of the classes in this micro-batch, which show a lost class early."""

@@ -168,6 +168,7 @@ def _train(options: TrainCamOptions, context: _Context, start: Path | None, teac
         teacher,
         augment=Augment(data.options),
         head_factor=options.cam.network.head_factor,
+        head_losses=options.cam.network.side.loss_weights,
         glass=options.shared.judge.glass == "hide",
         published_pixels=options.shared.judge.published_pixels,
         slides=Slides(labels.together, labels.sharpness) if labels.of == "slide" else None,
@@ -214,6 +215,7 @@ def _network(options: TrainCamOptions, context: _Context, start: Path | None) ->
             dilated=network.dilated,
             weights=start or network.weights,
             freeze_stem=network.freeze_stem,
+            side=network.side.spec,
         )
 
 

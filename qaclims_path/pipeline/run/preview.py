@@ -152,8 +152,10 @@ def _about_training(run: Run, planned: Sequence[str], epochs: Mapping[str, int])
     if "cam" in planned:
         facts += _about_language(run)
         first = f", after {epochs['init']} epochs of plain maps" if "init" in epochs else ""
-        more = ("cam.init.train.epochs",) if "init" in epochs else ()
-        value = f"{options.cam.network.backbone}, {_passes(options.cam.train)}{first}"
+        side = options.cam.network.side.stages
+        heads = f" with heads on stages {', '.join(map(str, side))}" if side else ""
+        more = ["cam.init.train.epochs"] * ("init" in epochs) + ["cam.network.side.stages"] * bool(side)
+        value = f"{options.cam.network.backbone}{heads}, {_passes(options.cam.train)}{first}"
         facts.append(Fact("maps", value, ("cam.network.backbone", "cam.train.epochs", "cam.train.batch", *more)))
     if any(name.startswith("masks") for name in planned):
         facts.append(Fact("masks", f"refined by {options.masks.refiner}", ("masks.refiner",)))

@@ -56,6 +56,8 @@ def read_notes(run: Path) -> list[str]:
 def _networks(options: RunOptions) -> Iterator[str]:
     maps, seg, what = options.cam.network, options.seg.network, options.evaluate.what
     yield from _other("backbone of the maps", maps.backbone, BACKBONE)
+    if not maps.side.is_plain:
+        yield "the network of the maps has side heads or a wide context (cam.network.side), not one linear head alone"
     if {"masks", "seg"} & {*what}:
         yield from _other("refiner", options.masks.refiner, REFINER)
     if options.boundary is not None:

@@ -38,6 +38,7 @@ def test_contradicting_options_are_refused_at_once(make, tmp_path, settings, sen
     ("settings", "sentence"),
     [
         ("cam.network.backbone=mobilenetv2_10", "no backbone 'mobilenetv2_10'. Did you mean mobilenetv2_1"),
+        ("cam.network.side.stages=[9]", "The backbone 'test_resnet' has no stage 9"),
         ("cam.network.weights=nofile.safetensors", "The weights nofile.safetensors do not exist"),
         ("cam.network.weights=model.bin", "model.bin is not a .safetensors file"),
         ("cam.init.start=nowhere", "nowhere holds no camnet.json"),

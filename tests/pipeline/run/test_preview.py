@@ -37,6 +37,14 @@ def test_facts_name_the_settings_that_decide_them(planned):
     assert plan.judge == {"id": "embedded", "place": "ships with the package"}
 
 
+def test_side_heads_are_told(planned):
+    [maps] = [
+        fact for fact in planned("cam.network.side.stages=[2, 3]", recipe="phantom/cam").facts if fact.name == "maps"
+    ]
+    assert "test_resnet with heads on stages 2, 3," in maps.value
+    assert "cam.network.side.stages" in maps.settings
+
+
 def test_json_holds_the_expected_cost_of_every_planned_stage(planned):
     plan = json.loads(json.dumps(planned("judge.id=embedded").as_json()))
     assert {stage["stage"] for stage in plan["stages"] if "seconds" in stage} >= {"cam", "seg"}
