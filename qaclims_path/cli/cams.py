@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from qaclims_path.cli.fields import Chosen, with_options
+from qaclims_path.cli.kept import with_kept
 from qaclims_path.cli.options import Json, OtherDataset, Protocol, Root, Score, Split, new_app
 from qaclims_path.pipeline.cam.map_options import MapOptions
 
@@ -31,7 +32,8 @@ def cams(
 
     Maps of four scales and their mirror images are merged as published, and stored as fp16 at every fourth pixel, many
     images to a file. An interrupted command continues when it is run again. Where the split has masks, the maps are
-    scored, at every threshold where the protocol has background.
+    scored, at every threshold where the protocol has background. A run begun with `published: true` gives the scales
+    and the grid that are not named here.
 
     Example: `qaclims cams runs/cam --split train --root BCSS-WSSS --overlays 20`
     """
@@ -40,6 +42,7 @@ def cams(
     from qaclims_path.data.split import open_split
     from qaclims_path.models.cam_folder import network_folder, read_settings
 
+    chosen = with_kept(chosen, run, "cams")
     images = open_split(card_of(run, dataset), root, split, protocol)
     read_settings(network_folder(run))  # a folder without a network is refused before torch is imported
     from qaclims_path.pipeline.cam.maps import make_cams

@@ -19,15 +19,23 @@ from qaclims_path.errors import UsageError
 
 C = TypeVar("C", bound=Callable[..., None])
 O = TypeVar("O", bound=Options)  # noqa: E741
+CONTEXT = "context"  # parameter that gets typer's context
 LOW, HIGH = {"ge": "{}<=", "gt": "{}<"}, {"le": "<={}", "lt": "<{}"}
 
 
 @dataclass(frozen=True)
 class Chosen(Generic[O]):
-    """Values that were chosen for the fields of an options model, by field name."""
+    """Values that were chosen for the fields of an options model, by field name.
+
+    Attributes:
+        model: The options model.
+        values: Values of its fields, chosen or default.
+        given: Options and arguments of the command that its user has written.
+    """
 
     model: type[O]
     values: Mapping[str, Any]
+    given: frozenset[str] = frozenset()
 
     def options(self, **others: Any) -> O:  # noqa: ANN401 - the model checks them
         """Check the values, and those of the fields that the command sets by itself."""
@@ -64,15 +72,25 @@ def with_options(
         def run(**values: Any) -> None:  # noqa: ANN401 - whatever typer has read
             chosen = {name: values.pop(name) for name in fields}
             chosen |= {name: _read_numbers(name, chosen[name], fields[name].default) for name in numbers}
-            command(**{into: Chosen(model, chosen)}, **values)
+            given = _given(values[CONTEXT] if again else values.pop(CONTEXT))
+            command(**{into: Chosen(model, chosen, given)}, **values)
 
         own = inspect.signature(command, eval_str=True).parameters.values()
+        again = any(one.name == CONTEXT for one in own)  # options of another model have been added before
         parameters = [each for one in own for each in (options if one.name == into else [one])]
+        if not again:
+            parameters.append(inspect.Parameter(CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
         keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
         run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
         return run  # type: ignore[return-value]
 
     return decorate
+
+
+def _given(context: typer.Context) -> frozenset[str]:
+    """Return the names of the parameters that the command line has."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE")
 
 
 def _default(field: FieldInfo) -> Any:  # noqa: ANN401 - any value

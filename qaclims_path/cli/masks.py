@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from qaclims_path.cli.fields import Chosen, with_options
+from qaclims_path.cli.kept import with_kept
 from qaclims_path.cli.options import Device, Json, OtherDataset, Protocol, Root, Score, Split, Threads, new_app
 from qaclims_path.pipeline.masks.options import MaskOptions
 
@@ -36,14 +37,16 @@ def masks(
 
     Three PNG files per image: `labels` to score, `training` with 255 where nothing is to be learned, and `confidence`;
     the first two in the codes and colours of the data set. An interrupted command continues when it is run again. No
-    threshold is ever chosen on the image that it is used for.
+    threshold is ever chosen on the image that it is used for. A run begun with `published: true` gives the refiner and
+    the other settings that are not named here.
 
     Example: `qaclims masks runs/cam --split train --root BCSS-WSSS --refiner par`
     """
     from qaclims_path.cli.views.split import masks_view, show_split
     from qaclims_path.pipeline.masks.split import split_of_maps
 
-    options = chosen.options(band=band)
+    chosen = with_kept(chosen, run, "masks")
+    options = chosen.options(**({} if band is None else {"band": band}))
     images = split_of_maps(run, root, split, dataset=dataset, protocol=protocol, maps=maps)
     from qaclims_path.pipeline.evaluation.stages import score_masks
     from qaclims_path.pipeline.masks.make import make_masks

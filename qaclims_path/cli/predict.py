@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from qaclims_path.cli.fields import Chosen, with_options
+from qaclims_path.cli.kept import with_kept
 from qaclims_path.cli.options import Json, Root, Score, Split, dataset_names, new_app, protocol_names
 from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
 
@@ -41,7 +42,8 @@ def predict(
     """Label every image of a split with a trained segmenter.
 
     Labels are scored where the split has masks; no gate is used. An interrupted command continues when it is run again.
-    Slides are for `qaclims segment`.
+    Slides are for `qaclims segment`. A run begun with `published: true` gives the scales, the CRF and what else its
+    section `evaluate` says of predictions, where they are not named here.
 
     Example: `qaclims predict runs/cam --split test --root BCSS-WSSS --flip`
     """
@@ -52,6 +54,6 @@ def predict(
     from qaclims_path.pipeline.evaluation.stages import score_labels
     from qaclims_path.pipeline.segmenter.predict import predict as label
 
-    report = label(run, images, chosen.options(), out=out)
+    report = label(run, images, with_kept(chosen, Path(run), "evaluate").options(), out=out)
     scores = score_labels(Path(report.folder), images) if score else None
     show_split(report, scores, predict_view, as_json=as_json)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from qaclims_path.cli.fields import Chosen
+from qaclims_path.cli.kept import kept_boundary
 from qaclims_path.cli.options import Json, OtherDataset, Recipe, Root, Threads, new_app, override, protocol_names
 from qaclims_path.cli.running import run_settings, with_running, with_running_on_one_machine
 from qaclims_path.engine.settings import RunSettings
@@ -48,7 +49,7 @@ def boundary(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, with its maps in cams/SPLIT.")],
     root: Root,
     *,
-    split: Annotated[str, typer.Option(help="Split whose maps are learned from.")] = "train",
+    split: Annotated[str | None, typer.Option(help="Split whose maps are learned from; train if not given.")] = None,
     dataset: OtherDataset = None,
     protocol: Annotated[
         str | None,
@@ -65,7 +66,8 @@ def boundary(
     """Train the boundary network of the refiner irn, from the confident parts of the maps.
 
     Labels are made first, with two thresholds and a dense CRF. Only the edge branch of IRN is trained, on the backbone
-    of the run or another one; class masks do not need its displacement branch.
+    of the run or another one; class masks do not need its displacement branch. A run begun with `published: true` gives
+    its split and the settings that are not named here.
 
     Example: `qaclims train boundary runs/cam --root VOC2012 --split train_aug`
     """
@@ -74,7 +76,7 @@ def boundary(
     from qaclims_path.pipeline.masks.options import load_boundary_options
     from qaclims_path.pipeline.masks.split import split_of_maps
 
-    options = load_boundary_options(settings or (), split)
+    options = load_boundary_options(settings or (), split, kept_boundary(run, settings or (), split))
     hardware = run_settings(running, quiet=as_json)
     images = split_of_maps(run, root, options.split, dataset=dataset, protocol=protocol)
     from qaclims_path.pipeline.masks.boundary import train_boundary

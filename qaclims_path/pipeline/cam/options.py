@@ -1,6 +1,6 @@
 """Options of the training of activation maps: the section `cam` of a recipe, and the keys that stages share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -155,10 +155,12 @@ class TrainCamOptions:
     Attributes:
         shared: The top keys of the recipe.
         cam: Section `cam` of the recipe.
+        later: Sections of later stages that the run keeps, so that they can be done by hand; they change no training.
     """
 
     shared: SharedOptions
     cam: CamOptions
+    later: Tree = field(default_factory=dict)
 
     @property
     def tree(self) -> Tree:

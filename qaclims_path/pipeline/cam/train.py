@@ -136,7 +136,7 @@ def _note(options: TrainCamOptions, context: _Context) -> None:
         before = {key: value for key, value in read_yaml(path).items() if key in tree}  # `run` writes all sections
         check_same(context.out, before, tree)
     else:
-        write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+        write_text(path, yaml.safe_dump({**tree, **options.later}, sort_keys=False, allow_unicode=True))
     write_json(context.out / ENVIRONMENT, environment(context.processes))
 
 

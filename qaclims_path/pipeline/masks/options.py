@@ -83,8 +83,15 @@ class BoundaryOptions(Options):
         return self
 
 
-def load_boundary_options(settings: Sequence[str], split: str) -> BoundaryOptions:
+def load_boundary_options(
+    settings: Sequence[str], split: str | None = None, kept: Tree | None = None
+) -> BoundaryOptions:
     """Read the options of the training of a boundary network from overrides.
+
+    Args:
+        settings: Overrides such as `masks.boundary.train.epochs=5`.
+        split: Split of the maps; that of `kept`, or else `train`, when None.
+        kept: Settings of the run, below the overrides; see `run.options.kept_settings`.
 
     Examples:
         >>> load_boundary_options(["masks.boundary.train.epochs=5"], "train").train.epochs
@@ -93,8 +100,9 @@ def load_boundary_options(settings: Sequence[str], split: str) -> BoundaryOption
     for setting in settings:
         if not setting.startswith(SECTION):
             raise BadConfig(f"--set {setting}: name the key as a recipe does, {SECTION}{setting}.")
-    section = override({}, [setting.removeprefix(SECTION) for setting in settings])
-    return boundary_options(section, split, SECTION.removesuffix("."))
+    below = merge(kept or {}, {} if split is None else {"split": split})
+    section = override(below, [setting.removeprefix(SECTION) for setting in settings])
+    return boundary_options(section, "train", SECTION.removesuffix("."))
 
 
 def boundary_options(section: Tree, split: str, where: Origin | str, *, seed: int = 0) -> BoundaryOptions:

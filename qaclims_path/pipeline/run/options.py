@@ -18,7 +18,17 @@ from qaclims_path.models.segmenters import SEGMENTERS
 from qaclims_path.models.segmenters.crf import NONE, Crf
 from qaclims_path.pipeline.cam.map_options import Grid
 from qaclims_path.pipeline.cam.options import CamOptions, TrainCamOptions, cam_options
-from qaclims_path.pipeline.configs import AUTO, Recipe, SharedOptions, published_keys, read_recipe, without_seed
+from qaclims_path.pipeline.configs import (
+    AUTO,
+    CONFIG,
+    Recipe,
+    SharedOptions,
+    published_keys,
+    read_recipe,
+    read_run_config,
+    with_seed,
+    without_seed,
+)
 from qaclims_path.pipeline.corpus.options import CorpusOptions, load_corpus_options
 from qaclims_path.pipeline.masks.options import BOUNDARY, BoundaryOptions, MaskOptions, boundary_options
 from qaclims_path.pipeline.segmenter.options import TrainSegOptions, seg_options
@@ -111,18 +121,22 @@ class RunOptions:
 
     @property
     def training_of_maps(self) -> TrainCamOptions:
-        """Options of the training of maps."""
-        return TrainCamOptions(self.shared, self.cam)
+        """Options of the training of maps; a published one keeps the sections of the stages after it."""
+        return TrainCamOptions(self.shared, self.cam, self._later if self.shared.published else {})
 
     @property
     def tree(self) -> Tree:
         """The resolved recipe, which can be read as a recipe again."""
-        tree = self.training_of_maps.tree
-        for name in ("cams", "masks", "evaluate"):
-            tree[name] = getattr(self, name).model_dump(mode="json")
+        tree = {**self.training_of_maps.tree, **self._later}
         tree["seg"] = without_seed(self.seg.model_dump(mode="json"), self.shared.seed)
         if self.corpus is not None:
             tree["corpus"] = {"config": self.corpus_config, **self.corpus.model_dump(mode="json")}
+        return tree
+
+    @property
+    def _later(self) -> Tree:
+        """The sections of the stages that follow the training of maps and read its folder alone."""
+        tree: Tree = {name: getattr(self, name).model_dump(mode="json") for name in ("cams", "masks", "evaluate")}
         if self.boundary is not None:
             tree["masks"][BOUNDARY] = without_seed(self.boundary.model_dump(mode="json"), self.shared.seed)
         return tree
@@ -162,6 +176,31 @@ def load_run(recipe: str | Path, settings: Settings = (), root: Path | None = No
         seg=seg,
         evaluate=evaluate,
     )
+
+
+def kept_settings(run: Path, section: str) -> Tree:
+    """Read what a run begun with `published: true` keeps for a stage that is done by hand.
+
+    Args:
+        run: Folder of the run.
+        section: Dotted key of the section: `cams`, `masks`, `masks.boundary` or `evaluate`.
+
+    Returns:
+        All settings of the section; none for another run, and for a published one that has no such section.
+
+    Examples:
+        >>> kept_settings(Path("runs/published"), "cams")["grid"]  # doctest: +SKIP
+        'cells'
+    """
+    path = run / CONFIG
+    config = read_run_config(path) if path.is_file() else {}
+    own = _part(config, section, str(path)) if config.get("published") is True else {}
+    if not own:
+        return {}
+    if section == f"masks.{BOUNDARY}":
+        own = with_seed(own, config.get("seed", 0))
+    where = Origin(path, section=section)
+    return parse(SECTIONS[section], {key: own[key] for key in own if key != BOUNDARY}, where).model_dump()
 
 
 def _with_splits(recipe: Recipe, root: Path | None) -> Tree:

@@ -82,7 +82,7 @@ def do_run(
 
 def _refuse_others(run: Run) -> None:
     """Refuse a folder that single commands started with other options."""
-    path, tree = run.out / CONFIG, run.options.tree
+    path, tree = run.out / CONFIG, run.options.training_of_maps.tree
     if path.is_file() and not (run.out / STAGES).is_file():
-        before = read_yaml(path)  # `train cam` writes no other sections
-        check_same(run.out, before, {key: tree[key] for key in tree if key in before})
+        before = read_yaml(path)  # written by `train cam`; other stages compare their own settings
+        check_same(run.out, {key: before[key] for key in before if key in tree}, tree)
