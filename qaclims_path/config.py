@@ -186,7 +186,7 @@ def merge(base: Tree, over: Tree) -> Tree:
 def read_chain(
     path: Path, find: Callable[[str, Path], Path], read: Callable[[Path], Tree] = read_yaml
 ) -> list[tuple[Path, Tree]]:
-    """Read a YAML file and the files that it extends, those first.
+    """Read a YAML file and the files that it extends, those first; of a list, each lies above the one before it.
 
     Args:
         path: The file.
@@ -194,20 +194,22 @@ def read_chain(
         read: Reads one file.
     """
     found: list[tuple[Path, Tree]] = []
-    chain: list[str] = []
-    following: Path | None = path
-    while following is not None:
-        real = os.path.realpath(following)
-        if real in chain:
-            names = " -> ".join(Path(part).name for part in [*chain, real])
+
+    def visit(file: Path, above: tuple[str, ...]) -> None:
+        chain = (*above, os.path.realpath(file))
+        if chain[-1] in above:
+            names = " -> ".join(Path(part).name for part in chain)
             raise BadConfig(f"{path} extends itself: {names}.")
-        if len(chain) >= MAX_EXTENDS:
+        if len(found) + len(above) >= MAX_EXTENDS:
             raise BadConfig(f"{path} builds on more than {MAX_EXTENDS} files. Merge some of them.")
-        chain.append(real)
-        tree = read(following)
-        reference = tree.pop("extends", None)
-        found.insert(0, (following, tree))
-        following = find(str(reference), following) if reference is not None else None
+        tree = read(file)
+        references = tree.pop("extends", None)
+        for reference in references if isinstance(references, list) else [references]:
+            if reference is not None:
+                visit(find(str(reference), file), chain)
+        found.append((file, tree))
+
+    visit(path, ())
     return found
 
 

@@ -154,6 +154,23 @@ def test_a_file_overrides_its_base(tmp_path: Path) -> None:
     assert load_tree(tmp_path / "top.yaml", beside) == {"a": {"x": 1, "y": 2}, "b": 3}
 
 
+def test_of_several_bases_the_last_lies_above(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("a: {x: 1, y: 1, z: 1}\n")
+    (tmp_path / "one.yaml").write_text("extends: base.yaml\na: {y: 2, z: 2}\n")
+    (tmp_path / "two.yaml").write_text("a: {z: 3}\n")
+    (tmp_path / "top.yaml").write_text("extends: [one.yaml, two.yaml]\nb: 4\n")
+    assert load_tree(tmp_path / "top.yaml", beside) == {"a": {"x": 1, "y": 2, "z": 3}, "b": 4}
+
+
+def test_bases_are_counted_however_they_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "leaf.yaml").write_text("a: 1\n")
+    for i in range(3):
+        below = "leaf.yaml" if i == 2 else f"{i + 1}.yaml"
+        (tmp_path / f"{i}.yaml").write_text(f"extends: [{', '.join([below] * 30)}]\n")
+    with pytest.raises(BadConfig, match=rf"0\.yaml builds on more than {MAX_EXTENDS} files"):
+        load_tree(tmp_path / "0.yaml", beside)
+
+
 def test_an_endless_chain_of_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "self.yaml").write_text("extends: self.yaml\n")
     with pytest.raises(BadConfig, match=r"self\.yaml extends itself: self\.yaml -> self\.yaml\."):

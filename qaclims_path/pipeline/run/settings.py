@@ -157,8 +157,8 @@ def _recipe_model() -> type[Options]:
         "WholeRecipe",
         __base__=Recipe,
         extends=(
-            str | None,
-            Field(None, description="A file beside this one, or a shipped recipe, that this changes."),
+            str | list[str] | None,
+            Field(None, description="A file beside this one, or a shipped recipe, that this changes; or several."),
         ),
         as_published=(Tree, Field({}, description="Keys that hold with `published: true` alone.")),
         corpus=(corpus, None),

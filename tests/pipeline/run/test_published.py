@@ -14,7 +14,13 @@ from qaclims_path.pipeline.run.steps import Run
 
 
 @pytest.mark.parametrize(
-    "recipe", ["voc2012/clims-published", "voc2012/clims-published-coco", "coco2014/clims-published"]
+    "recipe",
+    [
+        "voc2012/clims-published",
+        "voc2012/clims-published-coco",
+        "voc2012/clims-published-r38",
+        "coco2014/clims-published",
+    ],
 )
 def test_a_published_recipe_of_clims_needs_no_warning(recipe):
     assert published_notes(load_run(recipe)) == []
