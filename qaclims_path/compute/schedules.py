@@ -1,4 +1,4 @@
-"""Schedules of the learning rate: functions of the step that return a factor of the initial rate."""
+"""Schedules: functions of the step that return a factor of the learning rate, or of a weight of a loss."""
 
 import math
 
@@ -35,3 +35,17 @@ def warmed(step: int, warmup: int, steps: int) -> tuple[float, int, int]:
     """
     rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
     return rise, max(0, step - warmup), max(1, steps - warmup)
+
+
+def risen(progress: float, ramp: float) -> float:
+    """Return a factor that rises in a straight line from 0 to 1, and stays there.
+
+    Args:
+        progress: Share of the training that is done, 0..1.
+        ramp: Share of the training at which the factor is 1; 0 has no rise.
+
+    Examples:
+        >>> [risen(progress, 0.5) for progress in (0.0, 0.25, 0.75)], risen(0.0, 0.0)
+        ([0.0, 0.5, 1.0], 1.0)
+    """
+    return min(1.0, progress / ramp) if ramp else 1.0

@@ -5,6 +5,7 @@ Pixels labelled 255 are ignored. The weight of every other pixel, 0..1, is the c
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
@@ -14,6 +15,7 @@ from monai.losses.tversky import TverskyLoss
 from torch import Tensor
 from torch.nn import functional as F
 
+from qaclims_path.compute.forgiving import bootstrapped, easy_weights
 from qaclims_path.models.segmenters import Term
 
 IGNORE = 255
@@ -59,7 +61,13 @@ def reduced(planes: Tensor, height: int, width: int) -> Tensor:
 
 
 def losses(
-    logits: Tensor, pixels: PixelTargets, terms: Mapping[Term, float], classes: Tensor | None = None
+    logits: Tensor,
+    pixels: PixelTargets,
+    terms: Mapping[Term, float],
+    classes: Tensor | None = None,
+    *,
+    easy: bool = False,
+    own: float = 0.0,
 ) -> dict[str, Tensor]:
     """Compute losses by name, not multiplied by their weights.
 
@@ -68,17 +76,43 @@ def losses(
         pixels: Labels and weights of the pixels.
         terms: Weights of losses by name; only the names are used.
         classes: K, class weights.
+        easy: Of `ce`, weigh easy pixels more.
+        own: Of `ce`, share of the network's own classes in the target.
     """
-    return {name: LOSSES[name](logits.float(), pixels, classes) for name in terms}
+    found = {**LOSSES, "ce": partial(cross_entropy, easy=easy, own=own)}
+    return {name: found[name](logits.float(), pixels, classes) for name in terms}
 
 
-def cross_entropy(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:
-    """Return the mean cross entropy, weighted by pixel and class."""
-    labels = pixels.labels
+def cross_entropy(
+    logits: Tensor, pixels: PixelTargets, classes: Tensor | None, *, easy: bool = False, own: float = 0.0
+) -> Tensor:
+    """Return the mean cross entropy, weighted by pixel and class.
+
+    Forgiving weights come from the loss without class weights, and multiply the weights of pixels and classes.
+
+    Args:
+        logits: B K H W.
+        pixels: Labels and weights of the pixels.
+        classes: K, class weights.
+        easy: Weigh easy pixels more, see `compute.forgiving`.
+        own: Share of the network's own classes in the target.
+    """
+    if not easy and not own:
+        return pixels.mean(_entropies(logits, pixels.labels, classes))
+    each = plain = _entropies(logits, pixels.labels, None)
+    if own:
+        each = bootstrapped(each, logits, own)
+    if easy:
+        each = each * easy_weights(plain, pixels.labels, pixels.weight > 0)
+    return pixels.mean(each if classes is None else each * classes[pixels.labels])
+
+
+def _entropies(logits: Tensor, labels: Tensor, classes: Tensor | None) -> Tensor:
+    """Return the cross entropy of every pixel (B H W)."""
+    shape = labels.shape
     if torch.are_deterministic_algorithms_enabled():  # of images there is no deterministic version on GPUs, of rows is
         logits, labels = logits.movedim(1, -1).flatten(0, -2), labels.flatten()
-    each = F.cross_entropy(logits, labels, weight=classes, reduction="none")
-    return pixels.mean(each.view_as(pixels.weight))
+    return F.cross_entropy(logits, labels, weight=classes, reduction="none").view(shape)
 
 
 def focal(logits: Tensor, pixels: PixelTargets, classes: Tensor | None) -> Tensor:

@@ -53,7 +53,7 @@ def slides_of(card: Card, root: Path, split: str) -> str:
 def maps_depend(options: TrainCamOptions, card: Card) -> Tree:
     """Return options of the training of maps, with word lists and questions by their content."""
     shared = options.shared.model_copy(update={"seed": options.cam.train.seed})
-    tree = _named(TrainCamOptions(shared, options.cam).tree)
+    tree = named_tree(TrainCamOptions(shared, options.cam).tree)
     del tree["dataset"]  # the card has its own hash
     words = options.shared.words
     tree["words"]["bank"] = load_bank(words.bank, card.organ or None).hash
@@ -71,7 +71,12 @@ def corpus_depends(options: CorpusOptions, root: Path) -> Tree:
 
 def named(options: Options) -> Tree:
     """Return options without the card, which has its own hash; files and folders by their content."""
-    return _named(options.model_dump(mode="json", exclude={"dataset"}))
+    return named_tree(options.model_dump(mode="json", exclude={"dataset"}))
+
+
+def named_tree(tree: Tree) -> Tree:
+    """Replace files and folders in a tree of options by their content."""
+    return {key: named_tree(value) if isinstance(value, dict) else _value(key, value) for key, value in tree.items()}
 
 
 def content_of(path: Path) -> str:
@@ -85,10 +90,6 @@ def content_of(path: Path) -> str:
         return f"sha256:{digest_of_file(path)}"
     except OSError as error:
         raise BadFile(f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-def _named(tree: Tree) -> Tree:
-    return {key: _named(value) if isinstance(value, dict) else _value(key, value) for key, value in tree.items()}
 
 
 def _value(key: str, value: Any) -> Any:  # noqa: ANN401 - any option

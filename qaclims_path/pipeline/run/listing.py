@@ -20,6 +20,7 @@ from qaclims_path.pipeline.run.fingerprints import (
     images_of,
     maps_depend,
     named,
+    named_tree,
     rules_of,
     slides_of,
 )
@@ -175,7 +176,8 @@ def _masks(run: Run, inputs: _Inputs, split: str) -> Stage:
 def _seg(run: Run, inputs: _Inputs) -> Stage:
     options = run.options.seg
     splits = (options.split, *((options.validate_on,) if options.validate_on else ()))
-    section = {key: value for key, value in named(options).items() if key != "protocol"}  # the rules have its content
+    apart = "dataset", "protocol"  # the card has its own hash, the rules have the content of the protocol
+    section = {key: value for key, value in named_tree(options.tree).items() if key not in apart}
     return Stage(
         name="seg",
         does="train the segmenter",

@@ -128,7 +128,7 @@ class RunOptions:
     def tree(self) -> Tree:
         """The resolved recipe, which can be read as a recipe again."""
         tree = {**self.training_of_maps.tree, **self._later}
-        tree["seg"] = without_seed(self.seg.model_dump(mode="json"), self.shared.seed)
+        tree["seg"] = without_seed(self.seg.tree, self.shared.seed)
         if self.corpus is not None:
             tree["corpus"] = {"config": self.corpus_config, **self.corpus.model_dump(mode="json")}
         return tree

@@ -65,6 +65,8 @@ def _networks(options: RunOptions) -> Iterator[str]:
     if "seg" in what and (seg.architecture, seg.encoder) not in SEGMENTERS:
         known = " or ".join(" on ".join(pair) for pair in SEGMENTERS)
         yield f"the segmenter is {seg.architecture} on {seg.encoder}, not {known}"
+    if "seg" in what and options.seg.loss.forgive.changes:
+        yield "the loss of the segmenter forgives wrong labels (seg.loss.forgive)"
     judge, released = options.shared.judge.id, JUDGES.get(options.shared.method)
     if released and judge != released and not (judge or "").startswith(OVSEG):
         yield f"the judge is {judge}, not {released}"

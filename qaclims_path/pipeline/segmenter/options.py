@@ -88,6 +88,26 @@ def _usual_terms() -> dict[Term, float]:
     return {"ce": 1.0, "dice": 1.0}
 
 
+class ForgiveOptions(Options):
+    """Forgiveness of wrong labels, in the loss `ce` alone.
+
+    Attributes:
+        easy: Weigh the pixels of an image by how low their loss is beside the others, as published with OEEM; images
+            whose labels have one class weigh 1. The weights multiply the confidence.
+        own: Share of the network's own most likely class in the target (hard bootstrapping); 0.2 is published.
+        ramp: Share of the training in which `own` rises from 0.
+    """
+
+    easy: bool = False
+    own: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ramp: Share = 0.25
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is forgiven."""
+        return self.easy or self.own > 0
+
+
 class SegLossOptions(Options):
     """The loss.
 
@@ -100,6 +120,7 @@ class SegLossOptions(Options):
         least: Confidence below which a pixel is ignored.
         size: Size at which logits and labels are compared: `image` enlarges logits; `logits` reduces labels to each
             output's size by nearest neighbour and averages over a micro-batch, as released with DeepLabV2.
+        forgive: Forgiveness of wrong labels.
     """
 
     terms: Annotated[dict[Term, Positive], Field(min_length=1)] = Field(default_factory=_usual_terms)
@@ -107,6 +128,15 @@ class SegLossOptions(Options):
     confidence: bool = True
     least: Share = 0.0
     size: Literal["image", "logits"] = "image"
+    forgive: ForgiveOptions = ForgiveOptions()
+
+    @model_validator(mode="after")
+    def _forgives_ce(self) -> "SegLossOptions":
+        if self.forgive.changes and "ce" not in self.terms:
+            raise ValueError(
+                f"'forgive' changes the loss 'ce', and 'terms' has only {', '.join(self.terms)}; add 'ce' to 'terms'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _halves_of_ce(self) -> "SegLossOptions":
@@ -138,6 +168,14 @@ class TrainSegOptions(Options):
     augment: SegAugmentOptions = SegAugmentOptions()
     loss: SegLossOptions = SegLossOptions()
     train: TrainOptions = TrainOptions(**USUAL)
+
+    @property
+    def tree(self) -> Tree:
+        """The options as a section of a recipe; those older than an option that is off keep their hashes."""
+        tree = self.model_dump(mode="json")
+        if not self.loss.forgive.changes:
+            del tree["loss"]["forgive"]
+        return tree
 
     @model_validator(mode="after")
     def _something_to_watch(self) -> "TrainSegOptions":

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qaclims_path.compute.confusion import Confusion
+from qaclims_path.compute.schedules import risen
 from qaclims_path.compute.scores import score
 from qaclims_path.compute.transfer import sent
 from qaclims_path.data.card import IGNORE
@@ -54,6 +55,8 @@ class SegTask:
         self.augment = augment
         self._terms, self._head_factor = options.terms, head_factor
         self._halves, self._enlarged = options.class_weights == "halves", options.size == "image"
+        forgive = options.forgive
+        self._easy, self._own, self._ramp = forgive.easy, forgive.own, forgive.ramp
         self.memory_advice = "Or lower seg.augment.size."
 
     def parameter_groups(self, lr: float) -> Sequence[Mapping[str, Any]]:
@@ -83,8 +86,9 @@ class SegTask:
         else:
             planes = F.pad(batch["planes"], self.segmenter.padding(images), value=IGNORE)
             targets = [self._own_targets(reduced(planes, *logits.shape[-2:])) for logits in outputs]
+        own = self._own * risen(info.progress, self._ramp)
         each = [
-            losses(logits, pixels, self._terms, classes)
+            losses(logits, pixels, self._terms, classes, easy=self._easy, own=own)
             for logits, (pixels, classes) in zip(outputs, targets, strict=True)
         ]
         named = {name: torch.stack([terms[name] for terms in each]).sum() for name in self._terms}

@@ -177,7 +177,7 @@ def _labelled(
 
 def _note(options: TrainSegOptions, labelled: Labelled, folder: Path) -> None:
     """Write the resolved options and those of the masks; refuse a folder that was started with others."""
-    tree: dict[str, Any] = {**options.model_dump(mode="json"), "labels": dict(labelled.source)}
+    tree: dict[str, Any] = {**options.tree, "labels": dict(labelled.source)}
     path = folder / CONFIG
     if path.is_file():
         check_same(folder, read_yaml(path), tree)

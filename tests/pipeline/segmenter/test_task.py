@@ -69,3 +69,22 @@ def test_a_batch_of_unknown_pixels_has_no_loss(batch):
     for size in ("image", "logits"):
         found = loss_of(segmenter_of("deeplabv2"), {**batch, "pixels": torch.zeros(256)}, size=size)
         assert float(found["loss"]) == 0
+
+
+def test_trust_in_the_network_rises_and_stays(batch):
+    """Hard bootstrapping at full share costs the same at any later step; at the first step it is the plain loss."""
+    segmenter, forgive = segmenter_of("unet"), {"own": 0.5, "ramp": 0.5}
+    task = SegTask(segmenter, SegLossOptions(terms={"ce": 1.0}, forgive=forgive), None, 10.0)
+    with torch.no_grad():
+        counts = task.counts(batch)
+        found = [float(task.step(batch, StepInfo(step, 8, 0, counts))["ce"]) for step in (0, 2, 4, 6)]
+    plain = float(loss_of(segmenter, batch)["ce"])
+    assert found[0] == plain
+    assert found[0] > found[1] > found[2] == found[3]
+    assert found[1] == pytest.approx((found[0] + found[2]) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", ["image", "logits"])
+def test_forgiveness_that_is_off_changes_no_bit(size, batch):
+    found = [loss_of(segmenter_of("deeplabv2"), batch, size=size, **more) for more in ({}, {"forgive": {"ramp": 0.1}})]
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])

@@ -80,6 +80,7 @@ def test_a_segmenter_is_trained_on_masks(recipe, split, classes, train, tmp_path
             "seg.train.batchnorm=moving",
         ],
         ["seg.loss.size=logits", "seg.loss.class_weights=balanced", "seg.augment.size=40"],
+        ["seg.loss.forgive={easy: true, own: 0.2}", "seg.loss.class_weights=balanced"],
         ["seg.loss.terms={focal: 1, tversky: 0.5}", "seg.loss.class_weights={tumor: 2}", "seg.augment.blur=1"],
         [
             "seg.loss.confidence=false",
@@ -320,6 +321,10 @@ def test_micro_batches_of_one_image_are_refused_for_batch_norm(train):
         ("seg.train.watch=mious", "there is no number 'mious' to watch"),
         ("seg=3", "should hold"),
         ("seg.loss.class_weights=halves", "is for 'terms: {ce: 1}' alone"),
+        ("seg.loss={terms: {dice: 1}, forgive: {easy: true}}", "'terms' has only dice; add 'ce'"),
+        ("seg.loss.forgive.own=1", "own"),
+        ("seg.loss.forgive.own=-0.1", "own"),
+        ("seg.loss.forgive.ramp=1.5", "ramp"),
         ("seg.augment.zoom=[2, 0.5]", "smallest and the largest factor"),
         ("seg.augment.factors=[]", "factors"),
         ("seg.augment.factors=[0]", "factors"),
@@ -378,3 +383,12 @@ def test_mixed_sizes_are_cropped_to_one(train, fake, copied, tmp_path):
         path = folder / what / f"{record.id}.png"
         write_mask(path, np.asarray(Image.open(path).resize((40, 20), 0)))
     assert train("bcss-wsss/cam", root=root, masks=folder, out=tmp_path / "other").steps == 2
+
+
+def test_options_that_are_off_are_not_noted_so_that_older_folders_stay_the_same():
+    off, on = (
+        load_seg_options("bcss-wsss/cam", [f"seg.loss.forgive.easy={given}"]).tree for given in ("false", "true")
+    )
+    assert "forgive" not in off["loss"]
+    assert on["loss"].pop("forgive")["easy"]
+    assert on == off
