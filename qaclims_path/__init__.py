@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qaclims_path.api.data import load_card as load_card
     from qaclims_path.api.data import make_fake as make_fake
     from qaclims_path.api.data import open_dataset as open_dataset
+    from qaclims_path.api.data import tile_dataset as tile_dataset
     from qaclims_path.api.language import build_corpus as build_corpus
     from qaclims_path.api.language import corpus_diff as corpus_diff
     from qaclims_path.api.language import corpus_stats as corpus_stats
@@ -71,6 +72,7 @@ _PUBLIC = {
         "load_card",
         "make_fake",
         "open_dataset",
+        "tile_dataset",
     ),
     "language": (
         "build_corpus",

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from qaclims_path.api.options import Where, optional, public, read
-from qaclims_path.pipeline.datasets.options import FakeOptions
+from qaclims_path.pipeline.datasets.options import CutOptions, FakeOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qaclims_path.pipeline.datasets.init_card import InitReport
     from qaclims_path.pipeline.datasets.list_cards import ListReport
     from qaclims_path.pipeline.datasets.stats import StatsReport
+    from qaclims_path.pipeline.datasets.tile_images import CutReport
 
 Dataset = Union[str, Path, "Card"]  # a name, the path of a card, or a card
 
@@ -141,6 +142,25 @@ def draw_dataset(
     from qaclims_path.pipeline.datasets.contact_sheet import draw_sheet
 
     return draw_sheet(card_from(dataset), Path(root), Path(png), split=split, seed=seed)
+
+
+@public(CutOptions)
+def tile_dataset(dataset: Dataset, root: Where, out: Where, **options: Any) -> "CutReport":  # noqa: ANN401 - as below
+    """Cut large images with masks into tiles: a data set with a card of its own, for any recipe.
+
+    Args:
+        dataset: Name of a card, path of a card, or a card.
+        root: Folder of the data in the publisher's layout.
+        out: Folder to write, new or empty.
+        **options: Fields of `CutOptions`.
+
+    Examples:
+        >>> tile_dataset("bcss", "BCSS", "BCSS-tiles", mpp=0.5).dataset  # doctest: +SKIP
+        'bcss'
+    """
+    from qaclims_path.pipeline.datasets.tile_images import tile_images
+
+    return tile_images(card_from(dataset), Path(root), Path(out), read(CutOptions, options, "tile_dataset"))
 
 
 @public(FakeOptions)

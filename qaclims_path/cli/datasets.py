@@ -8,9 +8,9 @@ import typer
 from qaclims_path.cli.fields import Chosen, with_options
 from qaclims_path.cli.options import Json, Root, chosen_card, dataset_names, new_app
 from qaclims_path.errors import UsageError
-from qaclims_path.pipeline.datasets.options import FakeOptions
+from qaclims_path.pipeline.datasets.options import CutOptions, FakeOptions
 
-app = new_app("Data sets: list, show, check, stats, fake, init.")
+app = new_app("Data sets: list, show, check, stats, tile, fake, init.")
 
 NAME = "NAME"
 Name = Annotated[
@@ -131,6 +131,31 @@ def fake(
     counts = ", ".join(f"{split} {count}" for split, count in report.splits.items())
     painted = f", {report.slides} slides" if report.slides else ""
     text = f"{report.out}: a synthetic '{report.dataset}' ({counts} images{painted})."
+    show(report, lambda _: sentence(text), as_json=as_json)
+
+
+@app.command()
+@with_options("chosen", CutOptions)
+def tile(
+    root: Root,
+    out: Annotated[Path, typer.Option(help="Folder to write, new or empty.")],
+    *,
+    name: Name = None,
+    card: CardFile = None,
+    chosen: Chosen[CutOptions],
+    as_json: Json = False,
+) -> None:
+    """Cut large images with masks into tiles: a data set with a card of its own, for any recipe.
+
+    Example: `qaclims datasets tile bcss --root BCSS --out BCSS-tiles --mpp 0.5`
+    """
+    from qaclims_path.cli.views.console import sentence, show
+    from qaclims_path.pipeline.datasets.tile_images import tile_images
+
+    report = tile_images(chosen_card(name, card, called=NAME), root, out, chosen.options())
+    counts = ", ".join(f"{split} {tiles} from {report.images[split]}" for split, tiles in report.tiles.items())
+    text = f"{report.out}: tiles of the images of '{report.dataset}' ({counts})."
+    text += f" {report.empty} with nothing annotated are left out." if report.empty else ""
     show(report, lambda _: sentence(text), as_json=as_json)
 
 

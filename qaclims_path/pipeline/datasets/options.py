@@ -1,4 +1,4 @@
-"""Options of made-up data sets."""
+"""Options of made-up data sets and of tiles of large images."""
 
 from typing import Annotated
 
@@ -21,3 +21,17 @@ class FakeOptions(Options):
     seed: Annotated[int, Field(ge=0)] = 0
     slides: Annotated[int, Field(ge=0)] = 0
     slide_size: Annotated[int, Field(ge=256)] = 4096
+
+
+class CutOptions(Options):
+    """Tiles of large images.
+
+    Attributes:
+        size: Width and height of a tile in pixels.
+        stride: Pixels from one tile to the next; the size if not given.
+        mpp: Pixel size of the tiles in micrometres; that of the images if not given.
+    """
+
+    size: Annotated[int, Field(ge=1, le=16384)] = 224
+    stride: Annotated[float, Field(ge=1)] | None = None
+    mpp: Annotated[float, Field(gt=0, le=1000)] | None = None

@@ -11,7 +11,7 @@ from qaclims_path.pipeline.cam.precision import CPU_NOTE
 from qaclims_path.pipeline.configs import recipe_names
 
 METHODS = {"cam", "cam+", "names", "shuffled", "clims", "qa-clims", "qa-clims-path"}
-DATASETS = {"bcss-wsss", "luad-histoseg", "gcss", "wsss4luad", "glas", "voc2012", "coco2014", "phantom"}
+DATASETS = {"bcss", "bcss-wsss", "luad-histoseg", "gcss", "wsss4luad", "glas", "voc2012", "coco2014", "phantom"}
 
 
 def test_every_data_set_has_every_method() -> None:

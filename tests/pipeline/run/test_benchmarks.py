@@ -11,7 +11,13 @@ from qaclims_path.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[3]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-FOLDERS = {"BCSS-WSSS": "bcss-wsss", "LUAD-HistoSeg": "luad-histoseg", "VOC2012": "voc2012", "COCO2014": "coco2014"}
+FOLDERS = {
+    "BCSS": "bcss",
+    "BCSS-WSSS": "bcss-wsss",
+    "LUAD-HistoSeg": "luad-histoseg",
+    "VOC2012": "voc2012",
+    "COCO2014": "coco2014",
+}
 TINY = (
     "cam.network.backbone=test_resnet", "cam.network.weights=none", "cam.augment.size=32", "cam.augment.long=[40,48]",
     "cam.train.epochs=1", "cam.train.batch=2", "cam.train.accumulate=1", "cam.init.train={epochs: 1, batch: 2}",
