@@ -26,7 +26,7 @@ NAMES = "tumor", "stroma", "necrosis"
 PRESENT = torch.tensor([[1, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 1]]).bool()
 ALL, PART = torch.ones_like(PRESENT), torch.tensor([[1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 0, 1]]).bool()
 WEIGHTS = 0.2, 0.3, 0.5
-SIDE = "cam.network.side={stages: [2, 3], width: 8, gate: true, context: 5}"
+SIDE = "cam.network={backbone: test_resnet, side: {stages: [2, 3], width: 8, gate: true, context: 5}}"
 
 
 def images():
