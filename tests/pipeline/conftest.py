@@ -37,6 +37,20 @@ def judge(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def ovseg(tmp_path_factory) -> Path:
+    """A checkpoint with the names of OVSeg and random weights: CLIP, mask embeddings, and what no judge reads."""
+    path = tmp_path_factory.mktemp("ovseg") / "ovseg.pth"
+    vision = {"image_size": SIDE, "patch_size": 8, "width": 64, "layers": 3, "head_width": 64}
+    torch.manual_seed(0)
+    clip = CLIP(8, vision, {"context_length": 32, "width": 64, "heads": 1, "layers": 1}, quick_gelu=True)
+    state = {f"clip_adapter.clip_model.{name}": value for name, value in clip.state_dict().items()}
+    state["clip_adapter.clip_model.visual.mask_embedding"] = torch.randn(3, 16, 64)
+    state["sem_seg_head.predictor.class_embed.weight"] = torch.zeros(3)
+    torch.save({"model": state, "iteration": 1}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def fake(tmp_path_factory) -> Callable[[str], Path]:
     """The folder of a made-up data set by its name, made once."""
     made: dict[str, Path] = {}

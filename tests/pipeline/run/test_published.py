@@ -99,15 +99,30 @@ STAND_INS = (
 )  # fmt: skip
 
 
-def test_a_published_recipe_runs_to_its_last_stage_with_stand_ins(judge, marked_blip_folder, fake, quiet, tmp_path):
-    """The recipe of the headline number, with every stage as released and networks of the same kinds that are tiny."""
-    answerer = f"corpus.answerer={{model: {marked_blip_folder}, size: 32}}"
-    recipe = "voc2012/qa-clims-published-r38"
-    options = load_run(recipe, [*STAND_INS, f"judge.id={judge}", answerer])
-    run = Run(options, fake("voc2012"), tmp_path / "run", running=quiet)
+def run_with_stand_ins(recipe, judge, blip, root, quiet, out):
+    """Do a recipe with every stage as released, and with networks of the same kinds that are tiny."""
+    options = load_run(recipe, [*STAND_INS, f"judge.id={judge}", f"corpus.answerer={{model: {blip}, size: 32}}"])
+    run = Run(options, root, out, running=quiet)
     report = do_run(run)
     assert report.missing == 0
     assert {entry["what"] for entry in report.metrics} == {"cams", "masks", "seg"}
     assert {"corpus", "cam", "boundary", "masks", "seg", "predict-val"} <= {*report.done}
+    return run
+
+
+def test_a_published_recipe_runs_to_its_last_stage_with_stand_ins(judge, marked_blip_folder, fake, quiet, tmp_path):
+    """The recipe of the headline number."""
+    recipe = "voc2012/qa-clims-published-r38"
+    run = run_with_stand_ins(recipe, judge, marked_blip_folder, fake("voc2012"), quiet, tmp_path / "run")
     [note] = read_notes(run.out)
     assert "the segmenter is deeplabv1 on test_resnet, not deeplabv2 on resnet101_caffe or deeplabv1 on wide" in note
+
+
+def test_a_published_recipe_runs_with_a_checkpoint_of_ovseg(ovseg, marked_blip_folder, fake, quiet, tmp_path):
+    """The judge that the paper has: prompts of masks, from a checkpoint with the released names."""
+    recipe = "voc2012/qa-clims-published"
+    run = run_with_stand_ins(recipe, f"ovseg:{ovseg}", marked_blip_folder, fake("voc2012"), quiet, tmp_path / "run")
+    assert run.options.shared.judge.mode == "mask-prompt"
+    [note] = read_notes(run.out)
+    assert "the segmenter is deeplabv2 on test_resnet" in note
+    assert "judge" not in note
