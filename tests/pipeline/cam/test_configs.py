@@ -24,7 +24,7 @@ def test_every_data_set_has_every_method() -> None:
 def test_every_recipe_runs_for_two_steps(name: str, train) -> None:
     report = train(name)
     assert report.steps == 2
-    assert report.method == name.partition("/")[2].partition("-published")[0]
+    assert report.method == name.partition("/")[2].partition("-published")[0].removesuffix("-r38")
     assert all(math.isfinite(value) for value in report.losses.values())
 
 
@@ -89,6 +89,17 @@ def test_defaults_correct_the_momentum_of_the_published_code() -> None:
         assert options.cam.train.momentum == 0.9
         assert options.cam.train.lr == pytest.approx(published.cam.train.lr / 10)
         assert not options.shared.judge.published_pixels
+
+
+@pytest.mark.parametrize("dataset", ["bcss-wsss", "luad-histoseg"])
+def test_tissue_has_the_published_backbone_and_torchvisions_where_its_weights_are_not_there(dataset: str) -> None:
+    plain, wide = load_options(f"{dataset}/cam").cam, load_options(f"{dataset}/cam-r38").cam
+    assert (plain.network.backbone, plain.network.stride) == ("resnet50.tv_in1k", 16)
+    assert (wide.network.backbone, wide.network.stride) == ("wideresnet38", 8)
+    assert (wide.train.lr, wide.train.epochs, wide.train.batch) == (plain.train.lr, 20, 20)
+    assert wide.augment == plain.augment
+    side = load_options(f"{dataset}/cam-r38", ["cam.network.side={stages: [2, 3], gate: true, context: 15}"]).cam
+    assert side.network.side.stages == (2, 3)
 
 
 def test_language_starts_from_the_maps_of_the_plain_recipe() -> None:
