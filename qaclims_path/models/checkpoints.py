@@ -30,6 +30,13 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than tensors: '{other}' is a {type(nested[other]).__name__}. "
             "Save the network's state_dict alone."
         )
+    size = path.stat().st_size
+    large = next((key for key, value in nested.items() if value.nbytes > size), None)
+    if large is not None:  # it repeats its numbers, or torch has enlarged their storage to a claimed shape
+        raise BadFile(
+            f"{path} claims more than it holds: '{large}' has the shape {tuple(nested[large].shape)}. "
+            "Save the network's state_dict as contiguous tensors."
+        )
     prefix = MODULE if all(str(key).startswith(MODULE) for key in nested) else ""
     return {str(key).removeprefix(prefix): value for key, value in nested.items()}
 

@@ -1,6 +1,9 @@
 """Checkpoints of torch as sources of weights, and the released classifier among them."""
 
+import pickle
 import re
+import resource
+import struct
 import zipfile
 from pathlib import Path
 
@@ -134,6 +137,66 @@ def test_an_archive_that_expands_is_refused(tmp_path):
             archive.writestr(name, data)
     with pytest.raises(BadFile, match=r"bomb\.pth claims to hold \d+ bytes, more than the file has"):
         read_checkpoint(tmp_path / "bomb.pth")
+
+
+COUNT, CLAIMED = 1000, 2**28  # values of the tensor, and those that a changed file claims: a gibibyte
+PICKLED, CLAIM = (pickle.dumps(number, 2)[2:-1] for number in (COUNT, CLAIMED))
+
+
+def with_claims(data: bytes, parts: set[str]) -> bytes:
+    """Change the size of the storage, which a pickle says first, or the shape of the tensor."""
+    before, between, after = data.split(PICKLED)
+    storage, shape = (CLAIM if name in parts else PICKLED for name in ("storage", "shape"))
+    return before + storage + between + shape + after
+
+
+def grown(path: Path) -> float:
+    """Read a file that is refused; return by how many megabytes the peak of memory has grown."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BadFile, match=re.escape(f"{path} c") + ".*(copy it again|Download it again|Save the network)"):
+        read_checkpoint(path)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+@pytest.mark.parametrize(
+    "parts", [{"storage"}, {"shape"}, {"count"}, {"storage", "shape"}, {"storage", "shape", "count"}]
+)
+def test_an_old_file_of_impossible_size_is_refused_and_takes_no_memory(parts, tmp_path):
+    path = tmp_path / "net.pth"
+    torch.save({"a": torch.ones(COUNT)}, path, _use_new_zipfile_serialization=False)
+    head, values = with_claims(path.read_bytes(), parts).split(struct.pack("<q", COUNT))
+    path.write_bytes(head + struct.pack("<q", CLAIMED if "count" in parts else COUNT) + values)
+    assert grown(path) < 200
+
+
+def test_an_archive_whose_directory_claims_an_impossible_size_is_refused(tmp_path):
+    path = tmp_path / "net.pth"
+    torch.save({"a": torch.ones(COUNT)}, path)
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"net/data/0") - 46  # of the directory, which follows the members
+    data[entry + 20 : entry + 28] = struct.pack("<II", CLAIMED, CLAIMED)
+    path.write_bytes(data)
+    assert grown(path) < 200
+
+
+@pytest.mark.parametrize("parts", [{"storage"}, {"shape"}, {"storage", "shape"}])
+def test_an_archive_whose_pickle_claims_an_impossible_size_is_refused(parts, tmp_path):
+    torch.save({"a": torch.ones(COUNT)}, tmp_path / "net.pth")
+    path = tmp_path / "claims.pth"
+    with zipfile.ZipFile(tmp_path / "net.pth") as archive, zipfile.ZipFile(path, "w") as changed:
+        for name in archive.namelist():
+            data = archive.read(name)
+            changed.writestr(name, with_claims(data, parts) if PICKLED in data else data)
+    assert grown(path) < 200
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_tensor_that_repeats_one_number_is_refused(legacy, tmp_path):
+    saved = {"good": torch.ones(3, 4).t(), "spread": torch.ones(1).expand(CLAIMED)}
+    torch.save(saved, tmp_path / "net.pth", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(BadFile, match=r"net\.pth claims .* 'spread' has the shape \(268435456,\)"):
+        read_checkpoint(tmp_path / "net.pth")
+    assert grown(tmp_path / "net.pth") < 200
 
 
 @pytest.mark.parametrize(("name", "sentence"), [("no.pth", "no.pth do not exist"), ("old.bin", "old.bin is not a")])
