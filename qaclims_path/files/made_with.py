@@ -80,16 +80,17 @@ def made_with(
         write_json(note, dict(settings))
 
 
-def begin(note: Path, settings: Settings, unfinished: str) -> None:
+def begin(note: Path, settings: Settings, unfinished: str, *, defaults: Settings | None = None) -> None:
     """Begin a folder of images or continue it: `made_with`, then remove the index and leftovers of killed processes.
 
     Args:
         note: JSON file in the folder.
         settings: Settings of this command.
         unfinished: Pattern of temporary files, relative to the folder.
+        defaults: Values of settings that an older note lacks.
     """
     folder = note.parent
-    made_with(note, settings, f"Remove {folder}, or choose another --out.")
+    made_with(note, settings, f"Remove {folder}, or choose another --out.", defaults=defaults)
     (folder / INDEX).unlink(missing_ok=True)
     for path in folder.glob(unfinished):
         path.unlink()

@@ -42,6 +42,7 @@ from qaclims_path.pipeline.segmenter.predict_options import PredictOptions
 from qaclims_path.slides.grid import MPP_OF_1X, SAME_SCALE
 
 PREDICTIONS = "predictions"
+YOUNGER = {"crf": NONE, "average": "probabilities"}  # options that older folders lack, and what was done then
 LESS = "Lower --batch, or look at large images through --window 512; finished results are kept."
 
 
@@ -104,7 +105,8 @@ def predict(
     folder = out or _default_folder(model, source) / split.name
     with locked(folder / ".lock"):
         about = {key: spec.about[key] for key in (SUPERVISED,) if spec.about.get(key)}
-        begin(folder / PREDICTED, _settings(options, source, split, precision, factor) | about, ".*.part.*")
+        settings = _settings(options, source, split, precision, factor) | about
+        begin(folder / PREDICTED, settings, ".*.part.*", defaults=YOUNGER)
         segmenter = for_inference(Segmenter.from_pretrained(source), device, precision)
         scales = tuple(scale * factor for scale in options.scales)
         predictor = Predictor(

@@ -120,6 +120,19 @@ def test_an_interrupted_command_continues(run, fake, tmp_path):
     assert not list(folder.glob(".*.part.*"))
 
 
+def test_a_folder_older_than_an_option_is_continued_without_it(run, fake):
+    root = fake("bcss-wsss")
+    note = Path(predict_of(run, "test", root).folder) / "predictions.json"
+    settings = json.loads(note.read_text())
+    note.write_text(json.dumps({key: settings[key] for key in settings if key not in ("crf", "average")}))
+    assert predict_of(run, "test", root).kept == 4
+    with pytest.raises(UsageError, match="made with other options: crf was none, now tissue"):
+        predict_of(run, "test", root, options=PredictOptions(crf="tissue", precision="fp32", device="cpu"))
+    note.write_text(json.dumps({key: settings[key] for key in settings if key != "flip"}))  # always there
+    with pytest.raises(UsageError, match="made with other options: flip was not there"):
+        predict_of(run, "test", root)
+
+
 def test_other_settings_or_another_model_are_refused(run, fake):
     root = fake("bcss-wsss")
     predict_of(run, "test", root, options=FP32)
