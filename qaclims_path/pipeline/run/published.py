@@ -67,6 +67,8 @@ def _networks(options: RunOptions) -> Iterator[str]:
         yield f"the segmenter is {seg.architecture} on {seg.encoder}, not {known}"
     if "seg" in what and options.seg.loss.forgive.changes:
         yield "the loss of the segmenter forgives wrong labels (seg.loss.forgive)"
+    if "seg" in what and options.seg.augment.mosaic.share:
+        yield "the segmenter learns from mosaics, too (seg.augment.mosaic)"
     judge, released = options.shared.judge.id, JUDGES.get(options.shared.method)
     if released and judge != released and not (judge or "").startswith(OVSEG):
         yield f"the judge is {judge}, not {released}"

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from qaclims_path.data.augmentation import Augmentation, augmentation_for
 from qaclims_path.data.card import IGNORE, Card
-from qaclims_path.data.decoded import Decoded
+from qaclims_path.data.decoded import Decoded, KeptSource, Source
+from qaclims_path.data.mosaic import Mosaics
 from qaclims_path.data.pseudo import CONFIDENCE, pseudo_records, read_mask_settings
 from qaclims_path.data.record import MaskFile, Record, load_record
 from qaclims_path.data.windows import Window, collate_windows
@@ -20,8 +21,9 @@ from qaclims_path.errors import BadFile, UsageError, first_of
 from qaclims_path.files.ahead import ahead
 from qaclims_path.files.cores import threads_beside
 from qaclims_path.files.images import image_size, read_mask
+from qaclims_path.files.kept import Kept
 from qaclims_path.files.progress import track
-from qaclims_path.pipeline.segmenter.options import SegAugmentOptions
+from qaclims_path.pipeline.segmenter.options import MosaicOptions, SegAugmentOptions
 
 SHOWN = 5
 CERTAIN = 255  # highest stored confidence
@@ -121,6 +123,25 @@ def strong_augmentation(options: SegAugmentOptions, domain: str, mean: tuple[flo
     )
     fill = mean if options.fill == "mean" else usual.fill
     return replace(usual, fill=fill, factors=options.factors, pad=options.pad, hsv=options.hsv)
+
+
+def with_mosaics(tiles: SegTiles, options: MosaicOptions, kept: Kept | None) -> Source:
+    """Replace some of the images by mosaics of those that show exactly one class; none where the share is 0."""
+    source = tiles if kept is None else KeptSource(tiles, kept)
+    if not options.share:
+        return source
+    names = tiles.data.card.names
+    members: list[list[int]] = [[] for _ in names]
+    for index, record in enumerate(tiles.data.records):
+        if record.present is not None and len(record.present) == 1 and not record.unknown:
+            members[record.present[0]].append(index)
+    if sum(bool(each) for each in members) < 2:
+        found = ", ".join(f"{len(each)} of '{name}'" for name, each in zip(names, members, strict=True))
+        raise UsageError(
+            "seg.augment.mosaic needs training images whose labels name exactly one class, of two classes at least. "
+            f"Here they are {found}. Set seg.augment.mosaic.share=0."
+        )
+    return Mosaics(source, [each for each in members if each], options.share, options.pieces, options.borders == "free")
 
 
 def true_masks(card: Card, records: Sequence[Record], split: str) -> Labelled:

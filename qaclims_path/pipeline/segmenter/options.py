@@ -46,6 +46,20 @@ class SegNetworkOptions(Options):
     head_factor: Annotated[float, Field(gt=0)] = 10.0
 
 
+class MosaicOptions(Options):
+    """Mosaics of training images that show exactly one class.
+
+    Attributes:
+        share: Probability that a training image is replaced by a mosaic of its size.
+        pieces: Sides of pieces in pixels; each mosaic has one of them.
+        borders: `free` (curved) or `straight` borders of pieces.
+    """
+
+    share: Share = 0.0
+    pieces: Annotated[tuple[Annotated[int, Field(ge=4)], ...], Field(min_length=1)] = (16, 32, 64)
+    borders: Literal["free", "straight"] = "free"
+
+
 class SegAugmentOptions(Options):
     """Augmentation of training images.
 
@@ -64,6 +78,7 @@ class SegAugmentOptions(Options):
             released with DeepLabV1, 15 in QA-CLIMS.
         blur: Probability of blur.
         noise: Probability of noise.
+        mosaic: Mosaics of images with one class, which turn, zoom and change colour like others.
     """
 
     style: Literal["auto", "tissue", "photo"] = "auto"
@@ -76,6 +91,16 @@ class SegAugmentOptions(Options):
     hsv: Annotated[int, Field(ge=0, le=90)] = 0
     blur: Share = 0.2
     noise: Share = 0.2
+    mosaic: MosaicOptions = MosaicOptions()
+
+    @model_validator(mode="after")
+    def _pieces_within_the_crop(self) -> "SegAugmentOptions":
+        if self.mosaic.share and max(self.mosaic.pieces) >= self.size:
+            raise ValueError(
+                f"'mosaic.pieces' should be smaller than the crop, but {max(self.mosaic.pieces)} is not below 'size', "
+                f"{self.size}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _smallest_first(self) -> "SegAugmentOptions":
@@ -171,10 +196,12 @@ class TrainSegOptions(Options):
 
     @property
     def tree(self) -> Tree:
-        """The options as a section of a recipe; those older than an option that is off keep their hashes."""
+        """The options as a section of a recipe; those older than options that are off keep their hashes."""
         tree = self.model_dump(mode="json")
         if not self.loss.forgive.changes:
             del tree["loss"]["forgive"]
+        if not self.augment.mosaic.share:
+            del tree["augment"]["mosaic"]
         return tree
 
     @model_validator(mode="after")

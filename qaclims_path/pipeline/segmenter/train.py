@@ -42,6 +42,7 @@ from qaclims_path.pipeline.segmenter.data import (
     pseudo_masks,
     strong_augmentation,
     true_masks,
+    with_mosaics,
 )
 from qaclims_path.pipeline.segmenter.options import MIOU, TrainSegOptions
 from qaclims_path.pipeline.segmenter.task import LabelPictures, SegTask, Validation
@@ -120,10 +121,11 @@ def train_seg(
     channels = channels_of(card, rules)
     tiles = SegTiles(labelled, len(channels), least=options.loss.least)
     kept = open_kept(folder, len(tiles), partial(first_size, tiles), processes)
+    source = with_mosaics(tiles, options.augment.mosaic, kept)
     weights = processes.on_leader(lambda: _class_weights(options, tiles, channels))
     segmenter = _segmenter(options, card, rules, channels, labelled)
     augmentation = strong_augmentation(options.augment, card.domain, segmenter.spec.encoder.mean or GREY)
-    data = Windows(tiles, augmentation, kept)
+    data = Windows(source, augmentation)
     processes.on_leader(lambda: _note(options, labelled, folder))  # after the network is built, because that may fail
     task = SegTask(segmenter, options.loss, weights, options.network.head_factor, Augment(augmentation))
     pictures = LabelPictures(tiles, segmenter, card.palette)

@@ -35,6 +35,7 @@ def test_our_mode_needs_no_warning():
     [
         ("cam.network.backbone=resnet50", "the backbone of the maps is resnet50, not resnet50.tv_in1k"),
         ("seg.loss.forgive.own=0.2", "forgives wrong labels"),
+        ("seg.augment.mosaic.share=0.5", "learns from mosaics"),
         ("cam.network.side.stages=[2, 3]", "the network of the maps has side heads or a wide context"),
         ("masks.refiner=par", "the refiner is par, not irn"),
         ("masks.boundary.backbone=cam", "the backbone of the boundary network is cam, not resnet50.tv_in1k"),

@@ -17,6 +17,7 @@ from qaclims_path.data.cards import load_card
 from qaclims_path.data.listing import list_records
 from qaclims_path.data.protocol import load_protocol
 from qaclims_path.data.pseudo import pseudo_card
+from qaclims_path.data.record import Record
 from qaclims_path.data.windows import Windows
 from qaclims_path.errors import BadConfig, BadFile, NotRegistered, UsageError
 from qaclims_path.files.images import read_mask, write_mask
@@ -26,8 +27,16 @@ from qaclims_path.models.segmenters.segmenter import Segmenter
 from qaclims_path.models.segmenters.spec import read_spec
 from qaclims_path.pipeline.cam.options import NetworkOptions
 from qaclims_path.pipeline.configs import Recipe
-from qaclims_path.pipeline.segmenter.data import SegTiles, collate, pseudo_masks, strong_augmentation, true_masks
-from qaclims_path.pipeline.segmenter.options import SegAugmentOptions, load_seg_options, seg_options
+from qaclims_path.pipeline.segmenter.data import (
+    Labelled,
+    SegTiles,
+    collate,
+    pseudo_masks,
+    strong_augmentation,
+    true_masks,
+    with_mosaics,
+)
+from qaclims_path.pipeline.segmenter.options import MosaicOptions, SegAugmentOptions, load_seg_options, seg_options
 from qaclims_path.pipeline.segmenter.train import channels_of
 
 BCSS = load_card("bcss-wsss")
@@ -145,18 +154,28 @@ def test_labels_can_be_learnt(train, tmp_path):
     assert "The epoch was chosen by its mIoU on 'val'" in card
 
 
-def test_a_stopped_training_equals_an_undisturbed_one(train, tmp_path, quiet):
-    longer = ["seg.train.epochs=2", "seg.train.lr=0.01"]
-    train("bcss-wsss/cam", *longer, out=tmp_path / "whole")
+@pytest.mark.parametrize(
+    ("recipe", "more"),
+    [
+        ("bcss-wsss/cam", []),
+        (
+            "wsss4luad/cam",
+            ["seg.augment.mosaic={share: 0.7, pieces: [8, 16]}", "seg.loss.forgive={easy: true, own: 0.2}"],
+        ),
+    ],
+)
+def test_a_stopped_training_equals_an_undisturbed_one(recipe, more, train, tmp_path, quiet):
+    longer = ["seg.train.epochs=2", "seg.train.lr=0.01", *more]
+    train(recipe, *longer, out=tmp_path / "whole")
 
     out = tmp_path / "stopped"
     running = quiet.model_copy(update={"save_every": 1})
-    train("bcss-wsss/cam", *longer, out=out, running=running)
+    train(recipe, *longer, out=out, running=running)
     seg = out / "seg"  # as a kill after the third step leaves it
     for name in ("result.json", "weights.safetensors", "model.safetensors", "config.json", "README.md"):
         (seg / name).unlink()
     shutil.rmtree(seg / "checkpoints" / "step-00000004")
-    report = train("bcss-wsss/cam", *longer, out=out)
+    report = train(recipe, *longer, out=out)
     assert report.steps == 4
     whole = (tmp_path / "whole" / "seg" / "model.safetensors").read_bytes()
     assert (seg / "model.safetensors").read_bytes() == whole
@@ -322,6 +341,11 @@ def test_micro_batches_of_one_image_are_refused_for_batch_norm(train):
         ("seg=3", "should hold"),
         ("seg.loss.class_weights=halves", "is for 'terms: {ce: 1}' alone"),
         ("seg.loss={terms: {dice: 1}, forgive: {easy: true}}", "'terms' has only dice; add 'ce'"),
+        ("seg.augment={size: 64, mosaic: {share: 0.5}}", "64 is not below 'size', 64"),
+        ("seg.augment.mosaic.share=1.1", "share"),
+        ("seg.augment.mosaic.pieces=[]", "pieces"),
+        ("seg.augment.mosaic.pieces=[2]", "pieces"),
+        ("seg.augment.mosaic.borders=round", "borders"),
         ("seg.loss.forgive.own=1", "own"),
         ("seg.loss.forgive.own=-0.1", "own"),
         ("seg.loss.forgive.ramp=1.5", "ramp"),
@@ -386,9 +410,25 @@ def test_mixed_sizes_are_cropped_to_one(train, fake, copied, tmp_path):
 
 
 def test_options_that_are_off_are_not_noted_so_that_older_folders_stay_the_same():
-    off, on = (
-        load_seg_options("bcss-wsss/cam", [f"seg.loss.forgive.easy={given}"]).tree for given in ("false", "true")
-    )
+    given = [["seg.loss.forgive.easy=false"], ["seg.loss.forgive.easy=true", "seg.augment.mosaic.share=0.5"]]
+    off, on = (load_seg_options("bcss-wsss/cam", settings).tree for settings in given)
     assert "forgive" not in off["loss"]
+    assert "mosaic" not in off["augment"]
     assert on["loss"].pop("forgive")["easy"]
+    assert on["augment"].pop("mosaic")["share"] == 0.5
     assert on == off
+
+
+@pytest.mark.parametrize("present", [[(0, 1), (0,)], [(0,), (0,), (2,)], [(), ()], [None, None]])
+def test_mosaics_of_fewer_than_two_classes_are_refused(present, fake):
+    """Of the third image it is not known whether it shows a fourth class."""
+    image = list_records(BCSS, fake("bcss-wsss"), "train")[0].image
+    records = [
+        Record(str(index), image, labels, unknown=(3,) if labels == (2,) else ())
+        for index, labels in enumerate(present)
+    ]
+    tiles = SegTiles(Labelled(BCSS, records, None, {}), 4)
+    found = sum(labels == (0,) for labels in present)
+    with pytest.raises(UsageError, match=rf"exactly one class.*Here they are {found} of 'tumor', 0 of 'stroma'"):
+        with_mosaics(tiles, MosaicOptions(share=0.5), None)
+    assert with_mosaics(tiles, MosaicOptions(), None) is tiles
