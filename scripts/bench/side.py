@@ -74,14 +74,15 @@ def inferring(asked: argparse.Namespace, side: SideOptions) -> Callable[[], obje
     fast = for_inference(network, torch.device("cpu"))
     images = torch.rand(asked.batch, 3, asked.side, asked.side).contiguous(memory_format=torch.channels_last)
 
-    def maps() -> torch.Tensor:
+    def run() -> torch.Tensor:
         with torch.inference_mode():
-            return fast(images).maps
+            maps: torch.Tensor = fast(images).maps
+            return maps
 
     with torch.inference_mode():
         wanted = network(images).maps
-    assert (maps() - wanted).norm() < 1e-3 * wanted.norm(), "the network for inference computes something else"
-    return maps
+    assert (run() - wanted).norm() < 1e-3 * wanted.norm(), "the network for inference computes something else"
+    return run
 
 
 def medians(works: Mapping[str, Callable[[], object]], runs: int) -> dict[str, float]:

@@ -79,7 +79,7 @@ def losses(
         easy: Of `ce`, weigh easy pixels more.
         own: Of `ce`, share of the network's own classes in the target.
     """
-    found = {**LOSSES, "ce": partial(cross_entropy, easy=easy, own=own)}
+    found: dict[Term, Loss] = {**LOSSES, "ce": partial(cross_entropy, easy=easy, own=own)}
     return {name: found[name](logits.float(), pixels, classes) for name in terms}
 
 
@@ -141,7 +141,8 @@ def _one_hot(logits: Tensor, pixels: PixelTargets) -> Tensor:
     return F.one_hot(pixels.labels, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
 
 
-LOSSES: dict[Term, Callable[[Tensor, PixelTargets, Tensor | None], Tensor]] = {
+Loss = Callable[[Tensor, PixelTargets, Tensor | None], Tensor]
+LOSSES: dict[Term, Loss] = {
     "ce": cross_entropy,
     "focal": focal,
     "dice": dice,
