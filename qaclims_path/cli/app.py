@@ -23,7 +23,7 @@ PACKAGE = Path(__file__).parents[1]
 COMMANDS = {
     "doctor": "Show what works on this machine, what is missing, and how to install it.",
     "demo": "Run the whole method on painted slides: answers, maps, masks, segmenters and scores.",
-    "datasets": "Data sets: list, show, check, stats, fake, init.",
+    "datasets": "Data sets: list, show, check, stats, fake, tile, init.",
     "slides": "Whole slides: info, tile.",
     "corpus": "Texts about the classes of every image: build, import, show, stats, diff.",
     "judge": "Vision-language models that compare image regions with texts: show, probe, train.",

@@ -10,7 +10,7 @@ from qaclims_path.cli.options import Json, Root, chosen_card, dataset_names, new
 from qaclims_path.errors import UsageError
 from qaclims_path.pipeline.datasets.options import CutOptions, FakeOptions
 
-app = new_app("Data sets: list, show, check, stats, tile, fake, init.")
+app = new_app("Data sets: list, show, check, stats, fake, tile, init.")
 
 NAME = "NAME"
 Name = Annotated[

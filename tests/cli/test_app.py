@@ -21,7 +21,7 @@ def qaclims(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess
 
 
 GROUPS = {
-    "datasets": ("list", "show", "check", "stats", "fake", "init"),
+    "datasets": ("list", "show", "check", "stats", "fake", "tile", "init"),
     "slides": ("info", "tile"),
     "corpus": ("build", "import", "show", "stats", "diff"),
     "judge": ("show", "probe", "train"),

@@ -195,7 +195,7 @@ def test_an_impossible_fake_is_refused_before_anything_is_written(tmp_path, word
     assert not (tmp_path / "p").exists()
 
 
-@pytest.mark.parametrize("command", ["list", "show", "check", "stats", "fake", "init"])
+@pytest.mark.parametrize("command", ["list", "show", "check", "stats", "fake", "tile", "init"])
 def test_every_help_ends_with_an_example(command):
     assert f"qaclims datasets {command}" in lines(run(command, "--help").stdout)
 
